@@ -1,0 +1,42 @@
+/* Every access to /proc and /sys goes through here, so that a recorded host can be replayed (--root DIR reads DIR/proc
+ * and DIR/sys) and a DaemonSet can read /host. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct root {
+	int dirfd;	 /* of the root directory */
+	bool recorded;	 /* --root was given */
+	char path[4096]; /* for messages */
+};
+
+/* dir NULL or "/" is the running host. 0 or negative errno. */
+int root_open(struct root *root, const char *dir) __attribute__((nonnull(1), warn_unused_result));
+void root_close(struct root *root);
+
+/* A file that is read again at every tick: kept open, read with pread from the start into a buffer that grows to
+ * `max` and stays. */
+struct root_file {
+	int fd;		  /* -1 when closed */
+	const char *path; /* relative to the root, static: "proc/stat" */
+	char *text;	  /* the last contents, terminated by '\0' beyond len */
+	size_t len;
+	size_t cap;
+	size_t max;
+};
+
+/* 0 or negative errno (-ENOENT, -EACCES). */
+int root_file_open(const struct root *root, const char *path, size_t max, struct root_file *ret)
+	__attribute__((nonnull, warn_unused_result));
+/* Reads it whole. 0, negative errno, -EMSGSIZE if it is larger than max. */
+int root_file_read(struct root_file *file) __attribute__((nonnull, warn_unused_result));
+void root_file_close(struct root_file *file);
+
+/* Small files read once (sysfs attributes): up to size - 1 bytes, terminated, trailing white space cut.
+ * Length or negative errno. */
+int root_read_text(const struct root *root, const char *path, char *text, size_t size)
+	__attribute__((nonnull, warn_unused_result));
+/* A file that holds one decimal number. 0, -EPROTO or negative errno. */
+int root_read_u64(const struct root *root, const char *path, unsigned long long *ret)
+	__attribute__((nonnull, warn_unused_result));

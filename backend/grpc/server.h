@@ -1,0 +1,96 @@
+/* A gRPC server on nghttp2. Services register methods in a table; a handler sees messages, never frames.
+ *
+ * Threads: `workers` event loops, each with its own listener (SO_REUSEPORT), connections and calls. All callbacks of a
+ * call run on its worker's thread, never two at a time. grpc_call_send(), grpc_call_finish(),
+ * grpc_call_pause()/resume() may be called from that thread only; other threads use grpc_call_post(). */
+#pragma once
+
+#include "common/grpc_frame.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct grpc_server;
+struct grpc_call;
+
+struct grpc_method {
+	const char *path;   /* "/sonde.v1.Ingest/Stream" */
+	size_t max_message; /* of the peer, after decompression; 0 is the server's default (4 MiB) */
+
+	/* Request headers have come. Set the call's state with grpc_call_set_data(). May finish the call at once
+	 * (authentication). NULL if nothing is to be done. */
+	void (*on_start)(struct grpc_call *call, void *service);
+	/* One whole message, borrowed for the call. Not called any more after grpc_call_finish(). */
+	void (*on_message)(struct grpc_call *call, void *service, const uint8_t *message, size_t len);
+	/* The peer has sent its last message. For a unary method this is after exactly one on_message; a unary call
+	 * with none or two messages is refused by the server (`unary` set). NULL if nothing is to be done. */
+	void (*on_half_close)(struct grpc_call *call, void *service);
+	/* The call is over, for whatever reason (finished, cancelled, deadline, connection lost): release its data.
+	 * Always called exactly once if on_start was, and the last callback. grpc_call_post() may still hold
+	 * references. */
+	void (*on_close)(struct grpc_call *call, void *service);
+
+	bool unary; /* one request message, one reply: enforced */
+};
+
+struct grpc_service {
+	const char *name; /* "sonde.v1.Ingest": health and reflection list it */
+	const struct grpc_method *methods;
+	size_t n_methods;
+	void *service; /* handed to every callback */
+};
+
+struct grpc_server_options {
+	const char *address;	/* "127.0.0.1", "::1", "0.0.0.0" */
+	uint16_t port;		/* 0 picks one: see grpc_server_port() */
+	unsigned workers;	/* 0 is 1 */
+	size_t max_connections; /* 0 is 10,000 */
+};
+
+/* Binds and starts the workers. Services are borrowed and must outlive the server. On failure *ret_error gets a
+ * malloc'd line for people ("127.0.0.1:50051 is taken by another program; choose another --grpc-listen"). 0,
+ * -EADDRINUSE, -EACCES, -EINVAL (address), -ENOMEM or another negative errno. */
+int grpc_server_start(const struct grpc_server_options *options, const struct grpc_service *services, size_t n_services,
+		      struct grpc_server **ret, char **ret_error) __attribute__((nonnull, warn_unused_result));
+uint16_t grpc_server_port(const struct grpc_server *server);
+/* GOAWAY, finish what is under way for up to grace_ms (calls that stay get UNAVAILABLE), close, join. Accepts NULL. */
+void grpc_server_stop(struct grpc_server *server, uint32_t grace_ms);
+
+struct grpc_server_stats {
+	uint64_t connections; /* open now */
+	uint64_t calls;	      /* since start */
+	uint64_t calls_active;
+};
+struct grpc_server_stats grpc_server_stats(struct grpc_server *server);
+
+/* --- inside callbacks ----------------------------------------------------------------------------------------------
+ */
+
+void grpc_call_set_data(struct grpc_call *call, void *data);
+void *grpc_call_data(struct grpc_call *call);
+/* Value of a request header (lower-case name, "-bin" values still base64), or NULL. Valid until on_start returns. */
+const char *grpc_call_metadata(struct grpc_call *call, const char *name);
+/* "192.0.2.1:4711": for messages. */
+const char *grpc_call_peer(struct grpc_call *call);
+
+/* Queues one message. 0; -ECANCELED when the call is over; -EAGAIN when more than 1 MiB waits for a slow peer (try
+ * again from on_writable, or drop); -ENOMEM. Copies. */
+int grpc_call_send(struct grpc_call *call, const void *message, size_t len) __attribute__((warn_unused_result));
+/* Ends the call with trailers, after what was queued. `message` (NULL is "") is percent-encoded. Harmless when it is
+ * over. */
+void grpc_call_finish(struct grpc_call *call, enum grpc_status status, const char *message);
+
+/* Back-pressure: while paused no on_message is called and no window is given back to the peer. */
+void grpc_call_pause(struct grpc_call *call);
+void grpc_call_resume(struct grpc_call *call);
+
+/* --- from other threads --------------------------------------------------------------------------------------------
+ */
+
+struct grpc_call *grpc_call_ref(struct grpc_call *call);
+void grpc_call_unref(struct grpc_call *call);
+/* Runs fn(call, arg) soon on the call's thread; `alive` is false when the call is over (then only release arg). Takes
+ * over no reference. 0, or -ENOMEM / -ESHUTDOWN: fn is not called. */
+int grpc_call_post(struct grpc_call *call, void (*fn)(struct grpc_call *call, bool alive, void *arg), void *arg)
+	__attribute__((warn_unused_result));

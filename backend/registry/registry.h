@@ -1,0 +1,39 @@
+/* What the backend knows of each host at this moment: identity, facts, newest snapshot, status. Rebuilt from the store
+ * at start. Publishes HUB_HOST when a host appears, goes silent or comes back. Thread-safe. */
+#pragma once
+
+#include "backend/hub/hub.h"
+#include "backend/store/store.h"
+
+#include <stdint.h>
+
+struct registry;
+
+/* Loads the hosts from the store; borrows both. 0 or negative errno. */
+int registry_open(struct store *store, struct hub *hub, struct registry **ret)
+	__attribute__((nonnull, warn_unused_result));
+void registry_close(struct registry *registry); /* accepts NULL */
+
+/* A Hello came with a valid key. Registers the host in the store; hostname is what it will be known by (with a suffix
+ * and a warning if another host has the name). 0, 1 (suffixed), -EACCES (host_id bound to another key), negative errno.
+ */
+int registry_hello(struct registry *registry, const struct store_key *key, const uint8_t host_id[16],
+		   const char *hostname, const uint8_t *facts, size_t facts_len,
+		   char ret_hostname[STORE_HOSTNAME_MAX + 1]) __attribute__((warn_unused_result));
+
+/* A snapshot came (kind HUB_SNAPSHOT): becomes the host's newest if it is newer than what is there (backfill is not).
+ * Takes its own reference. Publishing the frame is the caller's business. */
+void registry_update(struct registry *registry, struct hub_frame *frame, int64_t received_us);
+
+/* Call about once a second: live -> stale -> offline transitions are published here. */
+void registry_tick(struct registry *registry, int64_t now_us);
+
+/* Serialised sonde.v1.ListHostsReply of a tenant, hosts by name. */
+int registry_list(struct registry *registry, int64_t tenant_id, struct buf *out)
+	__attribute__((nonnull, warn_unused_result));
+/* One host by hostname or host_id: appends a serialised sonde.v1.Host; *ret_frame is the newest snapshot with a
+ * reference for the caller, or NULL. 0, -ENOENT, negative errno. */
+int registry_get(struct registry *registry, int64_t tenant_id, const char *name, struct buf *out,
+		 struct hub_frame **ret_frame) __attribute__((nonnull, warn_unused_result));
+
+uint32_t registry_count(struct registry *registry);

@@ -1,0 +1,147 @@
+/* Where everything durable lives. One contract; store_sqlite.c now, store_postgres.c in part 5/10: each is a struct
+ * store_ops.
+ *
+ * Appends are asynchronous: one writer thread gathers what is queued into one transaction (group commit) and calls back
+ * after the commit, with synchronous=FULL: what is acknowledged survives power loss. All other functions are
+ * synchronous, thread-safe and short; do not call them from a thread that must not wait for a disk. */
+#pragma once
+
+#include "common/encoding.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define STORE_TENANT_DEFAULT 1
+#define STORE_HOSTNAME_MAX 254
+#define STORE_USERNAME_MAX 128
+#define STORE_HASH_MAX 128
+
+struct store;
+
+/* url: "sqlite:PATH" (made, with its directory's existing parent, if absent). On failure *ret_error gets a malloc'd
+ * line for people that says what to do: taken by another process (the lock), not a database / corrupt (nothing is
+ * overwritten), newer schema, no permission, unknown scheme. 0 or negative errno (-EWOULDBLOCK, -EUCLEAN,
+ * -EPROTONOSUPPORT, -EINVAL, -EACCES, ...). */
+int store_open(const char *url, struct store **ret, char **ret_error) __attribute__((nonnull, warn_unused_result));
+/* Writes what is queued (within a few seconds), then closes. Accepts NULL. */
+void store_close(struct store *store);
+
+/* "ok", or one line saying why writing does not work at present ("database or disk is full: free space; retrying").
+ * Copies. */
+void store_status(struct store *store, char *text, size_t size);
+
+/* --- snapshots -------------------------------------------------------------------------------------------------- */
+
+struct store_snapshot {
+	uint64_t sequence;
+	int64_t agent_us; /* agent's wall clock */
+	uint64_t boottime_us;
+	int64_t received_us; /* backend's wall clock */
+	uint8_t descriptor_hash[32];
+	const uint8_t *payload; /* the Snapshot's bytes as they came */
+	size_t len;
+};
+
+enum store_fate {
+	STORE_ACCEPTED,	 /* durable now */
+	STORE_DUPLICATE, /* was durable before, same payload: acknowledge it like the former */
+	STORE_CONFLICT,	 /* that sequence is stored with another payload: a cloned machine */
+};
+
+/* On the writer's thread, once, after the commit. fates[i] belongs to snapshot i. error is 0; it is negative only when
+ * the store is closed before it could write (then fates is NULL and nothing of it is stored). While the database cannot
+ * be written (locked, disk full) the batch stays queued and is tried again. */
+typedef void (*store_append_fn)(void *arg, int error, const enum store_fate *fates, size_t n);
+
+/* Queues snapshots of one (host, instance); copies the payloads. 0; -EAGAIN when the queue is full (64 MiB or 10,000
+ * snapshots): stop reading from that agent and try again; -ESHUTDOWN; -ENOMEM. */
+int store_append(struct store *store, const uint8_t host_id[16], const uint8_t instance[16],
+		 const struct store_snapshot *snapshots, size_t n, store_append_fn done, void *arg)
+	__attribute__((warn_unused_result));
+
+struct store_range {
+	uint64_t first, last; /* inclusive */
+};
+/* What of an instance is durable: malloc'd, ascending. 0 or negative errno. */
+int store_durable(struct store *store, const uint8_t host_id[16], const uint8_t instance[16], struct store_range **ret,
+		  size_t *ret_n) __attribute__((warn_unused_result));
+
+/* The newest stored snapshot of a host: 1 and a malloc'd payload with its hash, 0 if there is none, negative errno. */
+int store_latest(struct store *store, const uint8_t host_id[16], uint8_t **ret_payload, size_t *ret_len,
+		 uint8_t ret_hash[32], int64_t *ret_received_us) __attribute__((warn_unused_result));
+
+/* --- hosts ------------------------------------------------------------------------------------------------------ */
+
+struct store_host {
+	uint8_t host_id[16];
+	int64_t tenant_id;
+	int64_t key_id;			       /* the key it is bound to */
+	char hostname[STORE_HOSTNAME_MAX + 1]; /* unique within the tenant */
+	int64_t first_seen_us;
+	int64_t last_seen_us;
+	uint8_t *facts; /* serialised sonde.v1.HostFacts; malloc'd in what list returns; may be NULL */
+	size_t facts_len;
+};
+
+/* Inserts or updates by host_id (facts, last_seen, hostname; first_seen and key stay). If another host of the tenant
+ * has the hostname, the host gets "name-2" (or the next free suffix), written back into host->hostname, and 1 is
+ * returned; else 0. -EACCES when the host_id is bound to another key or tenant. Negative errno otherwise. */
+int store_host_register(struct store *store, struct store_host *host) __attribute__((nonnull, warn_unused_result));
+/* malloc'd array; free with store_hosts_free(). */
+int store_hosts(struct store *store, struct store_host **ret, size_t *ret_n)
+	__attribute__((nonnull, warn_unused_result));
+void store_hosts_free(struct store_host *hosts, size_t n);
+/* Sets last_seen; cheap, called now and then. */
+int store_host_seen(struct store *store, const uint8_t host_id[16], int64_t last_seen_us)
+	__attribute__((warn_unused_result));
+
+/* --- descriptor sets, by SHA-256
+ * ---------------------------------------------------------------------------------------- */
+
+int store_descriptors_put(struct store *store, const uint8_t hash[32], const uint8_t *set, size_t len)
+	__attribute__((warn_unused_result));
+/* 1 and a malloc'd copy, 0 if unknown, negative errno. */
+int store_descriptors_get(struct store *store, const uint8_t hash[32], uint8_t **ret, size_t *ret_len)
+	__attribute__((warn_unused_result));
+
+/* --- users, keys, settings
+ * -------------------------------------------------------------------------------------------- */
+
+enum store_role { STORE_ROLE_VIEWER = 1, STORE_ROLE_ADMIN = 2 };
+
+struct store_user {
+	int64_t user_id;
+	int64_t tenant_id;
+	char username[STORE_USERNAME_MAX + 1];
+	char password_hash[STORE_HASH_MAX + 1]; /* libsodium's argon2id string */
+	enum store_role role;
+};
+/* 1, 0 if unknown, negative errno. */
+int store_user_get(struct store *store, const char *username, struct store_user *ret)
+	__attribute__((nonnull, warn_unused_result));
+/* Inserts or replaces by username; sets user_id. */
+int store_user_put(struct store *store, struct store_user *user) __attribute__((nonnull, warn_unused_result));
+/* Number of users, or negative errno. */
+int64_t store_user_count(struct store *store) __attribute__((nonnull, warn_unused_result));
+
+struct store_key {
+	int64_t key_id;
+	int64_t tenant_id;
+	char name[64];
+	uint8_t hash[32]; /* of the key; the key itself is never stored */
+	bool revoked;
+};
+/* By hash: 1, 0 if unknown, negative errno. */
+int store_key_get(struct store *store, const uint8_t hash[32], struct store_key *ret)
+	__attribute__((nonnull, warn_unused_result));
+/* Inserts (key_id 0; it is set) or updates. */
+int store_key_put(struct store *store, struct store_key *key) __attribute__((nonnull, warn_unused_result));
+int64_t store_key_count(struct store *store) __attribute__((nonnull, warn_unused_result));
+
+/* Small secrets and settings by name ("jwt_secret"). get: length, 0 if absent, -EMSGSIZE if size is too small, negative
+ * errno. */
+int store_setting_get(struct store *store, const char *name, void *value, size_t size)
+	__attribute__((nonnull, warn_unused_result));
+int store_setting_put(struct store *store, const char *name, const void *value, size_t len)
+	__attribute__((nonnull, warn_unused_result));

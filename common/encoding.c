@@ -1,0 +1,93 @@
+#include "common/encoding.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+void encoding_hex(const uint8_t *data, size_t len, char *out)
+{
+	static const char digits[] = "0123456789abcdef";
+	for (size_t i = 0; i < len; i++) {
+		out[2 * i] = digits[data[i] >> 4];
+		out[2 * i + 1] = digits[data[i] & 15];
+	}
+	out[2 * len] = '\0';
+}
+
+static int nibble(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+int encoding_unhex(const char *text, size_t text_len, uint8_t *ret, size_t len)
+{
+	if (text_len != 2 * len)
+		return -EPROTO;
+	for (size_t i = 0; i < len; i++) {
+		int high = nibble(text[2 * i]), low = nibble(text[2 * i + 1]);
+		if (high < 0 || low < 0)
+			return -EPROTO;
+		ret[i] = (uint8_t)(high << 4 | low);
+	}
+	return 0;
+}
+
+int encoding_uuid_parse(const char *text, size_t text_len, uint8_t ret[16])
+{
+	char digits[32];
+	size_t n = 0;
+	while (text_len > 0 && isspace((unsigned char)text[text_len - 1]))
+		text_len--;
+	if (text_len != UUID_TEXT_SIZE - 1)
+		return -EPROTO;
+	for (size_t i = 0; i < text_len; i++) {
+		bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+		if (dash != (text[i] == '-'))
+			return -EPROTO;
+		if (!dash)
+			digits[n++] = text[i];
+	}
+	return encoding_unhex(digits, sizeof(digits), ret, 16);
+}
+
+void encoding_uuid_format(const uint8_t uuid[16], char out[UUID_TEXT_SIZE])
+{
+	char hex[33];
+	size_t n = 0;
+	encoding_hex(uuid, 16, hex);
+	for (size_t i = 0; i < 32; i++) {
+		if (i == 8 || i == 12 || i == 16 || i == 20)
+			out[n++] = '-';
+		out[n++] = hex[i];
+	}
+	out[n] = '\0';
+}
+
+void encoding_uuid_random(uint8_t ret[16])
+{
+	encoding_random(ret, 16);
+	ret[6] = (uint8_t)((ret[6] & 0x0f) | 0x40);
+	ret[8] = (uint8_t)((ret[8] & 0x3f) | 0x80);
+}
+
+void encoding_random(void *ret, size_t len)
+{
+	uint8_t *p = ret;
+	while (len > 0) {
+		ssize_t n = getrandom(p, len, 0);
+		if (n < 0) {
+			if (errno == EINTR)
+				continue;
+			abort(); /* no source of randomness: identities and keys cannot be made */
+		}
+		p += n;
+		len -= (size_t)n;
+	}
+}

@@ -1,0 +1,37 @@
+/* Where the top-level fields of a serialised Snapshot lie, and the few header fields everybody needs, found in one pass
+ * without building structs. The backend validates with it at receipt and then forwards slices of the original bytes. */
+#pragma once
+
+#include "common/buf.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define SNAPSHOT_INDEX_MAX_SECTIONS 32
+
+struct snapshot_slice {
+	uint32_t number; /* field number in Snapshot */
+	uint32_t offset; /* of the whole field, tag included */
+	uint32_t len;
+};
+
+struct snapshot_index {
+	uint8_t boot_id[16]; /* zero if absent */
+	uint8_t instance[16];
+	uint64_t sequence;    /* 0 if absent */
+	int64_t timestamp_us; /* since 1970; 0 if absent */
+	uint64_t boottime_us;
+	uint32_t interval_ms;
+	uint32_t n_sections;
+	struct snapshot_slice sections[SNAPSHOT_INDEX_MAX_SECTIONS]; /* fields 10 and up, in wire order */
+};
+
+/* 0; -EPROTO for malformed bytes, a boot_id or instance that is not 16 bytes, more than the maximum of sections, or the
+ * same section twice. */
+int snapshot_index_parse(const uint8_t *data, size_t len, struct snapshot_index *ret)
+	__attribute__((nonnull(3), warn_unused_result));
+
+/* Appends the snapshot with only the sections whose bit (1 << field number) is set in `wanted`; header fields always.
+ * 0, -EPROTO, -ENOMEM, -EMSGSIZE. */
+int snapshot_index_copy(const uint8_t *data, size_t len, uint64_t wanted, struct buf *out)
+	__attribute__((nonnull(4), warn_unused_result));

@@ -1,0 +1,148 @@
+#include "common/wire.h"
+
+#include <errno.h>
+
+int wire_varint(struct wire_reader *r, uint64_t *ret)
+{
+	if (r->p == r->end)
+		return 0;
+	uint64_t v = 0;
+	for (unsigned shift = 0; shift < 70; shift += 7) {
+		if (r->p == r->end)
+			return -EPROTO;
+		uint8_t byte = *r->p++;
+		if (shift == 63 && byte > 1)
+			return -EPROTO;
+		v |= (uint64_t)(byte & 0x7f) << shift;
+		if (!(byte & 0x80)) {
+			*ret = v;
+			return 1;
+		}
+	}
+	return -EPROTO;
+}
+
+static int fixed(struct wire_reader *r, size_t n, uint64_t *ret)
+{
+	if ((size_t)(r->end - r->p) < n)
+		return -EPROTO;
+	uint64_t v = 0;
+	for (size_t i = 0; i < n; i++)
+		v |= (uint64_t)r->p[i] << (8 * i);
+	r->p += n;
+	*ret = v;
+	return 1;
+}
+
+int wire_next(struct wire_reader *r, struct wire_field *ret)
+{
+	uint64_t tag, len;
+	struct wire_field f = {.begin = r->p};
+	int n = wire_varint(r, &tag);
+	if (n <= 0)
+		return n;
+	if (tag >> 3 == 0 || tag >> 3 > 536870911)
+		return -EPROTO;
+	f.number = (uint32_t)(tag >> 3);
+	switch (tag & 7) {
+	case WIRE_VARINT:
+		f.type = WIRE_VARINT;
+		n = wire_varint(r, &f.value);
+		break;
+	case WIRE_FIXED64:
+		f.type = WIRE_FIXED64;
+		n = fixed(r, 8, &f.value);
+		break;
+	case WIRE_FIXED32:
+		f.type = WIRE_FIXED32;
+		n = fixed(r, 4, &f.value);
+		break;
+	case WIRE_BYTES:
+		f.type = WIRE_BYTES;
+		n = wire_varint(r, &len);
+		if (n == 1) {
+			if (len > (uint64_t)(r->end - r->p))
+				return -EPROTO;
+			f.data = r->p;
+			f.len = (size_t)len;
+			r->p += len;
+		}
+		break;
+	default:
+		return -EPROTO;
+	}
+	if (n != 1)
+		return -EPROTO;
+	*ret = f;
+	return 1;
+}
+
+/* How many continuation bytes follow a lead byte, and what the first of them may be (RFC 3629, table of section 4). */
+static int utf8_lead(uint8_t c, uint8_t *low, uint8_t *high)
+{
+	*low = 0x80;
+	*high = 0xbf;
+	if (c < 0x80)
+		return 0;
+	if (c >= 0xc2 && c <= 0xdf)
+		return 1;
+	if (c >= 0xe0 && c <= 0xef) {
+		*low = c == 0xe0 ? 0xa0 : 0x80;
+		*high = c == 0xed ? 0x9f : 0xbf;
+		return 2;
+	}
+	if (c >= 0xf0 && c <= 0xf4) {
+		*low = c == 0xf0 ? 0x90 : 0x80;
+		*high = c == 0xf4 ? 0x8f : 0xbf;
+		return 3;
+	}
+	return -1;
+}
+
+bool wire_utf8(const uint8_t *data, size_t len)
+{
+	for (size_t i = 0; i < len;) {
+		uint8_t low, high;
+		int more = utf8_lead(data[i++], &low, &high);
+		if (more < 0 || (size_t)more > len - i)
+			return false;
+		for (; more > 0; more--, i++) {
+			if (data[i] < low || data[i] > high)
+				return false;
+			low = 0x80;
+			high = 0xbf;
+		}
+	}
+	return true;
+}
+
+int wire_put_varint(struct buf *b, uint64_t v)
+{
+	uint8_t bytes[10];
+	size_t n = 0;
+	while (v >= 0x80) {
+		bytes[n++] = (uint8_t)(v | 0x80);
+		v >>= 7;
+	}
+	bytes[n++] = (uint8_t)v;
+	return buf_append(b, bytes, n);
+}
+
+int wire_put_tag(struct buf *b, uint32_t number, enum wire_type type)
+{
+	return wire_put_varint(b, (uint64_t)number << 3 | type);
+}
+
+int wire_put_uint(struct buf *b, uint32_t number, uint64_t v)
+{
+	int r = wire_put_tag(b, number, WIRE_VARINT);
+	return r < 0 ? r : wire_put_varint(b, v);
+}
+
+int wire_put_bytes(struct buf *b, uint32_t number, const void *data, size_t len)
+{
+	int r = wire_put_tag(b, number, WIRE_BYTES);
+	if (r == 0)
+		r = wire_put_varint(b, len);
+	return r < 0 ? r : buf_append(b, data, len);
+}
