@@ -1,0 +1,298 @@
+/* The thread that keeps the stream alive: dial, poll, pump, and when it breaks wait and dial again. All waiting is in
+ * two poll(2) calls, both of which the stop descriptor ends. The log has one line per change: connected, lost and why;
+ * retries that fail for the same reason are silent. */
+#include "agent/delivery/sender.h"
+
+#include "agent/delivery/backoff.h"
+#include "agent/delivery/channel.h"
+#include "agent/delivery/dial.h"
+#include "agent/delivery/stream.h"
+#include "common/clock.h"
+#include "common/encoding.h"
+#include "common/grpc_frame.h"
+#include "common/log.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define DIAL_TIMEOUT_MS 5000
+#define SILENCE_MS 10000 /* a ping after this long without a frame, the end after as long again */
+#define MAX_REPLY (1u << 20)
+#define PATH "/sonde.v1.Ingest/Stream"
+
+struct sender {
+	struct sender_options options;
+	char *host, *key, *authority;
+	uint8_t *hello;
+	struct queue *queue;
+	pthread_t thread;
+	int stop_fd;
+	atomic_uint_fast64_t stop_deadline_ns; /* 0 while running */
+	atomic_int link;
+	atomic_uint_fast64_t connects;
+	uint32_t failures;
+	char last_reason[320];
+};
+
+static bool stopping(struct sender *s)
+{
+	return atomic_load(&s->stop_deadline_ns) != 0;
+}
+
+static bool stop_now(struct sender *s)
+{
+	uint64_t deadline = atomic_load(&s->stop_deadline_ns);
+	return deadline != 0 && (clock_monotonic_ns() >= deadline || queue_stats(s->queue).length == 0);
+}
+
+/* Takes what woke us off an eventfd. */
+static void drain_event(int fd)
+{
+	uint64_t n;
+	ssize_t r = read(fd, &n, sizeof(n));
+	(void)r; /* non-blocking: nothing there is fine */
+}
+
+static const char *status_advice(int status, const char *text)
+{
+	if (status == GRPC_UNAUTHENTICATED)
+		return "the backend does not know this agent key: check --key-file, or make a key with 'sonde-backend "
+		       "key create'";
+	return text[0] != '\0' ? text : "the backend ended the stream";
+}
+
+static void describe(char *reason, size_t size, int error)
+{
+	if (error == -EPROTO)
+		snprintf(reason, size, "what answers there does not speak gRPC: check the host and port of --backend");
+	else if (error == -ENOENT)
+		snprintf(reason, size, "the name does not resolve: check --backend");
+	else if (error == -ETIMEDOUT)
+		snprintf(reason, size, "no answer in time");
+	else
+		snprintf(reason, size, "%s", log_strerror(error));
+}
+
+struct watch {
+	uint64_t received; /* frames at the last look */
+	uint64_t since_ns; /* when that number last moved */
+	bool pinged;
+};
+
+/* Finds a peer that is gone without a word. 0, -ETIMEDOUT or -ENOMEM. */
+static int check_alive(struct channel *channel, struct watch *w)
+{
+	uint64_t now = clock_monotonic_ns(), received = channel_received(channel);
+	if (received != w->received) {
+		*w = (struct watch){.received = received, .since_ns = now};
+		return 0;
+	}
+	uint64_t silent_ms = (now - w->since_ns) / 1000000;
+	if (silent_ms > 2 * SILENCE_MS)
+		return -ETIMEDOUT;
+	if (silent_ms > SILENCE_MS && !w->pinged) {
+		w->pinged = true;
+		return channel_ping(channel);
+	}
+	return 0;
+}
+
+/* One turn of a live stream. 0 goes on, 1 the call has ended, negative errno the connection is lost. */
+static int turn(struct sender *s, struct stream *stream, struct watch *watch, bool *half_closed)
+{
+	struct channel *channel = stream->channel;
+	bool finish = channel_draining(channel) || stop_now(s);
+	if (finish && !*half_closed) {
+		*half_closed = true;
+		channel_half_close(channel);
+	}
+	int r = *half_closed ? 0 : stream_pump(stream);
+	if (r == 0)
+		r = channel_write(channel);
+	if (r < 0)
+		return r;
+
+	struct pollfd fds[] = {
+		{.fd = channel_fd(channel), .events = (short)(POLLIN | (channel_wants_write(channel) ? POLLOUT : 0))},
+		{.fd = queue_wake_fd(s->queue), .events = POLLIN},
+		{.fd = stopping(s) ? -1 : s->stop_fd, .events = POLLIN},
+	};
+	if (poll(fds, 3, stopping(s) ? 20 : 1000) < 0 && errno != EINTR)
+		return -errno;
+	if (fds[1].revents)
+		drain_event(fds[1].fd);
+	/* The answer to a refused call often comes together with the end of the connection: frames are read first. */
+	int read_error = channel_read(channel);
+	bool was_welcomed = atomic_load(&s->link) == SENDER_STREAMING;
+	if (stream->welcomed && !was_welcomed) {
+		atomic_store(&s->link, SENDER_STREAMING);
+		atomic_fetch_add(&s->connects, 1);
+		s->failures = 0;
+		s->last_reason[0] = '\0';
+	}
+	int status;
+	const char *text;
+	if (channel_ended(channel, &status, &text))
+		return 1;
+	if (read_error < 0)
+		return read_error;
+	if (stream->error < 0)
+		return stream->error;
+	/* A stopping agent waits for acknowledgements only until its deadline. */
+	uint64_t deadline = atomic_load(&s->stop_deadline_ns);
+	if (deadline != 0 && clock_monotonic_ns() >= deadline + 200000000u)
+		return 1;
+	return check_alive(channel, watch);
+}
+
+/* One connection from dial to its end; reason is why it ended. True when it ended as it should (drain, stop). */
+static bool run_connection(struct sender *s, char *reason, size_t size)
+{
+	atomic_store(&s->link, SENDER_CONNECTING);
+	int fd = dial(s->options.host, s->options.port, DIAL_TIMEOUT_MS, s->stop_fd);
+	if (fd < 0) {
+		describe(reason, size, fd);
+		return false;
+	}
+	struct stream stream = {.options = &s->options, .queue = s->queue};
+	const struct channel_options channel = {
+		.authority = s->authority,
+		.path = PATH,
+		.key = s->options.key,
+		.max_message = MAX_REPLY,
+		.on_message = stream_on_message,
+		.arg = &stream,
+	};
+	struct watch watch = {.since_ns = clock_monotonic_ns()};
+	bool half_closed = false;
+	int r = channel_open(fd, &channel, &stream.channel);
+	if (r < 0) {
+		describe(reason, size, r);
+		return false;
+	}
+	r = stream_begin(&stream);
+	while (r == 0)
+		r = turn(s, &stream, &watch, &half_closed);
+
+	int status = -1;
+	const char *text = "";
+	bool ended = channel_ended(stream.channel, &status, &text);
+	if (ended)
+		snprintf(reason, size, "%s", status_advice(status, text));
+	else if (r < 0)
+		describe(reason, size, r);
+	bool clean = half_closed && (r == 1 || r == -ECONNRESET);
+	channel_close(stream.channel);
+	return clean;
+}
+
+static void wait_before_retry(struct sender *s)
+{
+	uint32_t random;
+	encoding_random(&random, sizeof(random));
+	atomic_store(&s->link, SENDER_WAITING);
+	uint64_t until = clock_monotonic_ns() + (uint64_t)backoff_ms(++s->failures, random) * 1000000u;
+	for (;;) {
+		uint64_t now = clock_monotonic_ns();
+		if (now >= until || stopping(s))
+			return;
+		struct pollfd fd = {.fd = s->stop_fd, .events = POLLIN};
+		if (poll(&fd, 1, (int)((until - now) / 1000000u) + 1) < 0 && errno != EINTR)
+			return;
+	}
+}
+
+static void *run(void *arg)
+{
+	struct sender *s = arg;
+	while (!stopping(s)) {
+		char reason[320] = "the connection ended";
+		bool clean = run_connection(s, reason, sizeof(reason));
+		if (stopping(s))
+			break;
+		if (strcmp(reason, s->last_reason) != 0) {
+			log_warn("no connection to the backend", LOG_STR("backend", s->authority),
+				 LOG_STR("reason", reason),
+				 LOG_STR("then", "snapshots are kept, newest first to stay; trying again"));
+			memcpy(s->last_reason, reason, sizeof(reason));
+		}
+		if (clean)
+			s->failures = 0;
+		wait_before_retry(s);
+	}
+	return NULL;
+}
+
+static void free_sender(struct sender *s)
+{
+	if (s->stop_fd >= 0)
+		close(s->stop_fd);
+	free(s->host);
+	free(s->key);
+	free(s->authority);
+	free(s->hello);
+	free(s);
+}
+
+static int copy_options(struct sender *s, const struct sender_options *options)
+{
+	s->options = *options;
+	s->host = strdup(options->host);
+	s->key = strdup(options->key);
+	s->hello = malloc(options->hello_len > 0 ? options->hello_len : 1);
+	bool v6 = strchr(options->host, ':') != NULL;
+	if (asprintf(&s->authority, v6 ? "[%s]:%u" : "%s:%u", options->host, (unsigned)options->port) < 0)
+		s->authority = NULL;
+	if (!s->host || !s->key || !s->hello || !s->authority)
+		return -ENOMEM;
+	memcpy(s->hello, options->hello, options->hello_len);
+	s->options.host = s->host;
+	s->options.key = s->key;
+	s->options.hello = s->hello;
+	return 0;
+}
+
+int sender_start(const struct sender_options *options, struct queue *queue, struct sender **ret)
+{
+	struct sender *s = calloc(1, sizeof(*s));
+	if (!s)
+		return -ENOMEM;
+	s->queue = queue;
+	s->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	int r = s->stop_fd < 0 ? -errno : copy_options(s, options);
+	if (r == 0)
+		r = -pthread_create(&s->thread, NULL, run, s);
+	if (r < 0) {
+		free_sender(s);
+		return r;
+	}
+	*ret = s;
+	return 0;
+}
+
+void sender_stop(struct sender *s, uint32_t grace_ms)
+{
+	if (!s)
+		return;
+	uint64_t one = 1;
+	atomic_store(&s->stop_deadline_ns, clock_monotonic_ns() + (uint64_t)grace_ms * 1000000u + 1);
+	ssize_t written = write(s->stop_fd, &one, sizeof(one));
+	(void)written; /* an eventfd at its limit is readable as well */
+	pthread_join(s->thread, NULL);
+	free_sender(s);
+}
+
+struct sender_stats sender_stats(struct sender *s)
+{
+	return (struct sender_stats){
+		.link = (enum sender_link)atomic_load(&s->link),
+		.connects = atomic_load(&s->connects),
+	};
+}

@@ -1,0 +1,170 @@
+/* Live first, backfill behind: at Welcome the newest snapshot and all after it are live; what is older goes out in
+ * batches whenever nothing live waits. Both are ascending, so the backend sees an ordered live stream and ordered
+ * history. Nothing leaves the queue before the backend has said its fate, so a broken connection costs a resend and no
+ * snapshot. */
+#include "agent/delivery/stream.h"
+
+#include "common/buf.h"
+#include "common/log.h"
+#include "common/wire.h"
+#include "proto/descriptors.h"
+
+#include <errno.h>
+#include <sonde/v1/ingest.pb-c.h>
+#include <stdlib.h>
+
+/* Field numbers of AgentMessage and Batch: the sender frames bytes that were packed before. */
+enum { AGENT_HELLO = 1, AGENT_BATCH = 2, AGENT_DESCRIPTOR_SET = 3, AGENT_CONFIG_STATUS = 4 };
+enum { BATCH_SNAPSHOTS = 1, DESCRIPTOR_SET_BYTES = 1 };
+
+#define MESSAGE_MAX (3u << 20)
+#define BACKLOG_LARGE (64u << 10)
+
+static int send_field(struct stream *s, uint32_t number, const void *data, size_t len)
+{
+	BUF_CLEANUP struct buf message = BUF_INIT(MESSAGE_MAX);
+	int r = wire_put_bytes(&message, number, data, len);
+	return r < 0 ? r : channel_send(s->channel, message.data, message.len);
+}
+
+int stream_begin(struct stream *s)
+{
+	s->welcomed = false;
+	s->error = 0;
+	return send_field(s, AGENT_HELLO, s->options->hello, s->options->hello_len);
+}
+
+static int send_descriptor_set(struct stream *s)
+{
+	BUF_CLEANUP struct buf inner = BUF_INIT(MESSAGE_MAX);
+	struct descriptor_blob set = descriptors_snapshot();
+	int r = wire_put_bytes(&inner, DESCRIPTOR_SET_BYTES, set.data, set.len);
+	return r < 0 ? r : send_field(s, AGENT_DESCRIPTOR_SET, inner.data, inner.len);
+}
+
+static int take_welcome(struct stream *s, const Sonde__V1__Welcome *welcome)
+{
+	for (size_t i = 0; i < welcome->n_durable; i++) {
+		const Sonde__V1__SequenceRange *range = welcome->durable[i];
+		if (range->has_first && range->has_last)
+			queue_accept(s->queue, range->first, range->last);
+	}
+	log_info("connected to the backend", LOG_STR("hostname", welcome->hostname),
+		 LOG_STR("backend_version", welcome->backend_version));
+	if (welcome->warning && welcome->warning[0] != '\0')
+		log_warn("the backend warns", LOG_STR("warning", welcome->warning));
+	uint64_t newest = queue_newest(s->queue);
+	s->back_after = 0;
+	s->back_end = newest > 0 ? newest - 1 : 0;
+	s->live_after = s->back_end;
+	s->welcomed = true;
+	return welcome->has_want_descriptor_set && welcome->want_descriptor_set ? send_descriptor_set(s) : 0;
+}
+
+static void take_acknowledgement(struct stream *s, const Sonde__V1__Acknowledgement *ack)
+{
+	for (size_t i = 0; i < ack->n_accepted; i++) {
+		if (ack->accepted[i]->has_first && ack->accepted[i]->has_last)
+			queue_accept(s->queue, ack->accepted[i]->first, ack->accepted[i]->last);
+	}
+	for (size_t i = 0; i < ack->n_rejected; i++) {
+		const Sonde__V1__Rejection *rejection = ack->rejected[i];
+		if (!rejection->range || !rejection->range->has_first || !rejection->range->has_last)
+			continue;
+		queue_reject(s->queue, rejection->range->first, rejection->range->last);
+		log_warn("the backend refused snapshots for good", LOG_UINT("first", rejection->range->first),
+			 LOG_UINT("last", rejection->range->last), LOG_STR("detail", rejection->detail),
+			 LOG_STR("then", "they are counted as rejected and dropped"));
+	}
+}
+
+static int take_config(struct stream *s, const Sonde__V1__AgentConfig *config)
+{
+	if (!s->options->on_config)
+		return 0;
+	BUF_CLEANUP struct buf packed = BUF_INIT(MESSAGE_MAX);
+	int r = buf_reserve(&packed, sonde__v1__agent_config__get_packed_size(config));
+	if (r < 0)
+		return r;
+	packed.len = sonde__v1__agent_config__pack(config, packed.data);
+	size_t len = 0;
+	uint8_t *status = s->options->on_config(s->options->arg, packed.data, packed.len, &len);
+	if (!status)
+		return 0;
+	r = send_field(s, AGENT_CONFIG_STATUS, status, len);
+	free(status);
+	return r;
+}
+
+void stream_on_message(void *arg, const uint8_t *data, size_t len)
+{
+	struct stream *s = arg;
+	Sonde__V1__BackendMessage *message = sonde__v1__backend_message__unpack(NULL, len, data);
+	int r = 0;
+	if (!message) {
+		s->error = -EPROTO;
+		return;
+	}
+	switch (message->message_case) {
+	case SONDE__V1__BACKEND_MESSAGE__MESSAGE_WELCOME:
+		r = take_welcome(s, message->welcome);
+		break;
+	case SONDE__V1__BACKEND_MESSAGE__MESSAGE_ACKNOWLEDGEMENT:
+		take_acknowledgement(s, message->acknowledgement);
+		break;
+	case SONDE__V1__BACKEND_MESSAGE__MESSAGE_CONFIG:
+		r = take_config(s, message->config);
+		break;
+	default:
+		break; /* a newer backend says something we do not know */
+	}
+	sonde__v1__backend_message__free_unpacked(message, NULL);
+	if (r < 0)
+		s->error = r;
+}
+
+/* Gathers entries in (*after, last] into one batch and sends it. 1 if something was sent, 0 if there was nothing. */
+static int send_batch(struct stream *s, uint64_t *after, uint64_t last)
+{
+	BUF_CLEANUP struct buf batch = BUF_INIT(MESSAGE_MAX);
+	uint64_t cursor = *after;
+	for (unsigned n = 0; n < STREAM_BATCH_SNAPSHOTS && batch.len < STREAM_BATCH_BYTES; n++) {
+		uint64_t sequence;
+		void *data;
+		size_t len;
+		int r = queue_next(s->queue, cursor, &sequence, &data, &len);
+		if (r < 0)
+			return r;
+		if (r == 0 || sequence > last) {
+			if (r == 1)
+				free(data);
+			break;
+		}
+		r = wire_put_bytes(&batch, BATCH_SNAPSHOTS, data, len);
+		free(data);
+		if (r == -EMSGSIZE && batch.len > 0)
+			break; /* it opens the next batch */
+		if (r < 0)
+			return r;
+		cursor = sequence;
+	}
+	if (batch.len == 0)
+		return 0;
+	int r = send_field(s, AGENT_BATCH, batch.data, batch.len);
+	if (r < 0)
+		return r;
+	*after = cursor;
+	return 1;
+}
+
+int stream_pump(struct stream *s)
+{
+	while (s->welcomed && channel_backlog(s->channel) < BACKLOG_LARGE) {
+		int r = send_batch(s, &s->live_after, UINT64_MAX);
+		if (r == 0)
+			r = send_batch(s, &s->back_after, s->back_end);
+		if (r <= 0)
+			return r;
+	}
+	return 0;
+}

@@ -1,0 +1,33 @@
+/* What is said on one Ingest stream: Hello, the wish for our descriptor set, batches, and what the backend answers.
+ * Sits between the queue and a channel; knows nothing of sockets, time or reconnects. One thread. */
+#pragma once
+
+#include "agent/delivery/channel.h"
+#include "agent/delivery/queue.h"
+#include "agent/delivery/sender.h"
+
+#include <stdbool.h>
+
+#define STREAM_BATCH_SNAPSHOTS 64
+#define STREAM_BATCH_BYTES (512u << 10)
+
+struct stream {
+	const struct sender_options *options;
+	struct queue *queue;
+	struct channel *channel; /* set by the sender before stream_begin() */
+	bool welcomed;
+	uint64_t live_after; /* everything up to here was sent, or is backfill */
+	uint64_t back_after; /* backfill sent up to here */
+	uint64_t back_end;   /* last sequence that is backfill */
+	int error;	     /* what a message led to: the stream must end */
+};
+
+/* Sends Hello. 0 or negative errno. */
+int stream_begin(struct stream *stream) __attribute__((nonnull, warn_unused_result));
+
+/* For channel_options.on_message; arg is the stream. A message that cannot be read sets stream->error to -EPROTO. */
+void stream_on_message(void *arg, const uint8_t *message, size_t len);
+
+/* Moves what the channel has room for from the queue: new snapshots first, then those from before this connection.
+ * 0 or negative errno. */
+int stream_pump(struct stream *stream) __attribute__((nonnull, warn_unused_result));
