@@ -1,0 +1,30 @@
+/* Differences are taken as integers before anything becomes a double: counters beyond 2^53 keep their last digits. */
+#include "common/rate.h"
+
+bool rate_per_second(uint64_t before, uint64_t after, uint64_t elapsed_us, double *ret)
+{
+	if (after < before || elapsed_us == 0)
+		return false;
+	*ret = (double)(after - before) * 1e6 / (double)elapsed_us;
+	return true;
+}
+
+uint64_t rate_delta(uint64_t before, uint64_t after)
+{
+	return after > before ? after - before : 0;
+}
+
+bool rate_share(const uint64_t *before, const uint64_t *after, size_t n, size_t index, double *ret)
+{
+	uint64_t total = 0;
+	if (index >= n)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		if (__builtin_add_overflow(total, rate_delta(before[i], after[i]), &total))
+			return false;
+	}
+	if (total == 0)
+		return false;
+	*ret = (double)rate_delta(before[index], after[index]) / (double)total;
+	return true;
+}

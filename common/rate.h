@@ -1,0 +1,22 @@
+/* Rates of raw cumulative counters, with the rules for resets and gaps in one place. A counter that went backwards was
+ * reset (reboot, module reload, a device made anew): what it did since is not known, so the rate is absent, never zero
+ * and never a spike. Pure functions of their arguments; thread-safe. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Increase per second between two readings. False, and *ret untouched, when there is none to tell: after < before, or
+ * no time elapsed. */
+bool rate_per_second(uint64_t before, uint64_t after, uint64_t elapsed_us, double *ret)
+	__attribute__((nonnull, warn_unused_result));
+
+/* after - before; 0 when it went backwards. For counters of which single ones may step back without a reset (iowait and
+ * idle of /proc/stat): the others of the group still tell the truth. */
+uint64_t rate_delta(uint64_t before, uint64_t after);
+
+/* Share of counter `index` in the growth of a group of n counters, 0..1: CPU time by state. Each delta is clamped as by
+ * rate_delta(). False, and *ret untouched, when no counter of the group grew or their sum does not fit. */
+bool rate_share(const uint64_t *before, const uint64_t *after, size_t n, size_t index, double *ret)
+	__attribute__((nonnull, warn_unused_result));

@@ -1,0 +1,140 @@
+/* Only the top level is looked at: the walk reads the inside of sections once they are wanted, and whoever forwards
+ * slices does not pay for it. */
+#include "common/schema/snapshot_index.h"
+
+#include "common/wire.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+/* Field numbers of sonde.v1.Snapshot: an interface that is never re-numbered. */
+enum { BOOT_ID = 1, INSTANCE = 2, SEQUENCE = 3, TIMESTAMP = 4, BOOTTIME_US = 5, INTERVAL_MS = 6, FIRST_SECTION = 10 };
+
+#define LAST_SECOND 253402300799 /* 9999-12-31T23:59:59Z: where google.protobuf.Timestamp ends */
+#define FIRST_SECOND (-62135596800)
+
+static int parse_timestamp(const struct wire_field *field, int64_t *ret)
+{
+	struct wire_reader reader = wire_reader(field->data, field->len);
+	struct wire_field part;
+	int64_t seconds = 0;
+	uint64_t nanos = 0;
+	int r;
+
+	if (field->type != WIRE_BYTES)
+		return -EPROTO;
+	while ((r = wire_next(&reader, &part)) == 1) {
+		if (part.number > 2)
+			continue;
+		if (part.type != WIRE_VARINT)
+			return -EPROTO;
+		if (part.number == 1)
+			seconds = (int64_t)part.value;
+		else
+			nanos = part.value;
+	}
+	if (r < 0 || seconds < FIRST_SECOND || seconds > LAST_SECOND || nanos > 999999999)
+		return -EPROTO;
+	*ret = seconds * 1000000 + (int64_t)(nanos / 1000);
+	return 0;
+}
+
+static int parse_id(const struct wire_field *field, uint8_t ret[16])
+{
+	if (field->type != WIRE_BYTES || field->len != 16)
+		return -EPROTO;
+	memcpy(ret, field->data, 16);
+	return 0;
+}
+
+static int parse_header_field(const struct wire_field *field, struct snapshot_index *index)
+{
+	switch (field->number) {
+	case BOOT_ID:
+		return parse_id(field, index->boot_id);
+	case INSTANCE:
+		return parse_id(field, index->instance);
+	case TIMESTAMP:
+		return parse_timestamp(field, &index->timestamp_us);
+	case SEQUENCE:
+	case BOOTTIME_US:
+	case INTERVAL_MS:
+		break;
+	default:
+		return 0; /* of a newer schema */
+	}
+	if (field->type != WIRE_VARINT)
+		return -EPROTO;
+	if (field->number == SEQUENCE)
+		index->sequence = field->value;
+	else if (field->number == BOOTTIME_US)
+		index->boottime_us = field->value;
+	else if (field->value > UINT32_MAX)
+		return -EPROTO;
+	else
+		index->interval_ms = (uint32_t)field->value;
+	return 0;
+}
+
+static int add_section(struct snapshot_index *index, const struct wire_field *field, size_t offset, size_t len)
+{
+	if (field->type != WIRE_BYTES || index->n_sections == SNAPSHOT_INDEX_MAX_SECTIONS)
+		return -EPROTO;
+	for (uint32_t i = 0; i < index->n_sections; i++) {
+		if (index->sections[i].number == field->number)
+			return -EPROTO;
+	}
+	index->sections[index->n_sections++] =
+		(struct snapshot_slice){.number = field->number, .offset = (uint32_t)offset, .len = (uint32_t)len};
+	return 0;
+}
+
+int snapshot_index_parse(const uint8_t *data, size_t len, struct snapshot_index *ret)
+{
+	struct snapshot_index index = {.n_sections = 0};
+	struct wire_reader reader = wire_reader(data, len);
+	struct wire_field field;
+	int r;
+
+	if (len > UINT32_MAX)
+		return -EPROTO;
+	while ((r = wire_next(&reader, &field)) == 1) {
+		if (field.number < FIRST_SECTION)
+			r = parse_header_field(&field, &index);
+		else
+			r = add_section(&index, &field, (size_t)(field.begin - data), (size_t)(reader.p - field.begin));
+		if (r < 0)
+			return r;
+	}
+	if (r < 0)
+		return r;
+	*ret = index;
+	return 0;
+}
+
+static bool is_wanted(uint32_t number, uint64_t wanted)
+{
+	if (number < FIRST_SECTION)
+		return true;
+	/* Numbers without a bit of their own go only to who wants everything. */
+	return number < 64 ? (wanted >> number & 1) != 0 : wanted == UINT64_MAX;
+}
+
+int snapshot_index_copy(const uint8_t *data, size_t len, uint64_t wanted, struct buf *out)
+{
+	struct wire_reader reader = wire_reader(data, len);
+	struct wire_field field;
+	size_t before = out->len;
+	int r;
+
+	while ((r = wire_next(&reader, &field)) == 1) {
+		if (is_wanted(field.number, wanted))
+			r = buf_append(out, field.begin, (size_t)(reader.p - field.begin));
+		if (r < 0)
+			break;
+	}
+	if (r < 0)
+		out->len = before;
+	return r;
+}

@@ -1,0 +1,71 @@
+#include "common/rate.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+static void takes_the_rate(void **state)
+{
+	double rate = -1;
+	assert_true(rate_per_second(1000, 1500, 250000, &rate));
+	assert_true(rate == 2000.0);
+	assert_true(rate_per_second(7, 7, 1, &rate));
+	assert_true(rate == 0.0);
+}
+
+static void is_absent_after_a_reset_and_without_time(void **state)
+{
+	double rate = -1;
+	assert_false(rate_per_second(1000, 999, 1000000, &rate));
+	assert_false(rate_per_second(1000, 2000, 0, &rate));
+	assert_true(rate == -1);
+}
+
+static void keeps_the_last_digits_of_large_counters(void **state)
+{
+	double rate = -1;
+	assert_true(rate_per_second(UINT64_MAX - 3, UINT64_MAX, 1000000, &rate));
+	assert_true(rate == 3.0);
+}
+
+static void clamps_a_delta(void **state)
+{
+	assert_int_equal(rate_delta(5, 9), 4);
+	assert_int_equal(rate_delta(9, 5), 0);
+	assert_true(rate_delta(0, UINT64_MAX) == UINT64_MAX);
+}
+
+static void shares_ignore_what_went_backwards(void **state)
+{
+	/* user, idle, iowait: iowait stepped back. */
+	const uint64_t before[] = {100, 1000, 50}, after[] = {130, 1010, 40};
+	double share = -1;
+	assert_true(rate_share(before, after, 3, 0, &share));
+	assert_true(share == 0.75);
+	assert_true(rate_share(before, after, 3, 2, &share));
+	assert_true(share == 0.0);
+}
+
+static void a_share_of_nothing_is_absent(void **state)
+{
+	const uint64_t before[] = {5, 6}, full[] = {0, 0}, after[] = {UINT64_MAX, UINT64_MAX};
+	double share = -1;
+	assert_false(rate_share(before, before, 2, 0, &share));
+	assert_false(rate_share(full, after, 2, 0, &share));
+	assert_false(rate_share(full, after, 1, 1, &share));
+	assert_true(share == -1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(takes_the_rate),
+		cmocka_unit_test(is_absent_after_a_reset_and_without_time),
+		cmocka_unit_test(keeps_the_last_digits_of_large_counters),
+		cmocka_unit_test(clamps_a_delta),
+		cmocka_unit_test(shares_ignore_what_went_backwards),
+		cmocka_unit_test(a_share_of_nothing_is_absent),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
