@@ -23,12 +23,15 @@ struct collector_state {
 int collector_fail(struct collector_state *s, Sonde__V1__State__Code code, int error, const char *reason,
 		   const char *detail_format, ...) __attribute__((format(printf, 5, 6), nonnull(1, 4, 5)));
 
+struct agent_status;
+
 /* What a collector may use for as long as it lives. */
 struct collector_context {
 	const struct root *root; /* /proc and /sys, perhaps of a recorded host */
 	bool live;		 /* false with --root: probes of the running kernel (perf, BPF) report CODE_UNAVAILABLE,
 				    "recorded_host" */
 	const char *btf_path;	 /* --btf FILE for kernels without /sys/kernel/btf/vmlinux, or NULL */
+	const struct agent_status *status; /* what the agent knows of itself (agent/status.h), or NULL */
 };
 
 /* One tick. */

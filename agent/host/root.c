@@ -2,10 +2,12 @@
  * Files that are read at every tick stay open: opening /proc/stat costs more than reading it. */
 #include "agent/host/root.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define FIRST_BUFFER 4096
@@ -152,4 +154,30 @@ int root_read_u64(const struct root *root, const char *path, unsigned long long 
 		return -EPROTO;
 	*ret = value;
 	return 0;
+}
+
+bool root_exists(const struct root *root, const char *path)
+{
+	struct stat st;
+	return fstatat(root->dirfd, path, &st, 0) == 0;
+}
+
+int root_dir_has_entries(const struct root *root, const char *path)
+{
+	int fd = openat(root->dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	DIR *dir = fdopendir(fd);
+	if (!dir) {
+		int r = -errno;
+		close(fd);
+		return r;
+	}
+	int found = 0;
+	errno = 0;
+	for (struct dirent *e; !found && (e = readdir(dir));)
+		found = strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
+	int r = !found && errno != 0 ? -errno : found;
+	closedir(dir);
+	return r;
 }

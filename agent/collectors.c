@@ -1,0 +1,11 @@
+/* What the agent measures, in the order of collection. The agent's own section is last, because it tells how long the
+ * others took. */
+#include "agent/collectors/collectors.h"
+#include "agent/ebpf/block_io.h"
+#include "agent/perf/perf.h"
+
+const struct collector *const collectors[] = {
+	&collector_cpu,	     &collector_memory,	 &collector_vmstat,
+	&collector_disks,    &collector_network, &collector_perf,
+	&collector_block_io, &collector_agent,	 NULL,
+};

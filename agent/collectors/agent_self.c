@@ -1,0 +1,132 @@
+/* The agent about itself: its own cost, and what became of its snapshots. Its process is that of the running kernel
+ * even when a recorded host is replayed. */
+#include "agent/collectors/collectors.h"
+#include "agent/collectors/scale.h"
+#include "agent/collectors/source.h"
+#include "agent/delivery/queue.h"
+#include "agent/delivery/sender.h"
+#include "agent/scan.h"
+#include "agent/status.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define STATM_MAX 256
+
+struct self {
+	const struct agent_status *status;
+	struct root live;
+	struct root_file statm;
+	uint64_t page_bytes;
+};
+
+static void destroy(void *opaque)
+{
+	struct self *self = opaque;
+	if (!self)
+		return;
+	root_file_close(&self->statm);
+	root_close(&self->live);
+	free(self);
+}
+
+static int create(const struct collector_context *context, void **ret_self, struct collector_state *state)
+{
+	struct self *self = calloc(1, sizeof(*self));
+	if (!self)
+		return source_no_room(state);
+	self->live.dirfd = -1;
+	self->status = context->status;
+	long page = sysconf(_SC_PAGESIZE);
+	self->page_bytes = page > 0 ? (uint64_t)page : 4096;
+	int r = root_open(&self->live, NULL);
+	struct collector_context live = {.root = &self->live};
+	if (r == 0)
+		r = source_open(&live, "proc/self/statm", STATM_MAX, &self->statm, state);
+	if (r < 0) {
+		destroy(self);
+		return r;
+	}
+	*ret_self = self;
+	return 0;
+}
+
+static uint64_t timeval_us(struct timeval t)
+{
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_usec;
+}
+
+/* 4893 1203 1011 5 0 417 0: size, resident, shared, ... in pages */
+static int collect_process(struct self *self, struct tick *tick, Sonde__V1__Agent *agent)
+{
+	struct rusage usage;
+	if (getrusage(RUSAGE_SELF, &usage) == 0)
+		SET(agent, cpu_us, timeval_us(usage.ru_utime) + timeval_us(usage.ru_stime));
+
+	uint64_t size, resident;
+	int r = source_read(&self->statm, tick->state);
+	if (r < 0)
+		return r;
+	struct scan line = scan_text(self->statm.text, self->statm.len);
+	if (scan_u64(&line, &size) < 0 || scan_u64(&line, &resident) < 0)
+		return source_malformed(&self->statm, -EPROTO, tick->state);
+	SET(agent, resident_bytes, scale_times(resident, self->page_bytes));
+	return 0;
+}
+
+static void fill_delivery(const struct agent_status *status, Sonde__V1__Agent *agent)
+{
+	if (status->queue) {
+		struct queue_stats queue = queue_stats(status->queue);
+		SET(agent, queue_length, queue.length);
+		SET(agent, dropped_snapshots, queue.dropped);
+		SET(agent, rejected_snapshots, queue.rejected);
+		SET(agent, acknowledged_snapshots, queue.accepted);
+	}
+	if (status->sender) {
+		uint64_t connects = sender_stats(status->sender).connects;
+		SET(agent, reconnects, connects > 0 ? connects - 1 : 0);
+	}
+}
+
+static int fill_collectors(const struct agent_status *status, struct tick *tick, Sonde__V1__Agent *agent)
+{
+	agent->collectors = arena_messages(tick->arena, &sonde__v1__collector_status__descriptor, status->n_collectors);
+	if (!agent->collectors && status->n_collectors > 0)
+		return source_no_room(tick->state);
+	for (size_t i = 0; i < status->n_collectors; i++) {
+		const struct agent_status_collector *from = &status->collectors[i];
+		Sonde__V1__CollectorStatus *to = agent->collectors[i];
+		to->collector = (char *)(uintptr_t)from->name; /* packed, never written to */
+		SET(to, runs, from->runs);
+		SET(to, failures, from->failures);
+		SET(to, duration_us, from->duration_us);
+	}
+	agent->n_collectors = status->n_collectors;
+	return 0;
+}
+
+static int collect(void *opaque, struct tick *tick, ProtobufCMessage *section)
+{
+	struct self *self = opaque;
+	Sonde__V1__Agent *agent = (Sonde__V1__Agent *)section;
+	int r = collect_process(self, tick, agent);
+	if (r < 0 || !self->status)
+		return r;
+	SET(agent, ticks, self->status->ticks);
+	SET(agent, late_ticks, self->status->late_ticks);
+	SET(agent, missed_ticks, self->status->missed_ticks);
+	fill_delivery(self->status, agent);
+	return fill_collectors(self->status, tick, agent);
+}
+
+const struct collector collector_agent = {
+	.name = "agent",
+	.reads = "/proc/self/statm, getrusage(2)",
+	.needs = "",
+	.create = create,
+	.collect = collect,
+	.destroy = destroy,
+};

@@ -1,0 +1,121 @@
+#include "agent/collectors/proc_meminfo.h"
+
+#include "agent/scan.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct entry {
+	const char *key;
+	size_t has;
+	size_t value;
+	bool is_count; /* no unit behind the number */
+};
+
+#define SIZE(name, field)                                                                                              \
+	{                                                                                                              \
+		name, offsetof(Sonde__V1__Memory, has_##field), offsetof(Sonde__V1__Memory, field), false              \
+	}
+#define COUNT(name, field)                                                                                             \
+	{                                                                                                              \
+		name, offsetof(Sonde__V1__Memory, has_##field), offsetof(Sonde__V1__Memory, field), true               \
+	}
+
+/* In the kernel's order: the search for a line's entry goes on where the last one was found. */
+static const struct entry entries[] = {
+	SIZE("MemTotal", total_bytes),
+	SIZE("MemFree", free_bytes),
+	SIZE("MemAvailable", available_bytes),
+	SIZE("Buffers", buffers_bytes),
+	SIZE("Cached", cached_bytes),
+	SIZE("SwapCached", swap_cached_bytes),
+	SIZE("Active", active_bytes),
+	SIZE("Inactive", inactive_bytes),
+	SIZE("Active(anon)", active_anonymous_bytes),
+	SIZE("Inactive(anon)", inactive_anonymous_bytes),
+	SIZE("Active(file)", active_file_bytes),
+	SIZE("Inactive(file)", inactive_file_bytes),
+	SIZE("Unevictable", unevictable_bytes),
+	SIZE("Mlocked", locked_bytes),
+	SIZE("SwapTotal", swap_total_bytes),
+	SIZE("SwapFree", swap_free_bytes),
+	SIZE("Dirty", dirty_bytes),
+	SIZE("Writeback", writeback_bytes),
+	SIZE("AnonPages", anonymous_bytes),
+	SIZE("Mapped", mapped_bytes),
+	SIZE("Shmem", shared_bytes),
+	SIZE("Slab", slab_bytes),
+	SIZE("SReclaimable", slab_reclaimable_bytes),
+	SIZE("SUnreclaim", slab_unreclaimable_bytes),
+	SIZE("KernelStack", kernel_stack_bytes),
+	SIZE("PageTables", page_tables_bytes),
+	SIZE("CommitLimit", commit_limit_bytes),
+	SIZE("Committed_AS", committed_bytes),
+	SIZE("AnonHugePages", anonymous_huge_bytes),
+	COUNT("HugePages_Total", huge_pages_total),
+	COUNT("HugePages_Free", huge_pages_free),
+	SIZE("Hugepagesize", huge_page_size_bytes),
+};
+#define N_ENTRIES (sizeof(entries) / sizeof(entries[0]))
+
+static const struct entry *find(struct word key, size_t *next)
+{
+	for (size_t i = 0; i < N_ENTRIES; i++) {
+		size_t at = (*next + i) % N_ENTRIES;
+		if (word_is(key, entries[at].key)) {
+			*next = at + 1;
+			return &entries[at];
+		}
+	}
+	return NULL;
+}
+
+/* MemTotal:       32858820 kB */
+static int parse_value(struct scan *line, const struct entry *entry, Sonde__V1__Memory *out)
+{
+	uint64_t value;
+	int r = scan_u64(line, &value);
+	if (r < 0)
+		return r;
+	if (!entry->is_count) {
+		struct word unit;
+		if (scan_word(line, &unit) < 0 || !word_is(unit, "kB") || __builtin_mul_overflow(value, 1024u, &value))
+			return -EPROTO;
+	}
+	protobuf_c_boolean *has = (void *)((char *)out + entry->has);
+	if (*has)
+		return -EPROTO;
+	*has = 1;
+	memcpy((char *)out + entry->value, &value, sizeof(value));
+	return 0;
+}
+
+int proc_meminfo_parse(const char *text, size_t len, Sonde__V1__Memory *ret)
+{
+	Sonde__V1__Memory out = SONDE__V1__MEMORY__INIT;
+	struct scan rest = scan_text(text, len), line;
+	size_t next = 0;
+	int r;
+	while ((r = scan_line(&rest, &line)) > 0) {
+		struct word key;
+		r = scan_until(&line, ':', &key);
+		if (r < 0)
+			return r;
+		const struct entry *entry = find(key, &next);
+		r = entry ? parse_value(&line, entry, &out) : 0;
+		if (r < 0)
+			return r;
+	}
+	if (r < 0)
+		return r;
+	if (!out.has_total_bytes)
+		return -EPROTO;
+	if (out.has_available_bytes) {
+		out.has_used_bytes = 1;
+		/* The estimate may exceed the total for a moment while memory is hot-plugged. */
+		out.used_bytes = out.total_bytes > out.available_bytes ? out.total_bytes - out.available_bytes : 0;
+	}
+	out.state = ret->state;
+	*ret = out;
+	return 0;
+}

@@ -1,0 +1,117 @@
+#include "agent/options_yaml.h"
+
+#include <cyaml/cyaml.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_TEXT 4095
+#define MAX_NAMES 64
+
+struct options_yaml {
+	char *backend, *allow_plaintext, *key_file, *interval, *state_dir, *root, *btf, *log_level, *log_format;
+	const char **disable;
+	unsigned disable_count;
+};
+
+#define TEXT(key)                                                                                                      \
+	CYAML_FIELD_STRING_PTR(#key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct options_yaml, key, 0, MAX_TEXT)
+
+static const cyaml_schema_value_t name_schema = {
+	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 0, MAX_TEXT),
+};
+
+static const cyaml_schema_field_t fields[] = {
+	TEXT(backend),
+	TEXT(allow_plaintext),
+	TEXT(key_file),
+	TEXT(interval),
+	TEXT(state_dir),
+	TEXT(root),
+	TEXT(btf),
+	TEXT(log_level),
+	TEXT(log_format),
+	CYAML_FIELD_SEQUENCE("disable", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct options_yaml, disable,
+			     &name_schema, 0, MAX_NAMES),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_value_t file_schema = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct options_yaml, fields),
+};
+
+/* libcyaml reports what went wrong in a first line and where in a backtrace, innermost first. */
+struct complaint {
+	char what[256];
+	char where[128];
+};
+
+__attribute__((format(printf, 3, 0))) static void listen(cyaml_log_t level, void *ctx, const char *format, va_list args)
+{
+	struct complaint *complaint = ctx;
+	char line[256];
+	(void)vsnprintf(line, sizeof(line), format, args);
+	line[strcspn(line, "\n")] = '\0';
+	const char *text = strncmp(line, "Load: ", 6) == 0 ? line + 6 : line;
+	const char *position = strstr(text, "(line:");
+	if (position && complaint->where[0] == '\0')
+		(void)snprintf(complaint->where, sizeof(complaint->where), "%.100s", position);
+	else if (!position && complaint->what[0] == '\0' && strncmp(text, "Backtrace", 9) != 0)
+		(void)snprintf(complaint->what, sizeof(complaint->what), "%s", text);
+}
+
+int options_yaml_load(const char *yaml, size_t len, const char *file, struct options_yaml **ret, char *error,
+		      size_t size)
+{
+	struct complaint complaint = {.what = ""};
+	const cyaml_config_t config = {
+		.log_fn = listen,
+		.log_ctx = &complaint,
+		.mem_fn = cyaml_mem,
+		.log_level = CYAML_LOG_ERROR,
+		.flags = CYAML_CFG_NO_ALIAS,
+	};
+	struct options_yaml *loaded = NULL;
+	cyaml_err_t e =
+		cyaml_load_data((const uint8_t *)yaml, len, &config, &file_schema, (cyaml_data_t **)&loaded, NULL);
+	if (e != CYAML_OK) {
+		const char *what = complaint.what[0] != '\0' ? complaint.what : cyaml_strerror(e);
+		(void)snprintf(error, size, "%s: %s%s%s", file, what, complaint.where[0] != '\0' ? " " : "",
+			       complaint.where);
+		return -EINVAL;
+	}
+	/* A file of comments alone is a file without keys. */
+	if (!loaded && !(loaded = calloc(1, sizeof(*loaded)))) {
+		(void)snprintf(error, size, "%s: out of memory", file);
+		return -EINVAL;
+	}
+	*ret = loaded;
+	return 0;
+}
+
+void options_yaml_free(struct options_yaml *yaml)
+{
+	const cyaml_config_t config = {.mem_fn = cyaml_mem, .log_level = CYAML_LOG_ERROR};
+	if (yaml)
+		(void)cyaml_free(&config, &file_schema, yaml, 0);
+}
+
+const char *options_yaml_value(const struct options_yaml *yaml, const char *key)
+{
+	for (const cyaml_schema_field_t *field = fields; field->key; field++) {
+		if (field->value.type != CYAML_STRING || strcmp(field->key, key) != 0)
+			continue;
+		const char *value;
+		memcpy(&value, (const char *)yaml + field->data_offset, sizeof(value));
+		return value;
+	}
+	return NULL;
+}
+
+size_t options_yaml_disable(const struct options_yaml *yaml, const char *const **ret_names)
+{
+	*ret_names = yaml->disable;
+	return yaml->disable ? yaml->disable_count : 0;
+}

@@ -1,0 +1,232 @@
+/* The timer is periodic and absolute: a slow tick does not move those after it, and the number of expirations says how
+ * many were missed. CLOCK_MONOTONIC, so that a suspended host does not come back to a thousand missed ticks. */
+#include "agent/scheduler.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#define NS_PER_MS 1000000ull
+
+struct scheduler {
+	struct sampler *sampler;
+	struct queue *queue;
+	pthread_t thread;
+	bool running;
+	int timer_fd;
+	int wake_fd; /* new settings, or the end */
+
+	pthread_mutex_t lock; /* of the three below */
+	struct scheduler_settings settings;
+	bool changed;
+	bool stopping;
+
+	/* The thread's own. */
+	uint32_t interval_ms;
+	uint64_t due_ns; /* the tick the timer expires for next */
+	Sonde__V1__State__Code logged[AGENT_MAX_COLLECTORS];
+	bool push_failing;
+};
+
+bool scheduler_interval_valid(uint64_t interval_ms)
+{
+	return interval_ms >= SCHEDULER_MIN_INTERVAL_MS && interval_ms <= SCHEDULER_MAX_INTERVAL_MS;
+}
+
+uint64_t scheduler_next_ns(uint64_t now_ns, uint64_t interval_ns)
+{
+	return (now_ns / interval_ns + 1) * interval_ns;
+}
+
+static int set_timer(struct scheduler *s)
+{
+	uint64_t interval_ns = s->interval_ms * NS_PER_MS;
+	s->due_ns = scheduler_next_ns(clock_monotonic_ns(), interval_ns);
+	struct itimerspec spec = {
+		.it_value = {(time_t)(s->due_ns / 1000000000), (long)(s->due_ns % 1000000000)},
+		.it_interval = {(time_t)(interval_ns / 1000000000), (long)(interval_ns % 1000000000)},
+	};
+	return timerfd_settime(s->timer_fd, TFD_TIMER_ABSTIME, &spec, NULL) < 0 ? -errno : 0;
+}
+
+/* Disabled and unavailable are not news at every tick, nor are first readings. */
+static bool is_trouble(Sonde__V1__State__Code code)
+{
+	return code == SONDE__V1__STATE__CODE__CODE_FAILED || code == SONDE__V1__STATE__CODE__CODE_DEGRADED;
+}
+
+static void log_changes(struct scheduler *s)
+{
+	for (size_t i = 0; i < sampler_count(s->sampler); i++) {
+		struct sampler_collector c = sampler_at(s->sampler, i);
+		if (c.state.code == s->logged[i])
+			continue;
+		if (c.exists && is_trouble(c.state.code))
+			log_warn("section cannot be measured as it should", LOG_STR("section", c.collector->name),
+				 LOG_STR("reason", c.state.reason), LOG_STR("detail", c.state.detail),
+				 LOG_STR("then", "the snapshot says so, the other sections go on"));
+		else if (c.exists && is_trouble(s->logged[i]))
+			log_info("section recovered", LOG_STR("section", c.collector->name));
+		s->logged[i] = c.state.code;
+	}
+}
+
+static void tick(struct scheduler *s, uint64_t expirations)
+{
+	struct agent_status *status = sampler_status(s->sampler);
+	uint64_t interval_ns = s->interval_ms * NS_PER_MS;
+	uint64_t due_ns = s->due_ns + (expirations - 1) * interval_ns;
+	status->missed_ticks += expirations - 1;
+	if (clock_monotonic_ns() > due_ns + interval_ns / 10)
+		status->late_ticks++;
+	s->due_ns = due_ns + interval_ns;
+
+	uint64_t sequence;
+	const uint8_t *data;
+	size_t len;
+	int r = sampler_take(s->sampler, s->interval_ms, &sequence, &data, &len);
+	if (r == 0)
+		r = queue_push(s->queue, sequence, data, len);
+	if (r < 0 && !s->push_failing)
+		log_error("snapshot lost", LOG_ERR(r), LOG_STR("then", "the next tick tries again"));
+	s->push_failing = r < 0;
+	log_changes(s);
+}
+
+/* False at the end. */
+static bool take_orders(struct scheduler *s)
+{
+	uint64_t count;
+	ssize_t n = read(s->wake_fd, &count, sizeof(count));
+	(void)n; /* level-triggered: nothing to read is as good */
+
+	pthread_mutex_lock(&s->lock);
+	struct scheduler_settings settings = s->settings;
+	bool changed = s->changed, stopping = s->stopping;
+	s->changed = false;
+	pthread_mutex_unlock(&s->lock);
+	if (stopping)
+		return false;
+	if (!changed)
+		return true;
+
+	sampler_disable(s->sampler, settings.disabled);
+	if (settings.interval_ms != s->interval_ms) {
+		uint32_t before = s->interval_ms;
+		s->interval_ms = settings.interval_ms;
+		int r = set_timer(s);
+		if (r < 0) {
+			s->interval_ms = before;
+			log_error("interval cannot be set", LOG_ERR(r), LOG_STR("then", "the old one stays"));
+		}
+	}
+	log_info("settings applied", LOG_UINT("interval_ms", s->interval_ms));
+	return true;
+}
+
+static void *thread_main(void *arg)
+{
+	struct scheduler *s = arg;
+	for (;;) {
+		struct pollfd fds[2] = {{.fd = s->wake_fd, .events = POLLIN}, {.fd = s->timer_fd, .events = POLLIN}};
+		if (poll(fds, 2, -1) < 0)
+			continue;
+		if (fds[0].revents && !take_orders(s))
+			return NULL;
+		uint64_t expirations;
+		if (fds[1].revents && read(s->timer_fd, &expirations, sizeof(expirations)) == sizeof(expirations))
+			tick(s, expirations);
+	}
+}
+
+int scheduler_new(struct sampler *sampler, struct queue *queue, struct scheduler_settings settings,
+		  struct scheduler **ret)
+{
+	if (!scheduler_interval_valid(settings.interval_ms))
+		return -EINVAL;
+	struct scheduler *s = calloc(1, sizeof(*s));
+	if (!s)
+		return -ENOMEM;
+	*s = (struct scheduler){.sampler = sampler, .queue = queue, .settings = settings};
+	s->interval_ms = settings.interval_ms;
+	pthread_mutex_init(&s->lock, NULL);
+	sampler_disable(sampler, settings.disabled);
+	s->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (s->timer_fd < 0 || s->wake_fd < 0) {
+		int r = -errno;
+		scheduler_free(s);
+		return r;
+	}
+	*ret = s;
+	return 0;
+}
+
+int scheduler_start(struct scheduler *scheduler)
+{
+	int r = set_timer(scheduler);
+	if (r == 0)
+		r = -pthread_create(&scheduler->thread, NULL, thread_main, scheduler);
+	scheduler->running = r == 0;
+	return r;
+}
+
+static void wake(struct scheduler *s)
+{
+	uint64_t one = 1;
+	ssize_t n = write(s->wake_fd, &one, sizeof(one));
+	(void)n; /* fails only when it is full, and then it wakes already */
+}
+
+void scheduler_stop(struct scheduler *scheduler)
+{
+	if (!scheduler->running)
+		return;
+	pthread_mutex_lock(&scheduler->lock);
+	scheduler->stopping = true;
+	pthread_mutex_unlock(&scheduler->lock);
+	wake(scheduler);
+	pthread_join(scheduler->thread, NULL);
+	scheduler->running = false;
+}
+
+void scheduler_free(struct scheduler *scheduler)
+{
+	if (!scheduler)
+		return;
+	scheduler_stop(scheduler);
+	if (scheduler->timer_fd >= 0)
+		close(scheduler->timer_fd);
+	if (scheduler->wake_fd >= 0)
+		close(scheduler->wake_fd);
+	pthread_mutex_destroy(&scheduler->lock);
+	free(scheduler);
+}
+
+int scheduler_configure(struct scheduler *scheduler, struct scheduler_settings settings)
+{
+	if (!scheduler_interval_valid(settings.interval_ms))
+		return -EINVAL;
+	pthread_mutex_lock(&scheduler->lock);
+	scheduler->settings = settings;
+	scheduler->changed = true;
+	pthread_mutex_unlock(&scheduler->lock);
+	wake(scheduler);
+	return 0;
+}
+
+struct scheduler_settings scheduler_settings(struct scheduler *scheduler)
+{
+	pthread_mutex_lock(&scheduler->lock);
+	struct scheduler_settings settings = scheduler->settings;
+	pthread_mutex_unlock(&scheduler->lock);
+	return settings;
+}
