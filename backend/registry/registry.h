@@ -3,6 +3,7 @@
 #pragma once
 
 #include "backend/hub/hub.h"
+#include "backend/registry/schemas.h"
 #include "backend/store/store.h"
 
 #include <stdint.h>
@@ -37,3 +38,10 @@ int registry_get(struct registry *registry, int64_t tenant_id, const char *name,
 		 struct hub_frame **ret_frame) __attribute__((nonnull, warn_unused_result));
 
 uint32_t registry_count(struct registry *registry);
+
+/* The newest sequence seen of a host's instance, 0 if the newest is of another: what is not above it is a resend. */
+uint64_t registry_newest_sequence(struct registry *registry, const uint8_t host_id[16], const uint8_t instance[16]);
+/* Puts a warning on a host until it is replaced or, with NULL, taken back. Publishes it. */
+void registry_warn(struct registry *registry, const uint8_t host_id[16], const char *warning);
+/* The schemas snapshots are read with; lives as long as the registry. */
+struct schemas *registry_schemas(struct registry *registry);
