@@ -1,0 +1,135 @@
+/* Counters are read while they grow. Each one is right at some moment of the reading; a histogram's count may be ahead
+ * of `operations` by what completed meanwhile, and they are equal when the device is quiet. */
+#include "agent/ebpf/rows.h"
+
+#include "agent/collector.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const char *const class_names[BLOCK_IO_CLASSES] = {
+	[BLOCK_IO_READ] = "read",
+	[BLOCK_IO_WRITE] = "write",
+	[BLOCK_IO_FLUSH] = "flush",
+	[BLOCK_IO_DISCARD] = "discard",
+	[BLOCK_IO_WRITE_ZEROES] = "write_zeroes",
+	[BLOCK_IO_OTHER] = "other",
+};
+
+const char *block_io_class_name(enum block_io_class class)
+{
+	return class_names[class];
+}
+
+static uint64_t load(const __u64 *counter)
+{
+	return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
+static const struct block_io_row *row_at(const struct block_io_table *table, uint32_t shard, uint32_t slot,
+					 unsigned class)
+{
+	return &table->rows[((size_t)shard * table->slots + slot) * BLOCK_IO_CLASSES + class];
+}
+
+uint64_t rows_operations(const struct block_io_table *table, uint32_t slot)
+{
+	uint64_t sum = 0;
+	for (uint32_t shard = 0; shard < table->shards; shard++) {
+		for (unsigned class = 0; class < BLOCK_IO_CLASSES; class ++)
+			sum += load(&row_at(table, shard, slot, class)->operations);
+	}
+	return sum;
+}
+
+static void add_histogram(const struct block_io_histogram *from, struct block_io_histogram *to)
+{
+	to->sum += load(&from->sum);
+	for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++)
+		to->counts[i] += load(&from->counts[i]);
+}
+
+void rows_sum(const struct block_io_table *table, uint32_t slot, enum block_io_class class, struct block_io_row *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	for (uint32_t shard = 0; shard < table->shards; shard++) {
+		const struct block_io_row *row = row_at(table, shard, slot, class);
+		uint64_t operations = load(&row->operations);
+		ret->bytes += load(&row->bytes);
+		ret->errors += load(&row->errors);
+		ret->operations += operations;
+		if (operations == 0)
+			continue;
+		add_histogram(&row->request, &ret->request);
+		add_histogram(&row->device, &ret->device);
+		add_histogram(&row->queue, &ret->queue);
+	}
+}
+
+static int fill_histogram(const struct block_io_histogram *histogram, struct arena *arena, Sonde__V1__Histogram **ret)
+{
+	size_t n = 0;
+	for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++)
+		n += histogram->counts[i] != 0;
+	Sonde__V1__Histogram *message = arena_message(arena, &sonde__v1__histogram__descriptor);
+	if (!message)
+		return -ENOMEM;
+	SET(message, scheme, SONDE__V1__HISTOGRAM__SCHEME__SCHEME_LOG_LINEAR_4);
+	SET(message, sum, histogram->sum);
+	if (n > 0) {
+		message->indexes = arena_alloc(arena, n * sizeof(*message->indexes));
+		message->counts = arena_alloc(arena, n * sizeof(*message->counts));
+		if (!message->indexes || !message->counts)
+			return -ENOMEM;
+	}
+	for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
+		if (histogram->counts[i] == 0)
+			continue;
+		message->indexes[message->n_indexes++] = i;
+		message->counts[message->n_counts++] = histogram->counts[i];
+	}
+	*ret = message;
+	return 0;
+}
+
+static int fill_operation(const struct block_io_row *row, enum block_io_class class, struct arena *arena,
+			  Sonde__V1__BlockIoOperation *message)
+{
+	message->operation = arena_strndup(arena, class_names[class], strlen(class_names[class]));
+	if (!message->operation)
+		return -ENOMEM;
+	SET(message, operations, row->operations);
+	SET(message, bytes, row->bytes);
+	SET(message, errors, row->errors);
+	int r = fill_histogram(&row->request, arena, &message->request_latency_ns);
+	if (r == 0)
+		r = fill_histogram(&row->device, arena, &message->device_latency_ns);
+	if (r == 0)
+		r = fill_histogram(&row->queue, arena, &message->queue_latency_ns);
+	return r;
+}
+
+int rows_operations_fill(const struct block_io_table *table, uint32_t slot, struct arena *arena,
+			 Sonde__V1__BlockIoDevice *device, uint64_t *ret_operations)
+{
+	Sonde__V1__BlockIoOperation **messages =
+		(void *)arena_messages(arena, &sonde__v1__block_io_operation__descriptor, BLOCK_IO_CLASSES);
+	if (!messages)
+		return -ENOMEM;
+	device->operations = messages;
+	device->n_operations = 0;
+	uint64_t operations = 0;
+	for (unsigned class = 0; class < BLOCK_IO_CLASSES; class ++) {
+		struct block_io_row sum;
+		rows_sum(table, slot, class, &sum);
+		if (sum.operations == 0 && sum.bytes == 0 && sum.errors == 0)
+			continue;
+		int r = fill_operation(&sum, class, arena, messages[device->n_operations]);
+		if (r < 0)
+			return r;
+		device->n_operations++;
+		operations += sum.operations;
+	}
+	*ret_operations = operations;
+	return 0;
+}

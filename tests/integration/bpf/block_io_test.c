@@ -1,0 +1,501 @@
+/* The block probe on the running kernel, through the collector's public interface, against what the test did itself and
+ * against /proc/diskstats. Other disks may be busy: only the test's own loop devices are compared. */
+#include "agent/ebpf/block_io.h"
+#include "common/clock.h"
+#include "tests/integration/bpf/loop_device.h"
+
+#include <linux/fs.h>
+#include <sonde/v1/block_io.pb-c.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define MIB ((size_t)1 << 20)
+#define DEVICE_BYTES (32 * MIB)
+
+struct probe {
+	struct root root;
+	struct arena *arena;
+	struct collector_state state;
+	void *self;
+	Sonde__V1__BlockIo section; /* of the last collect */
+};
+
+static struct probe probe;
+
+struct operation {
+	uint64_t operations, bytes, errors, request, request_sum, device, device_sum, queue, queue_sum;
+};
+
+enum { READ, WRITE, FLUSH, DISCARD, WRITE_ZEROES, OTHER, KINDS };
+static const char *const names[KINDS] = {"read", "write", "flush", "discard", "write_zeroes", "other"};
+
+struct view {
+	bool present;
+	uint64_t diskseq;
+	int64_t untraced;
+	struct operation by[KINDS];
+};
+
+static void collect(void)
+{
+	arena_reset(probe.arena);
+	probe.state = (struct collector_state){0};
+	sonde__v1__block_io__init(&probe.section);
+	struct tick tick = {.arena = probe.arena, .boottime_us = clock_boottime_us(), .state = &probe.state};
+	assert_int_equal(collector_block_io.collect(probe.self, &tick, &probe.section.base), 0);
+}
+
+static uint64_t count(const Sonde__V1__Histogram *h, uint64_t *sum)
+{
+	uint64_t n = 0;
+	assert_non_null(h);
+	assert_int_equal(h->n_indexes, h->n_counts);
+	for (size_t i = 0; i < h->n_counts; i++) {
+		if (i > 0)
+			assert_true(h->indexes[i] > h->indexes[i - 1]);
+		assert_true(h->counts[i] > 0);
+		n += h->counts[i];
+	}
+	*sum = h->sum;
+	return n;
+}
+
+/* The last collect's row of one device. */
+static struct view view_of(const char *device)
+{
+	struct view view = {0};
+	for (size_t i = 0; i < probe.section.n_devices; i++) {
+		const Sonde__V1__BlockIoDevice *d = probe.section.devices[i];
+		if (strcmp(d->device, device) != 0)
+			continue;
+		assert_false(view.present); /* never two at once */
+		view.present = true;
+		view.diskseq = d->diskseq;
+		assert_true(d->has_untraced_operations);
+		view.untraced = d->untraced_operations;
+		for (size_t j = 0; j < d->n_operations; j++) {
+			const Sonde__V1__BlockIoOperation *o = d->operations[j];
+			size_t kind = 0;
+			while (kind < KINDS && strcmp(names[kind], o->operation) != 0)
+				kind++;
+			assert_true(kind < KINDS);
+			struct operation *to = &view.by[kind];
+			to->operations = o->operations;
+			to->bytes = o->bytes;
+			to->errors = o->errors;
+			to->request = count(o->request_latency_ns, &to->request_sum);
+			to->device = count(o->device_latency_ns, &to->device_sum);
+			to->queue = count(o->queue_latency_ns, &to->queue_sum);
+		}
+	}
+	return view;
+}
+
+/* What happened between two views, and between two readings of diskstats. */
+struct step {
+	struct view view;
+	struct diskstats stats;
+	struct operation by[KINDS];
+	struct diskstats in_stats;
+	uint64_t began_ns;
+	uint64_t elapsed_ns;
+};
+
+static void begin(struct step *step, const char *device)
+{
+	assert_int_equal(diskstats_settle(device, &step->stats), 0);
+	collect();
+	step->view = view_of(device);
+	step->began_ns = clock_monotonic_ns();
+}
+
+static void end(struct step *step, const char *device)
+{
+	struct diskstats now;
+	step->elapsed_ns = clock_monotonic_ns() - step->began_ns;
+	assert_int_equal(diskstats_settle(device, &now), 0);
+	collect();
+	struct view view = view_of(device);
+	assert_true(view.present);
+	assert_int_equal(view.untraced, 0);
+	uint64_t *after = (uint64_t *)view.by, *before = (uint64_t *)step->view.by, *by = (uint64_t *)step->by;
+	for (size_t i = 0; i < sizeof(step->by) / (sizeof(uint64_t)); i++)
+		by[i] = after[i] - before[i];
+	uint64_t *stats = (uint64_t *)&now, *old = (uint64_t *)&step->stats, *in = (uint64_t *)&step->in_stats;
+	for (size_t i = 0; i < sizeof(now) / sizeof(uint64_t); i++)
+		in[i] = stats[i] - old[i];
+}
+
+static void assert_equals_diskstats(const struct step *step)
+{
+	const struct operation *by = step->by;
+	const struct diskstats *in = &step->in_stats;
+	assert_int_equal(by[READ].operations, in->reads);
+	assert_int_equal(by[READ].bytes, in->read_sectors * 512);
+	assert_int_equal(by[WRITE].operations + by[WRITE_ZEROES].operations, in->writes);
+	assert_int_equal(by[WRITE].bytes + by[WRITE_ZEROES].bytes, in->write_sectors * 512);
+	assert_int_equal(by[DISCARD].operations, in->discards);
+	assert_int_equal(by[DISCARD].bytes, in->discard_sectors * 512);
+	assert_int_equal(by[FLUSH].operations, in->flushes);
+	assert_int_equal(by[OTHER].operations, 0);
+	for (size_t i = 0; i < KINDS; i++) {
+		assert_int_equal(by[i].request, by[i].operations);
+		assert_true(by[i].device <= by[i].operations);
+		assert_int_equal(by[i].device, by[i].queue);
+	}
+}
+
+static void transfer(int fd, bool is_write, size_t bytes, unsigned n)
+{
+	void *buffer;
+	assert_int_equal(posix_memalign(&buffer, 4096, bytes), 0);
+	memset(buffer, 0x5a, bytes);
+	for (unsigned i = 0; i < n; i++) {
+		/* Not adjacent, so that nothing is merged. */
+		off_t at = (off_t)((i * 2 * bytes) % (DEVICE_BYTES - bytes));
+		ssize_t r = is_write ? pwrite(fd, buffer, bytes, at) : pread(fd, buffer, bytes, at);
+		assert_int_equal(r, bytes);
+	}
+	free(buffer);
+}
+
+static struct loop_device attach_loop(void)
+{
+	struct loop_device loop;
+	assert_int_equal(loop_device_open(&loop, "/dev/shm", DEVICE_BYTES, -1), 0);
+	transfer(loop.direct_fd, false, 4096, 1); /* the partition table is looked for now, not in the middle */
+	return loop;
+}
+
+static void direct_io_is_counted_exactly(void **state)
+{
+	struct loop_device loop = attach_loop();
+	struct step step = {0};
+	begin(&step, loop.name);
+	transfer(loop.direct_fd, false, 4096, 1500);
+	transfer(loop.direct_fd, true, 8192, 700);
+	end(&step, loop.name);
+	assert_equals_diskstats(&step);
+	assert_int_equal(step.by[READ].operations, 1500);
+	assert_int_equal(step.by[READ].bytes, 1500 * 4096);
+	assert_int_equal(step.by[WRITE].operations, 700);
+	assert_int_equal(step.by[WRITE].bytes, 700 * 8192);
+	assert_int_equal(step.by[READ].errors + step.by[WRITE].errors, 0);
+	/* Each was issued once, one at a time. */
+	assert_int_equal(step.by[READ].device, 1500);
+	assert_int_equal(step.by[WRITE].device, 700);
+	uint64_t device = step.by[READ].device_sum + step.by[WRITE].device_sum;
+	uint64_t request = step.by[READ].request_sum + step.by[WRITE].request_sum;
+	uint64_t queue = step.by[READ].queue_sum + step.by[WRITE].queue_sum;
+	assert_true(device > 0 && device <= request);
+	assert_true(request <= step.elapsed_ns);
+	assert_true(device + queue <= request);
+	assert_true(request - device - queue <= 2200 * 1000ull);
+	loop_device_close(&loop);
+}
+
+static void large_transfers_are_counted_by_their_bytes(void **state)
+{
+	struct loop_device loop = attach_loop();
+	struct step step = {0};
+	begin(&step, loop.name);
+	transfer(loop.direct_fd, false, 4 * MIB, 8);
+	transfer(loop.direct_fd, true, MIB, 8);
+	end(&step, loop.name);
+	assert_equals_diskstats(&step);
+	assert_int_equal(step.by[READ].bytes, 32 * MIB);
+	assert_int_equal(step.by[WRITE].bytes, 8 * MIB);
+	loop_device_close(&loop);
+}
+
+static void flushes_and_forced_writes_are_counted_once(void **state)
+{
+	struct loop_device loop = attach_loop();
+	char path[64];
+	(void)snprintf(path, sizeof(path), "/dev/%s", loop.name);
+	int forced = open(path, O_RDWR | O_DIRECT | O_DSYNC | O_CLOEXEC);
+	assert_true(forced >= 0);
+	struct step step = {0};
+	begin(&step, loop.name);
+	for (unsigned i = 0; i < 50; i++) {
+		transfer(loop.fd, true, 16384, 4);
+		assert_int_equal(fsync(loop.fd), 0);
+		assert_int_equal(fsync(loop.direct_fd), 0); /* a flush without data */
+	}
+	transfer(forced, true, 4096, 100);
+	end(&step, loop.name);
+	close(forced);
+	assert_equals_diskstats(&step);
+	assert_true(step.by[FLUSH].operations >= 150);
+	assert_int_equal(step.by[FLUSH].device, step.by[FLUSH].operations);
+	assert_int_equal(step.by[FLUSH].bytes, 0);
+	loop_device_close(&loop);
+}
+
+static void discards_and_zeroes_are_told_apart(void **state)
+{
+	struct loop_device loop = attach_loop();
+	struct step step = {0};
+	begin(&step, loop.name);
+	unsigned discarded = 0, zeroed = 0;
+	for (uint64_t i = 0; i < 20; i++) {
+		uint64_t range[2] = {i * MIB, MIB / 2};
+		discarded += ioctl(loop.fd, BLKDISCARD, range) == 0;
+		zeroed += ioctl(loop.fd, BLKZEROOUT, range) == 0;
+	}
+	end(&step, loop.name);
+	assert_equals_diskstats(&step);
+	assert_int_equal(discarded, 20);
+	assert_int_equal(step.by[DISCARD].operations, 20);
+	assert_int_equal(step.by[DISCARD].bytes, 10 * MIB);
+	assert_int_equal(zeroed, 20);
+	assert_true(step.by[WRITE_ZEROES].operations + step.by[WRITE].operations >= 20);
+	loop_device_close(&loop);
+}
+
+struct worker {
+	pthread_t thread;
+	int fd;
+	unsigned n;
+};
+
+static void *work(void *arg)
+{
+	struct worker *worker = arg;
+	void *buffer;
+	if (posix_memalign(&buffer, 4096, 4096) != 0)
+		return arg;
+	bool failed = false;
+	for (unsigned i = 0; i < worker->n; i++)
+		failed |= pread(worker->fd, buffer, 4096, (off_t)(i % 4096) * 8192) != 4096;
+	free(buffer);
+	return failed ? arg : NULL;
+}
+
+#define WORKERS 16
+
+static void parallel_requests_keep_their_own_times(void **state)
+{
+	struct loop_device loop = attach_loop();
+	struct step step = {0};
+	struct worker workers[WORKERS];
+	begin(&step, loop.name);
+	for (size_t i = 0; i < WORKERS; i++) {
+		workers[i] = (struct worker){.fd = loop.direct_fd, .n = 500};
+		assert_int_equal(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
+	}
+	for (size_t i = 0; i < WORKERS; i++) {
+		void *failed;
+		assert_int_equal(pthread_join(workers[i].thread, &failed), 0);
+		assert_null(failed);
+	}
+	end(&step, loop.name);
+	assert_equals_diskstats(&step);
+	assert_int_equal(step.by[READ].operations, WORKERS * 500);
+	assert_int_equal(step.by[READ].device, WORKERS * 500);
+	assert_true(step.by[READ].device_sum <= step.by[READ].request_sum);
+	assert_true(step.by[READ].request_sum <= WORKERS * step.elapsed_ns);
+	loop_device_close(&loop);
+}
+
+static void two_devices_are_not_mixed_up(void **state)
+{
+	struct loop_device a = attach_loop(), b = attach_loop();
+	struct step on_a = {0}, on_b = {0};
+	struct worker workers[2] = {{.fd = a.direct_fd, .n = 2000}, {.fd = b.direct_fd, .n = 3000}};
+	begin(&on_a, a.name);
+	begin(&on_b, b.name);
+	for (size_t i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
+	for (size_t i = 0; i < 2; i++)
+		assert_int_equal(pthread_join(workers[i].thread, NULL), 0);
+	end(&on_a, a.name);
+	end(&on_b, b.name);
+	assert_equals_diskstats(&on_a);
+	assert_equals_diskstats(&on_b);
+	assert_int_equal(on_a.by[READ].operations, 2000);
+	assert_int_equal(on_b.by[READ].operations, 3000);
+	loop_device_close(&a);
+	loop_device_close(&b);
+}
+
+static void a_new_medium_is_a_new_series(void **state)
+{
+	struct loop_device loop = attach_loop();
+	int number = loop.number;
+	struct diskstats stats;
+	transfer(loop.direct_fd, true, 4096, 100);
+	assert_int_equal(diskstats_settle(loop.name, &stats), 0);
+	collect();
+	struct view old = view_of(loop.name);
+	assert_true(old.present && old.by[WRITE].operations >= 100);
+	loop_device_close(&loop);
+
+	/* Detached: the device is idle and another one by its diskseq, so it leaves the section. */
+	collect();
+	collect();
+	char name[32];
+	(void)snprintf(name, sizeof(name), "loop%d", number);
+	assert_false(view_of(name).present);
+
+	assert_int_equal(loop_device_open(&loop, "/dev/shm", DEVICE_BYTES, number), 0);
+	transfer(loop.direct_fd, false, 4096, 7);
+	assert_int_equal(diskstats_settle(loop.name, &stats), 0);
+	collect();
+	struct view new = view_of(loop.name);
+	assert_true(new.present);
+	assert_true(new.diskseq > old.diskseq);
+	assert_int_equal(new.by[WRITE].operations, 0);
+	assert_true(new.by[READ].operations >= 7);
+	assert_int_equal(new.untraced, 0);
+	loop_device_close(&loop);
+}
+
+/* Attached again before anybody looked: two slots, one of which has to go without its operations being missed. */
+static void a_medium_changed_between_two_ticks(void **state)
+{
+	struct loop_device loop = attach_loop();
+	int number = loop.number;
+	struct diskstats stats;
+	for (unsigned i = 0; i < 60; i++) {
+		transfer(loop.direct_fd, true, 4096, 20);
+		assert_int_equal(diskstats_settle(loop.name, &stats), 0);
+		loop_device_close(&loop);
+		assert_int_equal(loop_device_open(&loop, "/dev/shm", DEVICE_BYTES, number), 0);
+		transfer(loop.direct_fd, false, 4096, 3);
+		assert_int_equal(diskstats_settle(loop.name, &stats), 0);
+		collect();
+		struct view view = view_of(loop.name);
+		assert_true(view.present);
+		assert_int_equal(view.by[WRITE].operations, 0);
+		assert_true(view.by[READ].operations >= 3);
+		assert_int_equal(view.untraced, 0);
+	}
+	/* More media than slots: they were given back. */
+	assert_int_equal(probe.section.requests_without_slot, 0);
+	loop_device_close(&loop);
+}
+
+/* A file system of 1 MiB under a device of 32 MiB: writes end in an error once it is full. */
+static void errors_are_counted_once_each(void **state)
+{
+	char directory[] = "/tmp/sonde-block-io-XXXXXX";
+	assert_non_null(mkdtemp(directory));
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("none", directory, "tmpfs", 0, "size=1m") < 0) {
+		(void)rmdir(directory);
+		skip();
+	}
+	struct loop_device loop;
+	int opened = loop_device_open(&loop, directory, DEVICE_BYTES, -1);
+	(void)umount2(directory, MNT_DETACH);
+	(void)rmdir(directory);
+	assert_int_equal(opened, 0);
+	transfer(loop.direct_fd, false, 4096, 1);
+
+	void *buffer;
+	assert_int_equal(posix_memalign(&buffer, 4096, 4096), 0);
+	memset(buffer, 1, 4096);
+	struct step step = {0};
+	begin(&step, loop.name);
+	uint64_t failed = 0;
+	for (unsigned i = 0; i < 512; i++)
+		failed += pwrite(loop.direct_fd, buffer, 4096, (off_t)i * 8192) != 4096;
+	end(&step, loop.name);
+	free(buffer);
+	assert_equals_diskstats(&step);
+	assert_int_equal(step.by[WRITE].operations, 512);
+	assert_true(failed >= 256);
+	assert_int_equal(step.by[WRITE].errors, failed);
+	loop_device_close(&loop);
+}
+
+static void a_recorded_host_is_not_traced(void **state)
+{
+	struct collector_context context = {.root = &probe.root, .live = false};
+	struct collector_state why = {0};
+	void *self = &why;
+	assert_true(collector_block_io.create(&context, &self, &why) < 0);
+	assert_ptr_equal(self, &why);
+	assert_string_equal(why.reason, "recorded_host");
+	assert_int_equal(why.code, SONDE__V1__STATE__CODE__CODE_UNAVAILABLE);
+	assert_true(strlen(why.detail) > 0);
+}
+
+static void missing_type_information_is_named(void **state)
+{
+	struct collector_context context = {.root = &probe.root, .live = true, .btf_path = "/nonexistent/btf"};
+	struct collector_state why = {0};
+	void *self = NULL;
+	assert_true(collector_block_io.create(&context, &self, &why) < 0);
+	assert_null(self);
+	assert_string_equal(why.reason, "no_btf");
+	assert_non_null(strstr(why.detail, "/nonexistent/btf"));
+}
+
+static int set_up(void **state)
+{
+	struct collector_context context = {.root = &probe.root, .live = true};
+	if (root_open(&probe.root, NULL) < 0 || !(probe.arena = arena_new(16 * MIB)))
+		return -1;
+	int r = collector_block_io.create(&context, &probe.self, &probe.state);
+	if (r < 0)
+		(void)fprintf(stderr, "create: %d %s: %s\n", r, probe.state.reason, probe.state.detail);
+	return r;
+}
+
+static int tear_down(void **state)
+{
+	collector_block_io.destroy(probe.self);
+	arena_free(probe.arena);
+	root_close(&probe.root);
+	return 0;
+}
+
+static const char *reason_to_skip(void)
+{
+	if (geteuid() != 0)
+		return "needs root to load BPF programs and to attach loop devices";
+	if (access("/sys/kernel/btf/vmlinux", R_OK) != 0)
+		return "the kernel has no BTF";
+	if (access("/dev/loop-control", R_OK | W_OK) != 0)
+		return "the kernel has no loop devices";
+	if (access("/dev/shm", W_OK) != 0)
+		return "no tmpfs at /dev/shm";
+	return NULL;
+}
+
+int main(void)
+{
+	const char *why = reason_to_skip();
+	if (why) {
+		(void)printf("SKIP: %s\n", why);
+		return 77;
+	}
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(direct_io_is_counted_exactly),
+		cmocka_unit_test(large_transfers_are_counted_by_their_bytes),
+		cmocka_unit_test(flushes_and_forced_writes_are_counted_once),
+		cmocka_unit_test(discards_and_zeroes_are_told_apart),
+		cmocka_unit_test(parallel_requests_keep_their_own_times),
+		cmocka_unit_test(two_devices_are_not_mixed_up),
+		cmocka_unit_test(a_new_medium_is_a_new_series),
+		cmocka_unit_test(a_medium_changed_between_two_ticks),
+		cmocka_unit_test(errors_are_counted_once_each),
+		cmocka_unit_test(a_recorded_host_is_not_traced),
+		cmocka_unit_test(missing_type_information_is_named),
+	};
+	return cmocka_run_group_tests_name("block_io", tests, set_up, tear_down);
+}
