@@ -32,6 +32,9 @@ struct grpc_method {
 	void (*on_close)(struct grpc_call *call, void *service);
 
 	bool unary; /* one request message, one reply: enforced */
+
+	/* After a grpc_call_send() gave -EAGAIN: less than half of the queue is left. NULL if nothing is to be done. */
+	void (*on_writable)(struct grpc_call *call, void *service);
 };
 
 struct grpc_service {
@@ -75,10 +78,11 @@ const char *grpc_call_metadata(struct grpc_call *call, const char *name);
 const char *grpc_call_peer(struct grpc_call *call);
 
 /* Queues one message. 0; -ECANCELED when the call is over; -EAGAIN when more than 1 MiB waits for a slow peer (try
- * again from on_writable, or drop); -ENOMEM. Copies. */
+ * again from on_writable, or drop); -EMSGSIZE above 64 MiB; -EINVAL for a second reply of a unary method; -ENOMEM.
+ * Copies. */
 int grpc_call_send(struct grpc_call *call, const void *message, size_t len) __attribute__((warn_unused_result));
-/* Ends the call with trailers, after what was queued. `message` (NULL is "") is percent-encoded. Harmless when it is
- * over. */
+/* Ends the call with trailers, after what was queued. A unary method that gave no reply cannot end with GRPC_OK: that
+ * is turned into GRPC_INTERNAL. `message` (NULL is "") is percent-encoded. Harmless when it is over. */
 void grpc_call_finish(struct grpc_call *call, enum grpc_status status, const char *message);
 
 /* Back-pressure: while paused no on_message is called and no window is given back to the peer. */
