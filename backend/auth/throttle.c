@@ -1,0 +1,105 @@
+/* Accounts are kept as keyed hashes of their names: an entry has one size whatever is sent, and nobody can aim at a
+ * slot. Two names with one hash would share a wait, which at 64 bits nobody will see. */
+#include "backend/auth/throttle.h"
+
+#include <pthread.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct entry {
+	uint64_t hash; /* 0 is free */
+	uint64_t last_s;
+	uint32_t failures;
+};
+
+struct throttle {
+	pthread_mutex_t lock;
+	uint8_t key[crypto_shorthash_KEYBYTES];
+	struct entry entries[THROTTLE_ACCOUNTS];
+};
+
+struct throttle *throttle_new(void)
+{
+	struct throttle *t = calloc(1, sizeof(*t));
+	if (!t)
+		return NULL;
+	pthread_mutex_init(&t->lock, NULL);
+	crypto_shorthash_keygen(t->key);
+	return t;
+}
+
+void throttle_free(struct throttle *t)
+{
+	if (!t)
+		return;
+	pthread_mutex_destroy(&t->lock);
+	free(t);
+}
+
+static uint64_t account_hash(struct throttle *t, const char *account)
+{
+	uint8_t bytes[crypto_shorthash_BYTES];
+	uint64_t hash;
+	crypto_shorthash(bytes, (const uint8_t *)account, strlen(account), t->key);
+	memcpy(&hash, bytes, sizeof(hash));
+	return hash ? hash : 1;
+}
+
+static struct entry *find(struct throttle *t, uint64_t hash, struct entry **ret_oldest)
+{
+	struct entry *oldest = &t->entries[0];
+	for (size_t i = 0; i < THROTTLE_ACCOUNTS; i++) {
+		struct entry *e = &t->entries[i];
+		if (e->hash == hash)
+			return e;
+		if (e->hash == 0 ? oldest->hash != 0 : (oldest->hash != 0 && e->last_s < oldest->last_s))
+			oldest = e;
+	}
+	*ret_oldest = oldest;
+	return NULL;
+}
+
+static uint32_t wait_s(uint32_t failures)
+{
+	uint32_t wait = 1;
+	if (failures < THROTTLE_FREE_FAILURES)
+		return 0;
+	for (uint32_t i = THROTTLE_FREE_FAILURES; i < failures && wait < THROTTLE_LONGEST_S; i++)
+		wait *= 2;
+	return wait < THROTTLE_LONGEST_S ? wait : THROTTLE_LONGEST_S;
+}
+
+uint32_t throttle_try(struct throttle *t, const char *account, uint64_t now_s)
+{
+	uint64_t hash = account_hash(t, account);
+	uint32_t left = 0;
+	struct entry *oldest = NULL;
+	pthread_mutex_lock(&t->lock);
+	struct entry *e = find(t, hash, &oldest);
+	if (!e) {
+		e = oldest;
+		*e = (struct entry){.hash = hash};
+	}
+	uint64_t until = e->last_s + wait_s(e->failures);
+	if (e->failures >= THROTTLE_FREE_FAILURES && now_s < until) {
+		left = (uint32_t)(until - now_s);
+	} else {
+		/* A day of quiet forgets. */
+		e->failures = now_s - e->last_s > 86400 ? 1 : e->failures + 1;
+		e->last_s = now_s;
+	}
+	pthread_mutex_unlock(&t->lock);
+	return left;
+}
+
+void throttle_success(struct throttle *t, const char *account)
+{
+	uint64_t hash = account_hash(t, account);
+	struct entry *oldest;
+	pthread_mutex_lock(&t->lock);
+	struct entry *e = find(t, hash, &oldest);
+	if (e)
+		*e = (struct entry){.hash = 0};
+	pthread_mutex_unlock(&t->lock);
+}
