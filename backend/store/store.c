@@ -1,0 +1,166 @@
+/* Chooses the engine by the URL's scheme and puts the writer in front of it. */
+#include "backend/store/store.h"
+
+#include "backend/store/store_ops.h"
+#include "backend/store/writer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct store_ops *const engines[] = {&store_sqlite};
+
+struct store {
+	const struct store_ops *ops;
+	void *engine;
+	struct writer *writer;
+};
+
+static const struct store_ops *find_engine(const char *url, const char **ret_location)
+{
+	const char *colon = strchr(url, ':');
+	for (size_t i = 0; colon && i < sizeof(engines) / sizeof(engines[0]); i++) {
+		size_t len = strlen(engines[i]->scheme);
+		if ((size_t)(colon - url) == len && strncmp(url, engines[i]->scheme, len) == 0) {
+			*ret_location = colon + 1;
+			return engines[i];
+		}
+	}
+	return NULL;
+}
+
+int store_open(const char *url, struct store **ret, char **ret_error)
+{
+	const char *location;
+	const struct store_ops *ops = find_engine(url, &location);
+	if (!ops) {
+		if (asprintf(ret_error, "'%s' is not a database this build knows: use --store sqlite:PATH", url) < 0)
+			*ret_error = NULL;
+		return -EPROTONOSUPPORT;
+	}
+	struct store *s = calloc(1, sizeof(*s));
+	if (!s) {
+		*ret_error = NULL;
+		return -ENOMEM;
+	}
+	s->ops = ops;
+	int r = ops->open(location, &s->engine, ret_error);
+	if (r < 0) {
+		free(s);
+		return r;
+	}
+	r = writer_start(ops, s->engine, &s->writer);
+	if (r < 0) {
+		ops->close(s->engine);
+		free(s);
+		*ret_error = strdup("the database's writer thread cannot be started");
+		return r;
+	}
+	*ret = s;
+	return 0;
+}
+
+void store_close(struct store *s)
+{
+	if (!s)
+		return;
+	writer_stop(s->writer);
+	s->ops->close(s->engine);
+	free(s);
+}
+
+void store_status(struct store *s, char *text, size_t size)
+{
+	writer_status(s->writer, text, size);
+}
+
+int store_append(struct store *s, const uint8_t host_id[16], const uint8_t instance[16],
+		 const struct store_snapshot *snapshots, size_t n, store_append_fn done, void *arg)
+{
+	return writer_append(s->writer, host_id, instance, snapshots, n, done, arg);
+}
+
+int store_durable(struct store *s, const uint8_t host_id[16], const uint8_t instance[16], struct store_range **ret,
+		  size_t *ret_n)
+{
+	return s->ops->durable(s->engine, host_id, instance, ret, ret_n);
+}
+
+int store_latest(struct store *s, const uint8_t host_id[16], uint8_t **ret_payload, size_t *ret_len,
+		 uint8_t ret_hash[32], int64_t *ret_received_us)
+{
+	return s->ops->latest(s->engine, host_id, ret_payload, ret_len, ret_hash, ret_received_us);
+}
+
+int store_host_register(struct store *s, struct store_host *host)
+{
+	return s->ops->host_register(s->engine, host);
+}
+
+int store_hosts(struct store *s, struct store_host **ret, size_t *ret_n)
+{
+	return s->ops->hosts(s->engine, ret, ret_n);
+}
+
+void store_hosts_free(struct store_host *hosts, size_t n)
+{
+	for (size_t i = 0; hosts && i < n; i++)
+		free(hosts[i].facts);
+	free(hosts);
+}
+
+int store_host_seen(struct store *s, const uint8_t host_id[16], int64_t last_seen_us)
+{
+	return s->ops->host_seen(s->engine, host_id, last_seen_us);
+}
+
+int store_descriptors_put(struct store *s, const uint8_t hash[32], const uint8_t *set, size_t len)
+{
+	return s->ops->descriptors_put(s->engine, hash, set, len);
+}
+
+int store_descriptors_get(struct store *s, const uint8_t hash[32], uint8_t **ret, size_t *ret_len)
+{
+	return s->ops->descriptors_get(s->engine, hash, ret, ret_len);
+}
+
+int store_user_get(struct store *s, const char *username, struct store_user *ret)
+{
+	return s->ops->user_get(s->engine, username, ret);
+}
+
+int store_user_put(struct store *s, struct store_user *user)
+{
+	return s->ops->user_put(s->engine, user);
+}
+
+int64_t store_user_count(struct store *s)
+{
+	return s->ops->user_count(s->engine);
+}
+
+int store_key_get(struct store *s, const uint8_t hash[32], struct store_key *ret)
+{
+	return s->ops->key_get(s->engine, hash, ret);
+}
+
+int store_key_put(struct store *s, struct store_key *key)
+{
+	return s->ops->key_put(s->engine, key);
+}
+
+int64_t store_key_count(struct store *s)
+{
+	return s->ops->key_count(s->engine);
+}
+
+int store_setting_get(struct store *s, const char *name, void *value, size_t size)
+{
+	return s->ops->setting_get(s->engine, name, value, size);
+}
+
+int store_setting_put(struct store *s, const char *name, const void *value, size_t len)
+{
+	return s->ops->setting_put(s->engine, name, value, len);
+}

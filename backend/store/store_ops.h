@@ -1,0 +1,47 @@
+/* What a database engine implements behind store.h. Functions are synchronous, thread-safe and return negative errno;
+ * errors of the database's library are translated by the engine: -EBUSY  locked by somebody else       -ENOSPC  disk or
+ * quota full      -EIO  the device fails -EROFS  not writable                  -EUCLEAN  corrupt: writing must stop
+ * begin() to commit()/rollback() belong to the writer's thread alone. */
+#pragma once
+
+#include "backend/store/store.h"
+
+struct store_ops {
+	const char *scheme; /* "sqlite" of "sqlite:PATH" */
+
+	/* location is what stands behind the colon. As store_open(). */
+	int (*open)(const char *location, void **ret_engine, char **ret_error);
+	void (*close)(void *engine);
+
+	/* One transaction of the writer. After a failure of any of them rollback() is called. */
+	int (*begin)(void *engine);
+	/* -ENOENT: no such host is registered (nothing was changed). */
+	int (*append)(void *engine, const uint8_t host_id[16], const uint8_t instance[16],
+		      const struct store_snapshot *snapshot, enum store_fate *ret_fate);
+	int (*commit)(void *engine);
+	void (*rollback)(void *engine);
+	/* Deletes at most `limit` hot rows received before; number deleted or negative errno. Not inside a transaction.
+	 */
+	int (*expire)(void *engine, int64_t received_before_us, unsigned limit);
+
+	/* As the functions of store.h of the same names. */
+	int (*durable)(void *engine, const uint8_t host_id[16], const uint8_t instance[16], struct store_range **ret,
+		       size_t *ret_n);
+	int (*latest)(void *engine, const uint8_t host_id[16], uint8_t **ret_payload, size_t *ret_len,
+		      uint8_t ret_hash[32], int64_t *ret_received_us);
+	int (*host_register)(void *engine, struct store_host *host);
+	int (*hosts)(void *engine, struct store_host **ret, size_t *ret_n);
+	int (*host_seen)(void *engine, const uint8_t host_id[16], int64_t last_seen_us);
+	int (*descriptors_put)(void *engine, const uint8_t hash[32], const uint8_t *set, size_t len);
+	int (*descriptors_get)(void *engine, const uint8_t hash[32], uint8_t **ret, size_t *ret_len);
+	int (*user_get)(void *engine, const char *username, struct store_user *ret);
+	int (*user_put)(void *engine, struct store_user *user);
+	int64_t (*user_count)(void *engine);
+	int (*key_get)(void *engine, const uint8_t hash[32], struct store_key *ret);
+	int (*key_put)(void *engine, struct store_key *key);
+	int64_t (*key_count)(void *engine);
+	int (*setting_get)(void *engine, const char *name, void *value, size_t size);
+	int (*setting_put)(void *engine, const char *name, const void *value, size_t len);
+};
+
+extern const struct store_ops store_sqlite;

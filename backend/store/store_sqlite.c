@@ -1,0 +1,203 @@
+/* The embedded engine: one file in WAL mode, synchronous=FULL, one process at a time. Opening looks before it touches:
+ * a file that is not ours, is damaged, newer or in use is left exactly as it is, and the user is told which of these it
+ * was. */
+#include "backend/store/sqlite_engine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CHECK_WHOLE_BELOW (64ll << 20) /* a larger file would delay every start */
+
+__attribute__((format(printf, 3, 4))) static int refuse(int error, char **ret_error, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	if (vasprintf(ret_error, format, args) < 0)
+		*ret_error = NULL;
+	va_end(args);
+	return error;
+}
+
+static int take_lock(struct sqlite_engine *e, const char *path, char **ret_error)
+{
+	char lock_path[4200], pid[32] = "";
+	if (snprintf(lock_path, sizeof(lock_path), "%s.lock", path) >= (int)sizeof(lock_path))
+		return refuse(-ENAMETOOLONG, ret_error, "the path of --store is too long");
+	e->lock_fd = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (e->lock_fd < 0)
+		return refuse(-errno, ret_error,
+			      "%s cannot be made: %s; the directory of --store must exist and be writable", lock_path,
+			      strerror(errno));
+	if (flock(e->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+		ssize_t n = pread(e->lock_fd, pid, sizeof(pid) - 1, 0);
+		pid[n > 0 ? strcspn(pid, "\n") : 0] = '\0';
+		return refuse(-EWOULDBLOCK, ret_error,
+			      "another sonde-backend (pid %s) uses %s; stop it or choose another --store", pid, path);
+	}
+	int len = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
+	/* The number is for people; the lock holds without it. */
+	if (ftruncate(e->lock_fd, 0) == 0 && pwrite(e->lock_fd, pid, (size_t)len, 0) != len)
+		return refuse(-ENOSPC, ret_error, "%s cannot be written: is the disk full?", lock_path);
+	return 0;
+}
+
+/* Makes the file if it is not there, readable by us alone: it holds password hashes. */
+static int make_file(const char *path, bool *ret_new, long long *ret_size, char **ret_error)
+{
+	struct stat st;
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		int error = -errno;
+		if (fd >= 0)
+			close(fd);
+		return refuse(error, ret_error,
+			      "%s cannot be opened: %s; choose another --store or mend its permissions", path,
+			      strerror(-error));
+	}
+	close(fd);
+	if (!S_ISREG(st.st_mode))
+		return refuse(-EINVAL, ret_error, "%s is not a file; choose another --store", path);
+	*ret_new = st.st_size == 0;
+	*ret_size = st.st_size;
+	return 0;
+}
+
+static int exec(sqlite3 *db, const char *sql)
+{
+	return sqlite_error(sqlite3_exec(db, sql, NULL, NULL, NULL));
+}
+
+static int on_check(void *arg, int n, char **values, char **names)
+{
+	bool *ok = arg;
+	*ok = n == 1 && values[0] && strcmp(values[0], "ok") == 0;
+	return 0;
+}
+
+/* Nothing is written before this has passed. */
+static int check(sqlite3 *db, long long size)
+{
+	bool ok = false;
+	const char *sql = size < CHECK_WHOLE_BELOW ? "PRAGMA quick_check(1)" : "SELECT 'ok' FROM sqlite_schema LIMIT 1";
+	int rc = sqlite3_exec(db, sql, on_check, &ok, NULL);
+	return rc != SQLITE_OK ? sqlite_error(rc) : ok ? 0 : -EUCLEAN;
+}
+
+static int open_write(struct sqlite_engine *e, const char *path, char **ret_error)
+{
+	bool new;
+	long long size;
+	int version = 0;
+	int r = make_file(path, &new, &size, ret_error);
+	if (r < 0)
+		return r;
+	r = sqlite_error(sqlite3_open_v2(path, &e->write, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL));
+	if (r == 0)
+		sqlite3_busy_timeout(e->write, 1000);
+	if (r == 0 && !new)
+		r = check(e->write, size);
+	if (r == 0 && new)
+		r = exec(e->write, "PRAGMA auto_vacuum = INCREMENTAL");
+	if (r == 0)
+		r = exec(e->write, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;");
+	if (r == 0)
+		r = sqlite_schema_open(e->write, &version);
+	if (r == 0)
+		r = exec(e->write, "PRAGMA journal_mode = WAL; PRAGMA journal_size_limit = 67108864;");
+	switch (r) {
+	case 0:
+		return 0;
+	case -ENOTSUP:
+		return refuse(r, ret_error,
+			      "%s has schema version %d, this program knows up to %d: use a newer sonde-backend", path,
+			      version, sqlite_schema_version);
+	case -EUCLEAN:
+		return refuse(r, ret_error,
+			      "%s is corrupt or not a Sonde database; nothing was changed: restore a backup, or choose "
+			      "another --store",
+			      path);
+	default:
+		return refuse(r, ret_error, "%s cannot be used: %s", path, strerror(-r));
+	}
+}
+
+static void close_engine(void *engine)
+{
+	struct sqlite_engine *e = engine;
+	if (!e)
+		return;
+	sqlite_statements_finalize(e);
+	sqlite3_close(e->read);
+	sqlite3_close(e->write); /* the last one out folds the WAL into the file */
+	if (e->lock_fd >= 0)
+		close(e->lock_fd);
+	pthread_mutex_destroy(&e->read_lock);
+	pthread_mutex_destroy(&e->write_lock);
+	free(e);
+}
+
+static int open_engine(const char *path, void **ret_engine, char **ret_error)
+{
+	if (path[0] == '\0')
+		return refuse(-EINVAL, ret_error, "--store sqlite: wants a path, as in sqlite:/var/lib/sonde/sonde.db");
+	struct sqlite_engine *e = calloc(1, sizeof(*e));
+	if (!e)
+		return refuse(-ENOMEM, ret_error, "out of memory");
+	e->lock_fd = -1;
+	pthread_mutex_init(&e->write_lock, NULL);
+	pthread_mutex_init(&e->read_lock, NULL);
+	int r = take_lock(e, path, ret_error);
+	if (r == 0)
+		r = open_write(e, path, ret_error);
+	if (r < 0) {
+		close_engine(e);
+		return r;
+	}
+	r = sqlite_error(sqlite3_open_v2(path, &e->read, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL));
+	if (r == 0) {
+		sqlite3_busy_timeout(e->read, 1000);
+		r = exec(e->read, "PRAGMA query_only = ON");
+	}
+	if (r == 0)
+		r = sqlite_statements_prepare(e);
+	if (r < 0) {
+		refuse(r, ret_error, "%s cannot be read: %s", path, sqlite3_errmsg(e->read));
+		close_engine(e);
+		return r;
+	}
+	*ret_engine = e;
+	return 0;
+}
+
+const struct store_ops store_sqlite = {
+	.scheme = "sqlite",
+	.open = open_engine,
+	.close = close_engine,
+	.begin = sqlite_begin,
+	.append = sqlite_append,
+	.commit = sqlite_commit,
+	.rollback = sqlite_rollback,
+	.expire = sqlite_expire,
+	.durable = sqlite_durable,
+	.latest = sqlite_latest,
+	.host_register = sqlite_host_register,
+	.hosts = sqlite_hosts,
+	.host_seen = sqlite_host_seen,
+	.descriptors_put = sqlite_descriptors_put,
+	.descriptors_get = sqlite_descriptors_get,
+	.user_get = sqlite_user_get,
+	.user_put = sqlite_user_put,
+	.user_count = sqlite_user_count,
+	.key_get = sqlite_key_get,
+	.key_put = sqlite_key_put,
+	.key_count = sqlite_key_count,
+	.setting_get = sqlite_setting_get,
+	.setting_put = sqlite_setting_put,
+};

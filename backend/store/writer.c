@@ -1,0 +1,339 @@
+/* Group commit: a commit costs an fsync whatever it holds, so all that came while the last one ran goes into the next.
+ * No delay is added: an idle store commits one batch at once, a busy one commits many together. Callbacks run with no
+ * lock held. */
+#include "backend/store/writer.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define RETRY_FIRST_MS 100
+#define RETRY_LARGEST_MS 5000
+#define STOP_GRACE_NS 5000000000ull
+#define EXPIRE_EVERY_NS 10000000000ull
+#define EXPIRE_ROWS 500
+
+struct batch {
+	struct batch *next;
+	uint8_t host_id[16];
+	uint8_t instance[16];
+	store_append_fn done;
+	void *arg;
+	int error; /* of this batch alone */
+	size_t n;
+	size_t bytes;
+	enum store_fate *fates;
+	uint8_t *payloads;
+	struct store_snapshot snapshots[];
+};
+
+struct writer {
+	const struct store_ops *ops;
+	void *engine;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	struct batch *first, **last;
+	size_t snapshots, bytes; /* queued, the group being written included */
+	bool stopping;
+	uint64_t stop_deadline_ns;
+	char status[256];
+	/* The thread's own. */
+	uint32_t retry_ms;
+	uint64_t expired_ns;
+};
+
+static void free_batch(struct batch *b)
+{
+	free(b->fates);
+	free(b->payloads);
+	free(b);
+}
+
+static struct batch *new_batch(const struct store_snapshot *snapshots, size_t n)
+{
+	struct batch *b = calloc(1, sizeof(*b) + n * sizeof(b->snapshots[0]));
+	if (!b)
+		return NULL;
+	for (size_t i = 0; i < n; i++)
+		b->bytes += snapshots[i].len;
+	b->n = n;
+	b->fates = calloc(n, sizeof(b->fates[0]));
+	b->payloads = malloc(b->bytes > 0 ? b->bytes : 1);
+	if (!b->fates || !b->payloads) {
+		free_batch(b);
+		return NULL;
+	}
+	uint8_t *p = b->payloads;
+	for (size_t i = 0; i < n; i++) {
+		b->snapshots[i] = snapshots[i];
+		memcpy(p, snapshots[i].payload, snapshots[i].len);
+		b->snapshots[i].payload = p;
+		p += snapshots[i].len;
+	}
+	return b;
+}
+
+static bool has_room(const struct writer *w, size_t snapshots, size_t bytes)
+{
+	/* One batch larger than the limit still gets in when nothing else is there. */
+	return w->snapshots == 0 ||
+	       (w->snapshots + snapshots <= WRITER_MAX_SNAPSHOTS && w->bytes + bytes <= WRITER_MAX_BYTES);
+}
+
+int writer_append(struct writer *w, const uint8_t host_id[16], const uint8_t instance[16],
+		  const struct store_snapshot *snapshots, size_t n, store_append_fn done, void *arg)
+{
+	size_t bytes = 0;
+	for (size_t i = 0; i < n; i++)
+		bytes += snapshots[i].len;
+	/* Looked at first, so that a full queue does not cost a copy; looked at again when it counts. */
+	pthread_mutex_lock(&w->lock);
+	int r = w->stopping ? -ESHUTDOWN : has_room(w, n, bytes) ? 0 : -EAGAIN;
+	pthread_mutex_unlock(&w->lock);
+	if (r < 0)
+		return r;
+	struct batch *b = new_batch(snapshots, n);
+	if (!b)
+		return -ENOMEM;
+	memcpy(b->host_id, host_id, sizeof(b->host_id));
+	memcpy(b->instance, instance, sizeof(b->instance));
+	b->done = done;
+	b->arg = arg;
+	pthread_mutex_lock(&w->lock);
+	r = w->stopping ? -ESHUTDOWN : has_room(w, n, bytes) ? 0 : -EAGAIN;
+	if (r == 0) {
+		*w->last = b;
+		w->last = &b->next;
+		w->snapshots += n;
+		w->bytes += bytes;
+		pthread_cond_signal(&w->wake);
+	}
+	pthread_mutex_unlock(&w->lock);
+	if (r < 0)
+		free_batch(b);
+	return r;
+}
+
+void writer_status(struct writer *w, char *text, size_t size)
+{
+	pthread_mutex_lock(&w->lock);
+	snprintf(text, size, "%s", w->status);
+	pthread_mutex_unlock(&w->lock);
+}
+
+static const char *advice(int error)
+{
+	switch (error) {
+	case -ENOSPC:
+		return "database or disk is full: free space; retrying";
+	case -EBUSY:
+		return "another program holds the database's lock: end it; retrying";
+	case -EROFS:
+	case -EACCES:
+		return "database is not writable: check permissions and mounts; retrying";
+	case -EUCLEAN:
+		return "database is corrupt: writing has stopped; restore a backup and restart";
+	case -EIO:
+		return "the disk reports errors: check the kernel's log; retrying";
+	default:
+		return NULL;
+	}
+}
+
+/* Says a change once, in the log and to whoever asks. */
+static void set_status(struct writer *w, int error)
+{
+	char text[sizeof(w->status)];
+	if (error == 0)
+		snprintf(text, sizeof(text), "ok");
+	else if (advice(error))
+		snprintf(text, sizeof(text), "%s", advice(error));
+	else
+		snprintf(text, sizeof(text), "writing fails: %s; retrying", log_strerror(error));
+	pthread_mutex_lock(&w->lock);
+	bool changed = strcmp(text, w->status) != 0;
+	memcpy(w->status, text, sizeof(text));
+	pthread_mutex_unlock(&w->lock);
+	if (!changed)
+		return;
+	if (error == 0)
+		log_info("the database is written again");
+	else
+		log_error("the database cannot be written", LOG_STR("reason", text),
+			  LOG_STR("then", "live view goes on; snapshots wait, agents keep theirs"));
+}
+
+static int write_group(struct writer *w, struct batch *group)
+{
+	int r = w->ops->begin(w->engine);
+	for (struct batch *b = group; b && r == 0; b = b->next) {
+		b->error = 0;
+		for (size_t i = 0; i < b->n && r == 0 && b->error == 0; i++) {
+			r = w->ops->append(w->engine, b->host_id, b->instance, &b->snapshots[i], &b->fates[i]);
+			/* A host nobody registered is that batch's fault alone. */
+			if (r == -ENOENT) {
+				b->error = r;
+				r = 0;
+			}
+		}
+	}
+	if (r == 0)
+		r = w->ops->commit(w->engine);
+	if (r < 0)
+		w->ops->rollback(w->engine);
+	return r;
+}
+
+/* Takes up to a group's worth off the queue; what it holds stays counted until it is finished. */
+static struct batch *take_group(struct writer *w)
+{
+	struct batch *group = w->first, **end = &w->first;
+	for (size_t n = 0; *end && n < WRITER_GROUP_SNAPSHOTS; end = &(*end)->next)
+		n += (*end)->n;
+	w->first = *end;
+	if (!w->first)
+		w->last = &w->first;
+	*end = NULL;
+	return group;
+}
+
+static void finish_group(struct writer *w, struct batch *group, int error)
+{
+	while (group) {
+		struct batch *b = group;
+		int e = error ? error : b->error;
+		group = b->next;
+		pthread_mutex_lock(&w->lock);
+		w->snapshots -= b->n;
+		w->bytes -= b->bytes;
+		pthread_mutex_unlock(&w->lock);
+		b->done(b->arg, e, e ? NULL : b->fates, b->n);
+		free_batch(b);
+	}
+}
+
+/* Waits on the condition for at most ms. The lock is held. */
+static void wait_ms(struct writer *w, uint32_t ms)
+{
+	struct timespec until;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += ms / 1000;
+	until.tv_nsec += (long)(ms % 1000) * 1000000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+	pthread_cond_timedwait(&w->wake, &w->lock, &until);
+}
+
+/* Between two tries; false when the writer must give up. */
+static bool wait_to_retry(struct writer *w, int error)
+{
+	uint64_t until = clock_monotonic_ns() + (uint64_t)w->retry_ms * 1000000u;
+	bool go_on = true;
+	w->retry_ms = w->retry_ms * 2 > RETRY_LARGEST_MS ? RETRY_LARGEST_MS : w->retry_ms * 2;
+	pthread_mutex_lock(&w->lock);
+	for (;;) {
+		uint64_t now = clock_monotonic_ns();
+		if (w->stopping && (error == -EUCLEAN || now >= w->stop_deadline_ns)) {
+			go_on = false;
+			break;
+		}
+		if (error != -EUCLEAN && now >= until)
+			break;
+		wait_ms(w, 100);
+	}
+	pthread_mutex_unlock(&w->lock);
+	return go_on;
+}
+
+/* Nothing waits: old rows go, a few at a time. */
+static void expire(struct writer *w)
+{
+	uint64_t now = clock_monotonic_ns();
+	if (now - w->expired_ns < EXPIRE_EVERY_NS)
+		return;
+	int n = w->ops->expire(w->engine, clock_wall_us() - WRITER_RETENTION_US, EXPIRE_ROWS);
+	/* A failure shows at the next append; a full step is followed by another one soon. */
+	if (n < EXPIRE_ROWS)
+		w->expired_ns = now;
+}
+
+static void *run(void *arg)
+{
+	struct writer *w = arg;
+	for (;;) {
+		pthread_mutex_lock(&w->lock);
+		if (!w->first && !w->stopping)
+			wait_ms(w, 1000);
+		struct batch *group = take_group(w);
+		bool end = !group && w->stopping;
+		pthread_mutex_unlock(&w->lock);
+		if (end)
+			return NULL;
+		if (!group) {
+			expire(w);
+			continue;
+		}
+		int r;
+		w->retry_ms = RETRY_FIRST_MS;
+		while ((r = write_group(w, group)) < 0) {
+			set_status(w, r);
+			if (!wait_to_retry(w, r))
+				break;
+		}
+		if (r == 0)
+			set_status(w, 0);
+		finish_group(w, group, r < 0 ? -ECANCELED : 0);
+		/* A store that is never idle forgets its old rows too. */
+		expire(w);
+	}
+}
+
+int writer_start(const struct store_ops *ops, void *engine, struct writer **ret)
+{
+	struct writer *w = calloc(1, sizeof(*w));
+	pthread_condattr_t monotonic;
+	if (!w)
+		return -ENOMEM;
+	w->ops = ops;
+	w->engine = engine;
+	w->last = &w->first;
+	snprintf(w->status, sizeof(w->status), "ok");
+	pthread_mutex_init(&w->lock, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&w->wake, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	int r = -pthread_create(&w->thread, NULL, run, w);
+	if (r < 0) {
+		pthread_cond_destroy(&w->wake);
+		pthread_mutex_destroy(&w->lock);
+		free(w);
+		return r;
+	}
+	*ret = w;
+	return 0;
+}
+
+void writer_stop(struct writer *w)
+{
+	if (!w)
+		return;
+	pthread_mutex_lock(&w->lock);
+	w->stopping = true;
+	w->stop_deadline_ns = clock_monotonic_ns() + STOP_GRACE_NS;
+	pthread_cond_signal(&w->wake);
+	pthread_mutex_unlock(&w->lock);
+	pthread_join(w->thread, NULL);
+	pthread_cond_destroy(&w->wake);
+	pthread_mutex_destroy(&w->lock);
+	free(w);
+}
