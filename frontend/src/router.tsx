@@ -1,0 +1,82 @@
+import { createRootRoute, createRoute, createRouter, Link, Outlet, redirect } from "@tanstack/react-router";
+import { Shell } from "./components/Shell";
+import { HostsPage } from "./pages/HostsPage";
+import { HostPage } from "./pages/host/HostPage";
+import { LoginPage } from "./pages/LoginPage";
+
+// Every view is a URL; what a search parameter may be is decided here and nowhere else.
+
+export const WINDOWS = { "1m": 60, "5m": 300, "15m": 900 } as const;
+export type WindowName = keyof typeof WINDOWS;
+
+export const SORTS = ["name", "status", "cpu", "load", "memory", "disk", "network", "uptime"] as const;
+export type Sort = (typeof SORTS)[number];
+
+interface HostsSearch {
+  q?: string;
+  sort?: Sort;
+  desc?: boolean;
+}
+
+const rootRoute = createRootRoute({ component: Outlet, notFoundComponent: NotFound });
+
+const loginRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: "/login",
+  // Only a path of this site: a link must not be able to send people elsewhere after they logged in.
+  validateSearch: (search: Record<string, unknown>): { next?: string } =>
+    typeof search.next === "string" && /^\/(?![/\\])/.test(search.next) ? { next: search.next } : {},
+  component: LoginPage,
+});
+
+const shellRoute = createRoute({ getParentRoute: () => rootRoute, id: "shell", component: Shell });
+
+const indexRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: "/",
+  beforeLoad: () => {
+    throw redirect({ to: "/hosts", replace: true });
+  },
+});
+
+const hostsRoute = createRoute({
+  getParentRoute: () => shellRoute,
+  path: "/hosts",
+  validateSearch: (search: Record<string, unknown>): HostsSearch => ({
+    q: typeof search.q === "string" && search.q !== "" ? search.q : undefined,
+    sort: SORTS.find((sort) => sort === search.sort),
+    desc: search.desc === true || undefined,
+  }),
+  component: HostsPage,
+});
+
+const hostRoute = createRoute({
+  getParentRoute: () => shellRoute,
+  path: "/hosts/$hostname",
+  validateSearch: (search: Record<string, unknown>): { window?: WindowName } => ({
+    window: (Object.keys(WINDOWS) as WindowName[]).find((name) => name === search.window),
+  }),
+  component: HostPage,
+});
+
+function NotFound() {
+  return (
+    <main className="page">
+      <h1>There is no such page</h1>
+      <p>
+        <Link to="/hosts">Go to the hosts</Link>
+      </p>
+    </main>
+  );
+}
+
+export const router = createRouter({
+  routeTree: rootRoute.addChildren([indexRoute, loginRoute, shellRoute.addChildren([hostsRoute, hostRoute])]),
+  scrollRestoration: true,
+});
+
+declare module "@tanstack/react-router" {
+  interface Register {
+    router: typeof router;
+  }
+}
