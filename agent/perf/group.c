@@ -1,0 +1,80 @@
+#include "agent/perf/group.h"
+
+#include <errno.h>
+#include <linux/perf_event.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define HYBRID_TYPE_SHIFT 32 /* PERF_PMU_TYPE_SHIFT, 5.13 */
+
+static int open_event(const struct perf_event *event, unsigned cpu, uint32_t hybrid, int leader, bool pinned)
+{
+	struct perf_event_attr attr = {
+		.size = sizeof(attr),
+		.type = event->type,
+		.config = event->config,
+		.read_format = PERF_FORMAT_GROUP | PERF_FORMAT_TOTAL_TIME_ENABLED | PERF_FORMAT_TOTAL_TIME_RUNNING,
+		.disabled = leader < 0,
+		.pinned = leader < 0 && pinned,
+	};
+	if (event->type == PERF_TYPE_HARDWARE)
+		attr.config |= (uint64_t)hybrid << HYBRID_TYPE_SHIFT;
+	long fd = syscall(SYS_perf_event_open, &attr, -1, (int)cpu, leader, PERF_FLAG_FD_CLOEXEC);
+	return fd < 0 ? -errno : (int)fd;
+}
+
+int perf_group_open(struct perf_group *group, const struct perf_event_table *table, size_t first, size_t n,
+		    unsigned cpu, uint32_t hybrid, bool pinned, int errors[])
+{
+	struct perf_group opened = {.n = 0, .pinned = pinned};
+	int error = -EINVAL;
+	for (size_t i = first; i < first + n && opened.n < PERF_MAX_IN_GROUP; i++) {
+		int leader = opened.n > 0 ? opened.fds[0] : -1;
+		int fd = open_event(&table->events[i], cpu, hybrid, leader, pinned);
+		errors[i] = fd < 0 ? fd : 0;
+		if (fd < 0) {
+			error = i == first ? fd : error;
+			continue;
+		}
+		opened.events[opened.n] = i;
+		opened.fds[opened.n++] = fd;
+	}
+	if (opened.n == 0)
+		return error;
+	if (ioctl(opened.fds[0], PERF_EVENT_IOC_ENABLE, PERF_IOC_FLAG_GROUP) < 0) {
+		error = -errno;
+		perf_group_close(&opened);
+		return error;
+	}
+	*group = opened;
+	return 0;
+}
+
+void perf_group_close(struct perf_group *group)
+{
+	/* Members first: closing a leader makes each of them a group of its own. */
+	while (group->n > 0)
+		close(group->fds[--group->n]);
+}
+
+int perf_group_read(const struct perf_group *group, struct perf_reading readings[])
+{
+	struct {
+		uint64_t n;
+		uint64_t enabled_ns;
+		uint64_t running_ns;
+		uint64_t values[PERF_MAX_IN_GROUP];
+	} data;
+	ssize_t len = read(group->fds[0], &data, sizeof(data));
+	if (len < 0)
+		return -errno;
+	if (len == 0)
+		return group->pinned ? -EAGAIN : -ENODEV;
+	if ((size_t)len != (3 + group->n) * sizeof(uint64_t) || data.n != group->n)
+		return -EPROTO;
+	for (size_t i = 0; i < group->n; i++)
+		readings[i] = (struct perf_reading){data.values[i], data.enabled_ns, data.running_ns};
+	return 0;
+}
