@@ -6,12 +6,12 @@
 #include "backend/auth/auth.h"
 #include "backend/grpc/server.h"
 #include "backend/hub/hub.h"
+#include "backend/ingest/verdict.h"
 #include "backend/registry/registry.h"
 #include "backend/store/store.h"
 
 struct ingest;
 
-#define INGEST_MAX_SNAPSHOT (1u << 20)
 #define INGEST_MAX_BATCH 1000
 
 /* Borrows all of it. 0 or negative errno. */
@@ -22,3 +22,8 @@ void ingest_close(struct ingest *ingest);
 /* The service to register with the server; lives as long as ingest. */
 const struct grpc_service *ingest_service(struct ingest *ingest);
 uint32_t ingest_connected(struct ingest *ingest);
+/* Call about once a second: ends streams that never say Hello, warns of machines that share an identity. */
+void ingest_tick(struct ingest *ingest);
+/* Before the gRPC server stops: streams end with UNAVAILABLE as soon as what they sent is acknowledged; new ones are
+ * refused. Returns at once. */
+void ingest_drain(struct ingest *ingest);

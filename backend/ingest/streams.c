@@ -1,0 +1,205 @@
+/* Which streams there are, and who claims to be whom. A list: it is walked when a stream begins, when the database has
+ * been too slow, and once a second. grpc_call_post() only enqueues, so it may be called under the lock; a stream in the
+ * list has not been closed, so its call is there. */
+#include "backend/ingest/internal.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define HELLO_WITHIN_NS (30ull * 1000000000ull)
+#define RIVAL_AFTER_NS (60ull * 1000000000ull)
+#define RIVALS_PER_TICK 16
+
+bool streams_add(struct stream *stream)
+{
+	struct ingest *ingest = stream->ingest;
+	pthread_mutex_lock(&ingest->lock);
+	bool draining = ingest->draining;
+	stream->next = ingest->streams;
+	if (stream->next)
+		stream->next->prev = stream;
+	ingest->streams = stream;
+	pthread_mutex_unlock(&ingest->lock);
+	return !draining;
+}
+
+void streams_remove(struct stream *stream)
+{
+	struct ingest *ingest = stream->ingest;
+	pthread_mutex_lock(&ingest->lock);
+	if (stream->prev)
+		stream->prev->next = stream->next;
+	else
+		ingest->streams = stream->next;
+	if (stream->next)
+		stream->next->prev = stream->prev;
+	if (stream->identified && !stream->unary)
+		ingest->n_identified--;
+	pthread_mutex_unlock(&ingest->lock);
+}
+
+static void end(struct stream *stream, void (*fn)(struct grpc_call *call, bool alive, void *arg))
+{
+	/* Without memory the stream stays a while longer: the next tick, or its peer, ends it. */
+	if (grpc_call_post(stream->call, fn, NULL) < 0)
+		log_debug("a stream could not be told to end");
+}
+
+static void end_superseded(struct grpc_call *call, bool alive, void *arg)
+{
+	if (alive)
+		grpc_call_finish(call, GRPC_ABORTED, "a newer connection of the same agent has taken over");
+}
+
+static void end_silent(struct grpc_call *call, bool alive, void *arg)
+{
+	if (alive)
+		grpc_call_finish(call, GRPC_DEADLINE_EXCEEDED, "no Hello came within 30 seconds");
+}
+
+static bool rivals(const struct stream *a, const struct stream *b)
+{
+	return a != b && b->identified && !b->unary && !atomic_load(&b->superseded) &&
+	       memcmp(a->host_id, b->host_id, sizeof(a->host_id)) == 0;
+}
+
+void streams_identify(struct stream *stream, const uint8_t host_id[16], const uint8_t instance[16])
+{
+	struct ingest *ingest = stream->ingest;
+	uint64_t now = clock_monotonic_ns();
+	pthread_mutex_lock(&ingest->lock);
+	memcpy(stream->host_id, host_id, sizeof(stream->host_id));
+	memcpy(stream->instance, instance, sizeof(stream->instance));
+	stream->identified = true;
+	if (!stream->unary) {
+		ingest->n_identified++;
+		for (struct stream *other = ingest->streams; other; other = other->next) {
+			if (!rivals(stream, other))
+				continue;
+			if (memcmp(other->instance, instance, sizeof(other->instance)) == 0) {
+				atomic_store(&other->superseded, true);
+				end(other, end_superseded);
+			} else {
+				stream->rival_since_ns = now;
+				if (other->rival_since_ns == 0)
+					other->rival_since_ns = now;
+			}
+		}
+	}
+	pthread_mutex_unlock(&ingest->lock);
+}
+
+void streams_wait(struct stream *stream, bool waiting)
+{
+	struct ingest *ingest = stream->ingest;
+	pthread_mutex_lock(&ingest->lock);
+	if (stream->waiting != waiting) {
+		stream->waiting = waiting;
+		atomic_fetch_add(&ingest->n_waiting, waiting ? 1u : -1u);
+	}
+	pthread_mutex_unlock(&ingest->lock);
+}
+
+static void retry(struct grpc_call *call, bool alive, void *arg)
+{
+	if (!alive)
+		return;
+	struct stream *stream = grpc_call_data(call);
+	batch_retry(stream);
+	stream_settle(stream);
+}
+
+void streams_wake(struct ingest *ingest)
+{
+	if (atomic_load(&ingest->n_waiting) == 0)
+		return;
+	pthread_mutex_lock(&ingest->lock);
+	for (struct stream *stream = ingest->streams; stream; stream = stream->next) {
+		if (!stream->waiting || grpc_call_post(stream->call, retry, NULL) < 0)
+			continue;
+		stream->waiting = false;
+		atomic_fetch_sub(&ingest->n_waiting, 1);
+	}
+	pthread_mutex_unlock(&ingest->lock);
+}
+
+/* --- once a second ------------------------------------------------------------------------------------------------ */
+
+struct rivalry {
+	uint8_t host_id[16];
+	bool begins;
+};
+
+/* True when there is news about a stream's rivals. Holds the lock. */
+static bool check_rivals(struct ingest *ingest, struct stream *stream, uint64_t now, struct rivalry *ret)
+{
+	bool rival = false;
+	for (struct stream *other = ingest->streams; other && !rival; other = other->next)
+		rival = rivals(stream, other);
+	bool due = rival && !stream->rival_told && now - stream->rival_since_ns > RIVAL_AFTER_NS;
+	bool over = !rival && stream->rival_told;
+	if (!rival)
+		stream->rival_since_ns = 0;
+	if (!due && !over)
+		return false;
+	stream->rival_told = due;
+	memcpy(ret->host_id, stream->host_id, sizeof(ret->host_id));
+	ret->begins = due;
+	return true;
+}
+
+static void tell_rivals(struct ingest *ingest, const struct rivalry *rivalry)
+{
+	char host_id[UUID_TEXT_SIZE];
+	encoding_uuid_format(rivalry->host_id, host_id);
+	if (!rivalry->begins) {
+		registry_warn(ingest->registry, rivalry->host_id, NULL);
+		return;
+	}
+	log_warn("two agents send as one host", LOG_STR("host_id", host_id),
+		 LOG_STR("then", "both are kept; delete the copied agent state directory on one of them"));
+	registry_warn(ingest->registry, rivalry->host_id,
+		      "two agents have been sending as this host for more than a minute: delete the copied agent "
+		      "state directory on one of them");
+}
+
+void ingest_tick(struct ingest *ingest)
+{
+	struct rivalry news[RIVALS_PER_TICK];
+	size_t n = 0;
+	uint64_t now = clock_monotonic_ns();
+	pthread_mutex_lock(&ingest->lock);
+	for (struct stream *stream = ingest->streams; stream; stream = stream->next) {
+		if (!stream->identified && now - stream->started_ns > HELLO_WITHIN_NS)
+			end(stream, end_silent);
+		if (stream->rival_since_ns != 0 && n < RIVALS_PER_TICK && check_rivals(ingest, stream, now, &news[n]))
+			n++;
+	}
+	pthread_mutex_unlock(&ingest->lock);
+	for (size_t i = 0; i < n; i++)
+		tell_rivals(ingest, &news[i]);
+	streams_wake(ingest);
+}
+
+static void drain(struct grpc_call *call, bool alive, void *arg)
+{
+	if (!alive)
+		return;
+	struct stream *stream = grpc_call_data(call);
+	stream->draining = true;
+	stream_settle(stream);
+}
+
+void ingest_drain(struct ingest *ingest)
+{
+	pthread_mutex_lock(&ingest->lock);
+	ingest->draining = true;
+	for (struct stream *stream = ingest->streams; stream; stream = stream->next) {
+		if (!stream->unary)
+			end(stream, drain);
+	}
+	pthread_mutex_unlock(&ingest->lock);
+}

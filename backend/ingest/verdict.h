@@ -1,0 +1,24 @@
+/* Whether one Snapshot is fit to be kept. A pure function: nothing here knows of streams or stores. */
+#pragma once
+
+#include "common/schema/schema.h"
+#include "common/schema/snapshot_index.h"
+
+#define INGEST_MAX_SNAPSHOT (1u << 20)
+
+/* Numbers as sonde.v1.Rejection.Reason; 0 stands for accepted. */
+enum verdict {
+	VERDICT_ACCEPTED = 0,
+	VERDICT_MALFORMED = 1,
+	VERDICT_TOO_LARGE = 2,
+	VERDICT_CONFLICT = 3,
+	VERDICT_WRONG_INSTANCE = 4,
+};
+
+/* One line for people. */
+const char *verdict_detail(enum verdict verdict);
+
+/* Judges the bytes. *ret_sequence is what the snapshot calls itself even when it is refused, as far as that can be
+ * read; 0 if it cannot. *ret_index is set when it is accepted. */
+enum verdict verdict_of(const struct schema *schema, const uint8_t instance[16], const uint8_t *data, size_t len,
+			uint64_t *ret_sequence, struct snapshot_index *ret_index) __attribute__((warn_unused_result));
