@@ -1,5 +1,7 @@
 #include "agent/options_yaml.h"
 
+#include "agent/scan.h"
+
 #include <cyaml/cyaml.h>
 
 #include <errno.h>
@@ -62,6 +64,39 @@ __attribute__((format(printf, 3, 0))) static void listen(cyaml_log_t level, void
 		(void)snprintf(complaint->what, sizeof(complaint->what), "%s", text);
 }
 
+/* For a key it will not take, libcyaml 1.3 names the place of the value before it. The number of the line that begins
+ * with the key for the nth time, or 0. */
+static unsigned find_line(const char *yaml, size_t len, const char *key, unsigned nth)
+{
+	const char *end = yaml + len;
+	unsigned number = 1;
+	for (const char *p = yaml; p < end; number++) {
+		const char *newline = memchr(p, '\n', (size_t)(end - p));
+		struct scan line = {.p = p, .end = newline ? newline : end};
+		struct word name;
+		if (scan_until(&line, ':', &name) == 0 && word_is(name, key) && --nth == 0)
+			return number;
+		p = newline ? newline + 1 : end;
+	}
+	return 0;
+}
+
+static void correct_place(const char *yaml, size_t len, struct complaint *complaint)
+{
+	static const struct {
+		const char *prefix;
+		unsigned nth;
+	} kinds[] = {{"Unexpected key: ", 1}, {"Mapping field already seen: ", 2}};
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		size_t prefix = strlen(kinds[i].prefix);
+		if (strncmp(complaint->what, kinds[i].prefix, prefix) != 0)
+			continue;
+		unsigned line = find_line(yaml, len, complaint->what + prefix, kinds[i].nth);
+		if (line > 0)
+			(void)snprintf(complaint->where, sizeof(complaint->where), "(line: %u)", line);
+	}
+}
+
 int options_yaml_load(const char *yaml, size_t len, const char *file, struct options_yaml **ret, char *error,
 		      size_t size)
 {
@@ -77,6 +112,7 @@ int options_yaml_load(const char *yaml, size_t len, const char *file, struct opt
 	cyaml_err_t e =
 		cyaml_load_data((const uint8_t *)yaml, len, &config, &file_schema, (cyaml_data_t **)&loaded, NULL);
 	if (e != CYAML_OK) {
+		correct_place(yaml, len, &complaint);
 		const char *what = complaint.what[0] != '\0' ? complaint.what : cyaml_strerror(e);
 		(void)snprintf(error, size, "%s: %s%s%s", file, what, complaint.where[0] != '\0' ? " " : "",
 			       complaint.where);

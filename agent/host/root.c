@@ -78,6 +78,7 @@ int root_file_read(struct root_file *file)
 			int r = make_room(file);
 			if (r < 0)
 				return r;
+			continue;
 		}
 		ssize_t n = pread(file->fd, file->text + len, file->cap - 1 - len, (off_t)len);
 		if (n < 0 && errno == EINTR)

@@ -1,0 +1,321 @@
+#include "agent/options.h"
+#include "tests/unit/agent/cmocka_all.h"
+#include "tests/unit/agent/tree.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_ARGS 16
+
+static const char *const names[] = {"cpu", "memory", "block_io", NULL};
+static char *const no_environment[] = {NULL};
+
+/* A configuration that exists and says nothing keeps the tests off this machine's own. */
+static char empty_file[] = "/dev/null";
+
+struct call {
+	struct options options;
+	char error[OPTIONS_ERROR_SIZE];
+	int result;
+};
+
+static struct call read_with(char *const *environment, const char *config, const char *const *args)
+{
+	struct call call = {.error = ""};
+	char *argv[MAX_ARGS] = {(char *)"sonde-agent", (char *)"--config", (char *)config};
+	int argc = 3;
+	for (; *args; args++)
+		argv[argc++] = (char *)*args;
+	call.result = options_read(argc, argv, environment, names, &call.options, call.error);
+	if (call.result < 0) {
+		assert_int_equal(call.result, -EINVAL);
+		assert_true(call.error[0] != '\0');
+		assert_null(strchr(call.error, '\n'));
+	}
+	return call;
+}
+
+#define READ(...) read_with(no_environment, empty_file, (const char *const[]){__VA_ARGS__, NULL})
+
+static void test_defaults(void **state)
+{
+	struct call c = READ("--once");
+	assert_int_equal(c.result, 0);
+	assert_true(c.options.once);
+	assert_int_equal(c.options.interval_ms, 1000);
+	assert_string_equal(c.options.state_dir, "/var/lib/sonde-agent");
+	assert_int_equal(c.options.format, OPTIONS_FORMAT_JSON);
+	assert_int_equal(c.options.log_level, LOG_LEVEL_INFO);
+	assert_int_equal(c.options.n_disable, 0);
+	assert_string_equal(c.options.root, "");
+}
+
+static void test_flags(void **state)
+{
+	struct call c = READ("--backend", "127.0.0.1:50051", "--key-file=/k", "--interval=250ms", "--disable",
+			     "cpu,block_io", "--log-format", "json", "--log-level", "debug", "--root", "/host");
+	assert_int_equal(c.result, 0);
+	assert_string_equal(c.options.backend_host, "127.0.0.1");
+	assert_int_equal(c.options.backend_port, 50051);
+	assert_string_equal(c.options.key_file, "/k");
+	assert_int_equal(c.options.interval_ms, 250);
+	assert_int_equal(c.options.n_disable, 2);
+	assert_string_equal(c.options.disable[1], "block_io");
+	assert_int_equal(c.options.log_format, LOG_FORMAT_JSON);
+	assert_int_equal(c.options.log_level, LOG_LEVEL_DEBUG);
+	assert_string_equal(c.options.root, "/host");
+	assert_int_equal(READ("--help").options.action, OPTIONS_HELP);
+	assert_int_equal(READ("--version").options.action, OPTIONS_VERSION);
+}
+
+/* Each complaint names what it is about. */
+static void expect_complaint(const char *about, const char *const *args)
+{
+	struct call c = read_with(no_environment, empty_file, args);
+	if (c.result == 0)
+		fail_msg("accepted: %s %s", args[0], args[1] ? args[1] : "");
+	if (!strstr(c.error, about))
+		fail_msg("\"%s\" does not name %s", c.error, about);
+}
+
+#define COMPLAINT(about, ...) expect_complaint(about, (const char *const[]){__VA_ARGS__, NULL})
+
+static void test_bad_flags(void **state)
+{
+	COMPLAINT("--backend", "--interval", "1s"); /* none given */
+	COMPLAINT("--key-file", "--backend", "localhost:1");
+	COMPLAINT("--nonsense", "--nonsense");
+	COMPLAINT("--nonsense", "--once", "--nonsense=1");
+	COMPLAINT("stray", "--once", "stray");
+	COMPLAINT("--once", "--once=yes");
+	COMPLAINT("--interval", "--once", "--interval");
+	COMPLAINT("--interval", "--once", "--interval", "1");
+	COMPLAINT("--interval", "--once", "--interval", "99ms");
+	COMPLAINT("--interval", "--once", "--interval", "2h");
+	COMPLAINT("--interval", "--once", "--interval", "-1s");
+	COMPLAINT("--backend", "--backend", "localhost");
+	COMPLAINT("--backend", "--backend", "localhost:0");
+	COMPLAINT("--backend", "--backend", "localhost:65536");
+	COMPLAINT("--format", "--once", "--format", "xml");
+	COMPLAINT("gpu", "--once", "--disable", "cpu,gpu");
+	COMPLAINT("--log-level", "--once", "--log-level", "loud");
+	COMPLAINT("--allow-plaintext", "--once", "--allow-plaintext=maybe");
+	COMPLAINT("--state-dir", "--once", "--state-dir", "");
+	COMPLAINT("/no/such/file", "--once", "--config", "/no/such/file");
+}
+
+static void test_plaintext_stays_here(void **state)
+{
+	assert_int_equal(READ("--backend", "localhost:1", "--key-file", "/k").result, 0);
+	assert_int_equal(READ("--backend", "127.9.9.9:1", "--key-file", "/k").result, 0);
+	assert_int_equal(READ("--backend", "[::1]:1", "--key-file", "/k").result, 0);
+	COMPLAINT("--allow-plaintext", "--backend", "10.0.0.1:1", "--key-file", "/k");
+	COMPLAINT("--allow-plaintext", "--backend", "127.evil.example:1", "--key-file", "/k");
+	COMPLAINT("--allow-plaintext", "--backend", "localhost.example:1", "--key-file", "/k");
+	assert_int_equal(READ("--backend", "10.0.0.1:1", "--key-file", "/k", "--allow-plaintext").result, 0);
+	assert_int_equal(READ("--allow-plaintext=false", "--backend", "10.0.0.1:1", "--key-file", "/k").result,
+			 -EINVAL);
+}
+
+static void test_precedence(void **state)
+{
+	struct tree tree;
+	char file[128];
+	char *const environment[] = {(char *)"SONDE_INTERVAL=2s", (char *)"SONDE_LOG_LEVEL=warn",
+				     (char *)"SONDE_ALLOW_PLAINTEXT=true", (char *)"SONDE_OTHER=x", NULL};
+	const char *const once[] = {"--once", NULL};
+	const char *const once_and_flag[] = {"--once", "--interval", "3s", NULL};
+	tree_make(&tree);
+	snprintf(file, sizeof(file), "%s/agent.yaml", tree.path);
+	tree_write(&tree, "agent.yaml",
+		   "interval: 5s\nlog_level: error\nkey_file: /from/file\ndisable: [cpu, memory]\n");
+
+	struct call c = read_with(no_environment, file, once);
+	assert_int_equal(c.result, 0);
+	assert_int_equal(c.options.interval_ms, 5000);
+	assert_string_equal(c.options.key_file, "/from/file");
+	assert_int_equal(c.options.n_disable, 2);
+
+	c = read_with(environment, file, once);
+	assert_int_equal(c.result, 0);
+	assert_int_equal(c.options.interval_ms, 2000);
+	assert_int_equal(c.options.log_level, LOG_LEVEL_WARN);
+	assert_string_equal(c.options.key_file, "/from/file");
+	assert_true(c.options.allow_plaintext);
+
+	c = read_with(environment, file, once_and_flag);
+	assert_int_equal(c.options.interval_ms, 3000);
+
+	char *const bad[] = {(char *)"SONDE_INTERVAL=soon", NULL};
+	c = read_with(bad, file, once);
+	assert_int_equal(c.result, -EINVAL);
+	assert_non_null(strstr(c.error, "SONDE_INTERVAL"));
+	tree_destroy(&tree);
+}
+
+static void test_config_from_environment(void **state)
+{
+	struct tree tree;
+	char variable[128];
+	struct options options;
+	char error[OPTIONS_ERROR_SIZE];
+	char *const argv[] = {(char *)"sonde-agent", (char *)"--once"};
+	tree_make(&tree);
+	snprintf(variable, sizeof(variable), "SONDE_CONFIG=%s/agent.yaml", tree.path);
+	tree_write(&tree, "agent.yaml", "interval: 7s\n");
+	char *const environment[] = {variable, NULL};
+	assert_int_equal(options_read(2, argv, environment, names, &options, error), 0);
+	assert_int_equal(options.interval_ms, 7000);
+	tree_destroy(&tree);
+}
+
+static int yaml(const char *text, struct options *options, char error[OPTIONS_ERROR_SIZE])
+{
+	options_defaults(options);
+	error[0] = '\0';
+	int r = options_read_yaml(text, strlen(text), "agent.yaml", names, options, error);
+	if (r < 0) {
+		assert_non_null(strstr(error, "agent.yaml"));
+		assert_null(strchr(error, '\n'));
+	}
+	return r;
+}
+
+static void test_yaml(void **state)
+{
+	struct options options;
+	char error[OPTIONS_ERROR_SIZE];
+	assert_int_equal(yaml("backend: '[::1]:50051'\nkey_file: /k\nstate_dir: /s\nroot: /r\nbtf: /b\n"
+			      "log_format: json\nallow_plaintext: true\ndisable:\n  - block_io\n",
+			      &options, error),
+			 0);
+	assert_string_equal(options.backend_host, "::1");
+	assert_string_equal(options.state_dir, "/s");
+	assert_string_equal(options.root, "/r");
+	assert_string_equal(options.btf, "/b");
+	assert_true(options.allow_plaintext);
+	assert_string_equal(options.disable[0], "block_io");
+	assert_int_equal(yaml("", &options, error), 0);
+	assert_int_equal(yaml("# only a comment\n", &options, error), 0);
+}
+
+static void test_bad_yaml(void **state)
+{
+	static const struct {
+		const char *text, *about;
+	} bad[] = {
+		{"interval: 1s\nintervall: 2s\n", "line: 2"}, /* an unknown key names its line */
+		{"interval: 1s\nintervall: 2s\n", "intervall"},
+		{"interval: soon\n", "interval"},
+		{"# first\n\ninterval: 1s\ndisable:\n  - cpu\n\nbad : x\n", "line: 7"},
+		{"interval: 1s\n\ninterval: 2s\n", "line: 3"},
+		{"last: 1s", "line: 1"},
+		{"disable: [gpu]\n", "gpu"},
+		{"disable: cpu\n", "line: 1"},
+		{"backend: nowhere\n", "backend"},
+		{"- a\n- b\n", "line"},
+		{"interval: [1s\n", "agent.yaml"},
+		{"a: *b\n", "agent.yaml"},
+		{"\x01\x02", "agent.yaml"},
+	};
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct options options;
+		char error[OPTIONS_ERROR_SIZE];
+		if (yaml(bad[i].text, &options, error) != -EINVAL)
+			fail_msg("accepted: %s", bad[i].text);
+		if (!strstr(error, bad[i].about))
+			fail_msg("\"%s\" does not name %s", error, bad[i].about);
+	}
+}
+
+static void test_intervals(void **state)
+{
+	static const struct {
+		const char *text;
+		uint32_t ms;
+	} good[] = {{"100ms", 100}, {"1s", 1000},    {"90s", 90000},
+		    {"1m", 60000},  {"1h", 3600000}, {"3600000ms", 3600000}};
+	static const char *const bad[] = {"",
+					  "s",
+					  "1",
+					  "1 s",
+					  "1S",
+					  "1.5s",
+					  "99ms",
+					  "61m",
+					  "3601s",
+					  "1d",
+					  "0x1s",
+					  "-1s",
+					  "1s ",
+					  "18446744073709551615h",
+					  "18446744073709551617ms"};
+	uint32_t ms = 0;
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		assert_int_equal(options_parse_interval(good[i].text, &ms), 0);
+		assert_int_equal(ms, good[i].ms);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(options_parse_interval(bad[i], &ms), -EINVAL);
+	assert_int_equal(ms, 3600000);
+}
+
+static void test_addresses(void **state)
+{
+	char host[16];
+	uint16_t port;
+	assert_int_equal(options_parse_address("h:1", host, sizeof(host), &port), 0);
+	assert_int_equal(options_parse_address("[fe80::1]:65535", host, sizeof(host), &port), 0);
+	assert_string_equal(host, "fe80::1");
+	assert_int_equal(port, 65535);
+	static const char *const bad[] = {"",
+					  ":1",
+					  "h",
+					  "h:",
+					  "h:x",
+					  "h:-1",
+					  "::1:5",
+					  "[]:1",
+					  "h:1 ",
+					  "a b:1",
+					  "http://h:1",
+					  "u@h:1",
+					  "sixteen-letters-:1"};
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(options_parse_address(bad[i], host, sizeof(host), &port), -EINVAL);
+	assert_string_equal(host, "fe80::1");
+}
+
+static void test_help_has_every_key(void **state)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+	options_print_help(out);
+	fclose(out);
+	static const char *const flags[] = {"--backend", "--key-file",	"--interval",	"--state-dir",	    "--root",
+					    "--btf",	 "--log-level", "--log-format", "--disable",	    "--once",
+					    "--format",	 "--config",	"--version",	"--allow-plaintext"};
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
+		assert_non_null(strstr(text, flags[i]));
+	free(text);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_flags),
+		cmocka_unit_test(test_bad_flags),
+		cmocka_unit_test(test_plaintext_stays_here),
+		cmocka_unit_test(test_precedence),
+		cmocka_unit_test(test_config_from_environment),
+		cmocka_unit_test(test_yaml),
+		cmocka_unit_test(test_bad_yaml),
+		cmocka_unit_test(test_intervals),
+		cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_help_has_every_key),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
