@@ -15,12 +15,14 @@
 #define MAX_DEVICES 8192 /* partitions included */
 #define SECTOR_BYTES 512
 #define US_PER_MS 1000
+#define RECHECK_US 1000000
 
 struct disks {
 	const struct root *root;
 	struct root_file file;
 	struct roster devices;
-	size_t recheck; /* the device whose attributes are read again at this tick */
+	size_t recheck;	  /* the device whose turn it is to be looked at again */
+	uint64_t next_us; /* when */
 };
 
 struct shown {
@@ -56,7 +58,7 @@ static int create(const struct collector_context *context, void **ret_self, stru
 }
 
 /* A device may be replaced under its name between two ticks (a loop gets another file). Counters that go backwards and
- * a device's first operations give it away at once; for the rest one device a tick is looked at again. */
+ * a device's first operations give it away at once; for the rest one device a second is looked at again. */
 static bool is_suspect(const struct disk_device *device, const struct diskstats_row *row)
 {
 	uint64_t reads = row->values[DISKSTATS_READS], writes = row->values[DISKSTATS_WRITES];
@@ -64,17 +66,18 @@ static bool is_suspect(const struct disk_device *device, const struct diskstats_
 	       (device->reads + device->writes == 0 && reads + writes > 0);
 }
 
-static void update_device(struct disks *disks, bool is_new, const struct diskstats_row *row, struct disk_device *device)
+static void update_device(struct disks *disks, uint64_t now_us, bool is_new, const struct diskstats_row *row,
+			  struct disk_device *device)
 {
-	bool turn = (struct disk_device *)roster_at(&disks->devices, disks->recheck) == device;
-	if (is_new || turn || is_suspect(device, row))
+	bool turn = now_us >= disks->next_us && roster_at(&disks->devices, disks->recheck) == (void *)device;
+	if (is_new || is_suspect(device, row) || (turn && disk_device_has_changed(disks->root, device)))
 		disk_device_read(disks->root, row->major, device);
 	device->reads = row->values[DISKSTATS_READS];
 	device->writes = row->values[DISKSTATS_WRITES];
 }
 
 /* The rows worth showing, in the arena. *ret_overflow: devices beyond the roster's room. */
-static int take_rows(struct disks *disks, struct shown *shown, size_t *ret_n, size_t *ret_overflow)
+static int take_rows(struct disks *disks, uint64_t now_us, struct shown *shown, size_t *ret_n, size_t *ret_overflow)
 {
 	struct proc_diskstats_reader reader = proc_diskstats_reader(disks->file.text, disks->file.len);
 	struct diskstats_row row;
@@ -93,7 +96,7 @@ static int take_rows(struct disks *disks, struct shown *shown, size_t *ret_n, si
 			continue;
 		}
 		struct disk_device *device = item;
-		update_device(disks, taken > 0, &row, device);
+		update_device(disks, now_us, taken > 0, &row, device);
 		changed = changed || taken > 0;
 		if (device->is_whole && !disk_device_is_unused(device, &row))
 			shown[n++] = (struct shown){.row = row, .device = device};
@@ -158,7 +161,7 @@ static int collect(void *self, struct tick *tick, ProtobufCMessage *section)
 		arena_alloc(tick->arena, scan_count_lines(disks->file.text, disks->file.len) * sizeof(*shown));
 	if (!shown)
 		return source_no_room(tick->state);
-	r = take_rows(disks, shown, &n, &overflow);
+	r = take_rows(disks, tick->boottime_us, shown, &n, &overflow);
 	if (r < 0)
 		return source_malformed(&disks->file, r, tick->state);
 
@@ -173,7 +176,10 @@ static int collect(void *self, struct tick *tick, ProtobufCMessage *section)
 	/* Only now: the rows above point into the roster, which closes its gaps here. */
 	if (roster_end(&disks->devices))
 		disk_device_find_multipath(&disks->devices);
-	disks->recheck = disks->recheck + 1 < disks->devices.n ? disks->recheck + 1 : 0;
+	if (tick->boottime_us >= disks->next_us) {
+		disks->recheck = disks->recheck + 1 < disks->devices.n ? disks->recheck + 1 : 0;
+		disks->next_us = tick->boottime_us + RECHECK_US;
+	}
 	if (overflow > 0)
 		(void)collector_fail(tick->state, SONDE__V1__STATE__CODE__CODE_DEGRADED, 0, "too_many_devices",
 				     "%zu block devices beyond the first %d are not shown", overflow, MAX_DEVICES);

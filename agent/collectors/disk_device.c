@@ -86,6 +86,17 @@ void disk_device_read(const struct root *root, uint32_t major, struct disk_devic
 		device->is_stacked = loop_is_stacked(root, device);
 }
 
+bool disk_device_has_changed(const struct root *root, const struct disk_device *device)
+{
+	char path[PATH_SIZE];
+	unsigned long long diskseq, sectors;
+	attribute_path(device, "/diskseq", path);
+	if (!device->has_diskseq || root_read_u64(root, path, &diskseq) < 0 || diskseq != device->diskseq)
+		return true;
+	attribute_path(device, "/size", path);
+	return root_read_u64(root, path, &sectors) < 0 || scale_times(sectors, SECTOR_BYTES) != device->size_bytes;
+}
+
 bool disk_device_is_unused(const struct disk_device *device, const struct diskstats_row *row)
 {
 	for (unsigned i = 0; i < row->n_values; i++) {

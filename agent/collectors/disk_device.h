@@ -23,6 +23,9 @@ struct disk_device {
 /* Fills all but reads, writes and is_multipath_head. */
 void disk_device_read(const struct root *root, uint32_t major, struct disk_device *device) __attribute__((nonnull));
 
+/* Its sequence number or its size is another one now, or the kernel (before 5.15) gives no number to tell by. */
+bool disk_device_has_changed(const struct root *root, const struct disk_device *device) __attribute__((nonnull));
+
 /* Counted in totals: nothing that is counted too lies below it. */
 static inline bool disk_device_is_leaf(const struct disk_device *device)
 {

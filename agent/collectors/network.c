@@ -15,6 +15,7 @@
 #define FILE_MAX ((size_t)4 << 20)
 #define MAX_INTERFACES 8192
 #define PATH_SIZE 128
+#define RECHECK_US 1000000
 
 struct interface {
 	struct roster_entry entry;
@@ -29,7 +30,8 @@ struct network {
 	const struct root *root;
 	struct root_file file;
 	struct roster interfaces;
-	size_t recheck; /* the interface whose attributes are read again at this tick */
+	size_t recheck;	  /* the interface whose turn it is to be looked at again */
+	uint64_t next_us; /* when */
 };
 
 struct shown {
@@ -90,18 +92,21 @@ static void read_attributes(const struct root *root, struct interface *interface
 		is_loopback || !has_attribute(root, name, "/device") || has_attribute(root, name, "/master/device");
 }
 
-static void update_interface(struct network *network, bool is_new, const struct net_dev_row *row,
+/* One that is made anew begins to count anew; one that comes back between two ticks with more than it had before is
+ * found when its turn comes. */
+static void update_interface(struct network *network, uint64_t now_us, bool is_new, const struct net_dev_row *row,
 			     struct interface *interface)
 {
 	uint64_t receive = row->values[NET_DEV_RECEIVE_PACKETS], transmit = row->values[NET_DEV_TRANSMIT_PACKETS];
-	bool turn = (struct interface *)roster_at(&network->interfaces, network->recheck) == interface;
+	bool turn =
+		now_us >= network->next_us && roster_at(&network->interfaces, network->recheck) == (void *)interface;
 	if (is_new || turn || receive < interface->receive_packets || transmit < interface->transmit_packets)
 		read_attributes(network->root, interface);
 	interface->receive_packets = receive;
 	interface->transmit_packets = transmit;
 }
 
-static int take_rows(struct network *network, struct shown *shown, size_t *ret_n, size_t *ret_overflow)
+static int take_rows(struct network *network, uint64_t now_us, struct shown *shown, size_t *ret_n, size_t *ret_overflow)
 {
 	struct proc_net_dev_reader reader;
 	struct net_dev_row row;
@@ -120,7 +125,7 @@ static int take_rows(struct network *network, struct shown *shown, size_t *ret_n
 			overflow++;
 			continue;
 		}
-		update_interface(network, taken > 0, &row, item);
+		update_interface(network, now_us, taken > 0, &row, item);
 		shown[n++] = (struct shown){.row = row, .interface = item};
 	}
 	if (r < 0)
@@ -172,7 +177,7 @@ static int collect(void *self, struct tick *tick, ProtobufCMessage *section)
 		arena_alloc(tick->arena, scan_count_lines(network->file.text, network->file.len) * sizeof(*shown));
 	if (!shown)
 		return source_no_room(tick->state);
-	r = take_rows(network, shown, &n, &overflow);
+	r = take_rows(network, tick->boottime_us, shown, &n, &overflow);
 	if (r < 0)
 		return source_malformed(&network->file, r, tick->state);
 
@@ -185,7 +190,10 @@ static int collect(void *self, struct tick *tick, ProtobufCMessage *section)
 	}
 	out->n_interfaces = n;
 	(void)roster_end(&network->interfaces);
-	network->recheck = network->recheck + 1 < network->interfaces.n ? network->recheck + 1 : 0;
+	if (tick->boottime_us >= network->next_us) {
+		network->recheck = network->recheck + 1 < network->interfaces.n ? network->recheck + 1 : 0;
+		network->next_us = tick->boottime_us + RECHECK_US;
+	}
 	if (overflow > 0)
 		(void)collector_fail(tick->state, SONDE__V1__STATE__CODE__CODE_DEGRADED, 0, "too_many_interfaces",
 				     "%zu interfaces beyond the first %d are not shown", overflow, MAX_INTERFACES);

@@ -214,7 +214,7 @@ static void test_bad_yaml(void **state)
 		{"disable: [gpu]\n", "gpu"},
 		{"disable: cpu\n", "line: 1"},
 		{"backend: nowhere\n", "backend"},
-		{"- a\n- b\n", "line"},
+		{"- a\n- b\n", "MAPPING"},
 		{"interval: [1s\n", "agent.yaml"},
 		{"a: *b\n", "agent.yaml"},
 		{"\x01\x02", "agent.yaml"},

@@ -16,6 +16,7 @@ struct fixture {
 	struct arena *arena;
 	void *self;
 	struct collector_state state;
+	uint64_t now_us; /* a second more at each tick */
 };
 
 static void device(const struct fixture *f, const char *name, const char *size, const char *diskseq)
@@ -59,7 +60,8 @@ static int collect(struct fixture *f, Sonde__V1__Disks *out)
 	sonde__v1__disks__init(out);
 	arena_reset(f->arena);
 	f->state = (struct collector_state){.reason = ""};
-	struct tick tick = {.arena = f->arena, .state = &f->state};
+	f->now_us += 1000000;
+	struct tick tick = {.arena = f->arena, .boottime_us = f->now_us, .state = &f->state};
 	return collector_disks.collect(f->self, &tick, &out->base);
 }
 

@@ -17,6 +17,7 @@ struct fixture {
 	struct arena *arena;
 	void *self;
 	struct collector_state state;
+	uint64_t now_us; /* a second more at each tick */
 };
 
 static int setup(void **state)
@@ -46,7 +47,8 @@ static int collect(struct fixture *f, const char *text, Sonde__V1__Network *out)
 	sonde__v1__network__init(out);
 	arena_reset(f->arena);
 	f->state = (struct collector_state){.reason = ""};
-	struct tick tick = {.arena = f->arena, .state = &f->state};
+	f->now_us += 1000000;
+	struct tick tick = {.arena = f->arena, .boottime_us = f->now_us, .state = &f->state};
 	return collector_network.collect(f->self, &tick, &out->base);
 }
 
