@@ -3,6 +3,7 @@
  * the mapping while the programs go on counting. */
 #include "agent/ebpf/block_io.h"
 
+#include "agent/collectors/disk_device.h"
 #include "agent/ebpf/ledger.h"
 #include "agent/ebpf/load.h"
 #include "agent/ebpf/rows.h"
@@ -22,6 +23,8 @@ struct device {
 	bool gone;
 	bool carried; /* its operations were given to the ledger when it went */
 	bool idle;
+	bool described; /* is_leaf is known */
+	bool is_leaf;
 	bool without_iostats;
 	uint32_t epoch; /* of its ledger entry, when it was last seen */
 	size_t hint;	/* where the ledger has it */
@@ -64,7 +67,9 @@ static struct ledger_entry *entry_of(struct self *self, uint32_t slot)
 static int read_diskstats(struct self *self)
 {
 	int r = root_file_read(&self->diskstats);
-	return r < 0 ? r : ledger_update(&self->ledger, self->diskstats.text, self->diskstats.len);
+	if (r == 0)
+		r = ledger_update(&self->ledger, self->diskstats.text, self->diskstats.len);
+	return r;
 }
 
 static void count_traced(struct self *self)
@@ -78,8 +83,11 @@ static void count_traced(struct self *self)
 /* The programs are attached already, so that nothing falls between the base and the first event. */
 static int begin_ledger(struct self *self)
 {
-	count_traced(self);
 	int r = read_diskstats(self);
+	self->table.without_flushes = self->ledger.without_flushes;
+	count_traced(self);
+	if (r == 0)
+		r = read_diskstats(self);
 	if (r < 0)
 		return r;
 	ledger_begin(&self->ledger);
@@ -231,6 +239,16 @@ struct worst {
 	char name_without_iostats[BLOCK_IO_NAME];
 };
 
+/* The medium cannot become another without the device becoming another: once is enough. */
+static void describe(struct self *self, uint32_t slot, const struct ledger_entry *entry)
+{
+	struct disk_device disk = {.is_whole = false};
+	memcpy(disk.entry.name, entry->name, sizeof(entry->name));
+	disk_device_read(self->root, entry->major, &disk);
+	self->devices[slot].is_leaf = disk_device_is_leaf(&disk);
+	self->devices[slot].described = disk.is_whole;
+}
+
 static void compare(struct self *self, uint32_t slot, uint64_t after, Sonde__V1__BlockIoDevice *message,
 		    struct worst *worst)
 {
@@ -243,6 +261,10 @@ static void compare(struct self *self, uint32_t slot, uint64_t after, Sonde__V1_
 	struct ledger_entry *entry = entry_of(self, slot);
 	if (!entry)
 		return;
+	if (!device->described)
+		describe(self, slot, entry);
+	if (device->described)
+		SET(message, leaf, device->is_leaf);
 	device->epoch = entry->epoch;
 	int64_t untraced = ledger_untraced(entry, device->operations_before, after);
 	uint64_t operations = ledger_operations(entry);

@@ -3,23 +3,11 @@
  * whatever the group. */
 #include "agent/ebpf/ledger.h"
 
+#include "agent/collectors/proc_diskstats.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define OLD_VALUES 11	  /* before 4.18 */
-#define DISCARD_VALUES 15 /* before 5.5 */
-#define ALL_VALUES 17
-#define READS 0
-#define WRITES 4
-#define DISCARDS 11
-#define FLUSHES 15
-
-struct line {
-	const char *name;
-	size_t name_len;
-	uint64_t total;
-};
 
 int ledger_init(struct ledger *ledger, size_t max)
 {
@@ -35,50 +23,11 @@ void ledger_free(struct ledger *ledger)
 	*ledger = (struct ledger){0};
 }
 
-static const char *skip_blanks(const char *p, const char *end)
+/* Columns that an old kernel does not write are zero. */
+static uint64_t operations_of(const struct diskstats_row *row)
 {
-	while (p < end && *p == ' ')
-		p++;
-	return p;
-}
-
-static int parse_number(const char **p, const char *end, uint64_t *ret)
-{
-	const char *s = skip_blanks(*p, end), *first = s;
-	uint64_t value = 0;
-	for (; s < end && *s >= '0' && *s <= '9'; s++) {
-		if (__builtin_mul_overflow(value, 10, &value) ||
-		    __builtin_add_overflow(value, (uint64_t)(*s - '0'), &value))
-			return -EPROTO;
-	}
-	if (s == first || (s < end && *s != ' '))
-		return -EPROTO;
-	*p = s;
-	*ret = value;
-	return 0;
-}
-
-/*  254       0 vda 80487 30622 6294226 25880 17157 22928 3028704 5474 0 12316 31898 7138 32 267848 470 2119 72 */
-static int parse_line(const char *p, const char *end, struct line *ret)
-{
-	uint64_t major, minor, values[ALL_VALUES] = {0};
-	if (parse_number(&p, end, &major) < 0 || parse_number(&p, end, &minor) < 0 || major > UINT32_MAX ||
-	    minor > UINT32_MAX)
-		return -EPROTO;
-	struct line line = {.name = skip_blanks(p, end)};
-	for (p = line.name; p < end && *p != ' ';)
-		p++;
-	line.name_len = (size_t)(p - line.name);
-	size_t n = 0;
-	for (; n < ALL_VALUES && skip_blanks(p, end) < end; n++) {
-		if (parse_number(&p, end, &values[n]) < 0)
-			return -EPROTO;
-	}
-	if (line.name_len == 0 || (n != OLD_VALUES && n != DISCARD_VALUES && n != ALL_VALUES))
-		return -EPROTO;
-	line.total = values[READS] + values[WRITES] + values[DISCARDS] + values[FLUSHES];
-	*ret = line;
-	return 0;
+	return row->values[DISKSTATS_READS] + row->values[DISKSTATS_WRITES] + row->values[DISKSTATS_DISCARDS] +
+	       row->values[DISKSTATS_FLUSHES];
 }
 
 static bool is_entry(const struct ledger_entry *entry, const char *name, size_t len)
@@ -105,52 +54,52 @@ static struct ledger_entry *find_free(struct ledger *ledger)
 	return ledger->n < ledger->max ? &ledger->entries[ledger->n++] : NULL;
 }
 
-static void take_in(struct ledger *ledger, const struct line *line)
+static void take_in(struct ledger *ledger, const struct diskstats_row *row)
 {
-	if (line->name_len >= LEDGER_NAME)
+	if (row->name_len >= LEDGER_NAME)
 		return;
-	struct ledger_entry *entry = find(ledger, line->name, line->name_len, ledger->cursor);
+	uint64_t total = operations_of(row);
+	struct ledger_entry *entry = find(ledger, row->name, row->name_len, ledger->cursor);
 	if (!entry) {
 		entry = find_free(ledger);
 		if (!entry)
 			return;
 		*entry = (struct ledger_entry){.used = true};
-		memcpy(entry->name, line->name, line->name_len);
-	} else if (line->total < entry->total) {
+		memcpy(entry->name, row->name, row->name_len);
+	} else if (total < entry->total) {
 		entry->base_low = entry->base_high = 0;
 		entry->carried = 0;
 		entry->epoch++;
 	}
-	entry->total = line->total;
+	ledger->without_flushes = row->n_values <= DISKSTATS_FLUSHES;
+	entry->major = row->major;
+	entry->total = total;
 	entry->seen = true;
 	ledger->cursor = (size_t)(entry - ledger->entries) + 1;
 }
 
 /* A first pass without `ledger` only checks. */
-static int for_each_line(struct ledger *ledger, const char *text, size_t len)
+static int for_each_row(struct ledger *ledger, const char *text, size_t len)
 {
-	const char *end = text + len;
-	for (const char *p = text; p < end;) {
-		const char *newline = memchr(p, '\n', (size_t)(end - p));
-		struct line line;
-		if (!newline || parse_line(p, newline, &line) < 0)
-			return -EPROTO;
+	struct proc_diskstats_reader reader = proc_diskstats_reader(text, len);
+	struct diskstats_row row;
+	int r;
+	while ((r = proc_diskstats_next(&reader, &row)) > 0) {
 		if (ledger)
-			take_in(ledger, &line);
-		p = newline + 1;
+			take_in(ledger, &row);
 	}
-	return 0;
+	return r;
 }
 
 int ledger_update(struct ledger *ledger, const char *text, size_t len)
 {
-	int r = for_each_line(NULL, text, len);
+	int r = for_each_row(NULL, text, len);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < ledger->n; i++)
 		ledger->entries[i].seen = false;
 	ledger->cursor = 0;
-	r = for_each_line(ledger, text, len);
+	r = for_each_row(ledger, text, len);
 	for (size_t i = 0; i < ledger->n; i++)
 		ledger->entries[i].used = ledger->entries[i].used && ledger->entries[i].seen;
 	return r;

@@ -14,6 +14,7 @@
 
 struct ledger_entry {
 	char name[LEDGER_NAME];
+	uint32_t major;
 	uint64_t total; /* operations diskstats counts, at the last reading */
 	/* What diskstats had counted and the probe had not when tracing of it began; a range for the same reason. */
 	uint64_t base_low;
@@ -27,8 +28,9 @@ struct ledger_entry {
 struct ledger {
 	struct ledger_entry *entries;
 	size_t max;
-	size_t n;      /* entries from here on were never used */
-	size_t cursor; /* devices come in the same order every time */
+	size_t n;	      /* entries from here on were never used */
+	bool without_flushes; /* the kernel writes no column for them */
+	size_t cursor;	      /* devices come in the same order every time */
 };
 
 /* 0 or -ENOMEM. */

@@ -244,8 +244,10 @@ int block_io_load(const struct collector_context *context, const struct block_io
 	if (r == 0 && !probe)
 		r = collector_fail(state, SONDE__V1__STATE__CODE__CODE_FAILED, -ENOMEM, "no_memory",
 				   "no memory for the block probe");
+	if (r == 0 && plan->avoid_io_done)
+		facts.has_io_done = false;
 	const char *step = NULL;
-	for (size_t i = 0; probe && i < sizeof(rungs) / sizeof(rungs[0]); i++) {
+	for (size_t i = plan->avoid_tp_btf; probe && i < sizeof(rungs) / sizeof(rungs[0]); i++) {
 		probe->rung = &rungs[i];
 		probe->plan = *plan;
 		r = try_rung(probe, context, &facts, &step);

@@ -32,12 +32,19 @@ static const struct block_io_row *row_at(const struct block_io_table *table, uin
 	return &table->rows[((size_t)shard * table->slots + slot) * BLOCK_IO_CLASSES + class];
 }
 
+static bool in_diskstats(const struct block_io_table *table, unsigned class)
+{
+	return class != BLOCK_IO_FLUSH || !table->without_flushes;
+}
+
 uint64_t rows_operations(const struct block_io_table *table, uint32_t slot)
 {
 	uint64_t sum = 0;
 	for (uint32_t shard = 0; shard < table->shards; shard++) {
-		for (unsigned class = 0; class < BLOCK_IO_CLASSES; class ++)
-			sum += load(&row_at(table, shard, slot, class)->operations);
+		for (unsigned class = 0; class < BLOCK_IO_CLASSES; class ++) {
+			if (in_diskstats(table, class))
+				sum += load(&row_at(table, shard, slot, class)->operations);
+		}
 	}
 	return sum;
 }
@@ -128,7 +135,8 @@ int rows_operations_fill(const struct block_io_table *table, uint32_t slot, stru
 		if (r < 0)
 			return r;
 		device->n_operations++;
-		operations += sum.operations;
+		if (in_diskstats(table, class))
+			operations += sum.operations;
 	}
 	*ret_operations = operations;
 	return 0;

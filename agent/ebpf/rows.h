@@ -5,6 +5,7 @@
 
 #include <linux/types.h>
 #include <sonde/v1/block_io.pb-c.h>
+#include <stdbool.h>
 
 #include "bpf/block_io.h"
 
@@ -12,19 +13,20 @@ struct block_io_table {
 	const struct block_io_row *rows; /* programs may be writing to it */
 	uint32_t slots;
 	uint32_t shards;
+	bool without_flushes; /* /proc/diskstats has no column for them (before 5.5) */
 };
 
 /* "read", "write", "flush", "discard", "write_zeroes", "other". */
 const char *block_io_class_name(enum block_io_class class);
 
-/* Operations of a slot, all classes and shards. */
+/* Operations of a slot that /proc/diskstats counts too, all classes and shards. */
 uint64_t rows_operations(const struct block_io_table *table, uint32_t slot) __attribute__((nonnull));
 
 /* Adds up the shards of one class. */
 void rows_sum(const struct block_io_table *table, uint32_t slot, enum block_io_class class, struct block_io_row *ret)
 	__attribute__((nonnull));
 
-/* Fills device->operations with the classes that were seen; *ret_operations is their sum. 0 or -ENOMEM. */
+/* Fills device->operations with the classes that were seen; *ret_operations as rows_operations(). 0 or -ENOMEM. */
 int rows_operations_fill(const struct block_io_table *table, uint32_t slot, struct arena *arena,
 			 Sonde__V1__BlockIoDevice *device, uint64_t *ret_operations)
 	__attribute__((nonnull, warn_unused_result));

@@ -1,6 +1,8 @@
 /* The block probe on the running kernel, through the collector's public interface, against what the test did itself and
  * against /proc/diskstats. Other disks may be busy: only the test's own loop devices are compared. */
 #include "agent/ebpf/block_io.h"
+#include "agent/ebpf/load.h"
+#include "agent/ebpf/rows.h"
 #include "common/clock.h"
 #include "tests/integration/bpf/loop_device.h"
 
@@ -8,6 +10,7 @@
 #include <sonde/v1/block_io.pb-c.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -17,6 +20,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -43,6 +48,7 @@ static const char *const names[KINDS] = {"read", "write", "flush", "discard", "w
 
 struct view {
 	bool present;
+	bool leaf;
 	uint64_t diskseq;
 	int64_t untraced;
 	struct operation by[KINDS];
@@ -83,6 +89,8 @@ static struct view view_of(const char *device)
 		assert_false(view.present); /* never two at once */
 		view.present = true;
 		view.diskseq = d->diskseq;
+		assert_true(d->has_leaf);
+		view.leaf = d->leaf;
 		assert_true(d->has_untraced_operations);
 		view.untraced = d->untraced_operations;
 		for (size_t j = 0; j < d->n_operations; j++) {
@@ -331,6 +339,25 @@ static void two_devices_are_not_mixed_up(void **state)
 	loop_device_close(&b);
 }
 
+/* Over tmpfs nothing below is counted; over the file of a disk that disk is. */
+static void leaves_are_what_nothing_counted_lies_below(void **state)
+{
+	struct loop_device on_memory = attach_loop(), on_disk;
+	bool has_disk = loop_device_open(&on_disk, "/var/tmp", DEVICE_BYTES, -1) == 0;
+	if (has_disk)
+		transfer(on_disk.fd, false, 4096, 4);
+	collect();
+	assert_true(view_of(on_memory.name).leaf);
+	if (has_disk) {
+		struct stat directory;
+		assert_int_equal(stat("/var/tmp", &directory), 0);
+		if (major(directory.st_dev) != 0) /* else on an overlay or the like, which may stand on anything */
+			assert_false(view_of(on_disk.name).leaf);
+		loop_device_close(&on_disk);
+	}
+	loop_device_close(&on_memory);
+}
+
 static void a_new_medium_is_a_new_series(void **state)
 {
 	struct loop_device loop = attach_loop();
@@ -422,6 +449,96 @@ static void errors_are_counted_once_each(void **state)
 	loop_device_close(&loop);
 }
 
+static void every_kind_of_request(struct loop_device *loop)
+{
+	char path[64];
+	(void)snprintf(path, sizeof(path), "/dev/%s", loop->name);
+	int forced = open(path, O_RDWR | O_DIRECT | O_DSYNC | O_CLOEXEC);
+	assert_true(forced >= 0);
+	transfer(loop->direct_fd, false, 4096, 300);
+	transfer(loop->direct_fd, true, MIB, 4);
+	transfer(forced, true, 4096, 50);
+	close(forced);
+	for (uint64_t i = 0; i < 10; i++) {
+		uint64_t range[2] = {i * MIB, MIB};
+		transfer(loop->fd, true, 65536, 2);
+		assert_int_equal(fsync(loop->direct_fd), 0);
+		assert_int_equal(ioctl(loop->fd, BLKDISCARD, range), 0);
+	}
+}
+
+/* The ways that other kernels leave, walked on this one: without tp_btf, and counting at the last completion. */
+static void count_with(const struct block_io_plan *plan)
+{
+	struct collector_context context = {.root = &probe.root, .live = true};
+	struct collector_state why = {0};
+	struct block_io_probe *other = NULL;
+	struct loop_device loop = attach_loop();
+	struct diskstats before, after;
+	assert_int_equal(diskstats_settle(loop.name, &before), 0);
+	assert_int_equal(block_io_load(&context, plan, &other, &why), 0);
+	assert_string_equal(block_io_attach(other), plan->avoid_tp_btf ? "raw_tp" : "tp_btf");
+	every_kind_of_request(&loop);
+	assert_int_equal(diskstats_settle(loop.name, &after), 0);
+
+	struct block_io_table table = {.rows = block_io_rows(other), .slots = plan->slots, .shards = plan->shards};
+	struct block_io_row sum[BLOCK_IO_CLASSES];
+	bool found = false;
+	for (uint32_t slot = 0; slot < plan->slots; slot++) {
+		const struct block_io_slot *s = &block_io_slots(other)[slot];
+		if (s->state != BLOCK_IO_SLOT_LIVE || strcmp(s->name, loop.name) != 0)
+			continue;
+		found = true;
+		for (unsigned class = 0; class < BLOCK_IO_CLASSES; class ++)
+			rows_sum(&table, slot, class, &sum[class]);
+	}
+	assert_true(found);
+	assert_int_equal(sum[BLOCK_IO_READ].operations, after.reads - before.reads);
+	assert_int_equal(sum[BLOCK_IO_READ].bytes, (after.read_sectors - before.read_sectors) * 512);
+	assert_int_equal(sum[BLOCK_IO_WRITE].operations, after.writes - before.writes);
+	assert_int_equal(sum[BLOCK_IO_WRITE].bytes, (after.write_sectors - before.write_sectors) * 512);
+	assert_int_equal(sum[BLOCK_IO_FLUSH].operations, after.flushes - before.flushes);
+	assert_int_equal(sum[BLOCK_IO_DISCARD].operations, after.discards - before.discards);
+	assert_int_equal(sum[BLOCK_IO_DISCARD].bytes, (after.discard_sectors - before.discard_sectors) * 512);
+	assert_true(sum[BLOCK_IO_FLUSH].operations >= 60 && sum[BLOCK_IO_DISCARD].operations >= 10);
+	assert_true(sum[BLOCK_IO_READ].device.sum > 0);
+	assert_true(sum[BLOCK_IO_READ].device.sum <= sum[BLOCK_IO_READ].request.sum);
+	block_io_unload(other);
+	loop_device_close(&loop);
+}
+
+static void every_way_counts_the_same(void **state)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		struct block_io_plan plan = {.slots = 32, .shards = 2, .stamps_per_slot = 512};
+		plan.avoid_tp_btf = i & 1;
+		plan.avoid_io_done = i & 2;
+		count_with(&plan);
+	}
+}
+
+/* Three slots for all disks of the host and five of ours. */
+static void requests_beyond_the_slots_are_counted(void **state)
+{
+	struct collector_context context = {.root = &probe.root, .live = true};
+	struct collector_state why = {0};
+	struct block_io_probe *other = NULL;
+	struct block_io_plan plan = {.slots = 3, .shards = 1, .stamps_per_slot = 512};
+	struct loop_device loops[5];
+	assert_int_equal(block_io_load(&context, &plan, &other, &why), 0);
+	for (size_t i = 0; i < 5; i++)
+		loops[i] = attach_loop();
+	assert_true(*block_io_without_slot(other) >= 2);
+	uint64_t before = *block_io_without_slot(other);
+	transfer(loops[4].direct_fd, false, 4096, 250);
+	struct diskstats stats;
+	assert_int_equal(diskstats_settle(loops[4].name, &stats), 0);
+	assert_true(*block_io_without_slot(other) >= before + 250);
+	for (size_t i = 0; i < 5; i++)
+		loop_device_close(&loops[i]);
+	block_io_unload(other);
+}
+
 static void a_recorded_host_is_not_traced(void **state)
 {
 	struct collector_context context = {.root = &probe.root, .live = false};
@@ -491,9 +608,12 @@ int main(void)
 		cmocka_unit_test(discards_and_zeroes_are_told_apart),
 		cmocka_unit_test(parallel_requests_keep_their_own_times),
 		cmocka_unit_test(two_devices_are_not_mixed_up),
+		cmocka_unit_test(leaves_are_what_nothing_counted_lies_below),
 		cmocka_unit_test(a_new_medium_is_a_new_series),
 		cmocka_unit_test(a_medium_changed_between_two_ticks),
 		cmocka_unit_test(errors_are_counted_once_each),
+		cmocka_unit_test(every_way_counts_the_same),
+		cmocka_unit_test(requests_beyond_the_slots_are_counted),
 		cmocka_unit_test(a_recorded_host_is_not_traced),
 		cmocka_unit_test(missing_type_information_is_named),
 	};
