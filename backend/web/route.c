@@ -146,7 +146,7 @@ static bool template_matches(const char *template, const char *path, size_t len,
 	match->n_parameters = 0;
 	while (*template) {
 		if (*template != '{') {
-			if (path == end || *path++ != *template++)
+			if (path == end || *path++ != *template ++)
 				return false;
 			continue;
 		}
@@ -421,7 +421,8 @@ int route_request(const struct route_table *table, const struct route_match *mat
 		const descriptor_field *field = find_field(route->request, text, name_len);
 		if (!field) {
 			int shown = name_len > 64 ? 64 : (int)name_len;
-			bool printable = wire_utf8((const uint8_t *)text, (size_t)shown) && !memchr(text, '\0', name_len);
+			bool printable =
+				wire_utf8((const uint8_t *)text, (size_t)shown) && !memchr(text, '\0', name_len);
 			(void)snprintf(error, error_size, "unknown query parameter \"%.*s\"", printable ? shown : 0,
 				       text);
 			return -EINVAL;

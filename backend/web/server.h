@@ -42,13 +42,13 @@ static inline struct web *web_of(struct lws *wsi)
 
 struct response {
 	unsigned status;
-	const char *type;	/* Content-Type; NULL: none */
-	const char *cache;	/* Cache-Control */
-	char extra[2048];	/* further headers, each "name: value\r\n" */
+	const char *type;  /* Content-Type; NULL: none */
+	const char *cache; /* Cache-Control */
+	char extra[2048];  /* further headers, each "name: value\r\n" */
 	size_t extra_len;
-	struct buf body;	/* unless file is set; LWS_PRE bytes of room before it */
-	int file;		/* -1: none */
-	uint64_t len;		/* of the body, or of the file */
+	struct buf body; /* unless file is set; LWS_PRE bytes of room before it */
+	int file;	 /* -1: none */
+	uint64_t len;	 /* of the body, or of the file */
 	uint64_t sent;
 	bool head_sent;
 	bool ready;

@@ -26,7 +26,10 @@ static const struct lws_protocols protocols[] = {
 	 .callback = live_callback,
 	 .per_session_data_size = sizeof(void *),
 	 .rx_buffer_size = 4096},
-	{.name = "sonde.v1", .callback = live_callback, .per_session_data_size = sizeof(void *), .rx_buffer_size = 4096},
+	{.name = "sonde.v1",
+	 .callback = live_callback,
+	 .per_session_data_size = sizeof(void *),
+	 .rx_buffer_size = 4096},
 	{.name = NULL},
 };
 static const struct lws_protocol_vhost_options is_default = {.name = "default", .value = "1"};
