@@ -1,0 +1,97 @@
+#include "backend/first_start.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int fail_start(const char *format, ...)
+{
+	char line[1024];
+	va_list args;
+	va_start(args, format);
+	vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	fprintf(stderr, "sonde-backend: %s\n", line);
+	return -1;
+}
+
+static int write_all(int fd, const char *text, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = write(fd, text, len);
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n > 0) {
+			text += n;
+			len -= (size_t)n;
+		}
+	}
+	return 0;
+}
+
+/* Whole or not at all: an agent that waits for the file must not read half a key. */
+static int write_key_file(const char *path, const char *key)
+{
+	char temporary[OPTIONS_PATH_SIZE + 8];
+	snprintf(temporary, sizeof(temporary), "%s.new", path);
+	if (unlink(temporary) < 0 && errno != ENOENT)
+		return -errno;
+	int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return -errno;
+	int r = write_all(fd, key, strlen(key));
+	if (r == 0)
+		r = write_all(fd, "\n", 1);
+	if (r == 0 && fsync(fd) < 0)
+		r = -errno;
+	if (close(fd) < 0 && r == 0)
+		r = -errno;
+	if (r == 0 && rename(temporary, path) < 0)
+		r = -errno;
+	if (r < 0)
+		(void)unlink(temporary);
+	return r;
+}
+
+static void print_password(const char *password)
+{
+	printf("\n"
+	       "  This is the first start. Log in as\n"
+	       "    user name: admin\n"
+	       "    admin password: %s\n"
+	       "  It is not shown again; change it with: sonde-backend user set-password admin\n"
+	       "\n",
+	       password);
+	fflush(stdout);
+}
+
+int first_start_open_auth(const struct options *options, struct store *store, struct auth **ret)
+{
+	char password[32] = "", key[AUTH_KEY_TEXT_SIZE] = "";
+	char *error = NULL;
+	const char *given = options->admin_password[0] != '\0' ? options->admin_password : NULL;
+	int r = auth_open(store, given, password, key, ret, &error);
+	if (r < 0) {
+		fail_start("%s", error ? error : strerror(-r));
+		free(error);
+		return -1;
+	}
+	if (password[0] != '\0')
+		print_password(password);
+	r = key[0] != '\0' ? write_key_file(options->agent_key_file, key) : 0;
+	sodium_memzero(password, sizeof(password));
+	sodium_memzero(key, sizeof(key));
+	if (r < 0) {
+		auth_close(*ret);
+		*ret = NULL;
+		return fail_start(
+			"cannot write the first agent key to %s: %s; say --agent-key-file, and make another key "
+			"with: sonde-backend key create --name NAME",
+			options->agent_key_file, strerror(-r));
+	}
+	return 0;
+}
