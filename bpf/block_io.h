@@ -71,7 +71,7 @@ struct block_io_row {
 	struct block_io_histogram request;
 	struct block_io_histogram device;
 	struct block_io_histogram queue;
-	__u64 unused[2];
+	__u64 unused[6];
 };
 
 /* When a request was handed to the driver. `request` is its address, lowest bit set once an error was counted. */
