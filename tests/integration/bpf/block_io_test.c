@@ -167,8 +167,8 @@ static void assert_equals_diskstats(const struct step *step)
 
 static void transfer(int fd, bool is_write, size_t bytes, unsigned n)
 {
-	void *buffer;
-	assert_int_equal(posix_memalign(&buffer, 4096, bytes), 0);
+	void *buffer = aligned_alloc(4096, bytes);
+	assert_non_null(buffer);
 	memset(buffer, 0x5a, bytes);
 	for (unsigned i = 0; i < n; i++) {
 		/* Not adjacent, so that nothing is merged. */
@@ -282,8 +282,8 @@ struct worker {
 static void *work(void *arg)
 {
 	struct worker *worker = arg;
-	void *buffer;
-	if (posix_memalign(&buffer, 4096, 4096) != 0)
+	void *buffer = aligned_alloc(4096, 4096);
+	if (!buffer)
 		return arg;
 	bool failed = false;
 	for (unsigned i = 0; i < worker->n; i++)
@@ -432,8 +432,8 @@ static void errors_are_counted_once_each(void **state)
 	assert_int_equal(opened, 0);
 	transfer(loop.direct_fd, false, 4096, 1);
 
-	void *buffer;
-	assert_int_equal(posix_memalign(&buffer, 4096, 4096), 0);
+	void *buffer = aligned_alloc(4096, 4096);
+	assert_non_null(buffer);
 	memset(buffer, 1, 4096);
 	struct step step = {0};
 	begin(&step, loop.name);
