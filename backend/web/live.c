@@ -216,11 +216,6 @@ static struct live_message *encode_once(struct live *live, struct hub_frame *fra
 	return message;
 }
 
-static uint64_t mask_of(const struct client *client, const struct hub_frame *frame)
-{
-	return frame->kind == HUB_SNAPSHOT ? live_subscription_mask(&client->subscription, frame->schema) : UINT64_MAX;
-}
-
 static bool may_see(const struct client *client, const struct hub_frame *frame)
 {
 	return client->authenticated && !client->close_code && client->who.tenant_id == frame->tenant_id &&
@@ -240,7 +235,8 @@ static void broadcast(struct live *live, struct hub_frame *frame)
 			(void)lws_callback_on_writable(client->wsi); /* the cursor will come to it */
 			continue;
 		}
-		push_new(client, encode_once(live, frame, client->binary, mask_of(client, frame), &cache));
+		push_new(client, encode_once(live, frame, client->binary, live_frame_mask(frame, &client->subscription),
+					     &cache));
 	}
 	for (size_t i = 0; i < cache.n; i++)
 		live_message_unref(cache.entries[i].message);
@@ -272,7 +268,8 @@ static struct live_message *next_newest(struct client *client)
 		struct hub_frame *frame = live_hosts_newest(live->hosts, client->cursor++);
 		if (!may_see(client, frame))
 			continue;
-		struct live_message *message = encode(live, frame, client->binary, mask_of(client, frame));
+		struct live_message *message =
+			encode(live, frame, client->binary, live_frame_mask(frame, &client->subscription));
 		if (message)
 			return message;
 	}

@@ -12,6 +12,19 @@
 enum { FRAME_READY = 1, FRAME_SNAPSHOT = 2, FRAME_HOST = 3, FRAME_ERROR = 4, FRAME_DURABLE = 5 };
 enum { SNAPSHOT_HOST_ID = 1, SNAPSHOT_HOSTNAME = 2, SNAPSHOT_DURABLE = 3, SNAPSHOT_SNAPSHOT = 4 };
 
+uint64_t live_frame_mask(const struct hub_frame *frame, const struct live_subscription *subscription)
+{
+	uint64_t mask = 0;
+	if (frame->kind != HUB_SNAPSHOT || subscription->n_sections == 0)
+		return UINT64_MAX;
+	for (size_t i = 0; i < subscription->n_sections; i++) {
+		uint32_t number = schema_section(frame->schema, subscription->sections[i]);
+		if (number > 0 && number < 64)
+			mask |= UINT64_C(1) << number;
+	}
+	return mask;
+}
+
 static int put_string(struct buf *out, uint32_t number, const char *text)
 {
 	return wire_put_bytes(out, number, text, strlen(text));

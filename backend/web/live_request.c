@@ -39,19 +39,6 @@ bool live_subscription_wants(const struct live_subscription *subscription, const
 	return false;
 }
 
-uint64_t live_subscription_mask(const struct live_subscription *subscription, const struct schema *schema)
-{
-	uint64_t mask = 0;
-	if (subscription->n_sections == 0)
-		return UINT64_MAX;
-	for (size_t i = 0; i < subscription->n_sections; i++) {
-		uint32_t number = schema_section(schema, subscription->sections[i]);
-		if (number > 0 && number < 64)
-			mask |= UINT64_C(1) << number;
-	}
-	return mask;
-}
-
 static int add_host(struct live_subscription *subscription, const char *name, size_t len, char *error, size_t size)
 {
 	if (len == 0 || len > HOST_MAX || memchr(name, '\0', len) || !wire_utf8((const uint8_t *)name, len))

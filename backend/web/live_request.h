@@ -2,7 +2,6 @@
 #pragma once
 
 #include "backend/auth/auth.h"
-#include "common/schema/schema.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -24,10 +23,6 @@ struct live_subscription {
 void live_subscription_free(struct live_subscription *subscription); /* accepts a zeroed one */
 
 bool live_subscription_wants(const struct live_subscription *subscription, const char *host_id, const char *hostname)
-	__attribute__((nonnull));
-/* The sections as snapshot_index_copy() takes them, by the schema of the one who sent the snapshot; UINT64_MAX for
- * all. */
-uint64_t live_subscription_mask(const struct live_subscription *subscription, const struct schema *schema)
 	__attribute__((nonnull));
 
 enum live_request_kind { LIVE_AUTHENTICATE, LIVE_SUBSCRIBE };
