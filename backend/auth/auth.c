@@ -158,9 +158,11 @@ static enum auth_result begin(struct login *login, const char *password, uint32_
 	if (*ret_retry_s > 0)
 		return AUTH_THROTTLED;
 	int known = store_user_get(a->store, login->username, &login->user);
-	if (known < 0)
-		return AUTH_ERROR;
-	int r = password_verify(a->pool, known ? login->user.password_hash : NULL, password, verified, login);
+	int r = known;
+	if (known >= 0)
+		r = password_verify(a->pool, known ? login->user.password_hash : NULL, password, verified, login);
+	if (r < 0)
+		throttle_undo(a->throttle, login->username);
 	if (r == -EAGAIN) {
 		*ret_retry_s = 1;
 		return AUTH_BUSY;

@@ -46,17 +46,26 @@ static uint64_t account_hash(struct throttle *t, const char *account)
 	return hash ? hash : 1;
 }
 
-static struct entry *find(struct throttle *t, uint64_t hash, struct entry **ret_oldest)
+/* True when a makes room before b: a free one, then the one with the fewest failures, then the quietest. By age alone,
+ * a spray of invented names would push out the account under attack and give its guesser five free tries again. */
+static bool goes_before(const struct entry *a, const struct entry *b)
 {
-	struct entry *oldest = &t->entries[0];
+	if (a->hash == 0 || b->hash == 0)
+		return a->hash == 0 && b->hash != 0;
+	return a->failures != b->failures ? a->failures < b->failures : a->last_s < b->last_s;
+}
+
+static struct entry *find(struct throttle *t, uint64_t hash, struct entry **ret_victim)
+{
+	struct entry *victim = &t->entries[0];
 	for (size_t i = 0; i < THROTTLE_ACCOUNTS; i++) {
 		struct entry *e = &t->entries[i];
 		if (e->hash == hash)
 			return e;
-		if (e->hash == 0 ? oldest->hash != 0 : (oldest->hash != 0 && e->last_s < oldest->last_s))
-			oldest = e;
+		if (goes_before(e, victim))
+			victim = e;
 	}
-	*ret_oldest = oldest;
+	*ret_victim = victim;
 	return NULL;
 }
 
@@ -74,11 +83,11 @@ uint32_t throttle_try(struct throttle *t, const char *account, uint64_t now_s)
 {
 	uint64_t hash = account_hash(t, account);
 	uint32_t left = 0;
-	struct entry *oldest = NULL;
+	struct entry *victim = NULL;
 	pthread_mutex_lock(&t->lock);
-	struct entry *e = find(t, hash, &oldest);
+	struct entry *e = find(t, hash, &victim);
 	if (!e) {
-		e = oldest;
+		e = victim;
 		*e = (struct entry){.hash = hash};
 	}
 	uint64_t until = e->last_s + wait_s(e->failures);
@@ -96,10 +105,21 @@ uint32_t throttle_try(struct throttle *t, const char *account, uint64_t now_s)
 void throttle_success(struct throttle *t, const char *account)
 {
 	uint64_t hash = account_hash(t, account);
-	struct entry *oldest;
+	struct entry *victim;
 	pthread_mutex_lock(&t->lock);
-	struct entry *e = find(t, hash, &oldest);
+	struct entry *e = find(t, hash, &victim);
 	if (e)
 		*e = (struct entry){.hash = 0};
+	pthread_mutex_unlock(&t->lock);
+}
+
+void throttle_undo(struct throttle *t, const char *account)
+{
+	uint64_t hash = account_hash(t, account);
+	struct entry *victim;
+	pthread_mutex_lock(&t->lock);
+	struct entry *e = find(t, hash, &victim);
+	if (e && e->failures > 0)
+		e->failures--;
 	pthread_mutex_unlock(&t->lock);
 }

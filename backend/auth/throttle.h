@@ -1,6 +1,6 @@
 /* Failed logins per account: five are free, then each failure doubles the wait, up to a quarter of an hour. The table
- * is bounded: when it is full the entry that has been quiet the longest makes room. Time is an argument, so that tests
- * need not wait. Thread-safe. */
+ * is bounded: when it is full the entry with the fewest failures makes room, the quietest of them. Time is an argument,
+ * so that tests need not wait. Thread-safe. */
 #pragma once
 
 #include <stdint.h>
@@ -18,3 +18,5 @@ void throttle_free(struct throttle *throttle); /* accepts NULL */
  * throttle_success(), so that a hundred tries at the same time are a hundred tries. */
 uint32_t throttle_try(struct throttle *throttle, const char *account, uint64_t now_s);
 void throttle_success(struct throttle *throttle, const char *account);
+/* Takes a try back whose password nobody looked at. */
+void throttle_undo(struct throttle *throttle, const char *account);

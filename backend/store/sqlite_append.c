@@ -97,6 +97,13 @@ static int change_range(struct sqlite_engine *e, enum statement which, int64_t h
 	return sqlite_run(stmt);
 }
 
+/* SQLite's integers are signed, sequences are not: ranges are kept in SQLite's order, and none reaches over the two
+ * places where the orders part. A refusal instead would be a snapshot that its agent sends for ever. */
+static bool adjoins(uint64_t before, uint64_t sequence)
+{
+	return before != INT64_MAX && before != UINT64_MAX && before + 1 == sequence;
+}
+
 /* Adds one sequence that lies in no range, joining the ranges it touches. */
 static int add_to_ranges(struct sqlite_engine *e, int64_t host, const uint8_t instance[16], uint64_t sequence,
 			 const struct store_range *below)
@@ -106,13 +113,13 @@ static int add_to_ranges(struct sqlite_engine *e, int64_t host, const uint8_t in
 	int r = range_below(e, host, instance, sequence + 1, &above);
 	if (r < 0)
 		return r;
-	if (r == 1 && above.first == sequence + 1) {
+	if (r == 1 && adjoins(sequence, above.first)) {
 		last = above.last;
 		r = change_range(e, STATEMENT_RANGE_DELETE, host, instance, above.first, 0);
 		if (r < 0)
 			return r;
 	}
-	bool touches = below && below->last + 1 == sequence;
+	bool touches = below && adjoins(below->last, sequence);
 	return change_range(e, touches ? STATEMENT_RANGE_EXTEND : STATEMENT_RANGE_INSERT, host, instance,
 			    touches ? below->first : sequence, last);
 }
@@ -142,14 +149,11 @@ int sqlite_append(void *engine, const uint8_t host_id[16], const uint8_t instanc
 	int r = host_row(e, host_id, &host);
 	if (r < 0)
 		return r;
-	/* SQLite's integers are signed; a stream of 2^63 snapshots is not one. */
-	if (s->sequence == 0 || s->sequence >= INT64_MAX)
-		return -ENOENT;
 	crypto_generichash(digest, sizeof(digest), s->payload, s->len, NULL, 0);
 	int found = range_below(e, host, instance, s->sequence, &below);
 	if (found < 0)
 		return found;
-	if (found == 1 && below.last >= s->sequence)
+	if (found == 1 && (int64_t)below.last >= (int64_t)s->sequence)
 		return compare(e, host, instance, s->sequence, digest, ret_fate);
 	r = insert_row(e, host, instance, s, digest);
 	if (r == 0)

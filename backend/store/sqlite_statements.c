@@ -44,7 +44,7 @@ static const char *const sql[STATEMENT_N] = {
 		"INSERT INTO settings (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2",
 	[STATEMENT_DURABLE] = "SELECT first, last FROM streams WHERE host = (SELECT host FROM hosts WHERE host_id = "
 			      "?1) AND instance = ?2"
-			      " ORDER BY first",
+			      " ORDER BY first < 0, first", /* those from 2^63 on are stored as negative numbers */
 	[STATEMENT_LATEST] = "SELECT payload, descriptor_hash, received_us FROM hot"
 			     " WHERE host = (SELECT host FROM hosts WHERE host_id = ?1) ORDER BY agent_us DESC LIMIT 1",
 	[STATEMENT_HOSTS] = "SELECT host_id, tenant_id, key_id, hostname, first_seen_us, last_seen_us, facts FROM "

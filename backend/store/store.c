@@ -35,8 +35,8 @@ int store_open(const char *url, struct store **ret, char **ret_error)
 	const char *location;
 	const struct store_ops *ops = find_engine(url, &location);
 	if (!ops) {
-		if (asprintf(ret_error, "'%s' is not a database this build knows: use --store sqlite:PATH", url) < 0)
-			*ret_error = NULL;
+		/* A URL may carry a password, and this line is logged: it is not repeated. */
+		*ret_error = strdup("--store names no database this build knows: use --store sqlite:PATH");
 		return -EPROTONOSUPPORT;
 	}
 	struct store *s = calloc(1, sizeof(*s));

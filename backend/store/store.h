@@ -50,7 +50,8 @@ enum store_fate {
 };
 
 /* On the writer's thread, once, after the commit. fates[i] belongs to snapshot i. error is 0; it is negative only when
- * the store is closed before it could write (then fates is NULL and nothing of it is stored). While the database cannot
+ * the store is closed before it could write (-ECANCELED) or the host was never registered (-ENOENT): then fates is NULL
+ * and nothing of it is stored. While the database cannot
  * be written (locked, disk full) the batch stays queued and is tried again. */
 typedef void (*store_append_fn)(void *arg, int error, const enum store_fate *fates, size_t n);
 

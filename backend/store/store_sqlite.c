@@ -48,6 +48,14 @@ static int take_lock(struct sqlite_engine *e, const char *path, char **ret_error
 	return 0;
 }
 
+static bool has_log(const char *path)
+{
+	char log_path[4200];
+	struct stat st;
+	int len = snprintf(log_path, sizeof(log_path), "%s-wal", path);
+	return len < (int)sizeof(log_path) && stat(log_path, &st) == 0 && st.st_size > 0;
+}
+
 /* Makes the file if it is not there, readable by us alone: it holds password hashes. */
 static int make_file(const char *path, bool *ret_new, long long *ret_size, char **ret_error)
 {
@@ -64,6 +72,12 @@ static int make_file(const char *path, bool *ret_new, long long *ret_size, char 
 	close(fd);
 	if (!S_ISREG(st.st_mode))
 		return refuse(-EINVAL, ret_error, "%s is not a file; choose another --store", path);
+	/* SQLite would take it for a new database and delete the log. */
+	if (st.st_size == 0 && has_log(path))
+		return refuse(-EUCLEAN, ret_error,
+			      "%s is empty but %s-wal is not: the file was truncated; nothing was changed: restore a "
+			      "backup, or move both away to start anew",
+			      path, path);
 	*ret_new = st.st_size == 0;
 	*ret_size = st.st_size;
 	return 0;
@@ -81,13 +95,31 @@ static int on_check(void *arg, int n, char **values, char **names)
 	return 0;
 }
 
-/* Nothing is written before this has passed. */
+/* Nothing is written before this has passed. Of a large file only the small tables are read whole, without which
+ * nothing works. */
 static int check(sqlite3 *db, long long size)
 {
-	bool ok = false;
-	const char *sql = size < CHECK_WHOLE_BELOW ? "PRAGMA quick_check(1)" : "SELECT 'ok' FROM sqlite_schema LIMIT 1";
-	int rc = sqlite3_exec(db, sql, on_check, &ok, NULL);
-	return rc != SQLITE_OK ? sqlite_error(rc) : ok ? 0 : -EUCLEAN;
+	static const char *const whole[] = {"PRAGMA quick_check(1)", NULL};
+	static const char *const parts[] = {
+		"SELECT 'ok' FROM sqlite_schema LIMIT 1",
+		"PRAGMA quick_check('users')",
+		"PRAGMA quick_check('agent_keys')",
+		"PRAGMA quick_check('hosts')",
+		"PRAGMA quick_check('streams')",
+		"PRAGMA quick_check('settings')",
+		NULL,
+	};
+	for (const char *const *sql = size < CHECK_WHOLE_BELOW ? whole : parts; *sql; sql++) {
+		bool ok = false;
+		int rc = sqlite3_exec(db, *sql, on_check, &ok, NULL);
+		/* A large file of another program has other tables: its application id tells later. */
+		bool foreign = rc == SQLITE_ERROR && size >= CHECK_WHOLE_BELOW;
+		if (rc != SQLITE_OK && !foreign)
+			return sqlite_error(rc);
+		if (rc == SQLITE_OK && !ok)
+			return -EUCLEAN;
+	}
+	return 0;
 }
 
 static int open_write(struct sqlite_engine *e, const char *path, char **ret_error)

@@ -1,0 +1,151 @@
+#include "fixture.h"
+
+#include "common/clock.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+const uint8_t host_a[16] = "host-a", host_b[16] = "host-b", run_1[16] = "run-1", run_2[16] = "run-2";
+
+void fixture_open(struct fixture *f)
+{
+	char *error = NULL;
+	int result = store_open(f->url, &f->store, &error);
+	if (result < 0)
+		fail_msg("store_open: %d %s", result, error ? error : "");
+}
+
+void fixture_reopen(struct fixture *f)
+{
+	store_close(f->store);
+	f->store = NULL;
+	fixture_open(f);
+}
+
+int fixture_setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	assert_non_null(f);
+	snprintf(f->directory, sizeof(f->directory), "/tmp/sonde-store-XXXXXX");
+	assert_non_null(mkdtemp(f->directory));
+	snprintf(f->path, sizeof(f->path), "%s/s.db", f->directory);
+	snprintf(f->url, sizeof(f->url), "sqlite:%s", f->path);
+	fixture_open(f);
+	register_host(f->store, host_a, "a");
+	register_host(f->store, host_b, "b");
+	*state = f;
+	return 0;
+}
+
+void fixture_remove(const char *directory)
+{
+	DIR *dir = opendir(directory);
+	for (struct dirent *e; dir && (e = readdir(dir));) {
+		char path[512];
+		snprintf(path, sizeof(path), "%s/%s", directory, e->d_name);
+		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 && unlink(path) < 0)
+			fixture_remove(path);
+	}
+	if (dir)
+		closedir(dir);
+	if (rmdir(directory) < 0)
+		perror(directory);
+}
+
+int fixture_teardown(void **state)
+{
+	struct fixture *f = *state;
+	store_close(f->store);
+	fixture_remove(f->directory);
+	free(f);
+	return 0;
+}
+
+void waiter_init(struct waiter *w)
+{
+	memset(w, 0, sizeof(*w));
+	pthread_mutex_init(&w->lock, NULL);
+	pthread_cond_init(&w->changed, NULL);
+}
+
+void waiter_done(void *arg, int error, const enum store_fate *fates, size_t n)
+{
+	struct waiter *w = arg;
+	pthread_mutex_lock(&w->lock);
+	w->calls++;
+	w->error = error;
+	w->n = n;
+	for (size_t i = 0; fates && i < n && i < sizeof(w->fates) / sizeof(*w->fates); i++)
+		w->fates[i] = fates[i];
+	pthread_cond_broadcast(&w->changed);
+	pthread_mutex_unlock(&w->lock);
+}
+
+void waiter_wait(struct waiter *w, size_t calls, unsigned seconds)
+{
+	struct timespec until;
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += seconds;
+	int error = 0;
+	pthread_mutex_lock(&w->lock);
+	while (w->calls < calls && error == 0)
+		error = pthread_cond_timedwait(&w->changed, &w->lock, &until);
+	size_t had = w->calls;
+	pthread_mutex_unlock(&w->lock);
+	if (had < calls)
+		fail_msg("%zu of %zu appends finished in %u s", had, calls, seconds);
+}
+
+void register_host(struct store *store, const uint8_t host_id[16], const char *hostname)
+{
+	struct store_host host = {
+		.tenant_id = STORE_TENANT_DEFAULT, .key_id = 1, .first_seen_us = 1, .last_seen_us = 2};
+	memcpy(host.host_id, host_id, sizeof(host.host_id));
+	snprintf(host.hostname, sizeof(host.hostname), "%s", hostname);
+	assert_true(store_host_register(store, &host) >= 0);
+}
+
+struct store_snapshot make_snapshot(uint64_t sequence, const char *payload)
+{
+	return (struct store_snapshot){
+		.sequence = sequence,
+		.agent_us = clock_wall_us(),
+		.boottime_us = clock_boottime_us(),
+		.received_us = clock_wall_us(),
+		.descriptor_hash = {1, 2, 3},
+		.payload = (const uint8_t *)payload,
+		.len = strlen(payload),
+	};
+}
+
+enum store_fate append_one(struct store *store, const uint8_t host[16], const uint8_t instance[16], uint64_t sequence,
+			   const char *payload)
+{
+	struct waiter w;
+	waiter_init(&w);
+	struct store_snapshot s = make_snapshot(sequence, payload);
+	assert_int_equal(store_append(store, host, instance, &s, 1, waiter_done, &w), 0);
+	waiter_wait(&w, 1, 10);
+	assert_int_equal(w.error, 0);
+	assert_int_equal(w.n, 1);
+	return w.fates[0];
+}
+
+void assert_durable(struct store *store, const uint8_t host[16], const uint8_t instance[16], const char *expected)
+{
+	struct store_range *ranges = NULL;
+	size_t n = 0, len = 0;
+	char text[1024] = "";
+	assert_int_equal(store_durable(store, host, instance, &ranges, &n), 0);
+	for (size_t i = 0; i < n && len < sizeof(text); i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%" PRIu64 "-%" PRIu64, i ? " " : "",
+					ranges[i].first, ranges[i].last);
+	free(ranges);
+	assert_string_equal(text, expected);
+}

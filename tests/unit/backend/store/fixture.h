@@ -1,0 +1,50 @@
+/* A store in a temporary directory, and appends that can be waited for. */
+#pragma once
+
+#include "backend/store/store.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <pthread.h>
+
+extern const uint8_t host_a[16], host_b[16], run_1[16], run_2[16];
+
+struct fixture {
+	char directory[64];
+	char path[96];
+	char url[112];
+	struct store *store;
+};
+
+/* Where the counter stands that every finished append adds to. */
+struct waiter {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	size_t calls;
+	int error;
+	enum store_fate fates[64]; /* of the last call */
+	size_t n;
+};
+
+int fixture_setup(void **state);    /* opens it; the hosts below are registered */
+int fixture_teardown(void **state); /* closes it and removes the directory */
+void fixture_open(struct fixture *f);
+void fixture_reopen(struct fixture *f);
+void fixture_remove(const char *directory);
+
+void waiter_init(struct waiter *w);
+void waiter_done(void *arg, int error, const enum store_fate *fates, size_t n);
+/* Fails the test after `seconds`. */
+void waiter_wait(struct waiter *w, size_t calls, unsigned seconds);
+
+void register_host(struct store *store, const uint8_t host_id[16], const char *hostname);
+struct store_snapshot make_snapshot(uint64_t sequence, const char *payload);
+/* Appends one and waits for its fate. */
+enum store_fate append_one(struct store *store, const uint8_t host[16], const uint8_t instance[16], uint64_t sequence,
+			   const char *payload);
+/* "1-3 5-5" */
+void assert_durable(struct store *store, const uint8_t host[16], const uint8_t instance[16], const char *expected);
