@@ -1,5 +1,5 @@
 /* What the server's files share. server.c: start and stop. worker.c: the event loop. connection.c: one HTTP/2 session.
- * call.c: one call.
+ * call.c: one call's life; request.c: its messages in; reply.c: its messages out.
  *
  * Invariants
  * 1. A worker, its connections and their calls are touched by the worker's thread only. What others reach is the post
@@ -194,7 +194,8 @@ void connection_drain(struct connection *conn);
 /* True when the bucket had a token. */
 bool bucket_take(struct bucket *bucket, uint64_t burst, uint64_t per_second, uint64_t now_ns);
 
-/* --- call.c --------------------------------------------------------------------------------------------------------
+/* --- call.c, request.c, reply.c
+ * --------------------------------------------------------------------------------------------------------
  */
 
 struct grpc_call *call_new(struct connection *conn, int32_t stream_id);
@@ -211,3 +212,11 @@ void call_run_resumed(struct grpc_call *call);
 void call_abort(struct grpc_call *call, enum grpc_status status, const char *message, uint32_t rst_code);
 /* The stream is gone: on_close, and the connection's reference is dropped. */
 void call_detach(struct grpc_call *call);
+/* An answer any HTTP client understands, for what is not gRPC. */
+void call_refuse_http(struct grpc_call *call, const char *http_status);
+/* Looks at what an nghttp2_submit_*() gave, and has the connection flushed. */
+void call_submitted(struct grpc_call *call, int result);
+/* Keeps worker->buffered true; called after anything that fills or empties a buffer. */
+void call_account(struct grpc_call *call);
+/* The worker's buffers are full and this call is one of those that hold much. */
+bool call_over_budget(const struct grpc_call *call);

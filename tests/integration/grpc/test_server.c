@@ -2,8 +2,10 @@
  *   serving NAME | not_serving NAME    the health of a service ("-" is the whole server)
  *   stats                              prints "STATS connections calls active open"
  *   stop MS                            stops with that grace and exits 0; end of file is "stop 0". */
-#include "backend/grpc/server.h"
+#include "backend/grpc/health.h"
+#include "backend/grpc/reflection.h"
 #include "common/log.h"
+#include "proto/descriptors.h"
 #include "tests/integration/grpc/echo_service.h"
 
 #include <inttypes.h>
@@ -11,20 +13,38 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void print_stats(struct grpc_server *server, struct echo *echo)
+struct program {
+	struct echo *echo;
+	struct health *health;
+	struct reflection *reflection;
+	struct grpc_server *server;
+};
+
+static void print_stats(struct program *p)
 {
-	struct grpc_server_stats s = grpc_server_stats(server);
+	struct grpc_server_stats s = grpc_server_stats(p->server);
 	printf("STATS %" PRIu64 " %" PRIu64 " %" PRIu64 " %d\n", s.connections, s.calls, s.calls_active,
-	       echo_open_calls(echo));
+	       echo_open_calls(p->echo));
 }
 
-static uint32_t obey(struct grpc_server *server, struct echo *echo)
+static void set_health(struct program *p, const char *name, enum health_status status)
+{
+	int r = health_set(p->health, strcmp(name, "-") == 0 ? "" : name, status);
+	printf("HEALTH %d\n", r);
+}
+
+/* The grace to stop with. */
+static uint32_t obey(struct program *p)
 {
 	char line[256];
 	while (fgets(line, sizeof(line), stdin)) {
 		line[strcspn(line, "\n")] = '\0';
 		if (strcmp(line, "stats") == 0)
-			print_stats(server, echo);
+			print_stats(p);
+		else if (strncmp(line, "serving ", 8) == 0)
+			set_health(p, line + 8, HEALTH_SERVING);
+		else if (strncmp(line, "not_serving ", 12) == 0)
+			set_health(p, line + 12, HEALTH_NOT_SERVING);
 		else if (strncmp(line, "stop ", 5) == 0)
 			return (uint32_t)strtoul(line + 5, NULL, 10);
 		else
@@ -34,7 +54,7 @@ static uint32_t obey(struct grpc_server *server, struct echo *echo)
 	return 0;
 }
 
-int main(int argc, char **argv)
+static struct grpc_server_options parse_options(int argc, char **argv)
 {
 	struct grpc_server_options options = {.address = "127.0.0.1", .workers = 2};
 	for (int i = 1; i + 1 < argc; i += 2) {
@@ -45,29 +65,45 @@ int main(int argc, char **argv)
 		else if (strcmp(argv[i], "--port") == 0)
 			options.port = (uint16_t)strtoul(argv[i + 1], NULL, 10);
 	}
-	if (getenv("ECHO_DEBUG"))
-		log_configure(LOG_LEVEL_DEBUG, LOG_FORMAT_LOGFMT);
+	return options;
+}
 
-	struct echo *echo = echo_new();
-	if (!echo)
-		return 1;
-	struct grpc_service services[] = {echo_service(echo)};
-	struct grpc_server *server = NULL;
+static int serve(struct program *p, const struct grpc_server_options *options)
+{
+	const struct grpc_service services[] = {echo_service(p->echo), health_service(p->health),
+						reflection_service_v1(p->reflection),
+						reflection_service_v1alpha(p->reflection)};
+	size_t n = sizeof(services) / sizeof(services[0]);
 	char *error = NULL;
-	int r = grpc_server_start(&options, services, sizeof(services) / sizeof(services[0]), &server, &error);
+	reflection_set_services(p->reflection, services, n);
+	int r = grpc_server_start(options, services, n, &p->server, &error);
 	if (r < 0) {
 		fprintf(stderr, "%s\n", error ? error : strerror(-r));
 		free(error);
-		echo_free(echo);
-		return 1;
+		return r;
 	}
-	printf("PORT %u\n", grpc_server_port(server));
+	printf("PORT %u\n", grpc_server_port(p->server));
 	fflush(stdout);
-	uint32_t grace_ms = obey(server, echo);
-	grpc_server_stop(server, grace_ms);
-	int open_calls = echo_open_calls(echo);
-	echo_free(echo);
+	uint32_t grace_ms = obey(p);
+	grpc_server_stop(p->server, grace_ms);
+	int open_calls = echo_open_calls(p->echo);
 	if (open_calls != 0)
 		fprintf(stderr, "%d calls had no on_close\n", open_calls);
-	return open_calls != 0;
+	return open_calls;
+}
+
+int main(int argc, char **argv)
+{
+	struct grpc_server_options options = parse_options(argc, argv);
+	struct descriptor_blob descriptors = descriptors_services();
+	struct program p = {.echo = echo_new(), .health = health_new()};
+	if (getenv("ECHO_DEBUG"))
+		log_configure(LOG_LEVEL_DEBUG, LOG_FORMAT_LOGFMT);
+	int r = -1;
+	if (p.echo && p.health && reflection_new(descriptors.data, descriptors.len, &p.reflection) == 0)
+		r = serve(&p, &options);
+	reflection_free(p.reflection);
+	health_free(p.health);
+	echo_free(p.echo);
+	return r != 0;
 }
