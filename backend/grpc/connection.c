@@ -24,6 +24,10 @@
 /* Streams that we had to reset because of what the peer did. */
 #define FAULT_BURST 200
 #define FAULTS_PER_SECOND 20
+/* After the last GOAWAY a peer that still sends has this long to read it: closing at once would make the kernel reset
+ * the connection and throw it away. */
+#define LINGER_NS NS_PER_SECOND
+#define LINGER_BYTES (1u << 20)
 #define OUTBOUND_ACKS 200
 #define CONTINUATIONS 8
 #define OUT_TARGET (64u << 10)
@@ -207,6 +211,10 @@ static void connection_timer(struct timer *timer)
 {
 	struct connection *conn = (struct connection *)((char *)timer - offsetof(struct connection, timer));
 	uint64_t now = clock_monotonic_ns();
+	if (conn->lingering) {
+		connection_kill(conn, "finished");
+		return;
+	}
 	if (!conn->greeted) {
 		connection_kill(conn, "no HTTP/2 preface in time");
 		return;
@@ -427,11 +435,24 @@ static int write_out(struct connection *conn)
 	return 1;
 }
 
+static void finish(struct connection *conn)
+{
+	if (conn->worker->drain != DRAIN_NOT || conn->fd < 0 || shutdown(conn->fd, SHUT_WR) < 0 ||
+	    watch(conn, EPOLL_CTL_MOD, EPOLLIN) < 0) {
+		connection_kill(conn, "finished");
+		return;
+	}
+	conn->lingering = true;
+	while (conn->calls)
+		call_detach(conn->calls);
+	timers_set(&conn->worker->timers, &conn->timer, clock_monotonic_ns() + LINGER_NS);
+}
+
 /* While the socket is full nothing is read either: a peer that does not take its answers gets to ask no more. */
 void connection_flush(struct connection *conn)
 {
 	conn->dirty = false;
-	if (conn->dead)
+	if (conn->dead || conn->lingering)
 		return;
 	for (;;) {
 		int r = pull(conn);
@@ -452,7 +473,7 @@ void connection_flush(struct connection *conn)
 			break;
 	}
 	if (!nghttp2_session_want_read(conn->session) && !nghttp2_session_want_write(conn->session)) {
-		connection_kill(conn, "finished");
+		finish(conn);
 		return;
 	}
 	int r = watch(conn, EPOLL_CTL_MOD, EPOLLIN);
@@ -469,10 +490,14 @@ void connection_event(struct connection *conn, uint32_t events)
 	if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
 		return;
 	ssize_t n = recv(conn->fd, conn->worker->input, sizeof(conn->worker->input), 0);
-	if (n > 0)
+	if (n > 0 && conn->lingering) {
+		conn->lingered_bytes += (size_t)n;
+		if (conn->lingered_bytes > LINGER_BYTES)
+			connection_kill(conn, "finished, and still sending");
+	} else if (n > 0)
 		connection_input(conn, conn->worker->input, (size_t)n);
 	else if (n == 0)
 		connection_kill(conn, "the peer closed it");
-	else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+	else if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
 		connection_kill(conn, log_strerror(errno));
 }

@@ -109,10 +109,12 @@ struct connection {
 	uint32_t epoll_events;
 	struct timer timer;
 	bool dirty, dead;
-	bool greeted; /* the peer's SETTINGS are here */
-	bool active;  /* a whole frame came, or bytes were taken, since the last tick */
-	bool pinged;  /* our keepalive waits for its answer */
-	bool goaway;  /* the last GOAWAY is submitted */
+	bool greeted;	/* the peer's SETTINGS are here */
+	bool active;	/* a whole frame came, or bytes were taken, since the last tick */
+	bool pinged;	/* our keepalive waits for its answer */
+	bool goaway;	/* the last GOAWAY is submitted */
+	bool lingering; /* all is said; what the peer still sends is thrown away */
+	size_t lingered_bytes;
 	unsigned ping_strikes;
 	uint64_t ping_ns; /* the peer's last PING */
 	struct bucket faults;
