@@ -1,5 +1,7 @@
 import { createRootRoute, createRoute, createRouter, Link, Outlet, redirect } from "@tanstack/react-router";
 import { Shell } from "./components/Shell";
+import { SORTS, type Sort } from "./lib/hostList";
+import { LATENCIES, type Latency } from "./lib/latency";
 import { HostsPage } from "./pages/HostsPage";
 import { HostPage } from "./pages/host/HostPage";
 import { LoginPage } from "./pages/LoginPage";
@@ -9,13 +11,18 @@ import { LoginPage } from "./pages/LoginPage";
 export const WINDOWS = { "1m": 60, "5m": 300, "15m": 900 } as const;
 export type WindowName = keyof typeof WINDOWS;
 
-export const SORTS = ["name", "status", "cpu", "load", "memory", "disk", "network", "uptime"] as const;
-export type Sort = (typeof SORTS)[number];
-
 interface HostsSearch {
   q?: string;
   sort?: Sort;
   desc?: boolean;
+}
+
+interface HostSearch {
+  window?: WindowName;
+  /** What the block latency map shows. */
+  device?: string;
+  op?: string;
+  latency?: Latency;
 }
 
 const rootRoute = createRootRoute({ component: Outlet, notFoundComponent: NotFound });
@@ -53,8 +60,11 @@ const hostsRoute = createRoute({
 const hostRoute = createRoute({
   getParentRoute: () => shellRoute,
   path: "/hosts/$hostname",
-  validateSearch: (search: Record<string, unknown>): { window?: WindowName } => ({
+  validateSearch: (search: Record<string, unknown>): HostSearch => ({
     window: (Object.keys(WINDOWS) as WindowName[]).find((name) => name === search.window),
+    device: typeof search.device === "string" && search.device !== "" ? search.device : undefined,
+    op: typeof search.op === "string" && search.op !== "" ? search.op : undefined,
+    latency: LATENCIES.find((name) => name === search.latency),
   }),
   component: HostPage,
 });

@@ -116,7 +116,12 @@ function build(shape: Shape, hooks: Hooks, width: number, height: number, target
       y: false,
       points: { size: 6 },
       drag: { x: true, y: false, setScale: false, dist: 8 },
-      bind: { dblclick: () => () => (hooks.unzoom(), null) },
+      bind: {
+        dblclick: () => () => {
+          hooks.unzoom();
+          return null;
+        },
+      },
     },
     hooks: {
       setCursor: [(u) => hooks.point((u.cursor.left ?? -1) >= 0 ? u.posToVal(u.cursor.left ?? 0, "x") : undefined)],

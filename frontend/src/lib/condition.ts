@@ -1,5 +1,5 @@
-import type { ConnectionState } from "../api/machine";
 import type { HostStatus } from "../api/hostInfo";
+import type { ConnectionState } from "../api/machine";
 import { type State, State_Code } from "../gen/sonde/v1/metric_pb";
 import { present } from "./presence";
 import { formatAgo } from "./units";
@@ -86,7 +86,12 @@ export function conditionOf(circumstances: Circumstances): Condition {
     if (state.code === State_Code.STARTING) {
       // Rates that were there before an agent's restart stay on screen.
       if (samples > 2) continue;
-      return instead("starting", "Starting.", detail ?? "The first reading is taken; rates come with the next.", reason);
+      return instead(
+        "starting",
+        "Starting.",
+        detail ?? "The first reading is taken; rates come with the next.",
+        reason,
+      );
     }
     const words = WORDS[state.code];
     if (!words) continue;

@@ -23,13 +23,30 @@ describe("CPU shares", () => {
 });
 
 it("adds, subtracts and divides without inventing numbers", () => {
-  expect(sumOf([[1, null, 2], [1, 1, undefined]])).toEqual([2, null, undefined]);
+  expect(
+    sumOf([
+      [1, null, 2],
+      [1, 1, undefined],
+    ]),
+  ).toEqual([2, null, undefined]);
   expect(lessOf([10, 10, null], [3, 12, 1])).toEqual([7, 0, null]);
   expect(ratioOf([4, 1, null], [2, 0, 1])).toEqual([2, null, null]);
 });
 
 it("stacks, leaving hidden parts out", () => {
-  const parts = [[1, 1], [2, null], [4, 4]];
-  expect(stacked(parts, [false, false, false])).toEqual([[1, 1], [3, null], [7, null]]);
-  expect(stacked(parts, [false, true, false])).toEqual([[1, 1], [null, null], [5, 5]]);
+  const parts = [
+    [1, 1],
+    [2, null],
+    [4, 4],
+  ];
+  expect(stacked(parts, [false, false, false])).toEqual([
+    [1, 1],
+    [3, null],
+    [7, null],
+  ]);
+  expect(stacked(parts, [false, true, false])).toEqual([
+    [1, 1],
+    [null, null],
+    [5, 5],
+  ]);
 });

@@ -1,7 +1,9 @@
 import type { HostInfo, HostSummary } from "../api/hostInfo";
-import type { Sort } from "../router";
 
 // Filtering and ordering of the host list.
+
+export const SORTS = ["name", "status", "cpu", "load", "memory", "disk", "network", "uptime"] as const;
+export type Sort = (typeof SORTS)[number];
 
 const STATUS_ORDER = { live: 0, stale: 1, offline: 2, unknown: 3 } as const;
 

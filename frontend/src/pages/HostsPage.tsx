@@ -4,10 +4,9 @@ import { Sparkline } from "../charts/Sparkline";
 import { Meter } from "../components/Meter";
 import { Note } from "../components/Note";
 import { StatusLabel } from "../components/StatusLabel";
-import { matches, sortHosts } from "../lib/hostList";
+import { matches, type Sort, sortHosts } from "../lib/hostList";
 import { helpOf } from "../lib/schema";
 import { formatAgo, formatUptime, formatValue } from "../lib/units";
-import type { Sort } from "../router";
 import { type HostRow, useHosts } from "./useHosts";
 
 const COLUMNS: { sort: Sort; label: string; help?: string; optional?: boolean }[] = [
