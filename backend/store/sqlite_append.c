@@ -145,7 +145,7 @@ int sqlite_append(void *engine, const uint8_t host_id[16], const uint8_t instanc
 	struct sqlite_engine *e = engine;
 	struct store_range below = {0};
 	uint8_t digest[DIGEST_BYTES];
-	int64_t host;
+	int64_t host = 0;
 	int r = host_row(e, host_id, &host);
 	if (r < 0)
 		return r;
