@@ -1,7 +1,10 @@
-/* One HTTP/1.1 request: read, handed on, answered. libwebsockets 4.1 has habits this file is built around: a POST
- * without Content-Length would be given 100 MiB of body to wait for; while a request waits for its answer, further
- * input would repeat HTTP_BODY_COMPLETION or make poll() spin, so reading is switched off for that time; and an unknown
- * Upgrade is answered by the library itself before it asks, with its headers already gone. */
+/* One HTTP/1.1 request: read, handed on, answered, and the connection closed. libwebsockets 4.1 has habits this file is
+ * built around:
+ * - When a request with a body was pipelined behind another one, the library reads its header bytes again as the body,
+ *   and then calls HTTP_BODY_COMPLETION for ever: anybody could stop the server with two requests. So no connection is
+ *   used twice, and nothing more is read while a request waits for its answer.
+ * - A POST without Content-Length would be given 100 MiB of body to wait for.
+ * - An unknown Upgrade is answered by the library before it asks, and then it asks with its headers gone. */
 #include "backend/web/server.h"
 
 #include "backend/web/headers.h"
@@ -35,9 +38,7 @@ static void response_reset(struct response *response)
 
 void request_answer(struct request *request, unsigned status, const char *type)
 {
-	bool closing = request->response.close;
 	response_reset(&request->response);
-	request->response.close = closing;
 	request->response.status = status;
 	request->response.type = type;
 }
@@ -72,7 +73,6 @@ void request_send(struct request *request, const void *body, size_t len)
 	if (r < 0) {
 		buf_free(&response->body);
 		response->status = 500;
-		response->close = true;
 		len = 0;
 	}
 	response->len = len;
@@ -119,7 +119,7 @@ void request_wait(struct request *request, struct request **slot)
 void request_resume(struct request *request)
 {
 	request->job = NULL;
-	(void)lws_rx_flow_control(request->wsi, 1);
+	(void)lws_rx_flow_control(request->wsi, 1); /* without it the library does not write either */
 }
 
 /* --- writing ---------------------------------------------------------------------------------------------------- */
@@ -153,7 +153,7 @@ static int write_head(struct request *request)
 		r = add_header(request, &p, end, "content-type:", response->type);
 	if (r == 0)
 		r = add_header(request, &p, end, "cache-control:", response->cache);
-	if (r == 0 && response->close)
+	if (r == 0)
 		r = add_header(request, &p, end, "connection:", "close");
 	if (r == 0 && response->status != 304 && response->status != 204)
 		r = lws_add_http_header_content_length(request->wsi, response->len, &p, end);
@@ -215,9 +215,14 @@ static int on_writable(struct session *session)
 	if (!request || !request->response.ready)
 		return 0;
 	struct response *response = &request->response;
-	struct lws *wsi = request->wsi;
 	bool bodiless = request->head || response->status == 304;
-	lws_set_timeout(wsi, PENDING_TIMEOUT_HTTP_CONTENT, WRITE_TIMEOUT_S);
+	bool written = response->head_sent && (bodiless || response->sent == response->len);
+	if (written) {
+		/* Unread input at the close would make the kernel reset the connection, answer and all. */
+		response->lingers = request->discards;
+		return request->discards ? 0 : -1;
+	}
+	lws_set_timeout(request->wsi, PENDING_TIMEOUT_HTTP_CONTENT, WRITE_TIMEOUT_S);
 	if (!response->head_sent) {
 		if (write_head(request) < 0)
 			return -1;
@@ -225,15 +230,9 @@ static int on_writable(struct session *session)
 	} else if (write_chunk(request) < 0) {
 		return -1;
 	}
-	if (!bodiless && response->sent < response->len) {
-		(void)lws_callback_on_writable(wsi);
-		return 0;
-	}
-	bool closing = response->close;
-	request_free(session);
-	if (closing)
-		return -1;
-	return lws_http_transaction_completed(wsi) ? -1 : 0;
+	/* Also after the last piece: being writable again is what says that the library holds none of it back. */
+	(void)lws_callback_on_writable(request->wsi);
+	return 0;
 }
 
 /* --- reading ---------------------------------------------------------------------------------------------------- */
@@ -345,24 +344,18 @@ static bool read_framing(struct request *request, int method)
 	if (web_header(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH, length, sizeof(length)) < 0 ||
 	    web_header(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING, encoding, sizeof(encoding)) < 0 ||
 	    (has_length && headers_length(length, &len) < 0)) {
-		request->response.close = true;
 		request_fail(request, 400, "bad_request", "Content-Length is not a length");
 		return false;
 	}
 	if (encoding[0]) {
-		request->response.close = true;
 		request_fail(request, 411, "length_required", "send the body with a Content-Length, not chunked");
 		return false;
 	}
 	if (len > WEB_MAX_BODY) {
-		request->response.close = len > DISCARD_MAX;
+		request->discards = len <= DISCARD_MAX;
 		request_fail(request, 413, "too_large", "the body may have at most 64 KiB");
 		return false;
 	}
-	/* Without Content-Length the library would wait for a body that does not come. */
-	bool expects = method == LWSHUMETH_POST || method == LWSHUMETH_PUT || method == LWSHUMETH_PATCH;
-	if (expects && !has_length)
-		request->response.close = true;
 	request->wants_body = len > 0 || (method == LWSHUMETH_POST && has_length);
 	return true;
 }
@@ -403,6 +396,19 @@ static int on_request(struct session *session, struct lws *wsi)
 fail:
 	free(request);
 	return -1;
+}
+
+static int on_body_end(struct session *session)
+{
+	struct request *request = session->request;
+	if (!request || request->job)
+		return 0;
+	if (!request->response.ready) {
+		http_dispatch(request);
+		return 0;
+	}
+	request->discards = false;
+	return request->response.lingers ? -1 : 0;
 }
 
 static int on_body(struct session *session, const void *data, size_t len)
@@ -451,9 +457,7 @@ int request_callback(struct lws *wsi, enum lws_callback_reasons reason, void *us
 	case LWS_CALLBACK_HTTP_BODY:
 		return on_body(session, in, len);
 	case LWS_CALLBACK_HTTP_BODY_COMPLETION:
-		if (session->request && !session->request->response.ready && !session->request->job)
-			http_dispatch(session->request);
-		return 0;
+		return on_body_end(session);
 	case LWS_CALLBACK_HTTP_WRITEABLE:
 		return on_writable(session);
 	case LWS_CALLBACK_HTTP_DROP_PROTOCOL:

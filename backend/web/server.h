@@ -52,7 +52,7 @@ struct response {
 	uint64_t sent;
 	bool head_sent;
 	bool ready;
-	bool close; /* the connection ends with this answer */
+	bool lingers; /* it is written; the connection stays for what is still coming in */
 };
 
 struct request {
@@ -73,6 +73,7 @@ struct request {
 	char if_none_match[256];
 	bool accepts_gzip;
 	bool wants_body;
+	bool discards; /* the body is read and thrown away */
 	struct buf body;
 	struct response response;
 	struct request **job; /* where the job under way keeps its pointer to this; NULL if none */
@@ -90,7 +91,7 @@ void request_send_error(struct request *request, const char *code, const char *m
 void request_fail(struct request *request, unsigned status, const char *code, const char *message);
 /* The answer's body is a file; takes over fd. */
 void request_send_file(struct request *request, int fd, uint64_t len);
-/* A job will answer: nothing more is read until then. `slot` is cleared when the request dies first. */
+/* A job will answer. `slot` is cleared when the request dies first. */
 void request_wait(struct request *request, struct request **slot);
 /* The job is back. */
 void request_resume(struct request *request);
