@@ -2,6 +2,7 @@
  * values and complain in the same words. */
 #include "agent/options.h"
 
+#include "agent/label.h"
 #include "agent/options_yaml.h"
 #include "agent/scan.h"
 
@@ -259,8 +260,8 @@ void options_defaults(struct options *ret)
 	(void)snprintf(ret->state_dir, sizeof(ret->state_dir), "%s", "/var/lib/sonde-agent");
 }
 
-int options_read_yaml(const char *yaml, size_t len, const char *file, const char *const *names, struct options *options,
-		      char error[OPTIONS_ERROR_SIZE])
+static int read_yaml(const char *yaml, size_t len, const char *file, const char *const *names, struct options *options,
+		     char error[OPTIONS_ERROR_SIZE])
 {
 	struct options_yaml *loaded;
 	const char *const *disable;
@@ -282,6 +283,15 @@ int options_read_yaml(const char *yaml, size_t len, const char *file, const char
 	for (size_t i = 0; r == 0 && i < n; i++)
 		r = add_disabled(options, (struct word){disable[i], strlen(disable[i])}, &source);
 	options_yaml_free(loaded);
+	return r;
+}
+
+int options_read_yaml(const char *yaml, size_t len, const char *file, const char *const *names, struct options *options,
+		      char error[OPTIONS_ERROR_SIZE])
+{
+	error[0] = '\0';
+	int r = read_yaml(yaml, len, file, names, options, error);
+	label_clean(error, strlen(error)); /* it quotes the file, and stays one line */
 	return r;
 }
 
@@ -405,8 +415,8 @@ static int check(const struct options *options, char *error)
 	return -EINVAL;
 }
 
-int options_read(int argc, char *const *argv, char *const *environment, const char *const *names, struct options *ret,
-		 char error[OPTIONS_ERROR_SIZE])
+static int read_all(int argc, char *const *argv, char *const *environment, const char *const *names,
+		    struct options *ret, char *error)
 {
 	/* Flags are read twice: first for --config and --help, then on top of all else. */
 	struct options options;
@@ -432,4 +442,13 @@ int options_read(int argc, char *const *argv, char *const *environment, const ch
 	}
 	*ret = options;
 	return 0;
+}
+
+int options_read(int argc, char *const *argv, char *const *environment, const char *const *names, struct options *ret,
+		 char error[OPTIONS_ERROR_SIZE])
+{
+	error[0] = '\0';
+	int r = read_all(argc, argv, environment, names, ret, error);
+	label_clean(error, strlen(error));
+	return r;
 }

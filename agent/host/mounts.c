@@ -29,7 +29,7 @@ static long match_point(struct word point, const char *path)
 				   (point.text[i + 3] - '0'));
 			i += 3;
 		}
-		if (path[at] != c)
+		if (path[at] == '\0' || path[at] != c)
 			return -1;
 		at++;
 	}

@@ -102,6 +102,7 @@ static void test_bad_flags(void **state)
 	COMPLAINT("--log-level", "--once", "--log-level", "loud");
 	COMPLAINT("--allow-plaintext", "--once", "--allow-plaintext=maybe");
 	COMPLAINT("--state-dir", "--once", "--state-dir", "");
+	COMPLAINT("a?b", "--once", "--interval", "a\nb"); /* still one line */
 	COMPLAINT("/no/such/file", "--once", "--config", "/no/such/file");
 }
 
