@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #define NS_PER_MS 1000000ull
+#define QUIET_NS (60 * 1000 * NS_PER_MS)
 
 struct scheduler {
 	struct sampler *sampler;
@@ -32,7 +33,10 @@ struct scheduler {
 	/* The thread's own. */
 	uint32_t interval_ms;
 	uint64_t due_ns; /* the tick the timer expires for next */
-	Sonde__V1__State__Code logged[AGENT_MAX_COLLECTORS];
+	struct {
+		Sonde__V1__State__Code code;
+		uint64_t quiet_until_ns;
+	} logged[AGENT_MAX_COLLECTORS];
 	bool push_failing;
 };
 
@@ -63,19 +67,24 @@ static bool is_trouble(Sonde__V1__State__Code code)
 	return code == SONDE__V1__STATE__CODE__CODE_FAILED || code == SONDE__V1__STATE__CODE__CODE_DEGRADED;
 }
 
+/* A section that comes and goes is worth a line a minute; what it is like when the minute is over is said then. */
 static void log_changes(struct scheduler *s)
 {
+	uint64_t now_ns = clock_monotonic_ns();
 	for (size_t i = 0; i < sampler_count(s->sampler); i++) {
 		struct sampler_collector c = sampler_at(s->sampler, i);
-		if (c.state.code == s->logged[i])
+		bool trouble = is_trouble(c.state.code), was_trouble = is_trouble(s->logged[i].code);
+		if (!c.exists || c.state.code == s->logged[i].code || now_ns < s->logged[i].quiet_until_ns)
 			continue;
-		if (c.exists && is_trouble(c.state.code))
+		if (trouble)
 			log_warn("section cannot be measured as it should", LOG_STR("section", c.collector->name),
 				 LOG_STR("reason", c.state.reason), LOG_STR("detail", c.state.detail),
 				 LOG_STR("then", "the snapshot says so, the other sections go on"));
-		else if (c.exists && is_trouble(s->logged[i]))
+		else if (was_trouble)
 			log_info("section recovered", LOG_STR("section", c.collector->name));
-		s->logged[i] = c.state.code;
+		if (trouble || was_trouble)
+			s->logged[i].quiet_until_ns = now_ns + QUIET_NS;
+		s->logged[i].code = c.state.code;
 	}
 }
 

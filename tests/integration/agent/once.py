@@ -1,0 +1,176 @@
+"""sonde-agent --once on a recorded host: the golden output, an independent reading of the same files, and Prometheus text that a
+scraper would take. With --root both readings see the same files, so every rate is 0 and only times differ between runs.
+
+once.py --update writes the golden output anew; read the difference before committing it."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+SOURCE = Path(os.environ["SONDE_SOURCE"])
+AGENT = Path(os.environ["SONDE_BUILD"]) / "sonde-agent"
+HOSTS = SOURCE / "tests/fixtures/hosts"
+
+failures = []
+
+
+def check(what, got, want):
+    if got != want:
+        failures.append(f"{what}: got {got!r}, want {want!r}")
+
+
+def run(root, form):
+    done = subprocess.run(
+        [AGENT, "--config", "/dev/null", "--once", "--root", root, "--interval", "100ms", "--format", form],
+        capture_output=True, text=True, timeout=60)
+    if done.returncode != 0 or done.stderr:
+        sys.exit(f"sonde-agent failed ({done.returncode}): {done.stderr}")
+    return done.stdout
+
+
+def stable(snapshot):
+    """What must be the same at every run: no clocks, and of the agent itself only which fields there are."""
+    snapshot = json.loads(json.dumps(snapshot))
+    for field in ("timestamp", "boottime_us", "instance"):
+        snapshot.pop(field)
+    for section in snapshot.values():
+        if isinstance(section, dict):
+            for field in ("collected_at_us", "duration_us"):
+                section["state"].pop(field)
+    snapshot["summary"].pop("uptime_seconds")
+    agent = snapshot["agent"]
+    for field, value in agent.items():
+        if isinstance(value, int):
+            agent[field] = "number"
+    for collector in agent["collectors"]:
+        collector["duration_us"] = "number"
+    return snapshot
+
+
+def check_against_files(root, snapshot):
+    text = lambda path: (root / path).read_text()
+
+    meminfo = {line.split(":")[0]: int(line.split()[1]) for line in text("proc/meminfo").splitlines()}
+    memory = snapshot["memory"]
+    check("total_bytes", memory["total_bytes"], meminfo["MemTotal"] * 1024)
+    check("used_bytes", memory["used_bytes"], (meminfo["MemTotal"] - meminfo["MemAvailable"]) * 1024)
+    check("slab_bytes", memory["slab_bytes"], meminfo["Slab"] * 1024)
+    check("huge_pages_total", memory["huge_pages_total"], meminfo["HugePages_Total"])
+
+    stat = [line.split() for line in text("proc/stat").splitlines()]
+    ticks = os.sysconf("SC_CLK_TCK")
+    names = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal", "guest", "guest_nice")
+    cpus = [line for line in stat if re.fullmatch(r"cpu\d*", line[0])]
+    times = [snapshot["cpu"]["total"]] + snapshot["cpu"]["cores"]
+    check("CPUs", len(times), len(cpus))
+    for line, cpu in zip(cpus, times):
+        for name, value in zip(names, line[1:]):
+            check(f"{line[0]} {name}_us", cpu[f"{name}_us"], int(value) * 1000000 // ticks)
+    check("context_switches", snapshot["cpu"]["context_switches"], next(int(l[1]) for l in stat if l[0] == "ctxt"))
+    check("load1", snapshot["cpu"]["load1"], float(text("proc/loadavg").split()[0]))
+
+    vmstat = {line.split()[0]: int(line.split()[1]) for line in text("proc/vmstat").splitlines()}
+    check("page_in_bytes", snapshot["vmstat"]["page_in_bytes"], vmstat["pgpgin"] * 1024)
+    check("swap_out_bytes", snapshot["vmstat"]["swap_out_bytes"], vmstat["pswpout"] * os.sysconf("SC_PAGESIZE"))
+    check("pages_allocated", snapshot["vmstat"]["pages_allocated"],
+          sum(v for k, v in vmstat.items() if k.startswith("pgalloc_")))
+
+    disks = {disk["device"]: disk for disk in snapshot["disks"]["devices"]}
+    for line in text("proc/diskstats").splitlines():
+        fields = line.split()
+        values = [int(v) for v in fields[3:]]
+        whole = (root / "sys/block" / fields[2]).is_dir()
+        size = int(text(f"sys/block/{fields[2]}/size")) * 512 if whole else 0
+        check(f"{fields[2]} shown", fields[2] in disks, whole and (size > 0 or any(values)))
+        if fields[2] in disks:
+            disk = disks[fields[2]]
+            check(f"{fields[2]} size", disk["size_bytes"], size)
+            check(f"{fields[2]} diskseq", disk["diskseq"], int(text(f"sys/block/{fields[2]}/diskseq")))
+            check(f"{fields[2]} reads", disk["reads"], values[0])
+            check(f"{fields[2]} write_bytes", disk["write_bytes"], values[6] * 512)
+            check(f"{fields[2]} io_time_us", disk["io_time_us"], values[9] * 1000)
+
+    interfaces = {i["interface"]: i for i in snapshot["network"]["interfaces"]}
+    lines = text("proc/net/dev").splitlines()[2:]
+    check("interfaces", len(interfaces), len(lines))
+    for line in lines:
+        name, _, values = line.partition(":")
+        interface, values = interfaces[name.strip()], [int(v) for v in values.split()]
+        check(f"{name} receive_bytes", interface["receive_bytes"], values[0])
+        check(f"{name} transmit_packets", interface["transmit_packets"], values[9])
+        check(f"{name} virtual", interface["virtual"], not (root / f"sys/class/net/{name.strip()}/device").exists())
+
+    summary = snapshot["summary"]
+    for rate in (field for field in summary if field.endswith("_per_second")):
+        check(rate, summary[rate], 0)
+    for ratio in ("cpu_busy_ratio", "cpu_iowait_ratio"):
+        check(f"{ratio} without any time on the CPUs", ratio in summary, False)
+    uptime = float(text("proc/uptime").split()[0])
+    if not uptime - 1 <= summary["uptime_seconds"] <= uptime + 30:
+        failures.append(f"uptime {summary['uptime_seconds']} is not the recorded host's {uptime}")
+    check("boot_id", snapshot["boot_id"], text("proc/sys/kernel/random/boot_id").strip().replace("-", ""))
+    for section in ("perf", "block_io"):
+        check(f"{section} reason", snapshot[section]["state"]["reason"], "recorded_host")
+
+
+SAMPLE = re.compile(r'([a-zA-Z_:][a-zA-Z0-9_:]*)(\{(?:[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\["\\n])*",?)*\})? '
+                    r"(NaN|[+-]Inf|[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)")
+
+
+def check_exposition(text, snapshot):
+    check("ends in a newline", text.endswith("\n"), True)
+    helps, types, series, values = set(), {}, set(), {}
+    current = None
+    for line in text.splitlines():
+        if line.startswith("# HELP "):
+            name = line.split(" ", 3)[2]
+            check(f"second HELP of {name}", name in helps, False)
+            helps.add(name)
+        elif line.startswith("# TYPE "):
+            _, _, name, kind = line.split(" ")
+            check(f"second TYPE of {name}", name in types, False)
+            check(f"type of {name}", kind in ("counter", "gauge", "histogram"), True)
+            types[name], current = kind, name
+        else:
+            match = SAMPLE.fullmatch(line)
+            if not match:
+                failures.append(f"not a sample: {line!r}")
+                continue
+            name = match[1]
+            base = re.sub(r"_(bucket|sum|count)$", "", name) if types.get(current) == "histogram" else name
+            check(f"{name} stands below its own TYPE", base, current)
+            check(f"second sample {match[1]}{match[2]}", (name, match[2]) in series, False)
+            series.add((name, match[2]))
+            values[(name, match[2] or "")] = float(match[3])
+            if types.get(current) == "counter":
+                check(f"{name} ends in _total", name.endswith("_total"), True)
+    check("every TYPE has a HELP", set(types) - helps, set())
+    check("memory total", values.get(("sonde_memory_total_bytes", "")), float(snapshot["memory"]["total_bytes"]))
+    check("enough samples", len(series) > 100, True)
+
+
+def main():
+    hosts = sorted(path for path in HOSTS.iterdir() if path.is_dir())
+    if not hosts:
+        sys.exit("no recorded host")
+    for root in hosts:
+        golden = root.with_suffix(root.suffix + ".json")
+        snapshot = json.loads(run(root, "json"))
+        if "--update" in sys.argv:
+            golden.write_text(json.dumps(stable(snapshot), indent=1) + "\n")
+            continue
+        check_against_files(root, snapshot)
+        want, got = json.loads(golden.read_text()), stable(snapshot)
+        for section in sorted(want.keys() | got.keys()):
+            check(f"golden {root.name} {section}", got.get(section), want.get(section))
+        check_exposition(run(root, "prometheus"), snapshot)
+    for failure in failures:
+        print(failure)
+    print(f"{len(hosts)} recorded hosts, {len(failures)} differences")
+    sys.exit(1 if failures else 0)
+
+
+main()
