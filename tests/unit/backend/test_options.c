@@ -1,0 +1,226 @@
+#include "backend/options.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char *const no_environment[] = {NULL};
+static char error[OPTIONS_ERROR_SIZE];
+static struct options options;
+
+/* --config /dev/null keeps a machine's own /etc/sonde/backend.yaml out of the tests. */
+static int read_with(char *const *environment, char *const *arguments)
+{
+	char *argv[32] = {(char *)"sonde-backend", (char *)"--config=/dev/null"};
+	int argc = 2;
+	for (; *arguments; arguments++)
+		argv[argc++] = *arguments;
+	return options_read(argc, argv, environment, &options, error);
+}
+
+#define READ(...) read_with(no_environment, (char *[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
+#define YAML(text) options_read_yaml(text, strlen(text), "b.yaml", &options, error)
+
+#define assert_error(words)                                                                                            \
+	do {                                                                                                           \
+		if (!strstr(error, words))                                                                             \
+			fail_msg("\"%s\" does not say %s", error, words);                                              \
+		assert_null(strchr(error, '\n'));                                                                      \
+	} while (0)
+
+static void test_defaults(void **state)
+{
+	assert_int_equal(READ(), 0);
+	assert_int_equal(options.action, OPTIONS_SERVE);
+	assert_string_equal(options.http.host, "127.0.0.1");
+	assert_int_equal(options.http.port, 8000);
+	assert_int_equal(options.grpc.port, 50051);
+	assert_string_equal(options.store, "sqlite:/var/lib/sonde/sonde.db");
+	assert_string_equal(options.agent_key_file, "/var/lib/sonde/agent.key");
+	assert_in_range(options.grpc_workers, 1, 4);
+	assert_false(options.allow_plaintext);
+	assert_string_equal(options.admin_password, "");
+}
+
+static void test_flags(void **state)
+{
+	assert_int_equal(READ((char *)"--http-listen", (char *)"[::1]:0", (char *)"--store=sqlite:x.db",
+			      (char *)"--log-level", (char *)"debug", (char *)"--grpc-workers=64",
+			      (char *)"--web-root=/w"),
+			 0);
+	assert_string_equal(options.http.host, "::1");
+	assert_int_equal(options.http.port, 0);
+	assert_string_equal(options.store, "sqlite:x.db");
+	assert_string_equal(options.agent_key_file, "agent.key");
+	assert_int_equal(options.log_level, LOG_LEVEL_DEBUG);
+	assert_int_equal(options.grpc_workers, 64);
+	assert_string_equal(options.web_root, "/w");
+}
+
+static void test_wrong_flags(void **state)
+{
+	static const struct {
+		const char *flag, *value, *says;
+	} cases[] = {
+		{"--http-listen", "nonsense", "--http-listen"},
+		{"--http-listen", "127.0.0.1", "127.0.0.1"},
+		{"--http-listen", "127.0.0.1:", "--http-listen"},
+		{"--grpc-listen", "127.0.0.1:65536", "65536"},
+		{"--grpc-listen", ":80", "--grpc-listen"},
+		{"--grpc-listen", "example.org:80", "example.org"},
+		{"--grpc-listen", "::1:80", "--grpc-listen"},
+		{"--grpc-listen", "[127.0.0.1]:80", "--grpc-listen"},
+		{"--log-level", "loud", "debug, info"},
+		{"--log-format", "xml", "logfmt or json"},
+		{"--grpc-workers", "0", "1 to 64"},
+		{"--grpc-workers", "65", "1 to 64"},
+		{"--grpc-workers", "4x", "1 to 64"},
+		{"--grpc-workers", "", "1 to 64"},
+		{"--grpc-workers", "99999999999999999999", "1 to 64"},
+		{"--store", "", "--store"},
+		{"--allow-plaintext=maybe", NULL, "true or false"},
+		{"--frobnicate", NULL, "--frobnicate"},
+		{"--store", NULL, "wants a value"},
+		{"--http-listenx", "1", "--http-listenx"},
+		{"-x", NULL, "-x"},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		memset(&options, 0x5a, sizeof(options));
+		struct options before = options;
+		assert_int_equal(
+			read_with(no_environment, (char *[]){(char *)cases[i].flag, (char *)cases[i].value, NULL}),
+			-EINVAL);
+		assert_error(cases[i].says);
+		assert_memory_equal(&options, &before, sizeof(before));
+	}
+}
+
+static void test_precedence(void **state)
+{
+	char path[] = "/tmp/sonde-options-XXXXXX", config[64];
+	static const char yaml[] = "log_level: error\nstore: sqlite:/file/a.db\nhttp_listen: 127.0.0.1:1\n";
+	char *environment[] = {(char *)"SONDE_STORE=sqlite:/env/a.db",
+			       (char *)"SONDE_HTTP_LISTEN=127.0.0.1:2",
+			       (char *)"SONDE_ADMIN_PASSWORD=long enough",
+			       (char *)"OTHER=1",
+			       (char *)"SONDE_STORES=x",
+			       NULL};
+	int fd = mkstemp(path);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, yaml, strlen(yaml)), strlen(yaml));
+	close(fd);
+	snprintf(config, sizeof(config), "--config=%s", path);
+	char *argv[] = {(char *)"sonde-backend", config, (char *)"--http-listen=127.0.0.1:3", NULL};
+	assert_int_equal(options_read(3, argv, environment, &options, error), 0);
+	unlink(path);
+	assert_int_equal(options.log_level, LOG_LEVEL_ERROR);
+	assert_string_equal(options.store, "sqlite:/env/a.db");
+	assert_string_equal(options.agent_key_file, "/env/agent.key");
+	assert_int_equal(options.http.port, 3);
+	assert_string_equal(options.admin_password, "long enough");
+	assert_int_equal(options_read(3, argv, environment, &options, error), -ENOENT);
+	assert_error(path);
+}
+
+static void test_wrong_variables(void **state)
+{
+	assert_int_equal(read_with((char *[]){(char *)"SONDE_LOG_FORMAT=xml", NULL}, (char *[]){NULL}), -EBADMSG);
+	assert_error("SONDE_LOG_FORMAT: \"xml\"");
+	assert_int_equal(read_with((char *[]){(char *)"SONDE_STORE=", NULL}, (char *[]){NULL}), -EBADMSG);
+	assert_error("SONDE_STORE");
+}
+
+static void test_yaml(void **state)
+{
+	options_defaults(&options);
+	assert_int_equal(YAML("http_listen: \"[::1]:9\"\ngrpc_workers: 2\nallow_plaintext: true\nlog_format: json\n"),
+			 0);
+	assert_string_equal(options.http.host, "::1");
+	assert_int_equal(options.grpc_workers, 2);
+	assert_true(options.allow_plaintext);
+	assert_int_equal(options.log_format, LOG_FORMAT_JSON);
+	assert_int_equal(YAML(""), 0);
+	assert_int_equal(YAML("# nothing\n"), 0);
+	assert_int_equal(options.grpc_workers, 2);
+}
+
+static void test_wrong_yaml(void **state)
+{
+	static const struct {
+		const char *text, *says;
+	} cases[] = {
+		{"log_level: info\n\n# x\nhttp_lisen: a\n", "b.yaml: line 4: unknown key \"http_lisen\""},
+		{"\"frob\": a\n", "line 1: unknown key \"frob\""},
+		{"log_level: info\nlog_format: xml\n", "line 2: log_format: \"xml\" is not logfmt or json"},
+		{"store: [a]\n", "b.yaml: "},
+		{"store: {a: b}\n", "b.yaml: "},
+		{"- store\n", "b.yaml: "},
+		{"store: a\nstore: b\n", "already seen"},
+		{"store: \"a\n", "b.yaml: "},
+		{"\tstore: a\n", "b.yaml: "},
+		{"\xff\xfe\x01", "b.yaml: "},
+		{"a: &x 1\n", "b.yaml: "},
+		{"allow_plaintext: yes\n", "true or false"},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		options_defaults(&options);
+		assert_int_equal(YAML(cases[i].text), -EBADMSG);
+		assert_error(cases[i].says);
+	}
+}
+
+static void test_plaintext_must_be_asked_for(void **state)
+{
+	assert_int_equal(READ((char *)"--grpc-listen=0.0.0.0:1"), -EBADMSG);
+	assert_error("--allow-plaintext");
+	assert_int_equal(READ((char *)"--http-listen=[::]:1"), -EBADMSG);
+	assert_int_equal(READ((char *)"--http-listen=128.0.0.1:1"), -EBADMSG);
+	assert_int_equal(READ((char *)"--http-listen=[::]:1", (char *)"--allow-plaintext"), 0);
+	assert_int_equal(READ((char *)"--http-listen=127.9.9.9:1"), 0);
+	assert_int_equal(READ((char *)"--http-listen=localhost:1"), 0);
+	assert_string_equal(options.http.host, "127.0.0.1");
+}
+
+static void test_commands(void **state)
+{
+	assert_int_equal(READ((char *)"key", (char *)"create", (char *)"--name", (char *)"web"), 0);
+	assert_int_equal(options.action, OPTIONS_KEY_CREATE);
+	assert_string_equal(options.name, "web");
+	assert_int_equal(READ((char *)"--store=sqlite:a", (char *)"user", (char *)"set-password", (char *)"ann"), 0);
+	assert_int_equal(options.action, OPTIONS_USER_SET_PASSWORD);
+	assert_string_equal(options.name, "ann");
+	assert_string_equal(options.store, "sqlite:a");
+	assert_int_equal(READ((char *)"--help", (char *)"--http-listen=x"), 0);
+	assert_int_equal(options.action, OPTIONS_HELP);
+	assert_int_equal(READ((char *)"--version"), 0);
+	assert_int_equal(options.action, OPTIONS_VERSION);
+	char long_name[100];
+	memset(long_name, 'a', sizeof(long_name));
+	long_name[64] = '\0';
+	assert_int_equal(READ((char *)"key", (char *)"create", (char *)"--name", long_name), -EINVAL);
+	long_name[63] = '\0';
+	assert_int_equal(READ((char *)"key", (char *)"create", (char *)"--name", long_name), 0);
+	assert_int_equal(READ((char *)"key", (char *)"create"), -EINVAL);
+	assert_int_equal(READ((char *)"key"), -EINVAL);
+	assert_int_equal(READ((char *)"user", (char *)"set-password"), -EINVAL);
+	assert_int_equal(READ((char *)"serve"), -EINVAL);
+	assert_int_equal(READ((char *)"--name=x"), -EINVAL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_defaults),	cmocka_unit_test(test_flags),
+		cmocka_unit_test(test_wrong_flags),	cmocka_unit_test(test_precedence),
+		cmocka_unit_test(test_wrong_variables), cmocka_unit_test(test_yaml),
+		cmocka_unit_test(test_wrong_yaml),	cmocka_unit_test(test_plaintext_must_be_asked_for),
+		cmocka_unit_test(test_commands),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
