@@ -173,6 +173,8 @@ int worker_new(struct grpc_server *server, int listen_fd, struct worker **ret);
 void worker_free(struct worker *worker);
 int worker_run(struct worker *worker);
 void worker_wake(struct worker *worker);
+/* What other threads handed over. */
+void worker_run_posts(struct worker *worker);
 /* Everything that the turn left to be done. */
 void worker_settle(struct worker *worker);
 void post_queue_unref(struct post_queue *queue);

@@ -105,6 +105,11 @@ static void run_posts(struct post_queue *q, bool close_it)
 	}
 }
 
+void worker_run_posts(struct worker *worker)
+{
+	run_posts(worker->posts, false);
+}
+
 /* --- accepting -----------------------------------------------------------------------------------------------------
  */
 
@@ -253,7 +258,7 @@ static void dispatch(struct worker *w, const struct epoll_event *event)
 		uint64_t n;
 		ssize_t r = read(w->posts->wake_fd, &n, sizeof(n));
 		(void)r; /* EAGAIN: someone else's wake-up was taken with the last one */
-		run_posts(w->posts, false);
+		worker_run_posts(w);
 	} else if (event->data.ptr == &w->listen_fd) {
 		accept_some(w);
 	} else {

@@ -229,8 +229,12 @@ class Floods(Case):
             connection = self.connect()
             connection.send(frame(h2.HEADERS, END_HEADERS, 1, request("/sonde.test.Echo/ServerStream")) +
                             frame(h2.DATA, END_STREAM, 1, message(body)))
-        time.sleep(0.5)
+        for _ in range(500):
+            if self.server.stats()["open"] == 20:
+                break
+            time.sleep(0.01)
         self.assertEqual(self.server.stats()["open"], 20)
+        time.sleep(0.3)
         if "asan" not in os.environ["SONDE_BUILD"] and "tsan" not in os.environ["SONDE_BUILD"]:
             self.assertLess(rss_kib() - before, 150 << 10)
 
