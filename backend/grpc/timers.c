@@ -96,7 +96,7 @@ int timers_wait_ms(const struct timers *t, uint64_t now_ns)
 	uint64_t at = t->heap[0]->at_ns;
 	if (at <= now_ns)
 		return 0;
-	uint64_t ms = (at - now_ns + 999999) / 1000000;
+	uint64_t ms = (at - now_ns - 1) / 1000000 + 1;
 	return ms > 60000 ? 60000 : (int)ms;
 }
 
