@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <jwt.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,9 +41,21 @@ int token_make(const uint8_t secret[TOKEN_SECRET_SIZE], const struct auth_identi
 	return len < AUTH_TOKEN_MAX ? 0 : -EMSGSIZE;
 }
 
+/* libjwt reads a claim of any other type as the integer 0, without an error. */
+static bool is_integer(jwt_t *jwt, const char *name)
+{
+	char *json = jwt_get_grants_json(jwt, name);
+	const char *digits = json && json[0] == '-' ? json + 1 : json;
+	bool integer = digits && *digits && strspn(digits, "0123456789") == strlen(digits);
+	free(json);
+	return integer;
+}
+
 /* An integer claim that must be there. */
 static int claim(jwt_t *jwt, const char *name, int64_t *ret)
 {
+	if (!is_integer(jwt, name))
+		return -EACCES;
 	errno = 0;
 	long value = jwt_get_grant_int(jwt, name);
 	if (errno != 0)
