@@ -8,12 +8,12 @@
 /* Strings and bytes are only packed, never written to; protobuf-c has no const. */
 static char *borrow(const char *s)
 {
-	return s[0] != '\0' ? (char *)(uintptr_t)s : NULL;
+	return s[0] != '\0' ? (char *)s : NULL;
 }
 
 static ProtobufCBinaryData borrow_bytes(const uint8_t *data, size_t len)
 {
-	return (ProtobufCBinaryData){.data = (uint8_t *)(uintptr_t)data, .len = len};
+	return (ProtobufCBinaryData){.data = (uint8_t *)data, .len = len};
 }
 
 static void fill_facts(const struct facts *from, Sonde__V1__HostFacts *to)

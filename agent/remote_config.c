@@ -65,7 +65,7 @@ static uint8_t *pack_status(const struct remote_config *self, const Sonde__V1__A
 	in_force.disabled_collectors = names;
 	for (size_t i = 0; self->collectors[i]; i++) {
 		if (settings.disabled >> i & 1)
-			names[in_force.n_disabled_collectors++] = (char *)(uintptr_t)self->collectors[i]->name;
+			names[in_force.n_disabled_collectors++] = (char *)self->collectors[i]->name;
 	}
 	status.in_force = &in_force;
 	uint8_t *packed = malloc(sonde__v1__config_status__get_packed_size(&status));

@@ -239,6 +239,11 @@ static int run(struct sampler *sampler, size_t i, ProtobufCMessage *section, uin
 	return r;
 }
 
+static void set_submessage(void *message, const ProtobufCFieldDescriptor *field, void *submessage)
+{
+	memcpy((char *)message + field->offset, &submessage, sizeof(void *));
+}
+
 static void collect(struct sampler *sampler, size_t i, Sonde__V1__Snapshot *snapshot)
 {
 	struct slot *slot = &sampler->slots[i];
@@ -257,8 +262,8 @@ static void collect(struct sampler *sampler, size_t i, Sonde__V1__Snapshot *snap
 		sampler->status.collectors[i].duration_us += duration_us;
 	}
 	fill_state(&slot->state, state, begun_us, duration_us);
-	memcpy((char *)section + slot->state_field->offset, &state, sizeof(state));
-	memcpy((char *)snapshot + slot->field->offset, &section, sizeof(section));
+	set_submessage(section, slot->state_field, state);
+	set_submessage(snapshot, slot->field, section);
 }
 
 static int pack(struct sampler *sampler, const Sonde__V1__Snapshot *snapshot)

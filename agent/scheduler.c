@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #define NS_PER_MS 1000000ull
-#define QUIET_NS (60 * 1000 * NS_PER_MS)
+#define QUIET_NS (60000 * NS_PER_MS)
 
 struct scheduler {
 	struct sampler *sampler;

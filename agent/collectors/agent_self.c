@@ -99,7 +99,7 @@ static int fill_collectors(const struct agent_status *status, struct tick *tick,
 	for (size_t i = 0; i < status->n_collectors; i++) {
 		const struct agent_status_collector *from = &status->collectors[i];
 		Sonde__V1__CollectorStatus *to = agent->collectors[i];
-		to->collector = (char *)(uintptr_t)from->name; /* packed, never written to */
+		to->collector = (char *)from->name; /* packed, never written to */
 		SET(to, runs, from->runs);
 		SET(to, failures, from->failures);
 		SET(to, duration_us, from->duration_us);
