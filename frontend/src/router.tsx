@@ -1,7 +1,9 @@
 import { createRootRoute, createRoute, createRouter, Link, Outlet, redirect } from "@tanstack/react-router";
+import { useSession } from "./api/session";
 import { Shell } from "./components/Shell";
 import { SORTS, type Sort } from "./lib/hostList";
 import { LATENCIES, type Latency } from "./lib/latency";
+import { nextSearch, safeNext } from "./lib/next";
 import { HostsPage } from "./pages/HostsPage";
 import { HostPage } from "./pages/host/HostPage";
 import { LoginPage } from "./pages/LoginPage";
@@ -30,13 +32,19 @@ const rootRoute = createRootRoute({ component: Outlet, notFoundComponent: NotFou
 const loginRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: "/login",
-  // Only a path of this site: a link must not be able to send people elsewhere after they logged in.
-  validateSearch: (search: Record<string, unknown>): { next?: string } =>
-    typeof search.next === "string" && /^\/(?![/\\])/.test(search.next) ? { next: search.next } : {},
+  validateSearch: (search: Record<string, unknown>): { next?: string } => safeNext(search.next),
   component: LoginPage,
 });
 
-const shellRoute = createRoute({ getParentRoute: () => rootRoute, id: "shell", component: Shell });
+const shellRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  id: "shell",
+  beforeLoad: ({ location }) => {
+    if (useSession.getState().status === "out")
+      throw redirect({ to: "/login", search: nextSearch(location.href), replace: true });
+  },
+  component: Shell,
+});
 
 const indexRoute = createRoute({
   getParentRoute: () => rootRoute,

@@ -4,10 +4,12 @@ import { create } from "zustand";
 // it, for this tab only, so that the dashboard also works where a proxy drops cookies. It is never put in a URL.
 
 const KEY = "sonde.token";
+// Says that this browser logged in once, so that a first visit goes to the login page without asking in vain.
+const HINT = "sonde.session";
 
 interface Session {
   token: string | undefined;
-  /** "unknown" until the first answer of the backend: the cookie cannot be read from here. */
+  /** "unknown" until the backend answers: whether the cookie still holds cannot be seen from here. */
   status: "unknown" | "in" | "out";
 }
 
@@ -19,12 +21,24 @@ function stored(): string | undefined {
   }
 }
 
-export const useSession = create<Session>(() => ({ token: stored(), status: "unknown" }));
+function hinted(): boolean {
+  try {
+    return localStorage.getItem(HINT) !== null;
+  } catch {
+    return true;
+  }
+}
+
+export const useSession = create<Session>(() => {
+  const token = stored();
+  return { token, status: token !== undefined || hinted() ? "unknown" : "out" };
+});
 
 export function signedIn(token: string | undefined): void {
   useSession.setState({ token, status: "in" });
   try {
     if (token) sessionStorage.setItem(KEY, token);
+    localStorage.setItem(HINT, "1");
   } catch {
     // A browser that refuses storage keeps the token in memory.
   }
@@ -38,6 +52,7 @@ export function signedOut(): void {
   useSession.setState({ token: undefined, status: "out" });
   try {
     sessionStorage.removeItem(KEY);
+    localStorage.removeItem(HINT);
   } catch {
     // Nothing was stored then.
   }

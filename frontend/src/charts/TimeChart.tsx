@@ -7,7 +7,7 @@ import { cssColor, useTheme } from "../lib/theme";
 import type { Cell } from "../lib/timeTable";
 import { axisIncrements, formatValue } from "../lib/units";
 import { Legend } from "./Legend";
-import { useWidth } from "./useSize";
+import { useSize } from "./useSize";
 import { PLOT, useView } from "./view";
 
 // The one place that knows uPlot. A chart is made once for its series, unit and theme; after that only data and scales
@@ -143,7 +143,9 @@ export function TimeChart({ label, times, series, unit, stack = false, max, atLe
   const { theme } = useTheme();
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | undefined>(undefined);
-  const width = useWidth(box);
+  // A panel beside a taller one gives its chart the room.
+  const { width, height: room } = useSize(box);
+  const tall = Math.max(height, room);
   const [hidden, setHidden] = useState<ReadonlySet<string>>(new Set());
   const { crosshair, hold, zoom } = view;
   const top = useRef({ max, atLeast });
@@ -167,7 +169,7 @@ export function TimeChart({ label, times, series, unit, stack = false, max, atLe
         top: () => top.current,
       },
       width,
-      height,
+      tall,
       target,
     );
     plot.current = made;
@@ -181,11 +183,11 @@ export function TimeChart({ label, times, series, unit, stack = false, max, atLe
       plot.current = undefined;
       made.destroy();
     };
-  }, [signature, ready, height, crosshair, zoom]);
+  }, [signature, ready, crosshair, zoom]);
 
   useLayoutEffect(() => {
-    if (plot.current && width > 0) plot.current.setSize({ width, height });
-  }, [width, height]);
+    if (plot.current && width > 0) plot.current.setSize({ width, height: tall });
+  }, [width, tall]);
 
   const data = useMemo(() => {
     const off = series.map((s) => hidden.has(s.label));
@@ -202,7 +204,7 @@ export function TimeChart({ label, times, series, unit, stack = false, max, atLe
       chart.setData([times, ...data] as uPlot.AlignedData, false);
       chart.setScale("x", { min: from, max: to });
     });
-  }, [times, data, from, to, signature, ready, height, max]);
+  }, [times, data, from, to, signature, ready, max]);
 
   const toggle = useCallback((name: string) => {
     setHidden((before) => {
@@ -220,7 +222,7 @@ export function TimeChart({ label, times, series, unit, stack = false, max, atLe
         className="chart"
         role="img"
         aria-label={`Chart: ${label}. ${series.map((s) => `${s.label} ${formatValue(lastOf(s.values), unit)}`).join(", ")}`}
-        style={{ height }}
+        style={{ minHeight: height }}
         onPointerEnter={(event) => event.pointerType === "mouse" && hold(true)}
         onPointerLeave={() => hold(false)}
       />

@@ -1,19 +1,30 @@
 import { type RefObject, useEffect, useState } from "react";
 
-/** The content width of an element, 0 until it is known. */
-export function useWidth(ref: RefObject<HTMLElement | null>): number {
-  const [width, setWidth] = useState(0);
+export interface Size {
+  width: number;
+  height: number;
+}
+
+/** The content size of an element, 0 until it is known. */
+export function useSize(ref: RefObject<HTMLElement | null>): Size {
+  const [size, setSize] = useState<Size>({ width: 0, height: 0 });
   useEffect(() => {
     const element = ref.current;
     if (!element) return;
     const observer = new ResizeObserver((entries) => {
       const box = entries[0]?.contentRect;
-      if (box) setWidth(Math.floor(box.width));
+      if (!box) return;
+      const [width, height] = [Math.floor(box.width), Math.floor(box.height)];
+      setSize((before) => (before.width === width && before.height === height ? before : { width, height }));
     });
     observer.observe(element);
     return () => observer.disconnect();
   }, [ref]);
-  return width;
+  return size;
+}
+
+export function useWidth(ref: RefObject<HTMLElement | null>): number {
+  return useSize(ref).width;
 }
 
 /** A canvas's drawing context, its pixels matched to the screen's; coordinates stay in CSS pixels. */

@@ -3,6 +3,7 @@ import { useEffect } from "react";
 import { live } from "../api/live";
 import { logout } from "../api/rest";
 import { useSession } from "../api/session";
+import { nextSearch } from "../lib/next";
 import { toggleTheme, useTheme } from "../lib/theme";
 import { ConnectionBadge } from "./ConnectionBadge";
 import { Logo, MoonIcon, SunIcon } from "./icons";
@@ -32,7 +33,7 @@ export function Shell() {
   useEffect(() => {
     if (status !== "out") return;
     const here = window.location.pathname + window.location.search;
-    navigate({ to: "/login", search: here === "/" || here === "/hosts" ? {} : { next: here }, replace: true });
+    navigate({ to: "/login", search: nextSearch(here), replace: true });
   }, [status, navigate]);
 
   return (
@@ -62,7 +63,7 @@ export function Shell() {
           <ThemeButton />
           <button
             type="button"
-            className="button long"
+            className="button"
             onClick={() => {
               logout().catch(() => undefined);
             }}

@@ -142,7 +142,7 @@ function Cell({
 const Row = memo(function Row({ row: { host, trail } }: { row: HostRow }) {
   const { summary, facts } = host;
   const end = trail.times.at(-1) ?? 0;
-  const disk = `↓ ${formatValue(summary.diskRead, "bytes_per_second")}  ↑ ${formatValue(summary.diskWrite, "bytes_per_second")}`;
+  const disk = `R ${formatValue(summary.diskRead, "bytes_per_second")}  W ${formatValue(summary.diskWrite, "bytes_per_second")}`;
   return (
     <div
       className="hosts-row hosts-item"

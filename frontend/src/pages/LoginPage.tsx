@@ -4,6 +4,7 @@ import { ApiError, login } from "../api/rest";
 import { useSession } from "../api/session";
 import { Logo } from "../components/icons";
 import { ThemeButton } from "../components/Shell";
+import { sentence } from "../lib/words";
 
 export function LoginPage() {
   const router = useRouter();
@@ -26,7 +27,9 @@ export function LoginPage() {
       useSession.setState({ status: "in" });
       router.history.replace(next ?? "/hosts");
     } catch (failure) {
-      setError(failure instanceof ApiError ? failure.message : "Something went wrong in this page. Reload it.");
+      setError(
+        failure instanceof ApiError ? sentence(failure.message) : "Something went wrong in this page. Reload it.",
+      );
       setBusy(false);
       password.current?.select();
     }

@@ -22,7 +22,7 @@ function readsAndWrites(frame: Frame, names: string[], read: string, write: stri
 export const DiskSection = memo(function DiskSection() {
   const view = useView();
   const { history } = view;
-  const { names, leaves } = useMemo(() => {
+  const { names, charted, leaves } = useMemo(() => {
     const { history } = view;
     const leaf = new Set(
       history
@@ -30,27 +30,30 @@ export const DiskSection = memo(function DiskSection() {
         ?.devices.filter((d) => present(d, "leaf"))
         .map((d) => d.device),
     );
-    // Those that ever did something, leaves first: loop devices without a file behind them would bury the rest.
-    const used = new Set(
+    // The busiest since boot first; a loop device without a file behind it (size 0) has no line and comes last.
+    const operations = new Map(
       history
         .section("disks")
-        ?.devices.filter((d) => (present(d, "reads") ?? 0n) + (present(d, "writes") ?? 0n) > 0n)
-        .map((d) => d.device),
+        ?.devices.map((d) => [
+          d.device,
+          present(d, "sizeBytes") === 0n ? -1 : Number((present(d, "reads") ?? 0n) + (present(d, "writes") ?? 0n)),
+        ]),
     );
-    const order = (name: string) => 2 * Number(used.has(name)) + Number(leaf.has(name));
-    return { names: history.instances(LIST).sort((a, b) => order(b) - order(a)), leaves: leaf };
+    const order = (name: string) => operations.get(name) ?? -1;
+    const sorted = history.instances(LIST).sort((a, b) => order(b) - order(a));
+    return { names: sorted, charted: sorted.filter((name) => order(name) >= 0), leaves: leaf };
   }, [view]);
   const data = useMemo(() => {
     const frame = frameOf(view);
-    const shown = names.slice(0, MOST_DISKS);
+    const shown = charted.slice(0, MOST_DISKS);
     return {
       times: frame.times,
       bytes: readsAndWrites(frame, shown, "read_bytes", "write_bytes"),
       operations: readsAndWrites(frame, shown, "reads", "writes"),
       busy: perInstance(frame, `${LIST}.io_time_us`, shown),
     };
-  }, [view, names]);
-  const hint = names.length > MOST_DISKS ? `${MOST_DISKS} of ${names.length} devices` : "per device";
+  }, [view, charted]);
+  const hint = charted.length > MOST_DISKS ? `busiest ${MOST_DISKS} of ${charted.length} devices` : "per device";
 
   const of = (name: string, path: string) => history.latest(`${LIST}.${path}`, name);
   const row = (name: string) => {

@@ -140,7 +140,7 @@ function Toolbar({ windowName, screen }: { windowName: WindowName; screen: Scree
           </button>
         </>
       ) : (
-        <span className="muted" data-testid="view-state" data-state={screen.paused ?? "following"}>
+        <span className="muted mouse-only" data-testid="view-state" data-state={screen.paused ?? "following"}>
           {screen.paused === "hover"
             ? "Paused while you look"
             : connected
@@ -149,7 +149,10 @@ function Toolbar({ windowName, screen }: { windowName: WindowName; screen: Scree
         </span>
       )}
       {missing > 0 && (
-        <span className="muted">
+        <span
+          className="muted"
+          title="Snapshots that did not come over the live connection; what the agent delivered later is stored"
+        >
           {missing} {missing === 1 ? "sample" : "samples"} missing
         </span>
       )}

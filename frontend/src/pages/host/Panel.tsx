@@ -4,6 +4,7 @@ import { useConnection } from "../../api/live";
 import { useView } from "../../charts/view";
 import { Note } from "../../components/Note";
 import { type Condition, conditionOf } from "../../lib/condition";
+import { sentence } from "../../lib/words";
 
 // A panel, and the rule that every section which cannot be shown says why in its place.
 
@@ -31,7 +32,7 @@ export function ConditionNote({ condition }: { condition: Condition }) {
   return (
     <div data-testid="condition" data-cause={condition.cause}>
       <Note title={condition.title} kind={calm ? "info" : "warn"} slim={condition.kind === "warn"}>
-        {condition.detail} {reason}
+        {sentence(condition.detail)} {reason}
       </Note>
     </div>
   );

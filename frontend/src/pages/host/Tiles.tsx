@@ -110,7 +110,7 @@ export const Tiles = memo(function Tiles() {
         sub={
           iowait === undefined
             ? undefined
-            : `I/O wait ${formatValue(iowait, "ratio")} · steal ${formatValue(steal, "ratio")}`
+            : `wait ${formatValue(iowait, "ratio")} · steal ${formatValue(steal, "ratio")}`
         }
         chart={lines.cpu}
       >
@@ -157,7 +157,7 @@ export const Tiles = memo(function Tiles() {
         label="Disk, busiest"
         help={helpOf("summary.disk_utilisation_ratio")}
         value={disk}
-        sub={`read ${formatValue(read, "bytes_per_second")} · write ${formatValue(write, "bytes_per_second")}`}
+        sub={`R ${formatValue(read, "bytes_per_second")} · W ${formatValue(write, "bytes_per_second")}`}
         chart={lines.disk}
       >
         <Percent value={disk} />
@@ -193,5 +193,5 @@ export const Tiles = memo(function Tiles() {
 function bootedAt(uptime: number | undefined, now: number | undefined): string | undefined {
   if (uptime === undefined || now === undefined) return undefined;
   const booted = new Date((now - uptime) * 1000);
-  return `since ${booted.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" })}`;
+  return `since ${booted.toLocaleString("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" })}`;
 }
