@@ -422,7 +422,7 @@ static bool cookie_token(struct lws *wsi, char *ret, size_t size)
 unsigned live_confirm(struct lws *wsi, const char **ret_message)
 {
 	static const char path[] = "/api/ws/metrics";
-	char *uri, subprotocols[128], origin[300], host[300], token[AUTH_TOKEN_MAX];
+	char *uri, subprotocols[AUTH_TOKEN_MAX + 256], origin[300], host[300], token[AUTH_TOKEN_MAX];
 	int uri_len, method = lws_http_get_uri_and_method(wsi, &uri, &uri_len);
 	if (method != LWSHUMETH_GET || uri_len != (int)sizeof(path) - 1 || memcmp(uri, path, sizeof(path) - 1) != 0) {
 		*ret_message = "the WebSocket is at /api/ws/metrics";
@@ -432,9 +432,21 @@ unsigned live_confirm(struct lws *wsi, const char **ret_message)
 		*ret_message = "too many live clients at the moment";
 		return 503;
 	}
-	if (web_header(wsi, WSI_TOKEN_PROTOCOL, subprotocols, sizeof(subprotocols)) < 0 ||
-	    (subprotocols[0] && !headers_list_has(subprotocols, "sonde.v1") &&
-	     !headers_list_has(subprotocols, "sonde.json.v1"))) {
+	if (web_header(wsi, WSI_TOKEN_PROTOCOL, subprotocols, sizeof(subprotocols)) < 0) {
+		*ret_message = "the list of subprotocols is too long";
+		return 400;
+	}
+	const char *offered = strstr(subprotocols, "sonde.token.");
+	if (offered) {
+		offered += strlen("sonde.token.");
+		unsigned status = live_handover(wsi, path, subprotocols, offered, strcspn(offered, ", \t"));
+		explicit_bzero(subprotocols, sizeof(subprotocols));
+		*ret_message = "the handshake is not valid, or the token in it is not one of ours";
+		return status;
+	}
+	/* The library takes no longer list. */
+	if (strlen(subprotocols) > 127 || (subprotocols[0] && !headers_list_has(subprotocols, "sonde.v1") &&
+					   !headers_list_has(subprotocols, "sonde.json.v1"))) {
 		*ret_message = "the subprotocols offered here are sonde.v1 and sonde.json.v1";
 		return 400;
 	}
@@ -542,6 +554,8 @@ int live_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 {
 	struct session *session = user;
 	switch (reason) {
+	case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
+		return request_upgrade(wsi, in);
 	case LWS_CALLBACK_ESTABLISHED:
 		return on_established(session, wsi);
 	case LWS_CALLBACK_SERVER_WRITEABLE:

@@ -419,8 +419,7 @@ static int on_body(struct session *session, const void *data, size_t len)
 	return buf_append(&request->body, data, len) < 0 ? -1 : 0;
 }
 
-/* Answers an upgrade that is not for us; returns what HTTP_CONFIRM_UPGRADE must. */
-static int on_upgrade(struct lws *wsi, const char *upgrade)
+int request_upgrade(struct lws *wsi, const char *upgrade)
 {
 	const char *message = "the only upgrade offered here is websocket, at /api/ws/metrics";
 	unsigned status = 400;
@@ -431,6 +430,8 @@ static int on_upgrade(struct lws *wsi, const char *upgrade)
 		status = live_confirm(wsi, &message);
 	if (status == 0)
 		return 0;
+	if (status == LIVE_HANDED_OVER)
+		return -1;
 	char text[512];
 	unsigned char room[LWS_PRE + 1024];
 	int body = snprintf(text, sizeof(text), "{\"error\":{\"code\":\"%s\",\"message\":\"%s\"}}\n",
@@ -449,7 +450,7 @@ int request_callback(struct lws *wsi, enum lws_callback_reasons reason, void *us
 	struct session *session = user;
 	switch (reason) {
 	case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
-		return on_upgrade(wsi, in);
+		return request_upgrade(wsi, in);
 	case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
 		return -1; /* a WebSocket that names this protocol */
 	case LWS_CALLBACK_HTTP:

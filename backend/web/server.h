@@ -96,6 +96,9 @@ void request_wait(struct request *request, struct request **slot);
 /* The job is back. */
 void request_resume(struct request *request);
 
+/* HTTP_CONFIRM_UPGRADE, whichever protocol it is asked of: a new connection is bound to the default one. Answers what
+ * is not for us; returns what the callback must. */
+int request_upgrade(struct lws *wsi, const char *upgrade);
 /* protocols[0] */
 int request_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len);
 
@@ -133,5 +136,9 @@ void live_tick(struct live *live);
 void live_close_all(struct live *live);
 /* The protocols with a WebSocket. */
 int live_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len);
-/* Whether the upgrade may go on: 0, or an HTTP status and why not. */
+/* Whether the upgrade may go on: 0, an HTTP status and why not, or LIVE_HANDED_OVER: close this one quietly. */
+#define LIVE_HANDED_OVER 1
 unsigned live_confirm(struct lws *wsi, const char **ret_message);
+/* The handshake of a client that puts its token into the list of subprotocols, done again without it. (handover.c)
+ * LIVE_HANDED_OVER, or an HTTP status. */
+unsigned live_handover(struct lws *wsi, const char *path, const char *subprotocols, const char *token, size_t len);

@@ -42,11 +42,9 @@ static void emit_log(int level, const char *line)
 	char text[512];
 	size_t len = strcspn(line, "\n");
 	(void)snprintf(text, sizeof(text), "%.*s", (int)(len > 400 ? 400 : len), line);
-	/* What clients do wrong is theirs; the library calls it an error. */
-	if (level & LLL_ERR)
-		log_warn("web server", LOG_STR("detail", text));
-	else
-		log_debug("web server", LOG_STR("detail", text));
+	/* Whatever its level: any client can cause any of them, as often as it likes, and what fails at the start is
+	 * said in our own words. */
+	log_debug("web server", LOG_STR("detail", text));
 }
 
 /* Whether the address can be listened on, so that the reason is known: the library only says that it failed. */
