@@ -26,7 +26,8 @@ struct wire_field {
 
 static inline struct wire_reader wire_reader(const void *data, size_t len)
 {
-	return (struct wire_reader){.p = data, .end = (const uint8_t *)data + len};
+	/* NULL + 0 is undefined, and an empty message may well be NULL. */
+	return (struct wire_reader){.p = data, .end = len > 0 ? (const uint8_t *)data + len : data};
 }
 
 /* 1 and a field, 0 at the end, -EPROTO for anything malformed (groups included: the schema has none). */

@@ -1,0 +1,153 @@
+#include "backend/options_keys.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+int options_copy_text(char *out, size_t size, const char *value)
+{
+	size_t len = strlen(value);
+	if (len == 0 || len >= size)
+		return -EINVAL;
+	memcpy(out, value, len + 1);
+	return 0;
+}
+
+static int parse_number(const char *text, uint32_t max, uint32_t *ret)
+{
+	uint64_t v = 0;
+	if (*text == '\0')
+		return -EINVAL;
+	for (; *text; text++) {
+		if (*text < '0' || *text > '9' || (v = v * 10 + (uint64_t)(*text - '0')) > max)
+			return -EINVAL;
+	}
+	*ret = (uint32_t)v;
+	return 0;
+}
+
+int options_parse_address(const char *text, struct options_address *ret)
+{
+	struct options_address address;
+	const char *colon = strrchr(text, ':');
+	uint8_t binary[16];
+	uint32_t port;
+	if (!colon || parse_number(colon + 1, 65535, &port) < 0)
+		return -EINVAL;
+	size_t len = (size_t)(colon - text);
+	bool brackets = len >= 2 && text[0] == '[' && text[len - 1] == ']';
+	if (brackets) {
+		text++;
+		len -= 2;
+	}
+	if (len == 0 || len >= sizeof(address.host))
+		return -EINVAL;
+	memcpy(address.host, text, len);
+	address.host[len] = '\0';
+	if (!brackets && strcmp(address.host, "localhost") == 0)
+		memcpy(address.host, "127.0.0.1", sizeof("127.0.0.1"));
+	if (inet_pton(brackets ? AF_INET6 : AF_INET, address.host, binary) != 1)
+		return -EINVAL;
+	address.port = (uint16_t)port;
+	*ret = address;
+	return 0;
+}
+
+bool options_is_loopback(const char *host)
+{
+	struct in_addr v4;
+	struct in6_addr v6;
+	if (inet_pton(AF_INET, host, &v4) == 1)
+		return ntohl(v4.s_addr) >> 24 == 127;
+	return inet_pton(AF_INET6, host, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
+}
+
+static int set_http_listen(struct options *o, const char *value)
+{
+	return options_parse_address(value, &o->http);
+}
+
+static int set_grpc_listen(struct options *o, const char *value)
+{
+	return options_parse_address(value, &o->grpc);
+}
+
+static int set_store(struct options *o, const char *value)
+{
+	return options_copy_text(o->store, sizeof(o->store), value);
+}
+
+static int set_web_root(struct options *o, const char *value)
+{
+	return options_copy_text(o->web_root, sizeof(o->web_root), value);
+}
+
+static int set_agent_key_file(struct options *o, const char *value)
+{
+	return options_copy_text(o->agent_key_file, sizeof(o->agent_key_file), value);
+}
+
+static int set_log_level(struct options *o, const char *value)
+{
+	return log_level_parse(value, &o->log_level);
+}
+
+static int set_log_format(struct options *o, const char *value)
+{
+	return log_format_parse(value, &o->log_format);
+}
+
+static int set_grpc_workers(struct options *o, const char *value)
+{
+	uint32_t n;
+	if (parse_number(value, OPTIONS_MAX_WORKERS, &n) < 0 || n == 0)
+		return -EINVAL;
+	o->grpc_workers = n;
+	return 0;
+}
+
+static int set_allow_plaintext(struct options *o, const char *value)
+{
+	if (strcmp(value, "true") != 0 && strcmp(value, "false") != 0)
+		return -EINVAL;
+	o->allow_plaintext = value[0] == 't';
+	return 0;
+}
+
+#define WANTS_ADDRESS "ADDRESS:PORT, like 127.0.0.1:8000 or [::1]:8000"
+
+const struct option_key options_keys[] = {
+	{"http_listen", set_http_listen, false, WANTS_ADDRESS,
+	 "where REST, WebSocket and dashboard listen (127.0.0.1:8000)"},
+	{"grpc_listen", set_grpc_listen, false, WANTS_ADDRESS,
+	 "where agents and gRPC clients connect (127.0.0.1:50051)"},
+	{"store", set_store, false, "sqlite:PATH", "the database (sqlite:/var/lib/sonde/sonde.db)"},
+	{"web_root", set_web_root, false, "a directory", "the built dashboard (" SONDE_WEB_ROOT ")"},
+	{"agent_key_file", set_agent_key_file, false, "a file", "first agent key (agent.key beside the database)"},
+	{"grpc_workers", set_grpc_workers, false, "1 to 64", "threads that serve gRPC (one a CPU, at most 4)"},
+	{"allow_plaintext", set_allow_plaintext, true, "true or false",
+	 "listen beyond the loopback address without encryption"},
+	{"log_level", set_log_level, false, "debug, info, warn or error", "least important lines to log (info)"},
+	{"log_format", set_log_format, false, "logfmt or json", "how a line looks (logfmt)"},
+};
+const size_t options_n_keys = sizeof(options_keys) / sizeof(options_keys[0]);
+_Static_assert(sizeof(options_keys) / sizeof(options_keys[0]) <= OPTIONS_MAX_KEYS,
+	       "the file's schema has room for every key");
+
+void options_defaults(struct options *ret)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	*ret = (struct options){
+		.action = OPTIONS_SERVE,
+		.http = {.host = "127.0.0.1", .port = 8000},
+		.grpc = {.host = "127.0.0.1", .port = 50051},
+		.store = "sqlite:/var/lib/sonde/sonde.db",
+		.web_root = SONDE_WEB_ROOT,
+		.log_level = LOG_LEVEL_INFO,
+		.log_format = LOG_FORMAT_LOGFMT,
+		.grpc_workers = cpus < 1   ? 1
+				: cpus > 4 ? 4
+					   : (uint32_t)cpus,
+	};
+}
