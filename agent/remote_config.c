@@ -10,20 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NONE "none"
-
 /* 0, or -EINVAL with a reason. */
-static int read_names(const struct collector *const *table, const Sonde__V1__AgentConfig *config, sampler_set *ret,
+static int read_names(const struct collector *const *table, const Sonde__V1__CollectorNames *disabled, sampler_set *ret,
 		      char *reason, size_t size)
 {
 	sampler_set set = 0;
-	size_t n = config->n_disabled_collectors;
-	if (n == 1 && strcmp(config->disabled_collectors[0], NONE) == 0)
-		n = 0;
-	for (size_t i = 0; i < n; i++) {
-		int at = sampler_find(table, config->disabled_collectors[i]);
+	for (size_t i = 0; i < disabled->n_names; i++) {
+		int at = sampler_find(table, disabled->names[i]);
 		if (at < 0) {
-			(void)snprintf(reason, size, "there is no collector \"%.64s\"", config->disabled_collectors[i]);
+			(void)snprintf(reason, size, "there is no collector \"%.64s\"", disabled->names[i]);
 			return -EINVAL;
 		}
 		set |= (sampler_set)1 << at;
@@ -43,8 +38,8 @@ static int validate(const struct remote_config *self, const Sonde__V1__AgentConf
 		}
 		settings->interval_ms = config->interval_ms;
 	}
-	if (config->n_disabled_collectors > 0)
-		return read_names(self->collectors, config, &settings->disabled, reason, size);
+	if (config->disabled_collectors)
+		return read_names(self->collectors, config->disabled_collectors, &settings->disabled, reason, size);
 	return 0;
 }
 
@@ -53,6 +48,7 @@ static uint8_t *pack_status(const struct remote_config *self, const Sonde__V1__A
 {
 	Sonde__V1__ConfigStatus status = SONDE__V1__CONFIG_STATUS__INIT;
 	Sonde__V1__AgentConfig in_force = SONDE__V1__AGENT_CONFIG__INIT;
+	Sonde__V1__CollectorNames disabled = SONDE__V1__COLLECTOR_NAMES__INIT;
 	char *names[AGENT_MAX_COLLECTORS];
 
 	if (config && config->has_revision)
@@ -62,10 +58,11 @@ static uint8_t *pack_status(const struct remote_config *self, const Sonde__V1__A
 		status.reason = reason;
 	struct scheduler_settings settings = scheduler_settings(self->scheduler);
 	SET(&in_force, interval_ms, settings.interval_ms);
-	in_force.disabled_collectors = names;
+	disabled.names = names;
+	in_force.disabled_collectors = &disabled;
 	for (size_t i = 0; self->collectors[i]; i++) {
 		if (settings.disabled >> i & 1)
-			names[in_force.n_disabled_collectors++] = (char *)self->collectors[i]->name;
+			names[disabled.n_names++] = (char *)self->collectors[i]->name;
 	}
 	status.in_force = &in_force;
 	uint8_t *packed = malloc(sonde__v1__config_status__get_packed_size(&status));

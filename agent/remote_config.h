@@ -1,9 +1,8 @@
 /* Settings pushed by the backend (sonde.v1.AgentConfig): validated whole, then applied through the scheduler or refused
  * with a reason; the answer says what is in force.
  *
- * What this host's own configuration switched off stays off: those collectors were never made. A list of collectors
- * that is empty leaves what is in force, as protobuf cannot tell an empty list from an absent one; the one word "none"
- * switches all of them on again. */
+ * What this host's own configuration switched off stays off: those collectors were never made. An absent list of
+ * collectors leaves what is in force; an empty one switches all of them on again. */
 #pragma once
 
 #include "agent/scheduler.h"

@@ -172,7 +172,7 @@ static Sonde__V1__ConfigStatus *push_bytes(struct fixture *f, const uint8_t *dat
 	return status;
 }
 
-/* names end with NULL */
+/* names end with NULL; a NULL list is an absent one */
 static Sonde__V1__ConfigStatus *push(struct fixture *f, uint64_t revision, uint32_t interval_ms, char *const *names)
 {
 	uint8_t data[512];
@@ -180,9 +180,11 @@ static Sonde__V1__ConfigStatus *push(struct fixture *f, uint64_t revision, uint3
 	SET(&config, revision, revision);
 	if (interval_ms > 0)
 		SET(&config, interval_ms, interval_ms);
-	config.disabled_collectors = (char **)names;
-	while (names[config.n_disabled_collectors])
-		config.n_disabled_collectors++;
+	Sonde__V1__CollectorNames disabled = SONDE__V1__COLLECTOR_NAMES__INIT;
+	disabled.names = (char **)names;
+	while (names && names[disabled.n_names])
+		disabled.n_names++;
+	config.disabled_collectors = names ? &disabled : NULL;
 	assert_true(sonde__v1__agent_config__get_packed_size(&config) < sizeof(data));
 	return push_bytes(f, data, sonde__v1__agent_config__pack(&config, data));
 }
@@ -190,23 +192,22 @@ static Sonde__V1__ConfigStatus *push(struct fixture *f, uint64_t revision, uint3
 static void test_pushed_configuration(void **state)
 {
 	struct fixture *f = *state;
-	char *const nothing[] = {NULL};
+	char *const none[] = {NULL};
 	char *const one[] = {(char *)"vmstat", NULL};
-	char *const none[] = {(char *)"none", NULL};
 	char *const wrong[] = {(char *)"memory", (char *)"g\xffpu", NULL};
 
 	Sonde__V1__ConfigStatus *s = push(f, 5, 200, one);
 	assert_true(s->applied && s->revision == 5 && !s->reason);
 	assert_int_equal(s->in_force->interval_ms, 200);
-	assert_int_equal(s->in_force->n_disabled_collectors, 1);
-	assert_string_equal(s->in_force->disabled_collectors[0], "vmstat");
+	assert_int_equal(s->in_force->disabled_collectors->n_names, 1);
+	assert_string_equal(s->in_force->disabled_collectors->names[0], "vmstat");
 	sonde__v1__config_status__free_unpacked(s, NULL);
 
 	/* What is absent stays. */
-	s = push(f, 6, 0, nothing);
+	s = push(f, 6, 0, NULL);
 	assert_true(s->applied);
 	assert_int_equal(s->in_force->interval_ms, 200);
-	assert_int_equal(s->in_force->n_disabled_collectors, 1);
+	assert_int_equal(s->in_force->disabled_collectors->n_names, 1);
 	sonde__v1__config_status__free_unpacked(s, NULL);
 
 	/* Refused whole: the good half is not applied either. */
@@ -219,12 +220,12 @@ static void test_pushed_configuration(void **state)
 	s = push(f, 8, 50, none);
 	assert_false(s->applied);
 	assert_non_null(strstr(s->reason, "interval_ms"));
-	assert_int_equal(s->in_force->n_disabled_collectors, 1);
+	assert_int_equal(s->in_force->disabled_collectors->n_names, 1);
 	sonde__v1__config_status__free_unpacked(s, NULL);
 
 	s = push(f, 9, 0, none);
 	assert_true(s->applied);
-	assert_int_equal(s->in_force->n_disabled_collectors, 0);
+	assert_int_equal(s->in_force->disabled_collectors->n_names, 0);
 	sonde__v1__config_status__free_unpacked(s, NULL);
 
 	s = push_bytes(f, (const uint8_t *)"\xff\xff\xff", 3);
