@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define MAX_SUFFIX 10000
+#define SUFFIX_ROOM 11 /* "-" and the digits of any unsigned */
 
 struct row {
 	int64_t tenant_id, key_id;
@@ -66,10 +67,13 @@ static int choose_name(struct sqlite_engine *e, const struct store_host *host, c
 		memcpy(ret, current, strlen(current) + 1);
 		return 1;
 	}
-	for (int i = 2; i < MAX_SUFFIX; i++) {
+	/* A name of the largest length gives up its end for the suffix, whole characters of it. */
+	int keep = (int)strnlen(host->hostname, STORE_HOSTNAME_MAX - SUFFIX_ROOM);
+	while (keep > 0 && ((unsigned char)host->hostname[keep] & 0xc0) == 0x80)
+		keep--;
+	for (unsigned i = 2; i < MAX_SUFFIX; i++) {
 		char name[STORE_HOSTNAME_MAX + 1];
-		/* A name of the largest length gives up its end for the suffix. */
-		snprintf(name, sizeof(name), "%.*s-%d", STORE_HOSTNAME_MAX - 6, host->hostname, i);
+		snprintf(name, sizeof(name), "%.*s-%u", keep, host->hostname, i);
 		r = taken(e, host, name);
 		if (r < 0)
 			return r;
