@@ -22,6 +22,7 @@ struct host {
 	size_t facts_len;
 	int64_t first_seen_us;
 	int64_t last_seen_us; /* 0: no snapshot yet */
+	int64_t greeted_us;   /* a Hello of a host that has sent nothing yet: it is not offline */
 	int64_t persisted_us; /* the last_seen the store has */
 	int64_t skew_ms;
 	enum host_status status;

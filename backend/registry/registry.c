@@ -66,6 +66,12 @@ static void host_free(struct host *host)
 	free(host);
 }
 
+static enum host_status status_of(const struct host *host, int64_t now_us)
+{
+	uint32_t interval_ms = host->newest ? host->newest->index.interval_ms : 0;
+	return host_status_at(host->last_seen_us ? host->last_seen_us : host->greeted_us, interval_ms, now_us);
+}
+
 /* Finds or adds. NULL when out of memory or full. */
 static struct host *obtain(struct registry *reg, const uint8_t host_id[16])
 {
@@ -129,7 +135,7 @@ static int load(struct registry *reg)
 		memcpy(host->hostname, rows[i].hostname, sizeof(host->hostname));
 		host->first_seen_us = rows[i].first_seen_us;
 		host->last_seen_us = host->persisted_us = rows[i].last_seen_us;
-		host->status = host_status_at(host->last_seen_us, 0, now);
+		host->status = status_of(host, now);
 		r = set_facts(host, rows[i].facts, rows[i].facts_len);
 	}
 	store_hosts_free(rows, n);
@@ -249,6 +255,8 @@ static int take_hello(struct registry *reg, const struct store_host *row, const 
 		host->persisted_us = row->last_seen_us;
 		memcpy(host->hostname, row->hostname, sizeof(host->hostname));
 		memcpy(host->claimed, claimed, strlen(claimed) + 1);
+		host->greeted_us = row->last_seen_us;
+		host->status = status_of(host, row->last_seen_us);
 		frame = host_frame(reg, host);
 	}
 	pthread_mutex_unlock(&reg->lock);
@@ -317,7 +325,7 @@ static void come_alive(struct registry *reg, struct hub_frame *frame, int64_t re
 	struct hub_frame *news = NULL;
 	if (host && is_newer(host, &frame->index)) {
 		set_newest(host, frame, received_us);
-		enum host_status status = host_status_at(host->last_seen_us, frame->index.interval_ms, received_us);
+		enum host_status status = status_of(host, received_us);
 		if (host->status != status) {
 			host->status = status;
 			news = host_frame(reg, host);
@@ -348,8 +356,7 @@ void registry_tick(struct registry *reg, int64_t now_us)
 		struct hub_frame *frame = NULL;
 		for (; i < reg->n && !frame; i++) {
 			struct host *host = reg->hosts[i];
-			uint32_t interval_ms = host->newest ? host->newest->index.interval_ms : 0;
-			enum host_status status = host_status_at(host->last_seen_us, interval_ms, now_us);
+			enum host_status status = status_of(host, now_us);
 			if (status == host->status)
 				continue;
 			host->status = status;

@@ -181,6 +181,9 @@ static void test_transitions(void **state)
 	struct fixture *f = *state;
 	char shown[STORE_HOSTNAME_MAX + 1];
 	assert_int_equal(hello(f, 1, "a", shown), 0);
+	/* It has just said Hello; nothing is old enough yet to be missed. */
+	assert_int_equal(f->status, SONDE__V1__HOST__STATUS__STATUS_LIVE);
+	registry_tick(f->registry, f->now_us);
 	assert_int_equal(f->status, SONDE__V1__HOST__STATUS__STATUS_OFFLINE);
 	f->n_news = 0;
 	update(f, (struct sent){.host = 1, .sequence = 1, .agent_us = f->now_us});
