@@ -80,7 +80,7 @@ static struct host *obtain(struct registry *reg, const uint8_t host_id[16])
 		return host;
 	if (reg->n == reg->cap) {
 		size_t cap = reg->cap ? 2 * reg->cap : 64;
-		struct host **bigger = reallocarray(reg->hosts, cap, sizeof(*bigger));
+		struct host **bigger = reallocarray(reg->hosts, cap, sizeof(void *));
 		if (!bigger)
 			return NULL;
 		reg->hosts = bigger;
@@ -93,7 +93,7 @@ static struct host *obtain(struct registry *reg, const uint8_t host_id[16])
 	encoding_uuid_format(host_id, host->id_text);
 	host->status = HOST_OFFLINE;
 	size_t at = position(reg, host_id);
-	memmove(reg->hosts + at + 1, reg->hosts + at, (reg->n - at) * sizeof(*reg->hosts));
+	memmove(reg->hosts + at + 1, reg->hosts + at, (reg->n - at) * sizeof(void *));
 	reg->hosts[at] = host;
 	reg->n++;
 	return host;
@@ -461,7 +461,7 @@ int registry_list(struct registry *reg, int64_t tenant_id, struct buf *out)
 	}
 	size_t n = 0, len = out->len;
 	int r = 0;
-	struct host **sorted = reallocarray(NULL, reg->n ? reg->n : 1, sizeof(*sorted));
+	struct host **sorted = reallocarray(NULL, reg->n ? reg->n : 1, sizeof(void *));
 	for (size_t i = 0; sorted && i < reg->n; i++) {
 		if (reg->hosts[i]->tenant_id == tenant_id)
 			sorted[n++] = reg->hosts[i];
@@ -469,7 +469,7 @@ int registry_list(struct registry *reg, int64_t tenant_id, struct buf *out)
 	if (!sorted)
 		r = -ENOMEM;
 	else
-		qsort(sorted, n, sizeof(*sorted), by_name);
+		qsort(sorted, n, sizeof(void *), by_name);
 	for (size_t i = 0; i < n && r == 0; i++)
 		r = put_host(reg, sorted[i], out);
 	pthread_mutex_unlock(&reg->lock);
