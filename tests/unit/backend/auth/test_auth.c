@@ -254,7 +254,7 @@ static void test_logins_are_bounded(void **state)
 	enum { MANY = 100 };
 	uint64_t start = clock_monotonic_ns();
 	for (int i = 0; i < MANY; i++) {
-		char name[16];
+		char name[32];
 		snprintf(name, sizeof(name), "user-%d", i);
 		auth_login(f->auth, name, "wrong password", on_login, &a);
 	}
@@ -274,7 +274,7 @@ static void test_busy_is_no_failure(void **state)
 	answers_init(&mine);
 	enum { MANY = 60, TRIES = 30 };
 	for (int i = 0; i < MANY; i++) {
-		char name[16];
+		char name[32];
 		snprintf(name, sizeof(name), "user-%d", i);
 		auth_login(f->auth, name, "wrong password", on_login, &others);
 	}

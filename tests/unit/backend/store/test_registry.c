@@ -1,5 +1,7 @@
 #include "fixture.h"
 
+#include "common/wire.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,6 +65,23 @@ static void test_longest_hostname_takes_a_suffix(void **state)
 	char given[STORE_HOSTNAME_MAX + 1];
 	memcpy(given, host.hostname, sizeof(given));
 	assert_named(store, "two", name, 1, given);
+}
+
+static void test_suffix_does_not_cut_a_character(void **state)
+{
+	struct store *store = ((struct fixture *)*state)->store;
+	char name[STORE_HOSTNAME_MAX + 1];
+	/* Two-byte characters, so that the place for "-2" begins inside one of them. */
+	name[0] = 'x';
+	for (size_t i = 1; i + 1 < sizeof(name) - 1; i += 2)
+		memcpy(name + i, "\xc3\xa4", 2);
+	name[STORE_HOSTNAME_MAX - 1] = 'y';
+	name[STORE_HOSTNAME_MAX] = '\0';
+	assert_named(store, "one", name, 0, name);
+	struct store_host host = make_host("two", name);
+	assert_int_equal(store_host_register(store, &host), 1);
+	assert_true(wire_utf8((const uint8_t *)host.hostname, strlen(host.hostname)));
+	assert_string_equal(host.hostname + strlen(host.hostname) - 2, "-2");
 }
 
 static void test_key_and_tenant_bind(void **state)
@@ -199,6 +218,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		WITH_STORE(test_hostname_suffixes),
 		WITH_STORE(test_longest_hostname_takes_a_suffix),
+		WITH_STORE(test_suffix_does_not_cut_a_character),
 		WITH_STORE(test_key_and_tenant_bind),
 		WITH_STORE(test_update_keeps_what_it_should),
 		WITH_STORE(test_injection),

@@ -34,6 +34,7 @@ static void test_locked_database(void **state)
 	struct waiter w;
 	waiter_init(&w);
 	assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+	sqlite3_busy_timeout(db, 5000); /* the writer may be at its retention step */
 	assert_int_equal(sqlite3_exec(db, "BEGIN EXCLUSIVE", NULL, NULL, NULL), SQLITE_OK);
 	for (uint64_t i = 1; i <= 100; i++) {
 		struct store_snapshot s = make_snapshot(i, "waits");
@@ -57,6 +58,7 @@ static void test_close_while_locked(void **state)
 	struct waiter w;
 	waiter_init(&w);
 	assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+	sqlite3_busy_timeout(db, 5000); /* the writer may be at its retention step */
 	assert_int_equal(sqlite3_exec(db, "BEGIN EXCLUSIVE", NULL, NULL, NULL), SQLITE_OK);
 	struct store_snapshot s = make_snapshot(1, "never");
 	assert_int_equal(store_append(f->store, host_a, run_1, &s, 1, waiter_done, &w), 0);
@@ -76,6 +78,7 @@ static void test_queue_is_bounded(void **state)
 	struct waiter w;
 	waiter_init(&w);
 	assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+	sqlite3_busy_timeout(db, 5000); /* the writer may be at its retention step */
 	assert_int_equal(sqlite3_exec(db, "BEGIN EXCLUSIVE", NULL, NULL, NULL), SQLITE_OK);
 	uint64_t queued = 0;
 	int r = 0;
@@ -107,6 +110,7 @@ static void test_bytes_are_bounded(void **state)
 	memset(payload, 'x', len);
 	payload[len] = '\0';
 	assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+	sqlite3_busy_timeout(db, 5000); /* the writer may be at its retention step */
 	assert_int_equal(sqlite3_exec(db, "BEGIN EXCLUSIVE", NULL, NULL, NULL), SQLITE_OK);
 	uint64_t queued = 0;
 	int r = 0;
@@ -205,6 +209,7 @@ static void test_corrupted_while_running(void **state)
 	/* A commit of somebody else empties the store's page cache; it touches the first page only, which is whole. */
 	sqlite3 *db = NULL;
 	assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+	sqlite3_busy_timeout(db, 5000); /* the writer may be at its retention step */
 	assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 1", NULL, NULL, NULL), SQLITE_OK);
 	sqlite3_close(db);
 	struct store_snapshot s = make_snapshot(2, "x");
