@@ -7,7 +7,6 @@
  * are left to it. */
 #include "backend/web/server.h"
 
-#include "backend/web/headers.h"
 #include "backend/web/live_frame.h"
 #include "backend/web/live_hosts.h"
 #include "backend/web/live_queue.h"
@@ -19,7 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_CLIENTS 1024
 #define RING_FRAMES 4096
 #define RING_BYTES (64u << 20)
 #define AUTHENTICATE_NS (5ull * 1000000000)
@@ -379,104 +377,17 @@ static void on_receive(struct client *client, const void *data, size_t len)
 
 /* --- coming and going ------------------------------------------------------------------------------------------- */
 
-/* A token in the request's URL or Authorization header. 1, 0 if there is none, -EMSGSIZE. */
-static int explicit_token(struct lws *wsi, char *ret, size_t size)
-{
-	char argument[AUTH_TOKEN_MAX + 8];
-	int found = 0;
-	for (int i = 0; found == 0 && i < ROUTE_MAX_ARGUMENTS; i++) {
-		int n = lws_hdr_copy_fragment(wsi, argument, sizeof(argument), WSI_TOKEN_HTTP_URI_ARGS, i);
-		if (n == -1)
-			break;
-		if (n < 0)
-			found = -EMSGSIZE;
-		else if (strncmp(argument, "token=", 6) == 0 && strlen(argument + 6) < size)
-			found = 1;
-	}
-	if (found == 1)
-		memcpy(ret, argument + 6, strlen(argument + 6) + 1);
-	explicit_bzero(argument, sizeof(argument));
-	if (found != 0)
-		return found;
-	char authorization[AUTH_TOKEN_MAX + 16];
-	if (web_header(wsi, WSI_TOKEN_HTTP_AUTHORIZATION, authorization, sizeof(authorization)) < 0)
-		return -EMSGSIZE;
-	const char *bearer = headers_bearer(authorization);
-	if (bearer && strlen(bearer) < size) {
-		memcpy(ret, bearer, strlen(bearer) + 1);
-		found = 1;
-	}
-	explicit_bzero(authorization, sizeof(authorization));
-	return found;
-}
-
-static bool cookie_token(struct lws *wsi, char *ret, size_t size)
-{
-	char cookies[4096];
-	bool found = web_header(wsi, WSI_TOKEN_HTTP_COOKIE, cookies, sizeof(cookies)) == 0 &&
-		     headers_cookie(cookies, WEB_COOKIE, ret, size) == 0;
-	explicit_bzero(cookies, sizeof(cookies));
-	return found;
-}
-
-unsigned live_confirm(struct lws *wsi, const char **ret_message)
-{
-	static const char path[] = "/api/ws/metrics";
-	char *uri, subprotocols[AUTH_TOKEN_MAX + 256], origin[300], host[300], token[AUTH_TOKEN_MAX];
-	int uri_len, method = lws_http_get_uri_and_method(wsi, &uri, &uri_len);
-	if (method != LWSHUMETH_GET || uri_len != (int)sizeof(path) - 1 || memcmp(uri, path, sizeof(path) - 1) != 0) {
-		*ret_message = "the WebSocket is at /api/ws/metrics";
-		return 404;
-	}
-	if (live_clients(web_of(wsi)->live) >= MAX_CLIENTS) {
-		*ret_message = "too many live clients at the moment";
-		return 503;
-	}
-	if (web_header(wsi, WSI_TOKEN_PROTOCOL, subprotocols, sizeof(subprotocols)) < 0) {
-		*ret_message = "the list of subprotocols is too long";
-		return 400;
-	}
-	const char *offered = strstr(subprotocols, "sonde.token.");
-	if (offered) {
-		offered += strlen("sonde.token.");
-		unsigned status = live_handover(wsi, path, subprotocols, offered, strcspn(offered, ", \t"));
-		explicit_bzero(subprotocols, sizeof(subprotocols));
-		*ret_message = "the handshake is not valid, or the token in it is not one of ours";
-		return status;
-	}
-	/* The library takes no longer list. */
-	if (strlen(subprotocols) > 127 || (subprotocols[0] && !headers_list_has(subprotocols, "sonde.v1") &&
-					   !headers_list_has(subprotocols, "sonde.json.v1"))) {
-		*ret_message = "the subprotocols offered here are sonde.v1 and sonde.json.v1";
-		return 400;
-	}
-	if (web_header(wsi, WSI_TOKEN_ORIGIN, origin, sizeof(origin)) < 0 ||
-	    web_header(wsi, WSI_TOKEN_HOST, host, sizeof(host)) < 0) {
-		*ret_message = "Origin or Host is too long";
-		return 400;
-	}
-	/* Browsers send the cookie along for any site's page, and always an Origin. */
-	int explicit = explicit_token(wsi, token, sizeof(token));
-	bool cookie = explicit == 0 && cookie_token(wsi, token, sizeof(token));
-	explicit_bzero(token, sizeof(token));
-	if (cookie && origin[0] && !headers_same_origin(origin, host)) {
-		*ret_message = "with the login cookie the WebSocket must be opened by this site (Origin header)";
-		return 403;
-	}
-	return 0;
-}
-
 static void authenticate_by_request(struct client *client)
 {
 	char token[AUTH_TOKEN_MAX];
 	struct auth_identity who;
-	int found = explicit_token(client->wsi, token, sizeof(token));
-	bool cookie = found == 0 && cookie_token(client->wsi, token, sizeof(token));
-	int r = found > 0 || cookie ? auth_check_token(client->live->web->auth, token, &who) : -EACCES;
+	enum live_token kind = live_handshake_token(client->wsi, token, sizeof(token));
+	bool given = kind == LIVE_TOKEN_EXPLICIT || kind == LIVE_TOKEN_COOKIE;
+	int r = given ? auth_check_token(client->live->web->auth, token, &who) : -EACCES;
 	explicit_bzero(token, sizeof(token));
 	if (r == 0)
 		admit(client, &who);
-	else if (found != 0)
+	else if (kind == LIVE_TOKEN_EXPLICIT || kind == LIVE_TOKEN_BAD)
 		refuse_token(client, r);
 	/* A cookie may be an old one: the first message may do better. */
 }

@@ -136,9 +136,21 @@ void live_tick(struct live *live);
 void live_close_all(struct live *live);
 /* The protocols with a WebSocket. */
 int live_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len);
+#define LIVE_MAX_CLIENTS 1024
+
+/* --- the handshake of a live client (handshake.c, handover.c) ---------------------------------------------------- */
+
+enum live_token {
+	LIVE_TOKEN_NONE,
+	LIVE_TOKEN_EXPLICIT, /* ?token= or Authorization */
+	LIVE_TOKEN_COOKIE,
+	LIVE_TOKEN_BAD, /* explicit, and too long to be one of ours */
+};
+/* The token in a handshake's headers, if any. */
+enum live_token live_handshake_token(struct lws *wsi, char *ret, size_t size);
 /* Whether the upgrade may go on: 0, an HTTP status and why not, or LIVE_HANDED_OVER: close this one quietly. */
 #define LIVE_HANDED_OVER 1
 unsigned live_confirm(struct lws *wsi, const char **ret_message);
-/* The handshake of a client that puts its token into the list of subprotocols, done again without it. (handover.c)
+/* The handshake of a client that puts its token into the list of subprotocols, done again without it.
  * LIVE_HANDED_OVER, or an HTTP status. */
 unsigned live_handover(struct lws *wsi, const char *path, const char *subprotocols, const char *token, size_t len);
