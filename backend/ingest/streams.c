@@ -146,6 +146,11 @@ static bool check_rivals(struct ingest *ingest, struct stream *stream, uint64_t 
 	if (!due && !over)
 		return false;
 	stream->rival_told = due;
+	/* Told once, not once by each of them. */
+	for (struct stream *other = ingest->streams; other && due; other = other->next) {
+		if (rivals(stream, other))
+			other->rival_told = true;
+	}
 	memcpy(ret->host_id, stream->host_id, sizeof(ret->host_id));
 	ret->begins = due;
 	return true;

@@ -120,7 +120,7 @@ class Stream:
         self.double, self.queue = double, queue.Queue()
         call = double.channel.stream_stream("/sonde.v1.Ingest/Stream", request_serializer=bytes,
                                             response_deserializer=double.messages.BackendMessage.FromString)
-        self.call = call(iter(self.queue.get, None), metadata=double.metadata, timeout=30)
+        self.call = call(iter(self.queue.get, None), metadata=double.metadata, timeout=90)
 
     def send(self, number, data):
         """One AgentMessage with the field of that number (1 Hello, 2 Batch, 3 DescriptorSet)."""
