@@ -1,19 +1,12 @@
-import { type PointerEvent, useEffect, useRef, useState } from "react";
+import { type PointerEvent, useEffect, useMemo, useRef, useState } from "react";
 import { type Tick, timeTicks } from "../lib/axes";
+import { type Combine, coarsen, type HeatCells } from "../lib/heat";
 import { cssColor, useTheme } from "../lib/theme";
 import { prepareCanvas, useWidth } from "./useSize";
 import { PLOT, useView } from "./view";
 
 // A hand-drawn map of many values over time: rows upwards, time to the right, colour for how much. One column per
 // tick, so a tick without anything, or a gap, stays empty.
-
-export interface HeatCells {
-  from: number;
-  to: number;
-  /** Lower edges of the cells, each one row high, and what is in them. */
-  rows: readonly number[];
-  values: readonly number[];
-}
 
 /** A line over the map, in row positions. */
 export interface HeatLine {
@@ -25,12 +18,14 @@ export interface HeatLine {
 interface Props {
   label: string;
   columns: readonly HeatCells[];
+  /** What becomes of ticks that share a pixel. */
+  combine: Combine;
   lines?: readonly HeatLine[];
   low: number;
   high: number;
   ticks: readonly Tick[];
-  /** 0..1 for a cell's value. */
-  shade: (value: number) => number;
+  /** 0..1 for a cell's value, given the largest on the map. */
+  shade: (value: number, most: number) => number;
   describe: (row: number, value: number | undefined) => string;
   height?: number;
 }
@@ -40,9 +35,9 @@ const RAMPS = {
   dark: ["#132f3d", "#155e75", "#0d9f8f", "#b5de2b", "#fdf6c9"],
 } as const;
 
-export function ramp(theme: "light" | "dark", share: number): string {
+function mixed(theme: "light" | "dark", share: number): string {
   const stops = RAMPS[theme];
-  const at = Math.min(1, Math.max(0, share)) * (stops.length - 1);
+  const at = share * (stops.length - 1);
   const i = Math.min(stops.length - 2, Math.floor(at));
   const mix = (from: number) => {
     const a = Number.parseInt((stops[i] ?? "").slice(from, from + 2), 16);
@@ -51,6 +46,20 @@ export function ramp(theme: "light" | "dark", share: number): string {
   };
   return `rgb(${mix(1)} ${mix(3)} ${mix(5)})`;
 }
+
+// A map has tens of thousands of cells a second: their colours are looked up.
+const SHADES = 64;
+const TABLE = {
+  light: Array.from({ length: SHADES }, (_, i) => mixed("light", i / (SHADES - 1))),
+  dark: Array.from({ length: SHADES }, (_, i) => mixed("dark", i / (SHADES - 1))),
+};
+
+function ramp(theme: "light" | "dark", share: number): string {
+  return TABLE[theme][Math.round(Math.min(1, Math.max(0, share)) * (SHADES - 1))] ?? "";
+}
+
+const NO_LINES: readonly HeatLine[] = [];
+const MIN_COLUMN_PX = 2;
 
 /** What the colours mean, from nothing to the most. */
 export function RampKey({ low, high }: { low: string; high: string }) {
@@ -70,7 +79,18 @@ interface Tip {
   text: string;
 }
 
-export function HeatMap({ label, columns, lines = [], low, high, ticks, shade, describe, height = 220 }: Props) {
+export function HeatMap({
+  label,
+  columns,
+  combine,
+  lines = NO_LINES,
+  low,
+  high,
+  ticks,
+  shade,
+  describe,
+  height = 220,
+}: Props) {
   const view = useView();
   const { theme } = useTheme();
   const canvas = useRef<HTMLCanvasElement>(null);
@@ -86,6 +106,11 @@ export function HeatMap({ label, columns, lines = [], low, high, ticks, shade, d
   const plotHeight = height - PLOT.top - PLOT.bottom;
   const x = (time: number) => PLOT.left + ((time - from) / (to - from)) * plotWidth;
   const y = (row: number) => PLOT.top + plotHeight - ((row - low) / Math.max(1e-9, high - low)) * plotHeight;
+
+  const drawn = useMemo(
+    () => coarsen(columns, ((to - from) / plotWidth) * MIN_COLUMN_PX, combine),
+    [columns, from, to, plotWidth, combine],
+  );
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: x and y follow from what is listed
   useEffect(() => {
@@ -114,13 +139,14 @@ export function HeatMap({ label, columns, lines = [], low, high, ticks, shade, d
     context.beginPath();
     context.rect(PLOT.left, PLOT.top, plotWidth, plotHeight);
     context.clip();
-    for (const column of columns) {
+    const most = drawn.reduce((max, { values }) => values.reduce((a, b) => Math.max(a, b), max), 0);
+    for (const column of drawn) {
       if (column.to < from || column.from > to) continue;
       const left = x(column.from);
       const wide = Math.max(1, x(column.to) - left);
       column.rows.forEach((row, i) => {
         const value = column.values[i] ?? 0;
-        context.fillStyle = ramp(theme, shade(value));
+        context.fillStyle = ramp(theme, shade(value, most));
         const topEdge = Math.floor(y(row + 1));
         context.fillRect(Math.floor(left), topEdge, Math.ceil(wide), Math.max(1, Math.ceil(y(row)) - topEdge));
       });
@@ -150,7 +176,7 @@ export function HeatMap({ label, columns, lines = [], low, high, ticks, shade, d
       }
     }
     context.restore();
-  }, [columns, lines, low, high, ticks, shade, from, to, width, height, theme]);
+  }, [drawn, lines, low, high, ticks, shade, from, to, width, height, theme]);
 
   useEffect(() => {
     const place = () => {
@@ -177,7 +203,7 @@ export function HeatMap({ label, columns, lines = [], low, high, ticks, shade, d
     crosshair.set(time, box);
     const row = Math.floor(low + ((PLOT.top + plotHeight - (event.clientY - bounds.top)) / plotHeight) * (high - low));
     if (row >= low && row < high) {
-      const column = columns.find((c) => c.from < time && time <= c.to);
+      const column = drawn.find((c) => c.from < time && time <= c.to);
       const at = column?.rows.indexOf(row) ?? -1;
       const value = at >= 0 ? column?.values[at] : column ? 0 : undefined;
       setTip({ left: event.clientX - bounds.left, top: event.clientY - bounds.top, text: describe(row, value) });

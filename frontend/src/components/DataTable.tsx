@@ -56,7 +56,12 @@ export function DataTable({ head, rows, empty, first = 12 }: Props) {
         </table>
       </section>
       {rows.length > first && (
-        <button type="button" className="button" style={{ marginTop: 8 }} onClick={() => setAll(!all)}>
+        <button
+          type="button"
+          className="button"
+          style={{ marginTop: 8, alignSelf: "start" }}
+          onClick={() => setAll(!all)}
+        >
           {all ? "Show fewer" : `Show all ${rows.length}`}
         </button>
       )}

@@ -10,6 +10,8 @@ import { Logo, MoonIcon, SunIcon } from "./icons";
 
 // The frame around every page of a logged-in user: it holds the live connection for as long as it is mounted.
 
+const UNANSWERED_MS = 2000;
+
 export function ThemeButton() {
   const { theme } = useTheme();
   const label = theme === "dark" ? "Switch to the light theme" : "Switch to the dark theme";
@@ -25,10 +27,14 @@ export function Shell() {
   const navigate = useNavigate();
   const { hostname } = useParams({ strict: false });
 
+  // Not before the backend has accepted us over HTTP: a session that is over would cost a refused connection as well.
+  // A backend that does not answer at all is the live connection's to wait for.
   useEffect(() => {
-    live.start();
-    return () => live.stop();
-  }, []);
+    if (status === "out") return;
+    const timer = setTimeout(() => live.start(), status === "in" ? 0 : UNANSWERED_MS);
+    return () => clearTimeout(timer);
+  }, [status]);
+  useEffect(() => () => live.stop(), []);
 
   useEffect(() => {
     if (status !== "out") return;

@@ -7,6 +7,7 @@ const state = (code: State_Code, detail?: string, reason?: string) => create(Sta
 const when = (changes: Partial<Circumstances>): Circumstances => ({
   states: [state(State_Code.OK)],
   samples: 10,
+  everRead: true,
   connection: { phase: "live" },
   status: "live",
   lastSeenMs: 0,
@@ -54,6 +55,7 @@ describe("conditionOf", () => {
       detail: "EIO",
     });
     expect(conditionOf(when({ states: [state(State_Code.DEGRADED)] })).kind).toBe("warn");
+    expect(conditionOf(when({ states: [state(State_Code.FAILED, "EIO")], everRead: false })).kind).toBe("instead");
     const both = [state(State_Code.DEGRADED), state(State_Code.DENIED)];
     expect(conditionOf(when({ states: both })).cause).toBe("denied");
   });

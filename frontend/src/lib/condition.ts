@@ -22,6 +22,8 @@ export interface Circumstances {
   states: (State | undefined)[];
   /** Samples gathered so far. */
   samples: number;
+  /** Whether any of them had a number of this section: charts without one say nothing. */
+  everRead: boolean;
   connection: Pick<ConnectionState, "phase">;
   status: HostStatus;
   lastSeenMs: number | undefined;
@@ -96,7 +98,7 @@ export function conditionOf(circumstances: Circumstances): Condition {
     const words = WORDS[state.code];
     if (!words) continue;
     const found: Condition = {
-      kind: words.warn ? "warn" : "instead",
+      kind: words.warn && circumstances.everRead ? "warn" : "instead",
       cause: words.cause,
       title: words.title,
       detail: detail ?? words.detail,

@@ -105,6 +105,8 @@ describe("History", () => {
     history.add(snap(3, { ...cpu(0n), memory: { state: { code: State_Code.FAILED, reason: "eio" } } }), 0);
     expect(cells(history, "memory.free_bytes")).toEqual([7, undefined, null]);
     expect(history.state("memory")?.reason).toBe("eio");
+    expect(history.everRead("memory")).toBe(true);
+    expect(history.everRead("vmstat")).toBe(false);
 
     history.add(snap(4, cpu(0n)), 0);
     expect(history.state("memory")).toBeUndefined();

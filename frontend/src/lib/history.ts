@@ -159,6 +159,12 @@ export class History {
     return this.sections.get(name) as Snapshot[K];
   }
 
+  /** Whether any number of this section has been read since the page was opened. */
+  everRead(path: string): boolean {
+    for (const name of this.table.names()) if (name.startsWith(`${path}.`)) return true;
+    return false;
+  }
+
   /** Names seen in a list while the table reaches back, e.g. of "disks.devices"; labels select the list's owner. */
   instances(path: string, ...owner: string[]): string[] {
     const names = [...(this.seen.get(column(path, ...owner))?.keys() ?? [])];

@@ -1,11 +1,12 @@
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { memo, useMemo } from "react";
-import { type HeatCells, type HeatLine, HeatMap, RampKey } from "../../charts/HeatMap";
+import { type HeatLine, HeatMap, RampKey } from "../../charts/HeatMap";
 import { useView } from "../../charts/view";
 import { DataTable } from "../../components/DataTable";
 import { Note } from "../../components/Note";
 import { Segmented } from "../../components/Segmented";
 import { latencyTicks } from "../../lib/axes";
+import type { HeatCells } from "../../lib/heat";
 import { bucketHigh, bucketLow, mergeBuckets } from "../../lib/histogram";
 import {
   LATENCIES,
@@ -21,6 +22,9 @@ import { present } from "../../lib/presence";
 import { helpOf } from "../../lib/schema";
 import { formatDuration, formatValue } from "../../lib/units";
 import { Panel } from "./Panel";
+
+/** Logarithmic: one slow request among thousands of fast ones must still be seen. */
+const shade = (count: number, most: number) => 0.08 + (0.92 * Math.log1p(count)) / Math.log1p(Math.max(1, most));
 
 const LATENCY_LABELS: Record<Latency, string> = { device: "Device", request: "Request", queue: "Queue" };
 
@@ -49,14 +53,26 @@ export const BlockIoSection = memo(function BlockIoSection() {
   }, [view]);
 
   const selected = useMemo(() => (device === undefined ? names.leaves : [device]), [device, names]);
+  const byOperation = useMemo(
+    () =>
+      new Map(
+        names.operations.map((operation) => {
+          const series = pairs(view.history, selected, operation);
+          return [
+            operation,
+            mergeColumns(
+              series.map(([d, o]) => view.history.heatColumns(path, d, o)),
+              from,
+              to,
+            ),
+          ];
+        }),
+      ),
+    [view, names, selected, path, from, to],
+  );
   const map = useMemo(() => {
-    const columns = mergeColumns(
-      pairs(view.history, selected, op).map(([d, o]) => view.history.heatColumns(path, d, o)),
-      from,
-      to,
-    );
+    const columns = mergeColumns(op === undefined ? [...byOperation.values()] : [byOperation.get(op) ?? []], from, to);
     const [low, high] = rowSpan(columns);
-    const most = columns.reduce((max, { buckets }) => Math.max(max, ...buckets.counts), 1);
     const cells: HeatCells[] = columns.map((column) => ({
       from: column.from,
       to: column.to,
@@ -68,13 +84,9 @@ export const BlockIoSection = memo(function BlockIoSection() {
       { label: "p99", dash: true, points: quantileLine(columns, 0.99) },
     ];
     const total = columns.reduce((sum, column) => sum + column.buckets.total, 0);
-    return { cells, lines, low, high, most, total, ticks: latencyTicks(low, high) };
-  }, [view, selected, op, path, from, to]);
+    return { cells, lines, low, high, total, ticks: latencyTicks(low, high) };
+  }, [byOperation, op, from, to]);
 
-  const shade = useMemo(() => {
-    const scale = Math.log1p(map.most);
-    return (count: number) => 0.08 + (0.92 * Math.log1p(count)) / scale;
-  }, [map.most]);
   const describe = (row: number, count: number | undefined) =>
     `${formatDuration(bucketLow(row) / 1e9)} to ${formatDuration(bucketHigh(row) / 1e9)}: ${
       count === undefined ? "no data" : `${count} ${count === 1 ? "operation" : "operations"}`
@@ -82,11 +94,7 @@ export const BlockIoSection = memo(function BlockIoSection() {
 
   const rows = names.operations.map((operation) => {
     const series = pairs(history, selected, operation);
-    const columns = mergeColumns(
-      series.map(([d, o]) => history.heatColumns(path, d, o)),
-      from,
-      to,
-    );
+    const columns = byOperation.get(operation) ?? [];
     const all = summarise(mergeBuckets(columns.map((column) => column.buckets)));
     const rate = sum(series.map(([d, o]) => history.latest(`${OPERATIONS}.operations`, d, o)));
     const bytes = sum(series.map(([d, o]) => history.latest(`${OPERATIONS}.bytes`, d, o)));
@@ -105,7 +113,9 @@ export const BlockIoSection = memo(function BlockIoSection() {
 
   const section = history.section("blockIo");
   const attach = present(section, "attach");
-  const untraced = sum(selected.map((name) => history.latest("block_io.devices.untraced_operations", name)));
+  const untraced = selected
+    .map((name) => ({ name, count: history.latest("block_io.devices.untraced_operations", name) }))
+    .filter((one): one is { name: string; count: number } => one.count !== undefined);
 
   return (
     <>
@@ -174,6 +184,7 @@ export const BlockIoSection = memo(function BlockIoSection() {
                   <HeatMap
                     label={`${latency} latency of ${op ?? "all operations"} on ${device ?? "all disks"}`}
                     columns={map.cells}
+                    combine="sum"
                     lines={map.lines}
                     low={map.low}
                     high={map.high}
@@ -185,7 +196,7 @@ export const BlockIoSection = memo(function BlockIoSection() {
                 </div>
               )}
               <div className="controls" style={{ paddingLeft: 66 }}>
-                <RampKey low="1" high={`${formatValue(map.most, "count")} per tick`} />
+                <RampKey low="few" high="many operations" />
                 <span className="ramp">
                   <LineKey /> p50
                 </span>
@@ -207,13 +218,7 @@ export const BlockIoSection = memo(function BlockIoSection() {
                 rows={rows}
                 empty="No operation has been traced yet."
               />
-              {untraced !== undefined && (
-                <p className="panel-note" title={helpOf("block_io.devices.untraced_operations")}>
-                  {untraced === 0
-                    ? "Every operation in /proc/diskstats was traced."
-                    : `${formatValue(untraced, "count")} operations in /proc/diskstats were not traced.`}
-                </p>
-              )}
+              <Untraced devices={untraced} />
             </div>
           </div>
         </Panel>
@@ -221,6 +226,24 @@ export const BlockIoSection = memo(function BlockIoSection() {
     </>
   );
 });
+
+/** How far what was traced agrees with the kernel's own ledger. */
+function Untraced({ devices }: { devices: readonly { name: string; count: number }[] }) {
+  if (devices.length === 0) return null;
+  const missed = devices.filter((device) => device.count !== 0);
+  return (
+    <div data-testid="untraced" title={helpOf("block_io.devices.untraced_operations")}>
+      {missed.length === 0 ? (
+        <p className="panel-note">Every operation that /proc/diskstats counted since tracing began was traced.</p>
+      ) : (
+        <p className="panel-note">
+          Counted by /proc/diskstats since tracing began, and not traced:{" "}
+          {missed.map(({ name, count }) => `${name} ${formatValue(count, "count")}`).join(", ")}.
+        </p>
+      )}
+    </div>
+  );
+}
 
 function LineKey({ dash }: { dash?: boolean }) {
   return (

@@ -1,9 +1,10 @@
 import { memo, useMemo } from "react";
-import { type HeatCells, HeatMap, RampKey } from "../../charts/HeatMap";
+import { HeatMap, RampKey } from "../../charts/HeatMap";
 import { type ChartSeries, TimeChart } from "../../charts/TimeChart";
 import { frameOf, useView, type View } from "../../charts/view";
 import type { Tick } from "../../lib/axes";
 import { busyOf, CPU_STATES, shares } from "../../lib/derive";
+import type { HeatCells } from "../../lib/heat";
 import { helpOf } from "../../lib/schema";
 import { formatValue } from "../../lib/units";
 import { Panel } from "./Panel";
@@ -97,6 +98,7 @@ export const CpuSection = memo(function CpuSection() {
           <HeatMap
             label="busy share of every core"
             columns={map.columns}
+            combine="mean"
             low={0}
             high={Math.max(1, map.names.length)}
             ticks={map.ticks}

@@ -2,6 +2,7 @@ import { memo, useMemo } from "react";
 import { type ChartSeries, TimeChart } from "../../charts/TimeChart";
 import { type Frame, frameOf, useView } from "../../charts/view";
 import { DataTable } from "../../components/DataTable";
+import { anyActivity, rankDisks } from "../../lib/disks";
 import { present } from "../../lib/presence";
 import { helpOf } from "../../lib/schema";
 import { formatDuration, formatValue } from "../../lib/units";
@@ -10,50 +11,48 @@ import { perInstance } from "./series";
 
 const LIST = "disks.devices";
 const MOST_DISKS = 6;
+const COUNTED = ["reads", "writes", "discards", "flushes"];
 
 /** Reads as a whole line, writes as a dashed one of the same colour. */
-function readsAndWrites(frame: Frame, names: string[], read: string, write: string): ChartSeries[] {
+function readsAndWrites(
+  frame: Frame,
+  names: string[],
+  palette: string[],
+  [read, write]: readonly [string, string],
+): ChartSeries[] {
   const label = (series: ChartSeries[], what: string) => series.map((s) => ({ ...s, label: `${s.label} ${what}` }));
-  const reads = label(perInstance(frame, `${LIST}.${read}`, names), "read");
-  const writes = label(perInstance(frame, `${LIST}.${write}`, names, true), "write");
+  const reads = label(perInstance(frame, `${LIST}.${read}`, names, { palette }), "read");
+  const writes = label(perInstance(frame, `${LIST}.${write}`, names, { palette, dash: true }), "write");
   return reads.flatMap((series, i) => [series, ...writes.slice(i, i + 1)]);
 }
 
 export const DiskSection = memo(function DiskSection() {
   const view = useView();
   const { history } = view;
-  const { names, charted, leaves } = useMemo(() => {
-    const { history } = view;
-    const leaf = new Set(
-      history
-        .section("disks")
-        ?.devices.filter((d) => present(d, "leaf"))
-        .map((d) => d.device),
-    );
-    // The busiest since boot first; a loop device without a file behind it (size 0) has no line and comes last.
-    const operations = new Map(
-      history
-        .section("disks")
-        ?.devices.map((d) => [
-          d.device,
-          present(d, "sizeBytes") === 0n ? -1 : Number((present(d, "reads") ?? 0n) + (present(d, "writes") ?? 0n)),
-        ]),
-    );
-    const order = (name: string) => operations.get(name) ?? -1;
-    const sorted = history.instances(LIST).sort((a, b) => order(b) - order(a));
-    return { names: sorted, charted: sorted.filter((name) => order(name) >= 0), leaves: leaf };
-  }, [view]);
   const data = useMemo(() => {
     const frame = frameOf(view);
-    const shown = charted.slice(0, MOST_DISKS);
+    const devices = view.history.section("disks")?.devices ?? [];
+    const ranked = rankDisks(devices);
+    const gone = view.history.instances(LIST).filter((name) => !ranked.includes(name));
+    const names = [...ranked, ...gone];
+    const active = names.filter((name) => anyActivity(COUNTED.map((path) => frame.cells(`${LIST}.${path}`, name))));
+    // Where nothing happens, the disk that did most stands for all.
+    const shown = (active.length > 0 ? active : names.slice(0, 1)).slice(0, MOST_DISKS);
     return {
+      names,
+      leaves: new Set(devices.filter((d) => present(d, "leaf")).map((d) => d.device)),
+      active: active.length,
       times: frame.times,
-      bytes: readsAndWrites(frame, shown, "read_bytes", "write_bytes"),
-      operations: readsAndWrites(frame, shown, "reads", "writes"),
-      busy: perInstance(frame, `${LIST}.io_time_us`, shown),
+      bytes: readsAndWrites(frame, shown, names, ["read_bytes", "write_bytes"]),
+      operations: readsAndWrites(frame, shown, names, ["reads", "writes"]),
+      busy: perInstance(frame, `${LIST}.io_time_us`, shown, { palette: names }),
     };
-  }, [view, charted]);
-  const hint = charted.length > MOST_DISKS ? `busiest ${MOST_DISKS} of ${charted.length} devices` : "per device";
+  }, [view]);
+  const { names, leaves, active } = data;
+  const hint =
+    active === 0
+      ? "no device did anything in this time"
+      : `${Math.min(active, MOST_DISKS)} of ${names.length} devices, those with I/O in this time`;
 
   const of = (name: string, path: string) => history.latest(`${LIST}.${path}`, name);
   const row = (name: string) => {
@@ -87,7 +86,7 @@ export const DiskSection = memo(function DiskSection() {
         <Panel title="Throughput" hint={hint} section="disks" span={4}>
           <TimeChart label="Disk throughput" times={data.times} series={data.bytes} unit="bytes_per_second" />
         </Panel>
-        <Panel title="Operations" hint={hint} section="disks" span={4}>
+        <Panel title="Operations" hint="reads and writes" section="disks" span={4}>
           <TimeChart label="Disk operations" times={data.times} series={data.operations} unit="per_second" />
         </Panel>
         <Panel title="Utilisation" hint="time with work in flight" section="disks" span={4}>

@@ -19,6 +19,7 @@ export function useCondition(path: string): Condition {
   return conditionOf({
     states: parts.map((_, i) => history.state(parts.slice(0, i + 1).join("."))),
     samples: history.table.length,
+    everRead: history.everRead(path),
     connection: { phase },
     status: info?.status ?? "unknown",
     lastSeenMs: info?.lastSeenMs,

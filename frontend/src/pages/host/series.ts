@@ -15,12 +15,17 @@ export function field(frame: Frame, path: string, color: number, label = wordsOf
   return { label, help: helpOf(path), color: seriesColor(color), values: frame.cells(path) };
 }
 
-/** One line for every instance, e.g. every interface. */
-export function perInstance(frame: Frame, path: string, names: readonly string[], dash = false): ChartSeries[] {
-  return names.map((name, i) => ({
+/** One line for every instance, e.g. every interface; its colour is that of its place in `palette`. */
+export function perInstance(
+  frame: Frame,
+  path: string,
+  names: readonly string[],
+  { dash = false, palette = names }: { dash?: boolean; palette?: readonly string[] } = {},
+): ChartSeries[] {
+  return names.map((name) => ({
     label: name,
     help: helpOf(path),
-    color: seriesColor(i),
+    color: seriesColor(Math.max(0, palette.indexOf(name))),
     values: frame.cells(path, name),
     dash,
   }));
