@@ -262,6 +262,7 @@ async function survivesTheBackend(ui, stack) {
   await until("'reconnecting'", async () => (await ui.state()) === "reconnecting", 10);
   await until("when the next try is", async () => /in \d+ s/.test(await ui.at("connection-state").innerText()));
   assert(await ui.at("retry").isVisible(), "one may try at once");
+  assert.match(await ui.page.locator(".page-head").innerText(), /Was live/, "no host is called live without a connection");
   await ui.shot("reconnecting");
   const before = await ui.sequence();
   await sleep(2500);
