@@ -30,12 +30,12 @@ int encoding_unhex(const char *text, size_t text_len, uint8_t *ret, size_t len)
 {
 	if (text_len != 2 * len)
 		return -EPROTO;
-	for (size_t i = 0; i < len; i++) {
-		int high = nibble(text[2 * i]), low = nibble(text[2 * i + 1]);
-		if (high < 0 || low < 0)
+	for (size_t i = 0; i < text_len; i++) {
+		if (nibble(text[i]) < 0)
 			return -EPROTO;
-		ret[i] = (uint8_t)(high << 4 | low);
 	}
+	for (size_t i = 0; i < len; i++)
+		ret[i] = (uint8_t)(nibble(text[2 * i]) << 4 | nibble(text[2 * i + 1]));
 	return 0;
 }
 

@@ -77,8 +77,8 @@ static void bad_json_requests(void **state)
 		"{\"type\":\"subscribe\",\"section\":[\"cpu\"]}",
 		"{\"type\":\"subscribe\",\"type\":\"subscribe\"}",
 		"{\"type\":\"subscribe\",\"hosts\":[\"a\"]} x",
-		"{\"type\":\"subscribe\",\"hosts\":[\"a\"],\"sections\":["
-		"\"0123456789012345678901234567890123456789012345678901234567890123\"]}",
+		("{\"type\":\"subscribe\",\"hosts\":[\"a\"],\"sections\":["
+		 "\"0123456789012345678901234567890123456789012345678901234567890123\"]}"),
 	};
 	struct live_request request;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
