@@ -2,6 +2,7 @@
 import json
 import socket
 import sys
+import threading
 import time
 import unittest
 from pathlib import Path
@@ -337,6 +338,78 @@ class Live(unittest.TestCase):
             arrivals.append(time.monotonic())
         self.assertLess(max(b - a for a, b in zip(arrivals, arrivals[1:])), 1.0)
         self.assertEqual(request(self.port, "GET", "/health").status, 200)
+
+
+class Stuck(unittest.TestCase):
+    """Clients that stop reading, and clients whose machine has gone: about a minute, all at once."""
+
+    def test_they_are_sent_away_and_the_others_stay(self):
+        import sonde_proto
+
+        with Installation(web_root="/nonexistent") as it:
+            it.start_backend()
+            token = it.login()
+            messages = sonde_proto.load()
+            agent = sonde_proto.AgentDouble(messages, it.grpc_port, it.key_file.read_text().strip())
+            bearer = f"Authorization: Bearer {token}"
+
+            def connect(subscription):
+                ws = WebSocket(it.http_port, PATH, [bearer, "Sec-WebSocket-Protocol: sonde.v1"])
+                ws.receive()
+                ws.send(subscription, 2)
+                self.addCleanup(ws.close)
+                return ws
+
+            def count():
+                return it.get("/api/health", None).get("live_clients", 0)
+
+            def push(sequence):
+                # A section that nobody knows here is carried along: a large snapshot of a newer agent.
+                data = agent.snapshot(sequence).SerializeToString() + field(60, b"x" * 700_000)
+                agent.push(agent.hello(), agent.batch(data), timeout=30)
+
+            slow, mute = connect(subscribe(["*"])), connect(subscribe([]))
+            good, got, end = connect(subscribe(["*"])), [], []
+
+            def read():
+                try:
+                    while (message := good.receive()) is not None:
+                        (kind, body), = fields(message)
+                        if kind == SNAPSHOT:
+                            got.append(dict(fields(dict(fields(body))[4]))[3])
+                except (OSError, EOFError, ValueError) as error:
+                    end.append(error)
+
+            reader = threading.Thread(target=read, daemon=True)
+            reader.start()
+            for sequence in range(1, 61):  # 42 MB: what the kernel keeps for the slow one, and its queue, are full
+                push(sequence)
+            begin = time.monotonic()
+            self.assertEqual(count(), 3)
+            rss = int(next(line for line in Path(f"/proc/{it.backend.pid}/status").read_text().splitlines() if "VmRSS" in line).split()[1])
+            print(f"resident: {rss // 1024} MiB", file=sys.stderr)
+            sequence = 60
+            while count() > 1:
+                sequence += 1
+                push(sequence)
+                time.sleep(1)
+                self.assertLess(time.monotonic() - begin, 75, "slow and mute clients are still there")
+            last = None
+            slow.socket.settimeout(10)
+            try:
+                while (message := slow.receive()) is not None:
+                    last = message
+            except (OSError, EOFError):
+                pass  # it was behind by more than the kernel keeps: the error did not come through
+            push(sequence + 1)
+            wait_for(lambda: sequence + 1 in got, 5, "the good client still gets what comes")
+            self.assertEqual(got, list(range(1, sequence + 2)), "and has missed nothing")
+            self.assertFalse(end)
+            self.assertIsNotNone(last)
+            good.socket.shutdown(socket.SHUT_RDWR)
+            reader.join(5)
+            agent.close()
+            del mute
 
 
 class Stop(unittest.TestCase):
