@@ -62,9 +62,9 @@ class Installation:
         self.directory.cleanup()
 
     def spawn(self, name, *arguments, **environment):
-        log = open(self.path / f"{name}.log", "ab")
-        return subprocess.Popen([str(BUILD / arguments[0]), *map(str, arguments[1:])], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                env={**os.environ, **environment})
+        with open(self.path / f"{name}.log", "ab") as log:
+            return subprocess.Popen([str(BUILD / arguments[0]), *map(str, arguments[1:])], stdin=subprocess.DEVNULL, stdout=log,
+                                    stderr=log, env={**os.environ, **environment})
 
     def start_backend(self, *extra):
         self.backend = self.spawn("backend", "sonde-backend", "--store", f"sqlite:{self.database}",

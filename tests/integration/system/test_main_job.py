@@ -126,9 +126,11 @@ class MainJob(unittest.TestCase):
         with Installation() as it:
             it.start_backend()
             token = it.login()
+            seen = set()
             for _ in range(2):
                 agent = it.start_agent()
-                wait_for(lambda: (newest(it, token) or {}).get("sequence", 0) >= 2, 15, "snapshots came")
+                came = lambda: (s := newest(it, token)) and s["instance"] not in seen and s["sequence"] >= 2 and s["instance"]
+                seen.add(wait_for(came, 15, "snapshots of a new instance came"))
                 agent.send_signal(signal.SIGTERM)
                 self.assertEqual(agent.wait(10), 0)
                 time.sleep(0.5)
