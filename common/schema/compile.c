@@ -7,88 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHUNK_BYTES 65536
 #define MAX_PATH 512
 #define MAX_NODES 65536
-
-struct plan_chunk {
-	struct plan_chunk *next;
-	size_t used, size;
-	_Alignas(16) unsigned char bytes[];
-};
-
-void *plan_alloc(struct schema *s, size_t size)
-{
-	size = (size + 15) & ~(size_t)15;
-	struct plan_chunk *c = s->chunks;
-	if (!c || c->size - c->used < size) {
-		size_t room = size > CHUNK_BYTES ? size : CHUNK_BYTES;
-		c = calloc(1, sizeof(*c) + room);
-		if (!c)
-			return NULL;
-		c->size = room;
-		c->next = s->chunks;
-		s->chunks = c;
-	}
-	void *p = c->bytes + c->used;
-	c->used += size;
-	return p;
-}
-
-char *plan_strdup(struct schema *s, const char *text)
-{
-	size_t len = strlen(text);
-	char *copy = plan_alloc(s, len + 1);
-	if (copy)
-		memcpy(copy, text, len);
-	return copy;
-}
-
-static int name_cmp(const void *key, const void *element)
-{
-	return strcmp(key, ((const struct plan_message *)element)->full_name);
-}
-
-const struct plan_message *plan_find_message(const struct schema *s, const char *full_name)
-{
-	return bsearch(full_name, s->messages, s->n_messages, sizeof(*s->messages), name_cmp);
-}
-
-int plan_find_field(const struct plan_message *m, uint32_t number)
-{
-	/* Schemas number densely from 1: the field is nearly always at or before its number. */
-	size_t low = 0, high = m->n;
-	if (number - 1 < m->n && m->fields[number - 1].number == number)
-		return (int)(number - 1);
-	while (low < high) {
-		size_t mid = (low + high) / 2;
-		if (m->fields[mid].number < number)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low < m->n && m->fields[low].number == number ? (int)low : -1;
-}
-
-enum wire_type plan_wire_type(enum plan_type type)
-{
-	switch (type) {
-	case PLAN_DOUBLE:
-	case PLAN_FIXED64:
-	case PLAN_SFIXED64:
-		return WIRE_FIXED64;
-	case PLAN_FLOAT:
-	case PLAN_FIXED32:
-	case PLAN_SFIXED32:
-		return WIRE_FIXED32;
-	case PLAN_STRING:
-	case PLAN_BYTES:
-	case PLAN_MESSAGE:
-		return WIRE_BYTES;
-	default:
-		return WIRE_VARINT;
-	}
-}
 
 /* --- building
  * --------------------------------------------------------------------------------------------------------- */
@@ -321,24 +241,6 @@ int schema_compile(const uint8_t *set, size_t len, const char *root, struct sche
 	}
 	*ret = s;
 	return 0;
-}
-
-struct schema *schema_ref(struct schema *s)
-{
-	atomic_fetch_add(&s->references, 1);
-	return s;
-}
-
-void schema_unref(struct schema *s)
-{
-	if (!s || atomic_fetch_sub(&s->references, 1) != 1)
-		return;
-	while (s->chunks) {
-		struct plan_chunk *c = s->chunks;
-		s->chunks = c->next;
-		free(c);
-	}
-	free(s);
 }
 
 const struct schema_metric *schema_metrics(const struct schema *s, size_t *ret_n)

@@ -1,5 +1,5 @@
 #include "agent/arena.h"
-#include "tests/unit/agent/cmocka_all.h"
+#include "tests/unit/cmocka_all.h"
 
 #include <sonde/v1/cpu.pb-c.h>
 

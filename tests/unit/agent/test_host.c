@@ -1,7 +1,7 @@
 /* Facts and mounts. */
 #include "agent/host/facts.h"
 #include "agent/host/mounts.h"
-#include "tests/unit/agent/cmocka_all.h"
+#include "tests/unit/cmocka_all.h"
 #include "tests/unit/agent/exact.h"
 #include "tests/unit/agent/tree.h"
 

@@ -1,6 +1,6 @@
 #include "agent/host/identity.h"
 #include "agent/host/key_file.h"
-#include "tests/unit/agent/cmocka_all.h"
+#include "tests/unit/cmocka_all.h"
 #include "tests/unit/agent/tree.h"
 
 #include <errno.h>

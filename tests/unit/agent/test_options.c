@@ -1,5 +1,5 @@
 #include "agent/options.h"
-#include "tests/unit/agent/cmocka_all.h"
+#include "tests/unit/cmocka_all.h"
 #include "tests/unit/agent/tree.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* Made-up collectors under real section names: what fails, fails alone. */
 #include "agent/sampler.h"
-#include "tests/unit/agent/cmocka_all.h"
+#include "tests/unit/cmocka_all.h"
 #include "tests/unit/agent/tree.h"
 
 #include <errno.h>

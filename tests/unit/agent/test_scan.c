@@ -1,6 +1,6 @@
 #include "agent/label.h"
 #include "agent/scan.h"
-#include "tests/unit/agent/cmocka_all.h"
+#include "tests/unit/cmocka_all.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 #include "agent/collector.h"
 #include "agent/summary.h"
-#include "tests/unit/agent/cmocka_all.h"
+#include "tests/unit/cmocka_all.h"
 
 #include <string.h>
 

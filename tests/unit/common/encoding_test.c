@@ -1,4 +1,4 @@
-#include "tests/unit/common/cmocka_all.h"
+#include "tests/unit/cmocka_all.h"
 
 #include "common/encoding.h"
 

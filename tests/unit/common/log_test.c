@@ -1,5 +1,5 @@
 /* Captures standard error through a pipe: what a log collector would read. */
-#include "tests/unit/common/cmocka_all.h"
+#include "tests/unit/cmocka_all.h"
 
 #include "common/log.h"
 

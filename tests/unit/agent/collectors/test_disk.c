@@ -1,6 +1,6 @@
 /* The disks collector on a made-up host: which devices are shown, which are leaves, and how replacement is noticed. */
 #include "agent/collectors/collectors.h"
-#include "tests/unit/agent/cmocka_all.h"
+#include "tests/unit/cmocka_all.h"
 #include "tests/unit/agent/tree.h"
 
 #include <errno.h>

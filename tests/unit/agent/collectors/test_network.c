@@ -1,6 +1,6 @@
 /* The network collector on a made-up host: what is virtual, and how an interface that is made anew is noticed. */
 #include "agent/collectors/collectors.h"
-#include "tests/unit/agent/cmocka_all.h"
+#include "tests/unit/cmocka_all.h"
 #include "tests/unit/agent/tree.h"
 
 #include <errno.h>

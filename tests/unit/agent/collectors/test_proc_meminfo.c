@@ -1,5 +1,5 @@
 #include "agent/collectors/proc_meminfo.h"
-#include "tests/unit/agent/cmocka_all.h"
+#include "tests/unit/cmocka_all.h"
 #include "tests/unit/agent/exact.h"
 
 #include <errno.h>

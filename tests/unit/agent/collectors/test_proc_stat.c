@@ -1,5 +1,5 @@
 #include "agent/collectors/proc_stat.h"
-#include "tests/unit/agent/cmocka_all.h"
+#include "tests/unit/cmocka_all.h"
 #include "tests/unit/agent/exact.h"
 
 #include <errno.h>

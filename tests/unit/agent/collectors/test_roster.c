@@ -1,5 +1,5 @@
 #include "agent/collectors/roster.h"
-#include "tests/unit/agent/cmocka_all.h"
+#include "tests/unit/cmocka_all.h"
 
 #include <errno.h>
 #include <string.h>

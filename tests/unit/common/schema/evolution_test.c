@@ -1,6 +1,6 @@
 /* An agent one schema newer or older than the backend: its metrics are read by its own descriptor set, and each side
  * reads the other's bytes without losing what it knows. */
-#include "tests/unit/common/cmocka_all.h"
+#include "tests/unit/cmocka_all.h"
 #include "tests/unit/common/schema/schemas.h"
 
 #include "common/wire.h"

@@ -1,6 +1,6 @@
 #include "tests/unit/common/schema/schemas.h"
 
-#include "tests/unit/common/cmocka_all.h"
+#include "tests/unit/cmocka_all.h"
 
 #include "proto/descriptors.h"
 
