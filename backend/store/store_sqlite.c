@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -175,10 +176,13 @@ static void close_engine(void *engine)
 	free(e);
 }
 
-static int open_engine(const char *path, void **ret_engine, char **ret_error)
+static int open_engine(const char *location, void **ret_engine, char **ret_error)
 {
-	if (path[0] == '\0')
+	char target[PATH_MAX];
+	if (location[0] == '\0')
 		return refuse(-EINVAL, ret_error, "--store sqlite: wants a path, as in sqlite:/var/lib/sonde/sonde.db");
+	/* Behind every link to a file stands one lock. What does not exist yet is no link. */
+	const char *path = realpath(location, target) ? target : location;
 	struct sqlite_engine *e = calloc(1, sizeof(*e));
 	if (!e)
 		return refuse(-ENOMEM, ret_error, "out of memory");

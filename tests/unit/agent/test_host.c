@@ -1,9 +1,9 @@
 /* Facts and mounts. */
 #include "agent/host/facts.h"
 #include "agent/host/mounts.h"
-#include "tests/unit/cmocka_all.h"
 #include "tests/unit/agent/exact.h"
 #include "tests/unit/agent/tree.h"
+#include "tests/unit/cmocka_all.h"
 
 #include <errno.h>
 

@@ -1,7 +1,7 @@
 #include "agent/host/identity.h"
 #include "agent/host/key_file.h"
-#include "tests/unit/cmocka_all.h"
 #include "tests/unit/agent/tree.h"
+#include "tests/unit/cmocka_all.h"
 
 #include <errno.h>
 #include <pthread.h>

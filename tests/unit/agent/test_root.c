@@ -1,6 +1,6 @@
 #include "agent/host/root.h"
-#include "tests/unit/cmocka_all.h"
 #include "tests/unit/agent/tree.h"
+#include "tests/unit/cmocka_all.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* Made-up collectors under real section names: what fails, fails alone. */
 #include "agent/sampler.h"
-#include "tests/unit/cmocka_all.h"
 #include "tests/unit/agent/tree.h"
+#include "tests/unit/cmocka_all.h"
 
 #include <errno.h>
 #include <string.h>

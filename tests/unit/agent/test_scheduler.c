@@ -1,8 +1,8 @@
 /* The thread, with real time: intervals, live settings, missed ticks, and what a pushed configuration is answered. */
 #include "agent/remote_config.h"
 #include "agent/scheduler.h"
-#include "tests/unit/cmocka_all.h"
 #include "tests/unit/agent/tree.h"
+#include "tests/unit/cmocka_all.h"
 
 #include <sonde/v1/ingest.pb-c.h>
 

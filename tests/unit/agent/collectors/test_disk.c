@@ -1,7 +1,7 @@
 /* The disks collector on a made-up host: which devices are shown, which are leaves, and how replacement is noticed. */
 #include "agent/collectors/collectors.h"
-#include "tests/unit/cmocka_all.h"
 #include "tests/unit/agent/tree.h"
+#include "tests/unit/cmocka_all.h"
 
 #include <errno.h>
 #include <stdio.h>

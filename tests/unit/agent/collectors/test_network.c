@@ -1,7 +1,7 @@
 /* The network collector on a made-up host: what is virtual, and how an interface that is made anew is noticed. */
 #include "agent/collectors/collectors.h"
-#include "tests/unit/cmocka_all.h"
 #include "tests/unit/agent/tree.h"
+#include "tests/unit/cmocka_all.h"
 
 #include <errno.h>
 #include <string.h>

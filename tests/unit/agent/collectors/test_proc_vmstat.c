@@ -1,6 +1,6 @@
 #include "agent/collectors/proc_vmstat.h"
-#include "tests/unit/cmocka_all.h"
 #include "tests/unit/agent/exact.h"
+#include "tests/unit/cmocka_all.h"
 
 #include <errno.h>
 

@@ -110,6 +110,13 @@ static void test_second_process_is_refused(void **state)
 	snprintf(words, sizeof(words), "another sonde-backend (pid %d) uses", (int)getpid());
 	assert_refused(f->url, -EWOULDBLOCK, words);
 	assert_refused(f->url, -EWOULDBLOCK, "choose another --store");
+	/* A link to the file is the same file. */
+	char link[160], url[180];
+	snprintf(link, sizeof(link), "%s-link", f->path);
+	snprintf(url, sizeof(url), "sqlite:%s", link);
+	assert_int_equal(symlink(f->path, link), 0);
+	assert_refused(url, -EWOULDBLOCK, words);
+	assert_int_equal(unlink(link), 0);
 	assert_int_equal(append_one(f->store, host_a, run_1, 1, "x"), STORE_ACCEPTED);
 	/* And may come when the first has gone. */
 	fixture_reopen(f);

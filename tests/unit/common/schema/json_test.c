@@ -43,8 +43,9 @@ static void test_a_snapshot(void **state)
 /* Encoders may write fields in any order, repeat single ones, split repeated ones, pack or not. */
 static void test_any_legal_order(void **state)
 {
-	static const char a[] = "\x22\x01\x07\x08\x01\x1a\x01\x05\x10\x09\x10\x0a\x1a\x01\x06\x20\x08"; /* counts,scheme,indexes,sum,sum,...
-													 */
+	static const char a[] =
+		"\x22\x01\x07\x08\x01\x1a\x01\x05\x10\x09\x10\x0a\x1a\x01\x06\x20\x08"; /* counts,scheme,indexes,sum,sum,...
+											 */
 	json_t *o = to_json("sonde.v1.Histogram", a, sizeof(a) - 1);
 	assert_int_equal(json_integer_value(json_object_get(o, "sum")), 10); /* the last wins */
 	json_t *indexes = json_object_get(o, "indexes"), *counts = json_object_get(o, "counts");
