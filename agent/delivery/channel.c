@@ -30,7 +30,7 @@ struct channel {
 	bool grpc; /* content-type was application/grpc */
 	int http_status;
 	int grpc_status; /* -1 until it came */
-	int deframe_error;
+	int error;	 /* what the peer sent cannot be used: told by channel_read() and channel_write() */
 	uint64_t received;
 	char text[256];
 };
@@ -130,10 +130,24 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream_id, c
 		   void *user)
 {
 	struct channel *c = user;
-	if (stream_id != c->stream_id || c->deframe_error != 0 || !c->grpc)
+	if (stream_id != c->stream_id || c->error != 0 || !c->grpc)
 		return 0;
-	c->deframe_error = grpc_deframer_feed(&c->deframer, data, len, on_deframed, c);
+	c->error = grpc_deframer_feed(&c->deframer, data, len, on_deframed, c);
 	return 0;
+}
+
+/* A web server may keep its page coming for ever: what is no gRPC answer is one as soon as its headers are there. */
+static void check_response(struct channel *c)
+{
+	if (c->grpc || c->http_status < 200)
+		return;
+	if (c->http_status == 200) {
+		c->error = -EPROTO;
+		return;
+	}
+	c->ended = true;
+	if (c->text[0] == '\0')
+		snprintf(c->text, sizeof(c->text), "HTTP status %d: is this the backend's gRPC port?", c->http_status);
 }
 
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user)
@@ -142,6 +156,22 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 	c->received++;
 	if (frame->hd.type == NGHTTP2_GOAWAY)
 		c->draining = true;
+	if (frame->hd.stream_id != c->stream_id)
+		return 0;
+	if (frame->hd.type == NGHTTP2_HEADERS)
+		check_response(c);
+	bool carries = frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA;
+	if (carries && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) && c->error == 0)
+		c->ended = true; /* trailers end the call, though our side of the stream is open still */
+	return 0;
+}
+
+/* What does not begin with SETTINGS is not HTTP/2; the library only queues a GOAWAY for it. */
+static int on_library_error(nghttp2_session *session, int code, const char *text, size_t len, void *user)
+{
+	struct channel *c = user;
+	if (code == NGHTTP2_ERR_SETTINGS_EXPECTED)
+		c->error = -EPROTO;
 	return 0;
 }
 
@@ -150,12 +180,10 @@ static int on_stream_close(nghttp2_session *session, int32_t stream_id, uint32_t
 	struct channel *c = user;
 	if (stream_id != c->stream_id)
 		return 0;
-	c->ended = true;
-	if (c->text[0] != '\0' || c->grpc_status >= 0)
+	if (c->error != 0)
 		return 0;
-	if (c->http_status != 200 && c->http_status > 0)
-		snprintf(c->text, sizeof(c->text), "HTTP status %d: is this the backend's gRPC port?", c->http_status);
-	else
+	c->ended = true;
+	if (c->text[0] == '\0' && c->grpc_status < 0)
 		snprintf(c->text, sizeof(c->text), "stream reset by the backend: %s",
 			 nghttp2_http2_strerror(error_code));
 	return 0;
@@ -171,6 +199,7 @@ static int make_session(struct channel *c)
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
 	nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
 	nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
+	nghttp2_session_callbacks_set_error_callback2(callbacks, on_library_error);
 	int r = nghttp2_session_client_new(&c->session, callbacks, c);
 	nghttp2_session_callbacks_del(callbacks);
 	return r == 0 ? 0 : -ENOMEM;
@@ -268,17 +297,20 @@ int channel_read(struct channel *c)
 		ssize_t used = nghttp2_session_mem_recv(c->session, bytes, (size_t)n);
 		if (used < 0)
 			return used == NGHTTP2_ERR_NOMEM ? -ENOMEM : -EPROTO;
-		if (c->deframe_error != 0)
-			return c->deframe_error;
+		if (c->error != 0)
+			return c->error;
 	}
 }
 
 int channel_write(struct channel *c)
 {
 	int r = nghttp2_session_send(c->session);
-	if (r == 0)
-		return 0;
-	return r == NGHTTP2_ERR_NOMEM ? -ENOMEM : -ECONNRESET;
+	if (r != 0)
+		return r == NGHTTP2_ERR_NOMEM ? -ENOMEM : -ECONNRESET;
+	/* The library has said GOAWAY for what the peer sent, and would listen to nothing more. */
+	if (!c->ended && !nghttp2_session_want_read(c->session) && !nghttp2_session_want_write(c->session))
+		return c->draining ? -ECONNRESET : -EPROTO;
+	return 0;
 }
 
 static void wake_provider(struct channel *c)
