@@ -23,7 +23,11 @@
 #include <unistd.h>
 
 #define DIAL_TIMEOUT_MS 5000
+#define LAST_DIAL_MS 1000
 #define SILENCE_MS 10000 /* a ping after this long without a frame, the end after as long again */
+#define WELCOME_MS 30000 /* from dialling to Welcome: a backend that hangs still answers pings */
+#define DRAIN_MS 10000	 /* from our half-close to the end of the call, when the backend wants us gone */
+#define FAREWELL_MS 200	 /* the same when we stop: nothing is waited for but politeness */
 #define MAX_REPLY (1u << 20)
 #define PATH "/sonde.v1.Ingest/Stream"
 
@@ -81,17 +85,29 @@ static void describe(char *reason, size_t size, int error)
 }
 
 struct watch {
-	uint64_t received; /* frames at the last look */
-	uint64_t since_ns; /* when that number last moved */
+	uint64_t begin_ns;
+	uint64_t half_closed_ns; /* 0 while we may still send */
+	uint64_t received;	 /* frames at the last look */
+	uint64_t since_ns;	 /* when that number last moved */
 	bool pinged;
 };
 
-/* Finds a peer that is gone without a word. 0, -ETIMEDOUT or -ENOMEM. */
-static int check_alive(struct channel *channel, struct watch *w)
+static bool elapsed(uint64_t since_ns, uint64_t ms)
 {
+	return clock_monotonic_ns() - since_ns >= ms * 1000000u;
+}
+
+/* Finds a peer that is gone without a word, or is there and does nothing. 0, -ETIMEDOUT or -ENOMEM. */
+static int check_alive(struct stream *stream, struct watch *w)
+{
+	struct channel *channel = stream->channel;
 	uint64_t now = clock_monotonic_ns(), received = channel_received(channel);
+	if (!stream->welcomed && elapsed(w->begin_ns, WELCOME_MS))
+		return -ETIMEDOUT;
 	if (received != w->received) {
-		*w = (struct watch){.received = received, .since_ns = now};
+		w->received = received;
+		w->since_ns = now;
+		w->pinged = false;
 		return 0;
 	}
 	uint64_t silent_ms = (now - w->since_ns) / 1000000;
@@ -105,15 +121,15 @@ static int check_alive(struct channel *channel, struct watch *w)
 }
 
 /* One turn of a live stream. 0 goes on, 1 the call has ended, negative errno the connection is lost. */
-static int turn(struct sender *s, struct stream *stream, struct watch *watch, bool *half_closed)
+static int turn(struct sender *s, struct stream *stream, struct watch *watch)
 {
 	struct channel *channel = stream->channel;
 	bool finish = channel_draining(channel) || stop_now(s);
-	if (finish && !*half_closed) {
-		*half_closed = true;
+	if (finish && watch->half_closed_ns == 0) {
+		watch->half_closed_ns = clock_monotonic_ns();
 		channel_half_close(channel);
 	}
-	int r = *half_closed ? 0 : stream_pump(stream);
+	int r = watch->half_closed_ns != 0 ? 0 : stream_pump(stream);
 	if (r == 0)
 		r = channel_write(channel);
 	if (r < 0)
@@ -145,18 +161,18 @@ static int turn(struct sender *s, struct stream *stream, struct watch *watch, bo
 		return read_error;
 	if (stream->error < 0)
 		return stream->error;
-	/* A stopping agent waits for acknowledgements only until its deadline. */
-	uint64_t deadline = atomic_load(&s->stop_deadline_ns);
-	if (deadline != 0 && clock_monotonic_ns() >= deadline + 200000000u)
+	/* The backend ends the call once it has answered what it has; one that does not is left. */
+	if (watch->half_closed_ns != 0 && elapsed(watch->half_closed_ns, stop_now(s) ? FAREWELL_MS : DRAIN_MS))
 		return 1;
-	return check_alive(channel, watch);
+	return check_alive(stream, watch);
 }
 
 /* One connection from dial to its end; reason is why it ended. True when it ended as it should (drain, stop). */
 static bool run_connection(struct sender *s, char *reason, size_t size)
 {
 	atomic_store(&s->link, SENDER_CONNECTING);
-	int fd = dial(s->options.host, s->options.port, DIAL_TIMEOUT_MS, s->stop_fd);
+	bool last = stopping(s);
+	int fd = dial(s->options.host, s->options.port, last ? LAST_DIAL_MS : DIAL_TIMEOUT_MS, last ? -1 : s->stop_fd);
 	if (fd < 0) {
 		describe(reason, size, fd);
 		return false;
@@ -170,8 +186,8 @@ static bool run_connection(struct sender *s, char *reason, size_t size)
 		.on_message = stream_on_message,
 		.arg = &stream,
 	};
-	struct watch watch = {.since_ns = clock_monotonic_ns()};
-	bool half_closed = false;
+	uint64_t now = clock_monotonic_ns();
+	struct watch watch = {.begin_ns = now, .since_ns = now};
 	int r = channel_open(fd, &channel, &stream.channel);
 	if (r < 0) {
 		describe(reason, size, r);
@@ -179,7 +195,7 @@ static bool run_connection(struct sender *s, char *reason, size_t size)
 	}
 	r = stream_begin(&stream);
 	while (r == 0)
-		r = turn(s, &stream, &watch, &half_closed);
+		r = turn(s, &stream, &watch);
 
 	int status = -1;
 	const char *text = "";
@@ -188,7 +204,7 @@ static bool run_connection(struct sender *s, char *reason, size_t size)
 		snprintf(reason, size, "%s", status_advice(status, text));
 	else if (r < 0)
 		describe(reason, size, r);
-	bool clean = half_closed && (r == 1 || r == -ECONNRESET);
+	bool clean = watch.half_closed_ns != 0 && (r == 1 || r == -ECONNRESET);
 	channel_close(stream.channel);
 	return clean;
 }
@@ -227,6 +243,10 @@ static void *run(void *arg)
 			s->failures = 0;
 		wait_before_retry(s);
 	}
+	/* Told to stop while there was no stream, or lost it then: what is queued gets one more try. */
+	char reason[320];
+	if (!stop_now(s))
+		(void)run_connection(s, reason, sizeof(reason));
 	return NULL;
 }
 
