@@ -32,6 +32,7 @@ struct channel {
 	int grpc_status; /* -1 until it came */
 	int error;	 /* what the peer sent cannot be used: told by channel_read() and channel_write() */
 	uint64_t received;
+	bool heard; /* bytes, if not a frame */
 	char text[256];
 };
 
@@ -287,13 +288,15 @@ int channel_read(struct channel *c)
 	uint8_t bytes[16384];
 	for (;;) {
 		ssize_t n = recv(c->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+		/* A few bytes and the end, less than a frame: a TLS alert, most of the time. */
 		if (n == 0)
-			return -ECONNRESET;
+			return c->heard && c->received == 0 ? -EPROTO : -ECONNRESET;
 		if (n < 0) {
 			if (errno == EINTR)
 				continue;
 			return errno == EAGAIN ? 0 : -errno;
 		}
+		c->heard = true;
 		ssize_t used = nghttp2_session_mem_recv(c->session, bytes, (size_t)n);
 		if (used < 0)
 			return used == NGHTTP2_ERR_NOMEM ? -ENOMEM : -EPROTO;
