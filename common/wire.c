@@ -135,14 +135,24 @@ int wire_put_tag(struct buf *b, uint32_t number, enum wire_type type)
 
 int wire_put_uint(struct buf *b, uint32_t number, uint64_t v)
 {
+	size_t before = b->len;
 	int r = wire_put_tag(b, number, WIRE_VARINT);
-	return r < 0 ? r : wire_put_varint(b, v);
+	if (r == 0)
+		r = wire_put_varint(b, v);
+	if (r < 0)
+		b->len = before;
+	return r;
 }
 
 int wire_put_bytes(struct buf *b, uint32_t number, const void *data, size_t len)
 {
+	size_t before = b->len;
 	int r = wire_put_tag(b, number, WIRE_BYTES);
 	if (r == 0)
 		r = wire_put_varint(b, len);
-	return r < 0 ? r : buf_append(b, data, len);
+	if (r == 0)
+		r = buf_append(b, data, len);
+	if (r < 0)
+		b->len = before;
+	return r;
 }

@@ -52,7 +52,7 @@ static inline double wire_double(uint64_t bits)
 /* Valid UTF-8, no surrogates, no overlong forms, nothing above U+10FFFF. protobuf-c does not check it. */
 bool wire_utf8(const uint8_t *data, size_t len);
 
-/* 0, -ENOMEM or -EMSGSIZE, as buf_append(). */
+/* 0, -ENOMEM or -EMSGSIZE, as buf_append(): then the buffer is as it was, without half a field. */
 int wire_put_tag(struct buf *b, uint32_t number, enum wire_type type) __attribute__((nonnull, warn_unused_result));
 int wire_put_varint(struct buf *b, uint64_t v) __attribute__((nonnull, warn_unused_result));
 int wire_put_uint(struct buf *b, uint32_t number, uint64_t v) __attribute__((nonnull, warn_unused_result));

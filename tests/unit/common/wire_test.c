@@ -72,6 +72,14 @@ static void test_round_trip(void **state)
 		assert_true(f.number == 536870911 && f.value == values[i]);
 		assert_int_equal(wire_next(&reader, &f), 0);
 	}
+	/* A field that does not fit leaves nothing of itself. */
+	BUF_CLEANUP struct buf small = BUF_INIT(5);
+	assert_int_equal(wire_put_bytes(&small, 1, "abc", 3), 0);
+	assert_int_equal(wire_put_bytes(&small, 1, "", 0), -EMSGSIZE);
+	buf_reset(&small);
+	assert_int_equal(wire_put_bytes(&small, 1, "abcd", 4), -EMSGSIZE);
+	assert_int_equal(wire_put_uint(&small, 1, UINT64_MAX), -EMSGSIZE);
+	assert_int_equal(small.len, 0);
 	assert_true(wire_zigzag(0) == 0 && wire_zigzag(1) == -1 && wire_zigzag(2) == 1 &&
 		    wire_zigzag(UINT64_MAX) == INT64_MIN);
 }
