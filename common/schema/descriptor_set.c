@@ -288,10 +288,33 @@ static int read_files(struct schema *s, const FileSet *files)
 	return link_fields(s);
 }
 
+/* protobuf-c unpacks by recursion, as deep as the bytes nest: a megabyte of message types inside message types would
+ * use up the stack. So the depth is measured first. field is the number that nests at this level:
+ * FileDescriptorSet.file, FileDescriptorProto.message_type, then DescriptorProto.nested_type. */
+static int check_nesting(const uint8_t *data, size_t len, unsigned depth)
+{
+	static const uint32_t nesting[] = {1, 4, 3};
+	uint32_t number = nesting[depth < 2 ? depth : 2];
+	struct wire_reader reader = wire_reader(data, len);
+	struct wire_field w;
+	int r;
+	if (depth > MAX_NESTING + 2)
+		return -EMSGSIZE;
+	while ((r = wire_next(&reader, &w)) == 1) {
+		r = w.number == number && w.type == WIRE_BYTES ? check_nesting(w.data, w.len, depth + 1) : 0;
+		if (r < 0)
+			return r;
+	}
+	return r;
+}
+
 int plan_read_set(struct schema *s, const uint8_t *set, size_t len)
 {
 	if (len > SCHEMA_MAX_SET)
 		return -EMSGSIZE;
+	int nesting = check_nesting(set, len, 0);
+	if (nesting < 0)
+		return nesting;
 	FileSet *files = google__protobuf__file_descriptor_set__unpack(NULL, len, set);
 	if (!files)
 		return -EPROTO;

@@ -112,12 +112,40 @@ static void test_hostile_definitions(void **state)
 	assert_int_equal(compile_one("a", 1, 11, ".M"), 0); /* holds itself: cut at the largest depth */
 }
 
+/* Types inside types, as deep as a megabyte holds: refused before anything recurses over them. */
+static void test_deep_nesting_does_not_use_up_the_stack(void **state)
+{
+	enum { SIZE = 1 << 20 };
+	uint8_t *bytes = malloc(SIZE), *p = bytes + SIZE;
+	struct schema *s = NULL;
+	assert_non_null(bytes);
+	/* From the inside out: nested_type around nested_type, then message_type, then file. */
+	for (unsigned level = 0; p - bytes > 16; level++) {
+		size_t len = (size_t)(bytes + SIZE - p);
+		*--p = (uint8_t)(len >> 14);
+		*--p = (uint8_t)(len >> 7 | 0x80);
+		*--p = (uint8_t)(len | 0x80);
+		*--p = 3 << 3 | 2;
+	}
+	for (int i = 0; i < 2; i++) {
+		size_t len = (size_t)(bytes + SIZE - p);
+		*--p = (uint8_t)(len >> 14);
+		*--p = (uint8_t)(len >> 7 | 0x80);
+		*--p = (uint8_t)(len | 0x80);
+		*--p = (uint8_t)((i == 0 ? 4 : 1) << 3 | 2);
+	}
+	assert_int_equal(schema_compile(p, (size_t)(bytes + SIZE - p), "M", &s), -EMSGSIZE);
+	assert_null(s);
+	free(bytes);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_the_catalogue_is_in_order_and_complete),
 		cmocka_unit_test(test_damaged_sets_are_refused),
 		cmocka_unit_test(test_hostile_definitions),
+		cmocka_unit_test(test_deep_nesting_does_not_use_up_the_stack),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
