@@ -2,7 +2,10 @@
  * nothing allocates. A line that does not fit is cut, not lost. */
 #include "common/log.h"
 
+#include "common/wire.h"
+
 #include <errno.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -74,9 +77,11 @@ static void put_char(struct line *line, char c)
 		line->text[line->len++] = c;
 }
 
-/* Quotes as JSON does; bytes that are not printable ASCII below 0x20 are escaped, so that a line stays a line. */
+/* Quotes as JSON does; control characters are escaped, so that a line stays a line. Text that is not UTF-8 keeps its
+ * ASCII. */
 static void put_quoted(struct line *line, const char *s)
 {
+	bool utf8 = wire_utf8((const uint8_t *)s, strlen(s));
 	put_char(line, '"');
 	for (; *s; s++) {
 		unsigned char c = (unsigned char)*s;
@@ -85,6 +90,8 @@ static void put_quoted(struct line *line, const char *s)
 			put_char(line, (char)c);
 		} else if (c < 0x20 || c == 0x7f) {
 			put(line, "\\u%04x", c);
+		} else if (c >= 0x80 && !utf8) {
+			put_char(line, '?');
 		} else {
 			put_char(line, (char)c);
 		}
@@ -128,7 +135,10 @@ static void put_field(struct line *line, const struct log_field *field)
 		put(line, "%llu", (unsigned long long)field->u);
 		break;
 	case LOG_FIELD_DOUBLE:
-		put(line, "%.6g", field->d);
+		if (line_format == LOG_FORMAT_JSON && !isfinite(field->d))
+			put(line, "null"); /* JSON has no word for it */
+		else
+			put(line, "%.6g", field->d);
 		break;
 	default:
 		break;

@@ -58,6 +58,11 @@ static void test_json_is_json_whatever_is_logged(void **state)
 	assert_string_equal(json_string_value(json_object_get(object, "msg")), "a \"quoted\" \\ message");
 	assert_true(json_real_value(json_object_get(object, "n")) == -5);
 	json_decref(object);
+	object = json_loads(capture(LOG_LEVEL_DEBUG, LOG_FORMAT_JSON, LOG_LEVEL_ERROR, "m", "not \xff UTF-8"),
+			    JSON_DECODE_INT_AS_REAL, NULL);
+	assert_non_null(object);
+	assert_string_equal(json_string_value(json_object_get(object, "value")), "not ? UTF-8");
+	json_decref(object);
 }
 
 static void test_a_long_line_is_cut_not_lost(void **state)
