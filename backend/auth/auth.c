@@ -200,8 +200,7 @@ int auth_check_token(struct auth *a, const char *token, struct auth_identity *re
 	return token_check(a->secret, token, now_s(), ret);
 }
 
-/* --- agent keys
- * -------------------------------------------------------------------------------------------------------- */
+/* --- agent keys --- */
 
 /* Keys are 256 random bits: a plain hash is as good as a slow one, and a look-up by hash tells nothing by its timing.
  */

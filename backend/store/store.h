@@ -97,8 +97,7 @@ void store_hosts_free(struct store_host *hosts, size_t n);
 int store_host_seen(struct store *store, const uint8_t host_id[16], int64_t last_seen_us)
 	__attribute__((warn_unused_result));
 
-/* --- descriptor sets, by SHA-256
- * ---------------------------------------------------------------------------------------- */
+/* --- descriptor sets, by SHA-256 --- */
 
 int store_descriptors_put(struct store *store, const uint8_t hash[32], const uint8_t *set, size_t len)
 	__attribute__((warn_unused_result));
@@ -106,8 +105,7 @@ int store_descriptors_put(struct store *store, const uint8_t hash[32], const uin
 int store_descriptors_get(struct store *store, const uint8_t hash[32], uint8_t **ret, size_t *ret_len)
 	__attribute__((warn_unused_result));
 
-/* --- users, keys, settings
- * -------------------------------------------------------------------------------------------- */
+/* --- users, keys, settings --- */
 
 enum store_role { STORE_ROLE_VIEWER = 1, STORE_ROLE_ADMIN = 2 };
 

@@ -87,6 +87,14 @@ static bool has_room(const struct writer *w, size_t snapshots, size_t bytes)
 	       (w->snapshots + snapshots <= WRITER_MAX_SNAPSHOTS && w->bytes + bytes <= WRITER_MAX_BYTES);
 }
 
+/* 0, or why these may not come in now. The lock is held. */
+static int admission(const struct writer *w, size_t snapshots, size_t bytes)
+{
+	if (w->stopping)
+		return -ESHUTDOWN;
+	return has_room(w, snapshots, bytes) ? 0 : -EAGAIN;
+}
+
 int writer_append(struct writer *w, const uint8_t host_id[16], const uint8_t instance[16],
 		  const struct store_snapshot *snapshots, size_t n, store_append_fn done, void *arg)
 {
@@ -95,7 +103,7 @@ int writer_append(struct writer *w, const uint8_t host_id[16], const uint8_t ins
 		bytes += snapshots[i].len;
 	/* Looked at first, so that a full queue does not cost a copy; looked at again when it counts. */
 	pthread_mutex_lock(&w->lock);
-	int r = w->stopping ? -ESHUTDOWN : has_room(w, n, bytes) ? 0 : -EAGAIN;
+	int r = admission(w, n, bytes);
 	pthread_mutex_unlock(&w->lock);
 	if (r < 0)
 		return r;
@@ -107,7 +115,7 @@ int writer_append(struct writer *w, const uint8_t host_id[16], const uint8_t ins
 	b->done = done;
 	b->arg = arg;
 	pthread_mutex_lock(&w->lock);
-	r = w->stopping ? -ESHUTDOWN : has_room(w, n, bytes) ? 0 : -EAGAIN;
+	r = admission(w, n, bytes);
 	if (r == 0) {
 		*w->last = b;
 		w->last = &b->next;

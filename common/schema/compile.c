@@ -10,8 +10,7 @@
 #define MAX_PATH 512
 #define MAX_NODES 65536
 
-/* --- building
- * --------------------------------------------------------------------------------------------------------- */
+/* --- building --- */
 
 struct place {
 	char path[MAX_PATH];

@@ -59,8 +59,7 @@ static int count_messages(MessageProto *const *list, size_t n, unsigned depth, s
 	return 0;
 }
 
-/* --- enums
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- enums --- */
 
 /* "PERF_EVENT_STATE_NO_PMU" of PerfEventState is "no_pmu": its type's name in upper snake case is taken off if it
  * stands there. */
@@ -103,8 +102,7 @@ static int read_enum(struct schema *s, const char *scope, const EnumProto *proto
 	return 0;
 }
 
-/* --- fields
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- fields --- */
 
 static int read_metric_option(struct schema *s, const uint8_t *data, size_t len, struct plan_field *f)
 {

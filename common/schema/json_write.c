@@ -1,5 +1,6 @@
 /* JSON from wire bytes, by descriptor. Encoders write fields in ascending order, so one pass with arrays opened and
  * closed on the way is enough nearly always; bytes in another order (they are legal) are gathered field by field. */
+#include "common/encoding.h"
 #include "common/schema/plan.h"
 
 #include <errno.h>
@@ -15,8 +16,7 @@
 static int write_members(const struct plan_message *m, const uint8_t *data, size_t len, unsigned depth,
 			 struct buf *out);
 
-/* --- scalars
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- scalars --- */
 
 /* Bytes that are not UTF-8 are one replacement character each. */
 int schema_json_string(struct buf *out, const char *text, size_t len)
@@ -76,10 +76,9 @@ static int write_bytes(struct buf *out, const struct plan_field *f, const uint8_
 {
 	if (len != 16 || (strcmp(f->name, "boot_id") != 0 && strcmp(f->name, "instance") != 0))
 		return write_base64(out, p, len);
-	int r = buf_append(out, "\"", 1);
-	for (size_t i = 0; r == 0 && i < len; i++)
-		r = buf_printf(out, "%02x", p[i]);
-	return r < 0 ? r : buf_append(out, "\"", 1);
+	char hex[2 * 16 + 1];
+	encoding_hex(p, len, hex);
+	return buf_printf(out, "\"%s\"", hex);
 }
 
 static int write_enum(struct buf *out, const struct plan_enum *e, int32_t number)
@@ -147,8 +146,7 @@ static int write_number(struct buf *out, const struct plan_field *f, uint64_t bi
 	}
 }
 
-/* --- fields
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- fields --- */
 
 static int write_object(const struct plan_message *m, const uint8_t *data, size_t len, unsigned depth, struct buf *out)
 {

@@ -59,8 +59,7 @@ int plan_check_field(const struct plan_field *f, const struct wire_field *w, uns
 	return 0;
 }
 
-/* --- values
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- values --- */
 
 static void set_value(enum plan_type type, uint64_t bits, struct schema_sample *sample)
 {
@@ -152,8 +151,7 @@ static int take_label(struct walk *walk, size_t base, const struct plan_field *f
 	return 0;
 }
 
-/* --- custom metrics
- * ---------------------------------------------------------------------------------------------------- */
+/* --- custom metrics --- */
 
 enum {
 	CUSTOM_NAME = 1,
@@ -299,8 +297,7 @@ static int emit_custom(struct walk *walk, const struct wire_field *field)
 	return r;
 }
 
-/* --- the tree
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- the tree --- */
 
 static int read_labels(struct walk *walk, const struct plan_node *node, size_t base, const uint8_t *data, size_t len)
 {
