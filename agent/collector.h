@@ -24,6 +24,9 @@ int collector_fail(struct collector_state *s, Sonde__V1__State__Code code, int e
 		   const char *detail_format, ...) __attribute__((format(printf, 5, 6), nonnull(1, 4, 5)));
 
 struct agent_status;
+struct cgroup_tree;
+struct collector_settings;
+struct lane;
 
 /* What a collector may use for as long as it lives. */
 struct collector_context {
@@ -31,20 +34,28 @@ struct collector_context {
 	bool live;		 /* false with --root: probes of the running kernel (perf, BPF) report CODE_UNAVAILABLE,
 				    "recorded_host" */
 	const char *btf_path;	 /* --btf FILE for kernels without /sys/kernel/btf/vmlinux, or NULL */
-	const struct agent_status *status; /* what the agent knows of itself (agent/status.h), or NULL */
+	const struct agent_status *status;	   /* what the agent knows of itself (agent/status.h), or NULL */
+	const struct collector_settings *settings; /* agent/settings.h; may change between two ticks */
+	struct lane *lane;			   /* for what may block: agent/lane.h */
+	struct cgroup_tree *cgroups;		   /* which cgroups there are: agent/cgroups/tree.h; NULL: none */
 };
 
 /* One tick. */
 struct tick {
 	struct arena *arena;	       /* lives until the snapshot is packed: everything in it is freed at once */
 	uint64_t boottime_us;	       /* when the tick began */
+	bool watched;		       /* somebody looks at this section: show it whole */
 	struct collector_state *state; /* to be set by collect() when the section is not simply "ok" */
 };
 
 struct collector {
-	const char *name;  /* the section's name: a field of Snapshot */
-	const char *reads; /* for people: "/proc/stat, /proc/loadavg" */
-	const char *needs; /* capabilities, kernel options; "" if nothing */
+	const char *name;   /* the section's name: a field of Snapshot */
+	const char *reads;  /* for people: "/proc/stat, /proc/loadavg" */
+	const char *needs;  /* capabilities, kernel options; "" if nothing */
+	uint32_t period_ms; /* how often by default; 0 is at every tick. What is not due says so */
+	/* collect() may block: it runs on the slow lane with an arena of its own, and its section stands in the first
+	 * snapshot after it came back. It shares nothing with collectors of the scheduler's thread. */
+	bool slow;
 
 	/* 0 and *ret_self, or negative errno with *state saying why: the section then carries that state for ever, and
 	 * the collector is not called again. Runs before threads start. */

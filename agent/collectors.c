@@ -4,8 +4,16 @@
 #include "agent/ebpf/block_io.h"
 #include "agent/perf/perf.h"
 
+/* clang-format off: one a line */
 const struct collector *const collectors[] = {
-	&collector_cpu,	     &collector_memory,	 &collector_vmstat,
-	&collector_disks,    &collector_network, &collector_perf,
-	&collector_block_io, &collector_agent,	 NULL,
+	&collector_cpu,
+	&collector_memory,
+	&collector_vmstat,
+	&collector_disks,
+	&collector_network,
+	&collector_perf,
+	&collector_block_io,
+	&collector_agent,
+	NULL,
 };
+/* clang-format on */

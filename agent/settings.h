@@ -1,0 +1,24 @@
+/* What a person may set about how much the collectors show, beside which of them run and how often. One struct, owned
+ * by the sampler; the scheduler replaces it between two ticks. Collectors read it at each tick and keep no copy; one
+ * that runs on the slow lane reads what was in force when it was made. */
+#pragma once
+
+#include <stdint.h>
+
+enum command_line {
+	COMMAND_LINE_OFF,
+	COMMAND_LINE_SCRUBBED, /* values that look like secrets are replaced by "***" */
+	COMMAND_LINE_FULL,
+};
+
+#define SETTINGS_TOP_DEFAULT 12
+#define SETTINGS_TOP_MAX 1000
+#define SETTINGS_KEYFRAME_MS_DEFAULT 60000
+#define SETTINGS_PATH_SIZE 4096
+
+struct collector_settings {
+	uint32_t top;	      /* processes and cgroups shown by each measure; 1 to SETTINGS_TOP_MAX */
+	uint32_t keyframe_ms; /* the whole process table this often */
+	enum command_line command_line;
+	char custom_dir[SETTINGS_PATH_SIZE]; /* of Prometheus-text files, "*.prom"; "" is none */
+};
