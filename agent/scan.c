@@ -86,6 +86,23 @@ int word_u64(struct word word, uint64_t *ret)
 	return 0;
 }
 
+/* strtod would read it by the locale. */
+int word_decimal(struct word word, double *ret)
+{
+	static const double scales[] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9};
+	struct scan rest = scan_text(word.text, word.len);
+	struct word whole;
+	int r = scan_until(&rest, '.', &whole);
+	if (r < 0)
+		return r;
+	struct word decimals = {rest.p, (size_t)(rest.end - rest.p)};
+	uint64_t before, behind;
+	if (decimals.len > 9 || word_u64(whole, &before) < 0 || word_u64(decimals, &behind) < 0)
+		return -EPROTO;
+	*ret = (double)before + (double)behind / scales[decimals.len];
+	return 0;
+}
+
 bool word_is(struct word word, const char *text)
 {
 	return word.len == strlen(text) && memcmp(word.text, text, word.len) == 0;

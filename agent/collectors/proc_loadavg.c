@@ -4,26 +4,11 @@
 
 #include <errno.h>
 
-/* The kernel prints two decimals; strtod would read them by the locale. */
 static int parse_decimal(struct scan *line, double *ret)
 {
-	struct word word, whole;
+	struct word word;
 	int r = scan_word(line, &word);
-	if (r < 0)
-		return r;
-	struct scan rest = scan_text(word.text, word.len);
-	r = scan_until(&rest, '.', &whole);
-	if (r < 0)
-		return r;
-	struct word decimals = {rest.p, (size_t)(rest.end - rest.p)};
-	uint64_t before, behind;
-	if (decimals.len > 9 || word_u64(whole, &before) < 0 || word_u64(decimals, &behind) < 0)
-		return -EPROTO;
-	double scale = 1;
-	for (size_t i = 0; i < decimals.len; i++)
-		scale *= 10;
-	*ret = (double)before + (double)behind / scale;
-	return 0;
+	return r < 0 ? r : word_decimal(word, ret);
 }
 
 /* 0.20 0.18 0.12 1/80 11206 */

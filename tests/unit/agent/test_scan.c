@@ -24,6 +24,19 @@ static void test_numbers(void **state)
 	assert_true(n == UINT64_MAX);
 }
 
+static void test_decimals(void **state)
+{
+	double d = 7;
+	assert_int_equal(word_decimal(word("12.05"), &d), 0);
+	assert_float_equal(d, 12.05, 1e-12);
+	assert_int_equal(word_decimal(word("0.000000001"), &d), 0);
+	assert_float_equal(d, 1e-9, 1e-20);
+	static const char *const bad[] = {"", "1", "1.", ".5", "-1.0", "1.-5", "1,5", "1.0.0", "1.0000000000", "1.5e3"};
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(word_decimal(word(bad[i]), &d), -EPROTO);
+	assert_float_equal(d, 1e-9, 1e-20);
+}
+
 static void test_lines_and_words(void **state)
 {
 	struct scan text = scan_text("a  b\t12\n\nlast", 13), line;
@@ -70,10 +83,8 @@ static void test_labels(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_numbers),
-		cmocka_unit_test(test_lines_and_words),
-		cmocka_unit_test(test_until),
-		cmocka_unit_test(test_labels),
+		cmocka_unit_test(test_numbers), cmocka_unit_test(test_decimals), cmocka_unit_test(test_lines_and_words),
+		cmocka_unit_test(test_until),	cmocka_unit_test(test_labels),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
