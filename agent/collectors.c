@@ -9,6 +9,7 @@ const struct collector *const collectors[] = {
 	&collector_cpu,
 	&collector_memory,
 	&collector_vmstat,
+	&collector_pressure,
 	&collector_disks,
 	&collector_network,
 	&collector_perf,

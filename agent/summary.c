@@ -1,6 +1,7 @@
-/* A device counts in a total when it was there at the last reading under the same name and generation and none of its
- * counters went backwards; the total is absent when nothing was known before, so that "no traffic" and "not known yet"
- * stay apart. A host without any disk has no disk rates. */
+/* CPU ratios are over the CPUs that were there at both readings, because the kernel's own total jumps when one comes or
+ * goes. A device counts in a total when it was there at the last reading under the same name and generation and none of
+ * its counters went backwards; the total is absent when nothing was known before, so that "no traffic" and "not known
+ * yet" stay apart. A host without any disk has no disk rates. */
 #include "agent/summary.h"
 
 #include "agent/collector.h"
@@ -17,6 +18,10 @@
 #define IOWAIT 4
 #define STEAL 7
 #define MAX_RATES 4
+#define MAX_CPUS 8192
+/* What a CPU's times may be off by: they are counted in ticks, and some kernels correct idle and iowait downwards. More
+ * than that is a CPU that was away meanwhile. */
+#define CPU_SLACK_US 1000000
 
 enum { DISK_READ, DISK_WRITE, DISK_OPERATIONS, DISK_IO_TIME };
 enum { NETWORK_RECEIVE, NETWORK_TRANSMIT };
@@ -38,9 +43,29 @@ struct readings {
 	uint64_t last_us, now_us;
 };
 
+struct cpu_reading {
+	uint32_t cpu;
+	uint64_t times[N_TIMES];
+};
+
+struct cpu_readings {
+	struct cpu_reading *last, *now;
+	size_t n_last;
+	size_t capacity;
+	uint64_t last_us;
+};
+
+enum { CPU_SOME, MEMORY_SOME, MEMORY_FULL, IO_SOME, IO_FULL, N_PRESSURES };
+
+struct pressure_reading {
+	bool has[N_PRESSURES];
+	uint64_t total_us[N_PRESSURES];
+	uint64_t at_us;
+};
+
 struct summary {
-	bool has_cpu;
-	uint64_t cpu[N_TIMES];
+	struct cpu_readings cpus;
+	struct pressure_reading pressure;
 	bool has_vmstat;
 	uint64_t vmstat_us, page_in, page_out;
 	struct readings disks, interfaces;
@@ -55,6 +80,8 @@ void summary_free(struct summary *summary)
 {
 	if (!summary)
 		return;
+	free(summary->cpus.last);
+	free(summary->cpus.now);
 	free(summary->disks.last);
 	free(summary->disks.now);
 	free(summary->interfaces.last);
@@ -68,30 +95,136 @@ static bool usable(const Sonde__V1__State *state)
 	       (state->code == SONDE__V1__STATE__CODE__CODE_OK || state->code == SONDE__V1__STATE__CODE__CODE_DEGRADED);
 }
 
+static bool cpus_reserve(struct cpu_readings *cpus, size_t n)
+{
+	if (n > MAX_CPUS)
+		return false;
+	if (n <= cpus->capacity)
+		return true;
+	struct cpu_reading *last = realloc(cpus->last, n * sizeof(*last));
+	if (!last)
+		return false;
+	cpus->last = last;
+	struct cpu_reading *now = realloc(cpus->now, n * sizeof(*now));
+	if (!now)
+		return false;
+	cpus->now = now;
+	cpus->capacity = n;
+	return true;
+}
+
+static void read_times(const Sonde__V1__CpuTimes *t, struct cpu_reading *ret)
+{
+	*ret = (struct cpu_reading){.cpu = t->cpu,
+				    .times = {t->user_us, t->nice_us, t->system_us, t->idle_us, t->iowait_us, t->irq_us,
+					      t->softirq_us, t->steal_us}};
+}
+
+/* Adds what a CPU did between two readings. One whose counters fell by more than their inaccuracy, or grew by more than
+ * the time that passed, was taken away and came back meanwhile: what it did is not known. */
+static void add_growth(const struct cpu_reading *last, const struct cpu_reading *now, uint64_t elapsed_us,
+		       uint64_t sum[N_TIMES])
+{
+	uint64_t growth[N_TIMES], all = 0;
+	for (int i = 0; i < N_TIMES; i++) {
+		if (rate_delta(now->times[i], last->times[i]) > CPU_SLACK_US)
+			return;
+		growth[i] = rate_delta(last->times[i], now->times[i]);
+		if (__builtin_add_overflow(all, growth[i], &all))
+			return;
+	}
+	if (all > elapsed_us && all - elapsed_us > elapsed_us / 2 + CPU_SLACK_US)
+		return;
+	for (int i = 0; i < N_TIMES; i++)
+		sum[i] += growth[i];
+}
+
+/* The line of all CPUs together jumps when one goes or comes back (its idle time is told by another clock while it is
+ * away, and starts anew on some kernels), so the ratios are over the CPUs that were there at both readings. */
+static void cpus_growth(const struct cpu_readings *cpus, size_t n_now, uint64_t elapsed_us, uint64_t sum[N_TIMES])
+{
+	size_t l = 0;
+	for (size_t i = 0; i < n_now; i++) {
+		const struct cpu_reading *now = &cpus->now[i];
+		while (l < cpus->n_last && cpus->last[l].cpu < now->cpu)
+			l++;
+		if (l < cpus->n_last && cpus->last[l].cpu == now->cpu)
+			add_growth(&cpus->last[l], now, elapsed_us, sum);
+	}
+}
+
 static void take_cpu(struct summary *self, const Sonde__V1__Cpu *cpu, Sonde__V1__Summary *out)
 {
 	if (cpu->has_load1)
 		SET(out, load1, cpu->load1);
 	if (cpu->has_online)
 		SET(out, cpus_online, cpu->online);
-	const Sonde__V1__CpuTimes *t = cpu->total;
-	if (!t)
+	struct cpu_readings *cpus = &self->cpus;
+	if (!cpu->total || cpu->n_cores == 0 || !cpus_reserve(cpus, cpu->n_cores))
 		return;
-	const uint64_t now[N_TIMES] = {t->user_us,   t->nice_us, t->system_us,	t->idle_us,
-				       t->iowait_us, t->irq_us,	 t->softirq_us, t->steal_us};
+	for (size_t i = 0; i < cpu->n_cores; i++)
+		read_times(cpu->cores[i], &cpus->now[i]);
+
+	static const uint64_t none[N_TIMES];
+	uint64_t now_us = cpu->state->collected_at_us, sum[N_TIMES] = {0};
 	double idle, iowait, steal;
-	if (self->has_cpu && rate_share(self->cpu, now, N_TIMES, IDLE, &idle) &&
-	    rate_share(self->cpu, now, N_TIMES, IOWAIT, &iowait) &&
-	    rate_share(self->cpu, now, N_TIMES, STEAL, &steal)) {
+	cpus_growth(cpus, cpu->n_cores, rate_delta(cpus->last_us, now_us), sum);
+	if (rate_share(none, sum, N_TIMES, IDLE, &idle) && rate_share(none, sum, N_TIMES, IOWAIT, &iowait) &&
+	    rate_share(none, sum, N_TIMES, STEAL, &steal)) {
 		double busy = 1 - idle - iowait;
 		SET(out, cpu_busy_ratio, busy > 0 ? busy : 0);
-		if (t->has_iowait_us)
+		if (cpu->total->has_iowait_us)
 			SET(out, cpu_iowait_ratio, iowait);
-		if (t->has_steal_us)
+		if (cpu->total->has_steal_us)
 			SET(out, cpu_steal_ratio, steal);
 	}
-	memcpy(self->cpu, now, sizeof(now));
-	self->has_cpu = true;
+	struct cpu_reading *swap = cpus->last;
+	cpus->last = cpus->now;
+	cpus->now = swap;
+	cpus->n_last = cpu->n_cores;
+	cpus->last_us = now_us;
+}
+
+static void read_pressure(const Sonde__V1__PressureLine *line, int i, struct pressure_reading *ret)
+{
+	ret->has[i] = line && line->has_total_us;
+	ret->total_us[i] = ret->has[i] ? line->total_us : 0;
+}
+
+static void take_pressure(struct summary *self, const Sonde__V1__Pressure *pressure, Sonde__V1__Summary *out)
+{
+	struct pressure_reading now = {.at_us = pressure->state->collected_at_us};
+	if (pressure->cpu)
+		read_pressure(pressure->cpu->some, CPU_SOME, &now);
+	if (pressure->memory) {
+		read_pressure(pressure->memory->some, MEMORY_SOME, &now);
+		read_pressure(pressure->memory->full, MEMORY_FULL, &now);
+	}
+	if (pressure->io) {
+		read_pressure(pressure->io->some, IO_SOME, &now);
+		read_pressure(pressure->io->full, IO_FULL, &now);
+	}
+	const struct {
+		protobuf_c_boolean *has;
+		double *ratio;
+	} fields[N_PRESSURES] = {
+		[CPU_SOME] = {&out->has_pressure_cpu_some_ratio, &out->pressure_cpu_some_ratio},
+		[MEMORY_SOME] = {&out->has_pressure_memory_some_ratio, &out->pressure_memory_some_ratio},
+		[MEMORY_FULL] = {&out->has_pressure_memory_full_ratio, &out->pressure_memory_full_ratio},
+		[IO_SOME] = {&out->has_pressure_io_some_ratio, &out->pressure_io_some_ratio},
+		[IO_FULL] = {&out->has_pressure_io_full_ratio, &out->pressure_io_full_ratio},
+	};
+	uint64_t elapsed_us = rate_delta(self->pressure.at_us, now.at_us);
+	for (int i = 0; i < N_PRESSURES; i++) {
+		double rate;
+		if (!now.has[i] || !self->pressure.has[i] ||
+		    !rate_per_second(self->pressure.total_us[i], now.total_us[i], elapsed_us, &rate))
+			continue;
+		/* The kernel adds stalls up when it is asked, a little after the section's clock was read. */
+		*fields[i].ratio = rate < 1e6 ? rate / 1e6 : 1;
+		*fields[i].has = 1;
+	}
+	self->pressure = now;
 }
 
 static void take_memory(const Sonde__V1__Memory *memory, Sonde__V1__Summary *out)
@@ -276,6 +409,8 @@ Sonde__V1__Summary *summary_take(struct summary *summary, const Sonde__V1__Snaps
 		take_memory(snapshot->memory, out);
 	if (snapshot->vmstat && usable(snapshot->vmstat->state))
 		take_vmstat(summary, snapshot->vmstat, out);
+	if (snapshot->pressure && usable(snapshot->pressure->state))
+		take_pressure(summary, snapshot->pressure, out);
 	if (snapshot->disks && usable(snapshot->disks->state))
 		take_disks(summary, snapshot->disks, out);
 	if (snapshot->network && usable(snapshot->network->state))

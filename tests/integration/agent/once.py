@@ -78,6 +78,15 @@ def check_against_files(root, snapshot):
     check("pages_allocated", snapshot["vmstat"]["pages_allocated"],
           sum(v for k, v in vmstat.items() if k.startswith("pgalloc_")))
 
+    for resource in ("cpu", "memory", "io", "irq"):
+        path = root / "proc/pressure" / resource
+        check(f"pressure {resource} shown", resource in snapshot["pressure"], path.exists())
+        for line in path.read_text().splitlines() if path.exists() else ():
+            kind, *fields = line.split()
+            fields, got = dict(field.split("=") for field in fields), snapshot["pressure"][resource][kind]
+            check(f"pressure {resource} {kind} total", got["total_us"], int(fields["total"]))
+            check(f"pressure {resource} {kind} avg60", round(got["avg60_ratio"] * 100, 2), float(fields["avg60"]))
+
     disks = {disk["device"]: disk for disk in snapshot["disks"]["devices"]}
     for line in text("proc/diskstats").splitlines():
         fields = line.split()

@@ -5,13 +5,17 @@
 #include <string.h>
 
 #define SECOND 1000000ull
+#define N_STATES 6
 
 /* One host at two or more moments; a test changes what it is about between two calls of take(). */
 struct host {
 	Sonde__V1__Snapshot snapshot;
-	Sonde__V1__State states[5];
+	Sonde__V1__State states[N_STATES];
 	Sonde__V1__Cpu cpu;
-	Sonde__V1__CpuTimes times;
+	Sonde__V1__CpuTimes total, times, core[3], *core_pointers[4];
+	Sonde__V1__Pressure pressure;
+	Sonde__V1__PressureStall stalls[3];
+	Sonde__V1__PressureLine lines[5];
 	Sonde__V1__Memory memory;
 	Sonde__V1__Vmstat vmstat;
 	Sonde__V1__Disks disks;
@@ -29,12 +33,27 @@ static int setup(void **state)
 	memset(&h, 0, sizeof(h));
 	sonde__v1__snapshot__init(&h.snapshot);
 	sonde__v1__cpu__init(&h.cpu);
+	sonde__v1__cpu_times__init(&h.total);
 	sonde__v1__cpu_times__init(&h.times);
+	SET(&h.times, cpu, 0);
+	h.core_pointers[0] = &h.times;
+	for (uint32_t i = 0; i < 3; i++) {
+		sonde__v1__cpu_times__init(&h.core[i]);
+		SET(&h.core[i], cpu, i + 1);
+		h.core_pointers[i + 1] = &h.core[i];
+	}
+	sonde__v1__pressure__init(&h.pressure);
+	for (int i = 0; i < 3; i++)
+		sonde__v1__pressure_stall__init(&h.stalls[i]);
+	for (int i = 0; i < 5; i++) {
+		sonde__v1__pressure_line__init(&h.lines[i]);
+		SET(&h.lines[i], total_us, 1000);
+	}
 	sonde__v1__memory__init(&h.memory);
 	sonde__v1__vmstat__init(&h.vmstat);
 	sonde__v1__disks__init(&h.disks);
 	sonde__v1__network__init(&h.network);
-	for (int i = 0; i < 5; i++) {
+	for (int i = 0; i < N_STATES; i++) {
 		sonde__v1__state__init(&h.states[i]);
 		SET(&h.states[i], code, SONDE__V1__STATE__CODE__CODE_OK);
 	}
@@ -44,13 +63,25 @@ static int setup(void **state)
 	h.snapshot.disks = &h.disks;
 	h.snapshot.network = &h.network;
 	h.cpu.state = &h.states[0];
-	h.cpu.total = &h.times;
+	h.cpu.total = &h.total;
+	h.cpu.cores = h.core_pointers;
+	h.cpu.n_cores = 1;
+	h.snapshot.pressure = &h.pressure;
+	h.pressure.state = &h.states[5];
+	h.pressure.cpu = &h.stalls[0];
+	h.pressure.memory = &h.stalls[1];
+	h.pressure.io = &h.stalls[2];
+	h.stalls[0].some = &h.lines[0];
+	h.stalls[1].some = &h.lines[1];
+	h.stalls[1].full = &h.lines[2];
+	h.stalls[2].some = &h.lines[3];
+	h.stalls[2].full = &h.lines[4];
 	h.memory.state = &h.states[1];
 	h.vmstat.state = &h.states[2];
 	h.disks.state = &h.states[3];
 	h.network.state = &h.states[4];
-	SET(&h.times, iowait_us, 0);
-	SET(&h.times, steal_us, 0);
+	SET(&h.total, iowait_us, 0);
+	SET(&h.total, steal_us, 0);
 	SET(&h.vmstat, page_in_bytes, 0);
 	SET(&h.vmstat, page_out_bytes, 0);
 	for (int i = 0; i < 3; i++) {
@@ -92,7 +123,7 @@ static const Sonde__V1__Summary *take(struct host *h, uint64_t elapsed_us)
 	arena_reset(h->arena);
 	h->now_us += elapsed_us;
 	SET(&h->snapshot, boottime_us, h->now_us);
-	for (int i = 0; i < 5; i++)
+	for (int i = 0; i < N_STATES; i++)
 		SET(&h->states[i], collected_at_us, h->now_us);
 	const Sonde__V1__Summary *s = summary_take(h->summary, &h->snapshot, h->arena);
 	assert_non_null(s);
@@ -146,6 +177,93 @@ static void test_cpu(void **state)
 	assert_float_equal(s->cpu_iowait_ratio, 0, 1e-9);
 	/* No time passed on any CPU: nothing is known. */
 	assert_false(take(h, SECOND)->has_cpu_busy_ratio);
+}
+
+/* Four CPUs, each half busy; the total is what /proc/stat makes of them and is not asked. */
+static void run_cpus(struct host *h, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		h->core_pointers[i]->user_us += SECOND / 2;
+		h->core_pointers[i]->idle_us += SECOND / 2;
+	}
+	h->cpu.n_cores = n;
+}
+
+static void test_cpu_goes_and_comes_back(void **state)
+{
+	struct host *h = *state;
+	for (size_t i = 0; i < 4; i++) {
+		h->core_pointers[i]->user_us = 1000 * SECOND;
+		h->core_pointers[i]->idle_us = 9000 * SECOND;
+	}
+	run_cpus(h, 4);
+	take(h, SECOND);
+	run_cpus(h, 4);
+	assert_float_equal(take(h, SECOND)->cpu_busy_ratio, 0.5, 1e-9);
+	/* The last one goes: its idle time falls out of, or jumps in, the kernel's total. */
+	h->total.idle_us = 1;
+	run_cpus(h, 3);
+	assert_float_equal(take(h, SECOND)->cpu_busy_ratio, 0.5, 1e-9);
+	/* And comes back with less idle time than it had. */
+	h->core[2].idle_us = 3000 * SECOND;
+	run_cpus(h, 4);
+	assert_float_equal(take(h, SECOND)->cpu_busy_ratio, 0.5, 1e-9);
+	run_cpus(h, 4);
+	assert_float_equal(take(h, SECOND)->cpu_busy_ratio, 0.5, 1e-9);
+	/* Away and back between two readings: only its counters tell, falling or rising by more than there was time. */
+	run_cpus(h, 4);
+	h->core[2].idle_us = 5;
+	h->core[1].idle_us += 500 * SECOND;
+	assert_float_equal(take(h, SECOND)->cpu_busy_ratio, 0.5, 1e-9);
+	run_cpus(h, 4);
+	assert_float_equal(take(h, SECOND)->cpu_busy_ratio, 0.5, 1e-9);
+	/* One in the middle goes: the others are still compared each with itself. */
+	h->core_pointers[1] = &h->core[1];
+	h->core_pointers[2] = &h->core[2];
+	run_cpus(h, 3);
+	h->core[2].idle_us -= SECOND / 2;
+	h->core[2].user_us += SECOND / 2;
+	assert_float_equal(take(h, SECOND)->cpu_busy_ratio, 2.0 / 3, 1e-9);
+	/* The only one that was there at both is one that came back: nothing is known. */
+	h->core_pointers[0] = &h->core[2];
+	run_cpus(h, 1);
+	h->core[2].idle_us += 77 * SECOND;
+	const Sonde__V1__Summary *s = take(h, SECOND);
+	assert_false(s->has_cpu_busy_ratio || s->has_cpu_iowait_ratio || s->has_cpu_steal_ratio);
+}
+
+static void test_pressure(void **state)
+{
+	struct host *h = *state;
+	const Sonde__V1__Summary *s = take(h, SECOND);
+	assert_false(s->has_pressure_cpu_some_ratio || s->has_pressure_memory_full_ratio);
+	h->lines[0].total_us += 500000;
+	h->lines[1].total_us += 200000;
+	h->lines[2].total_us += 100000;
+	h->lines[3].total_us += 2 * SECOND + 50; /* asked a little later than the clock */
+	s = take(h, 2 * SECOND);
+	assert_float_equal(s->pressure_cpu_some_ratio, 0.25, 1e-9);
+	assert_float_equal(s->pressure_memory_some_ratio, 0.1, 1e-9);
+	assert_float_equal(s->pressure_memory_full_ratio, 0.05, 1e-9);
+	assert_float_equal(s->pressure_io_some_ratio, 1, 0);
+	assert_true(s->has_pressure_io_full_ratio);
+	assert_float_equal(s->pressure_io_full_ratio, 0, 0);
+	/* A resource that is gone leaves the others alone; back again it needs two readings. */
+	h->pressure.io = NULL;
+	h->stalls[1].full = NULL;
+	h->lines[0].total_us = 3; /* reset */
+	s = take(h, SECOND);
+	assert_false(s->has_pressure_io_some_ratio || s->has_pressure_io_full_ratio ||
+		     s->has_pressure_memory_full_ratio);
+	assert_false(s->has_pressure_cpu_some_ratio);
+	assert_true(s->has_pressure_memory_some_ratio);
+	h->pressure.io = &h->stalls[2];
+	s = take(h, SECOND);
+	assert_false(s->has_pressure_io_some_ratio);
+	assert_true(s->has_pressure_cpu_some_ratio);
+	/* Kernels without pressure accounting. */
+	h->states[5].code = SONDE__V1__STATE__CODE__CODE_UNAVAILABLE;
+	assert_false(take(h, SECOND)->has_pressure_cpu_some_ratio);
 }
 
 static void test_totals(void **state)
@@ -284,6 +402,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_first_reading_has_no_rates),
 		TEST(test_cpu),
+		TEST(test_cpu_goes_and_comes_back),
+		TEST(test_pressure),
 		TEST(test_totals),
 		TEST(test_utilisation_is_at_most_one),
 		TEST(test_reset),
