@@ -4,7 +4,8 @@
 #include "agent/ebpf/block_io.h"
 #include "agent/perf/perf.h"
 
-/* clang-format off: one a line */
+/* One a line, so that two additions do not meet. */
+/* clang-format off */
 const struct collector *const collectors[] = {
 	&collector_cpu,
 	&collector_memory,

@@ -5,15 +5,31 @@
 
 #include "agent/delivery/queue.h"
 #include "agent/delivery/sender.h"
+#include "agent/notify.h"
 #include "agent/remote_config.h"
-#include "agent/scheduler.h"
+#include "common/clock.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #define GRACE_MS 3000
+#define NS_PER_MS 1000000ull
+#define STATUS_MS 10000 /* how often the service manager is told how things stand */
+
+enum outcome { STOP, RELOAD };
+
+struct daemon {
+	struct daemon_settings *settings;
+	struct notify notify;
+	struct queue *queue;
+	struct scheduler *scheduler;
+	struct sender *sender;
+	uint64_t status_ns; /* when the manager was last told */
+};
 
 static void watched_signals(sigset_t *set)
 {
@@ -31,35 +47,80 @@ int daemon_block_signals(void)
 	return sigprocmask(SIG_BLOCK, &set, NULL) < 0 ? -errno : 0;
 }
 
-static int wait_for_end(void)
+/* A scheduler that has not been at its work for half the watchdog's time gives no sign of life. */
+static void tell_manager(struct daemon *d)
 {
-	sigset_t set;
-	struct signalfd_siginfo info;
-	watched_signals(&set);
-	int fd = signalfd(-1, &set, SFD_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	for (;;) {
-		ssize_t n = read(fd, &info, sizeof(info));
-		if (n != (ssize_t)sizeof(info)) {
-			if (n < 0 && errno == EINTR)
-				continue;
-			close(fd);
-			return -EIO;
-		}
-		if (info.ssi_signo != SIGHUP)
-			break;
-		log_warn("SIGHUP does not reload the configuration",
-			 LOG_STR("then", "restart the agent to apply changes"));
-	}
-	log_info("stopping", LOG_STR("signal", info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM"));
-	close(fd);
-	return 0;
+	uint64_t now_ns = clock_monotonic_ns(), watchdog_ns = d->notify.watchdog_ns;
+	if (watchdog_ns > 0 &&
+	    now_ns - scheduler_heartbeat_ns(d->scheduler) < watchdog_ns / 2 + SCHEDULER_HEARTBEAT_MS * NS_PER_MS)
+		notify_send(&d->notify, "WATCHDOG=1");
+	if (now_ns - d->status_ns < STATUS_MS * NS_PER_MS)
+		return;
+	static const char *const links[] = {
+		[SENDER_CONNECTING] = "connecting", [SENDER_STREAMING] = "streaming", [SENDER_WAITING] = "no backend"};
+	struct queue_stats queue = queue_stats(d->queue);
+	char status[160];
+	(void)snprintf(status, sizeof(status), "STATUS=%s; %llu snapshots delivered, %llu waiting, %llu dropped",
+		       links[sender_stats(d->sender).link], (unsigned long long)queue.accepted,
+		       (unsigned long long)queue.length, (unsigned long long)queue.dropped);
+	notify_send(&d->notify, status);
+	d->status_ns = now_ns;
 }
 
-static int start_sender(const struct daemon_settings *settings, struct remote_config *remote, struct queue *queue,
-			struct sender **ret)
+static int poll_ms(const struct daemon *d)
 {
+	if (d->notify.fd < 0)
+		return -1;
+	uint64_t third_ms = d->notify.watchdog_ns / 3 / NS_PER_MS;
+	return third_ms > 0 && third_ms < STATUS_MS ? (int)third_ms : STATUS_MS;
+}
+
+/* The next signal, or 0 when it was time to look after something else. */
+static int next_signal(struct daemon *d, int fd)
+{
+	struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+	struct signalfd_siginfo info;
+	int n = poll(&poll_fd, 1, poll_ms(d));
+	if (n < 0 && errno != EINTR)
+		return -errno;
+	if (n <= 0)
+		return 0;
+	if (read(fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
+		return errno == EINTR ? 0 : -EIO;
+	return (int)info.ssi_signo;
+}
+
+/* An outcome or negative errno. */
+static int wait_for_end(struct daemon *d)
+{
+	sigset_t set;
+	watched_signals(&set);
+	int fd = signalfd(-1, &set, SFD_CLOEXEC), outcome = -1;
+	if (fd < 0)
+		return -errno;
+	while (outcome < 0) {
+		int signal_number = next_signal(d, fd);
+		if (signal_number < 0) {
+			close(fd);
+			return signal_number;
+		}
+		if (signal_number == 0) {
+			tell_manager(d);
+		} else if (signal_number != SIGHUP) {
+			log_info("stopping", LOG_STR("signal", signal_number == SIGINT ? "SIGINT" : "SIGTERM"));
+			outcome = STOP;
+		} else if (d->settings->check(d->settings->arg)) {
+			log_info("reloading the configuration");
+			outcome = RELOAD;
+		}
+	}
+	close(fd);
+	return outcome;
+}
+
+static int start_sender(struct daemon *d, struct remote_config *remote)
+{
+	const struct daemon_settings *settings = d->settings;
 	const struct sender_options options = {
 		.host = settings->options->backend_host,
 		.port = settings->options->backend_port,
@@ -67,47 +128,76 @@ static int start_sender(const struct daemon_settings *settings, struct remote_co
 		.hello = settings->hello,
 		.hello_len = settings->hello_len,
 		.on_config = remote_config_apply,
+		.on_watch = remote_config_watch,
 		.arg = remote,
 	};
-	return sender_start(&options, queue, ret);
+	return sender_start(&options, d->queue, &d->sender);
 }
 
-static int run(const struct daemon_settings *settings, struct queue *queue, struct scheduler *scheduler)
+/* An outcome or negative errno. */
+static int run_threads(struct daemon *d)
 {
-	struct remote_config remote = {.scheduler = scheduler, .collectors = settings->collectors};
-	struct agent_status *status = sampler_status(settings->sampler);
-	struct sender *sender;
-	int r = start_sender(settings, &remote, queue, &sender);
+	struct remote_config remote = {
+		.scheduler = d->scheduler,
+		.collectors = d->settings->collectors,
+		.local = &d->settings->scheduler,
+	};
+	struct agent_status *status = sampler_status(d->settings->sampler);
+	int r = start_sender(d, &remote);
 	if (r < 0)
 		return r;
-	status->queue = queue;
-	status->sender = sender;
-	r = scheduler_start(scheduler);
-	if (r == 0)
-		r = wait_for_end();
-	scheduler_stop(scheduler);
-	sender_stop(sender, r == 0 ? GRACE_MS : 0);
+	status->queue = d->queue;
+	status->sender = d->sender;
+	r = scheduler_start(d->scheduler);
+	if (r == 0) {
+		notify_send(&d->notify, "READY=1");
+		r = wait_for_end(d);
+	}
+	if (r == STOP)
+		notify_send(&d->notify, "STOPPING=1");
+	if (r == RELOAD)
+		notify_reloading(&d->notify);
+	scheduler_stop(d->scheduler);
+	/* What a reload leaves in the queue goes out on the next connection. */
+	sender_stop(d->sender, r == STOP ? GRACE_MS : 0);
+	d->sender = NULL;
 	status->sender = NULL;
 	status->queue = NULL;
+	return r;
+}
 
-	struct queue_stats stats = queue_stats(queue);
+static int run(struct daemon *d)
+{
+	struct daemon_settings *settings = d->settings;
+	int r;
+	do {
+		r = scheduler_new(settings->sampler, d->queue, &settings->scheduler, &d->scheduler);
+		if (r == 0)
+			r = run_threads(d);
+		scheduler_free(d->scheduler);
+		d->scheduler = NULL;
+		if (r == RELOAD) {
+			int reloaded = settings->reload(settings->arg, settings);
+			r = reloaded < 0 ? reloaded : RELOAD;
+		}
+	} while (r == RELOAD);
+
+	struct queue_stats stats = queue_stats(d->queue);
 	log_info("stopped", LOG_UINT("acknowledged", stats.accepted), LOG_UINT("rejected", stats.rejected),
 		 LOG_UINT("dropped", stats.dropped), LOG_UINT("unsent", stats.length));
 	return r;
 }
 
-int daemon_run(const struct daemon_settings *settings)
+int daemon_run(struct daemon_settings *settings)
 {
-	const struct scheduler_settings ticks = {
-		.interval_ms = settings->options->interval_ms,
-		.disabled = settings->disabled,
-	};
-	struct scheduler *scheduler = NULL;
-	struct queue *queue = queue_new(QUEUE_SNAPSHOTS);
-	int r = queue ? scheduler_new(settings->sampler, queue, ticks, &scheduler) : -ENOMEM;
-	if (r == 0)
-		r = run(settings, queue, scheduler);
-	scheduler_free(scheduler);
-	queue_free(queue);
+	struct daemon d = {.settings = settings};
+	int r = notify_open(&d.notify);
+	if (r < 0)
+		log_warn("the service manager cannot be reached", LOG_ERR(r),
+			 LOG_STR("then", "it is not told of start and stop, and its watchdog hears nothing"));
+	d.queue = queue_new(QUEUE_SNAPSHOTS);
+	r = d.queue ? run(&d) : -ENOMEM;
+	queue_free(d.queue);
+	notify_close(&d.notify);
 	return r;
 }

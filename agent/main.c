@@ -3,6 +3,7 @@
 #include "agent/daemon.h"
 #include "agent/export/once.h"
 #include "agent/hello.h"
+#include "agent/host/capabilities.h"
 #include "agent/host/identity.h"
 #include "agent/host/key_file.h"
 #include "agent/options.h"
@@ -18,11 +19,15 @@
 #define HELLO_MAX ((size_t)64 << 10)
 
 struct agent {
-	struct options options;
+	int argc;
+	char **argv;
+	struct options options, next; /* `next` waits for reload() */
 	struct root root;
-	sampler_set disabled;
 	uint8_t boot_id[16], instance[16];
 	struct sampler *sampler;
+	/* Of the daemon. */
+	char host_id[UUID_TEXT_SIZE], key[KEY_FILE_KEY_SIZE], next_key[KEY_FILE_KEY_SIZE];
+	struct buf hello;
 };
 
 static int complain(int code, const char *line)
@@ -62,42 +67,143 @@ static void log_collectors(const struct agent *agent)
 	}
 }
 
+/* What the agent's rights leave out. */
+static void log_capabilities(void)
+{
+	struct capability lacking[CAPABILITIES_MAX];
+	size_t n = capabilities_lacking(lacking);
+	for (size_t i = 0; i < n; i++)
+		log_warn("running without a capability", LOG_STR("capability", lacking[i].name),
+			 LOG_STR("cost", lacking[i].cost));
+}
+
+static void settings_from(const struct options *options, struct scheduler_settings *ret)
+{
+	*ret = (struct scheduler_settings){.interval_ms = options->interval_ms};
+	ret->sampler.collector = options->collector;
+	ret->sampler.exclude = options->exclude;
+	for (size_t i = 0; i < options->n_intervals; i++) {
+		int at = sampler_find(collectors, options->intervals[i].collector);
+		if (at >= 0)
+			ret->sampler.period_ms[at] = options->intervals[i].interval_ms;
+	}
+}
+
+/* Around what is in agent->options. 0 or negative errno. */
+static int make_sampler(struct agent *agent, uint64_t sequence)
+{
+	const struct options *options = &agent->options;
+	struct scheduler_settings settings;
+	settings_from(options, &settings);
+	struct sampler_options sampler = {
+		.collectors = collectors,
+		.root = &agent->root,
+		.btf_path = options->btf[0] != '\0' ? options->btf : NULL,
+		.disabled = disabled_set(options),
+		.settings = settings.sampler,
+		.every_tick = options->once,
+		.sequence = sequence,
+	};
+	memcpy(sampler.boot_id, agent->boot_id, sizeof(sampler.boot_id));
+	memcpy(sampler.instance, agent->instance, sizeof(sampler.instance));
+	return sampler_new(&sampler, &agent->sampler);
+}
+
+static int make_hello(struct agent *agent)
+{
+	struct facts facts;
+	facts_read(&agent->root, &facts);
+	buf_reset(&agent->hello);
+	return hello_pack(agent->host_id, agent->boot_id, agent->instance, &facts, &agent->hello);
+}
+
+static int read_options(int argc, char **argv, struct options *options, char error[OPTIONS_ERROR_SIZE])
+{
+	const char *names[AGENT_MAX_COLLECTORS + 1] = {NULL};
+	for (size_t i = 0; collectors[i] && i < AGENT_MAX_COLLECTORS; i++)
+		names[i] = collectors[i]->name;
+	return options_read(argc, argv, environ, names, options, error);
+}
+
+/* As daemon_settings wants it. */
+static bool check_reload(void *arg)
+{
+	struct agent *agent = arg;
+	char error[OPTIONS_ERROR_SIZE];
+	bool exposed;
+	int r = read_options(agent->argc, agent->argv, &agent->next, error);
+	if (r == 0 && (strcmp(agent->next.root, agent->options.root) != 0 ||
+		       strcmp(agent->next.state_dir, agent->options.state_dir) != 0)) {
+		(void)snprintf(error, sizeof(error), "root and state_dir can only be changed by a restart");
+		r = -EINVAL;
+	}
+	if (r == 0)
+		r = key_file_read(agent->next.key_file, agent->next_key, &exposed, error);
+	if (r < 0)
+		log_error("the configuration cannot be reloaded", LOG_STR("reason", error),
+			  LOG_STR("then", "what is in force stays"));
+	return r == 0;
+}
+
+static int reload(void *arg, struct daemon_settings *settings)
+{
+	struct agent *agent = arg;
+	uint64_t sequence = sampler_sequence(agent->sampler);
+	sampler_free(agent->sampler);
+	agent->sampler = NULL;
+	agent->options = agent->next;
+	memcpy(agent->key, agent->next_key, sizeof(agent->key));
+	log_configure(agent->options.log_level, agent->options.log_format);
+	int r = make_sampler(agent, sequence);
+	if (r == 0)
+		r = make_hello(agent);
+	if (r < 0)
+		return r;
+	log_collectors(agent);
+	settings_from(&agent->options, &settings->scheduler);
+	settings->sampler = agent->sampler;
+	settings->hello = agent->hello.data;
+	settings->hello_len = agent->hello.len;
+	return 0;
+}
+
 static int run_daemon(struct agent *agent)
 {
-	char host_id[UUID_TEXT_SIZE], key[KEY_FILE_KEY_SIZE], error[IDENTITY_ERROR_SIZE];
+	char error[IDENTITY_ERROR_SIZE];
 	bool exposed;
-	if (key_file_read(agent->options.key_file, key, &exposed, error) < 0)
+	if (key_file_read(agent->options.key_file, agent->key, &exposed, error) < 0)
 		return complain(EXIT_USAGE, error);
 	if (exposed)
 		log_warn("everybody can read the key file", LOG_STR("file", agent->options.key_file),
 			 LOG_STR("do", "chmod 600"));
-	if (identity_host_id(agent->options.state_dir, host_id, error) < 0)
+	if (identity_host_id(agent->options.state_dir, agent->host_id, error) < 0)
 		return complain(EXIT_USAGE, error);
-
-	struct facts facts;
-	facts_read(&agent->root, &facts);
-	BUF_CLEANUP struct buf hello = BUF_INIT(HELLO_MAX);
-	int r = hello_pack(host_id, agent->boot_id, agent->instance, &facts, &hello);
+	int r = make_hello(agent);
 	if (r < 0)
 		return complain_about(EXIT_FAILURE, "the greeting to the backend cannot be made", r);
 
-	log_info("sonde-agent starts", LOG_STR("version", SONDE_VERSION), LOG_STR("host_id", host_id),
-		 LOG_STR("hostname", facts.hostname), LOG_STR("kernel", facts.kernel),
+	log_info("sonde-agent starts", LOG_STR("version", SONDE_VERSION), LOG_STR("host_id", agent->host_id),
 		 LOG_STR("backend", agent->options.backend_host), LOG_UINT("port", agent->options.backend_port),
 		 LOG_UINT("interval_ms", agent->options.interval_ms));
-	if (geteuid() != 0)
-		log_info("running without root", LOG_STR("then", "sections that need more rights say which"));
+	log_capabilities();
 	log_collectors(agent);
+	r = capabilities_keep_used();
+	if (r < 0)
+		log_warn("rights that are not needed cannot be given up", LOG_ERR(r),
+			 LOG_STR("then", "the agent goes on with them"));
 
-	const struct daemon_settings settings = {
+	struct daemon_settings settings = {
 		.options = &agent->options,
 		.collectors = collectors,
 		.sampler = agent->sampler,
-		.disabled = agent->disabled,
-		.key = key,
-		.hello = hello.data,
-		.hello_len = hello.len,
+		.key = agent->key,
+		.hello = agent->hello.data,
+		.hello_len = agent->hello.len,
+		.check = check_reload,
+		.reload = reload,
+		.arg = agent,
 	};
+	settings_from(&agent->options, &settings.scheduler);
 	r = daemon_run(&settings);
 	return r < 0 ? complain_about(EXIT_FAILURE, "the agent cannot go on", r) : EXIT_SUCCESS;
 }
@@ -110,47 +216,27 @@ static int run_once(struct agent *agent)
 
 static int run(struct agent *agent)
 {
-	const struct options *options = &agent->options;
 	int r = identity_boot_id(&agent->root, agent->boot_id);
 	if (r < 0)
 		return complain_about(EXIT_USAGE,
 				      "proc/sys/kernel/random/boot_id of the host cannot be read; is /proc there?", r);
 	encoding_random(agent->instance, sizeof(agent->instance));
-	agent->disabled = disabled_set(options);
-
-	struct sampler_options sampler = {
-		.collectors = collectors,
-		.root = &agent->root,
-		.btf_path = options->btf[0] != '\0' ? options->btf : NULL,
-		.disabled = agent->disabled,
-	};
-	memcpy(sampler.boot_id, agent->boot_id, sizeof(sampler.boot_id));
-	memcpy(sampler.instance, agent->instance, sizeof(sampler.instance));
-	r = sampler_new(&sampler, &agent->sampler);
+	r = make_sampler(agent, 0);
 	if (r < 0)
 		return complain_about(EXIT_FAILURE, "the collectors cannot be set up", r);
-	int code = options->once ? run_once(agent) : run_daemon(agent);
+	int code = agent->options.once ? run_once(agent) : run_daemon(agent);
 	sampler_free(agent->sampler);
+	buf_free(&agent->hello);
 	return code;
-}
-
-static int read_options(int argc, char **argv, struct options *options)
-{
-	const char *names[AGENT_MAX_COLLECTORS + 1] = {NULL};
-	char error[OPTIONS_ERROR_SIZE];
-	for (size_t i = 0; collectors[i] && i < AGENT_MAX_COLLECTORS; i++)
-		names[i] = collectors[i]->name;
-	if (options_read(argc, argv, environ, names, options, error) < 0)
-		return complain(EXIT_USAGE, error);
-	return 0;
 }
 
 int main(int argc, char **argv)
 {
-	struct agent agent = {.sampler = NULL};
-	int code = read_options(argc, argv, &agent.options);
-	if (code != 0)
-		return code;
+	static struct agent agent;
+	char error[OPTIONS_ERROR_SIZE];
+	agent = (struct agent){.argc = argc, .argv = argv, .hello = BUF_INIT(HELLO_MAX)};
+	if (read_options(argc, argv, &agent.options, error) < 0)
+		return complain(EXIT_USAGE, error);
 	if (agent.options.action == OPTIONS_HELP) {
 		options_print_help(stdout);
 		return EXIT_SUCCESS;
@@ -167,7 +253,7 @@ int main(int argc, char **argv)
 	r = root_open(&agent.root, agent.options.root[0] != '\0' ? agent.options.root : NULL);
 	if (r < 0)
 		return complain_about(EXIT_USAGE, agent.options.root, r);
-	code = run(&agent);
+	int code = run(&agent);
 	root_close(&agent.root);
 	return code;
 }

@@ -170,20 +170,48 @@ static int set_format(struct options *options, const char *value, const struct s
 	return 0;
 }
 
-static int add_disabled(struct options *options, struct word name, const struct source *source)
+static int set_top(struct options *options, const char *value, const struct source *source)
 {
-	for (const char *const *known = source->names; *known; known++) {
-		if (!word_is(name, *known))
-			continue;
-		if (options->n_disable == OPTIONS_MAX_NAMES || name.len >= OPTIONS_NAME_SIZE)
-			return fail(source, "at most %d names are accepted", OPTIONS_MAX_NAMES);
-		char *to = options->disable[options->n_disable++];
-		memcpy(to, name.text, name.len);
-		to[name.len] = '\0';
-		return 0;
+	uint64_t number;
+	if (word_u64((struct word){value, strlen(value)}, &number) < 0 || number < 1 || number > SETTINGS_TOP_MAX)
+		return fail(source, "\"%.100s\" is not a number from 1 to %d", value, SETTINGS_TOP_MAX);
+	options->collector.top = (uint32_t)number;
+	return 0;
+}
+
+static int set_keyframe(struct options *options, const char *value, const struct source *source)
+{
+	if (options_parse_interval(value, &options->collector.keyframe_ms) < 0)
+		return fail(source, "\"%.100s\" is not a number with a unit from 100ms to 1h, for example 60s", value);
+	return 0;
+}
+
+static int set_command_line(struct options *options, const char *value, const struct source *source)
+{
+	static const char *const names[] = {
+		[COMMAND_LINE_OFF] = "off", [COMMAND_LINE_SCRUBBED] = "scrubbed", [COMMAND_LINE_FULL] = "full"};
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(value, names[i]) == 0) {
+			options->collector.command_line = (enum command_line)i;
+			return 0;
+		}
 	}
+	return fail(source, "\"%.100s\" is none of off, scrubbed, full", value);
+}
+
+static int set_custom_dir(struct options *options, const char *value, const struct source *source)
+{
+	_Static_assert(SETTINGS_PATH_SIZE >= OPTIONS_PATH_SIZE, "a path that is accepted has room");
+	return set_path(options->collector.custom_dir, value, source);
+}
+
+/* 0, or -EINVAL with the names there are in the error. */
+static int check_collector(struct word name, const struct source *source)
+{
 	char all[256] = "";
 	for (const char *const *known = source->names; *known; known++) {
+		if (word_is(name, *known) && name.len < OPTIONS_NAME_SIZE)
+			return 0;
 		size_t used = strlen(all);
 		(void)snprintf(all + used, sizeof(all) - used, "%s%s", used > 0 ? ", " : "", *known);
 	}
@@ -191,17 +219,70 @@ static int add_disabled(struct options *options, struct word name, const struct 
 		    name.text, all);
 }
 
-/* Names between commas; replaces what was set before. */
-static int set_disable(struct options *options, const char *value, const struct source *source)
+static int too_many(size_t max, const struct source *source)
 {
-	options->n_disable = 0;
-	for (const char *p = value; *p;) {
-		size_t len = strcspn(p, ",");
-		int r = add_disabled(options, (struct word){p, len}, source);
-		if (r < 0)
-			return r;
-		p += len + (p[len] == ',');
+	return fail(source, "at most %zu names are accepted", max);
+}
+
+static void copy_word(char *to, struct word word)
+{
+	memcpy(to, word.text, word.len);
+	to[word.len] = '\0';
+}
+
+static int add_disabled(struct options *options, struct word name, const struct source *source)
+{
+	int r = check_collector(name, source);
+	if (r == 0 && options->n_disable == OPTIONS_MAX_NAMES)
+		r = too_many(OPTIONS_MAX_NAMES, source);
+	if (r == 0)
+		copy_word(options->disable[options->n_disable++], name);
+	return r;
+}
+
+/* cpu=500ms */
+static int add_interval(struct options *options, struct word item, const struct source *source)
+{
+	const char *equals = memchr(item.text, '=', item.len);
+	char time[32];
+	uint32_t interval_ms;
+	struct word name = {item.text, equals ? (size_t)(equals - item.text) : item.len};
+	int r = check_collector(name, source);
+	if (r < 0)
+		return r;
+	size_t len = equals ? item.len - name.len - 1 : 0;
+	if (len > 0 && len < sizeof(time))
+		copy_word(time, (struct word){equals + 1, len});
+	if (len == 0 || len >= sizeof(time) || options_parse_interval(time, &interval_ms) < 0)
+		return fail(source,
+			    "\"%.*s\" is not COLLECTOR=TIME with a time from 100ms to 1h, for example cpu=500ms",
+			    (int)(item.len < 100 ? item.len : 100), item.text);
+	if (options->n_intervals == OPTIONS_MAX_NAMES)
+		return too_many(OPTIONS_MAX_NAMES, source);
+	copy_word(options->intervals[options->n_intervals].collector, name);
+	options->intervals[options->n_intervals++].interval_ms = interval_ms;
+	return 0;
+}
+
+static int add_excluded(struct options *options, struct word name, const struct source *source)
+{
+	struct field_names one = {.n = 1};
+	struct field_filter *filter;
+	const char *wrong;
+	if (options->exclude.n == FIELD_NAMES_MAX)
+		return too_many(FIELD_NAMES_MAX, source);
+	int r = -EINVAL;
+	if (name.len < FIELD_NAME_SIZE) {
+		copy_word(one.names[0], name);
+		r = field_filter_new(&one, &filter, &wrong);
 	}
+	if (r < 0)
+		return fail(source,
+			    "there is no field \"%.*s\" that can be left out; names are those of the JSON output, for "
+			    "example memory.slab_bytes, disks.devices.discards or vmstat.*",
+			    (int)(name.len < 100 ? name.len : 100), name.text);
+	field_filter_free(filter);
+	memcpy(options->exclude.names[options->exclude.n++], one.names[0], FIELD_NAME_SIZE);
 	return 0;
 }
 
@@ -211,22 +292,59 @@ struct key {
 	const char *help;
 	int (*set)(struct options *options, const char *value, const struct source *source);
 	bool flag_only;
+	/* Lists: names between commas, a sequence in the file. What is said replaces what was said before. */
+	int (*add)(struct options *options, struct word name, const struct source *source);
+	size_t count; /* offset of their number */
 };
 
+#define VALUE(name, argument, help, set)                                                                               \
+	{                                                                                                              \
+		name, argument, help, set, false, NULL, 0                                                              \
+	}
+#define LIST(name, argument, help, add, count)                                                                         \
+	{                                                                                                              \
+		name, argument, help, NULL, false, add, offsetof(struct options, count)                                \
+	}
+
 static const struct key keys[] = {
-	{"backend", "HOST:PORT", "where snapshots go", set_backend, false},
-	{"allow_plaintext", NULL, "send to a backend on another host without encryption", set_plaintext, false},
-	{"key_file", "FILE", "holds the agent key", set_key_file, false},
-	{"interval", "TIME", "between two snapshots: 100ms to 1h (1s)", set_interval, false},
-	{"state_dir", "DIR", "keeps this host's identity (/var/lib/sonde-agent)", set_state_dir, false},
-	{"root", "DIR", "read DIR/proc and DIR/sys: /host in a container, or a recorded host", set_root, false},
-	{"btf", "FILE", "type information for kernels without /sys/kernel/btf/vmlinux", set_btf, false},
-	{"log_level", "LEVEL", "debug, info, warn or error (info)", set_log_level, false},
-	{"log_format", "FORMAT", "logfmt or json (logfmt)", set_log_format, false},
-	{"disable", "NAME,...", "collectors to leave out", set_disable, false},
-	{"format", "FORMAT", "of --once: json or prometheus (json)", set_format, true},
+	VALUE("backend", "HOST:PORT", "where snapshots go", set_backend),
+	VALUE("allow_plaintext", NULL, "send to a backend on another host without encryption", set_plaintext),
+	VALUE("key_file", "FILE", "holds the agent key", set_key_file),
+	VALUE("interval", "TIME", "between two snapshots: 100ms to 1h (1s)", set_interval),
+	VALUE("state_dir", "DIR", "keeps this host's identity (/var/lib/sonde-agent)", set_state_dir),
+	VALUE("root", "DIR", "read DIR/proc and DIR/sys: /host in a container, or a recorded host", set_root),
+	VALUE("btf", "FILE", "type information for kernels without /sys/kernel/btf/vmlinux", set_btf),
+	VALUE("log_level", "LEVEL", "debug, info, warn or error (info)", set_log_level),
+	VALUE("log_format", "FORMAT", "logfmt or json (logfmt)", set_log_format),
+	LIST("disable", "NAME,...", "collectors to leave out", add_disabled, n_disable),
+	LIST("intervals", "NAME=TIME,...", "collectors that run at an interval of their own", add_interval,
+	     n_intervals),
+	LIST("exclude", "FIELD,...", "fields to leave out: memory.slab_bytes, vmstat.*", add_excluded, exclude.n),
+	VALUE("top", "N", "processes shown by each measure at every tick: 1 to 1000 (12)", set_top),
+	VALUE("keyframe", "TIME", "between two readings of the whole process table (60s)", set_keyframe),
+	VALUE("command_line", "WHAT", "of processes: off, scrubbed of secrets, or full (scrubbed)", set_command_line),
+	VALUE("custom_dir", "DIR", "metrics of others: Prometheus text in DIR/*.prom", set_custom_dir),
+	{"format", "FORMAT", "of --once: json or prometheus (json)", set_format, true, NULL, 0},
 };
 #define N_KEYS (sizeof(keys) / sizeof(keys[0]))
+
+static int set_list(const struct key *key, struct options *options, const char *value, const struct source *source)
+{
+	memset((char *)options + key->count, 0, sizeof(size_t));
+	for (const char *p = value; *p;) {
+		size_t len = strcspn(p, ",");
+		int r = key->add(options, (struct word){p, len}, source);
+		if (r < 0)
+			return r;
+		p += len + (p[len] == ',');
+	}
+	return 0;
+}
+
+static int set_key(const struct key *key, struct options *options, const char *value, const struct source *source)
+{
+	return key->add ? set_list(key, options, value, source) : key->set(options, value, source);
+}
 
 static void print_flag(FILE *out, const char *name, const char *argument, const char *help)
 {
@@ -234,7 +352,7 @@ static void print_flag(FILE *out, const char *name, const char *argument, const 
 	(void)snprintf(flag, sizeof(flag), "--%s%s%s", name, argument ? " " : "", argument ? argument : "");
 	for (char *p = flag; *p && *p != ' '; p++)
 		*p = *p == '_' ? '-' : *p;
-	(void)fprintf(out, "  %-22s %s\n", flag, help);
+	(void)fprintf(out, "  %-26s %s\n", flag, help);
 }
 
 void options_print_help(FILE *out)
@@ -257,31 +375,46 @@ void options_print_help(FILE *out)
 void options_defaults(struct options *ret)
 {
 	*ret = (struct options){.action = OPTIONS_RUN, .interval_ms = 1000, .log_level = LOG_LEVEL_INFO};
+	ret->collector = (struct collector_settings){
+		.top = SETTINGS_TOP_DEFAULT,
+		.keyframe_ms = SETTINGS_KEYFRAME_MS_DEFAULT,
+		.command_line = COMMAND_LINE_SCRUBBED,
+	};
 	(void)snprintf(ret->state_dir, sizeof(ret->state_dir), "%s", "/var/lib/sonde-agent");
+}
+
+static int add_yaml_list(const struct key *key, const struct options_yaml *yaml, struct options *options,
+			 const struct source *source)
+{
+	const char *const *items;
+	size_t n = options_yaml_list(yaml, key->name, &items);
+	int r = 0;
+	if (n > 0)
+		memset((char *)options + key->count, 0, sizeof(size_t));
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = key->add(options, (struct word){items[i], strlen(items[i])}, source);
+	return r;
 }
 
 static int read_yaml(const char *yaml, size_t len, const char *file, const char *const *names, struct options *options,
 		     char error[OPTIONS_ERROR_SIZE])
 {
 	struct options_yaml *loaded;
-	const char *const *disable;
 	char where[OPTIONS_ERROR_SIZE];
 	struct source source = {.name = where, .names = names, .error = error};
 	int r = options_yaml_load(yaml, len, file, &loaded, error, OPTIONS_ERROR_SIZE);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; r == 0 && i < N_KEYS; i++) {
-		const char *value = options_yaml_value(loaded, keys[i].name);
 		(void)snprintf(where, sizeof(where), "%s: %s", file, keys[i].name);
+		if (keys[i].add) {
+			r = add_yaml_list(&keys[i], loaded, options, &source);
+			continue;
+		}
+		const char *value = options_yaml_value(loaded, keys[i].name);
 		if (value)
 			r = keys[i].set(options, value, &source);
 	}
-	(void)snprintf(where, sizeof(where), "%s: disable", file);
-	size_t n = options_yaml_disable(loaded, &disable);
-	if (n > 0)
-		options->n_disable = 0;
-	for (size_t i = 0; r == 0 && i < n; i++)
-		r = add_disabled(options, (struct word){disable[i], strlen(disable[i])}, &source);
 	options_yaml_free(loaded);
 	return r;
 }
@@ -348,7 +481,7 @@ static int read_environment(char *const *environment, const char *const *names, 
 	for (size_t i = 0; i < N_KEYS; i++) {
 		const char *value =
 			keys[i].flag_only ? NULL : find_variable(environment, keys[i].name, name, sizeof(name));
-		int r = value ? keys[i].set(options, value, &source) : 0;
+		int r = value ? set_key(&keys[i], options, value, &source) : 0;
 		if (r < 0)
 			return r;
 	}
@@ -379,7 +512,7 @@ static int read_flags(int argc, char *const *argv, const char *const *names, str
 		}
 		if (is_config)
 			*config = value;
-		else if (key && key->set(options, value ? value : "true", &source) < 0)
+		else if (key && set_key(key, options, value ? value : "true", &source) < 0)
 			return -EINVAL;
 		else if (!key && !value && strcmp(flag, "--once") == 0)
 			options->once = true;

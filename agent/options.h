@@ -2,6 +2,8 @@
  * Every key of the file is a flag (--key-file) and a variable (SONDE_KEY_FILE) as well. */
 #pragma once
 
+#include "agent/field_filter.h"
+#include "agent/settings.h"
 #include "common/log.h"
 
 #include <stdbool.h>
@@ -32,6 +34,13 @@ struct options {
 	enum log_format log_format;
 	char disable[OPTIONS_MAX_NAMES][OPTIONS_NAME_SIZE]; /* collectors */
 	size_t n_disable;
+	struct {
+		char collector[OPTIONS_NAME_SIZE];
+		uint32_t interval_ms;
+	} intervals[OPTIONS_MAX_NAMES];
+	size_t n_intervals;
+	struct field_names exclude;
+	struct collector_settings collector;
 	bool once;
 	enum options_format format; /* of --once */
 };

@@ -13,31 +13,27 @@
 #define MAX_NAMES 64
 
 struct options_yaml {
-	char *backend, *allow_plaintext, *key_file, *interval, *state_dir, *root, *btf, *log_level, *log_format;
-	const char **disable;
-	unsigned disable_count;
+	char *backend, *allow_plaintext, *key_file, *interval, *state_dir, *root, *btf, *log_level, *log_format, *top,
+		*keyframe, *command_line, *custom_dir;
+	const char **disable, **intervals, **exclude;
+	unsigned disable_count, intervals_count, exclude_count;
 };
 
 #define TEXT(key)                                                                                                      \
 	CYAML_FIELD_STRING_PTR(#key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct options_yaml, key, 0, MAX_TEXT)
+
+#define NAMES(key)                                                                                                     \
+	CYAML_FIELD_SEQUENCE(#key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct options_yaml, key, &name_schema,   \
+			     0, MAX_NAMES)
 
 static const cyaml_schema_value_t name_schema = {
 	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 0, MAX_TEXT),
 };
 
 static const cyaml_schema_field_t fields[] = {
-	TEXT(backend),
-	TEXT(allow_plaintext),
-	TEXT(key_file),
-	TEXT(interval),
-	TEXT(state_dir),
-	TEXT(root),
-	TEXT(btf),
-	TEXT(log_level),
-	TEXT(log_format),
-	CYAML_FIELD_SEQUENCE("disable", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct options_yaml, disable,
-			     &name_schema, 0, MAX_NAMES),
-	CYAML_FIELD_END,
+	TEXT(backend),	  TEXT(allow_plaintext), TEXT(key_file),   TEXT(interval), TEXT(state_dir), TEXT(root),
+	TEXT(btf),	  TEXT(log_level),	 TEXT(log_format), TEXT(top),	   TEXT(keyframe),  TEXT(command_line),
+	TEXT(custom_dir), NAMES(disable),	 NAMES(intervals), NAMES(exclude), CYAML_FIELD_END,
 };
 
 static const cyaml_schema_value_t file_schema = {
@@ -146,8 +142,15 @@ const char *options_yaml_value(const struct options_yaml *yaml, const char *key)
 	return NULL;
 }
 
-size_t options_yaml_disable(const struct options_yaml *yaml, const char *const **ret_names)
+size_t options_yaml_list(const struct options_yaml *yaml, const char *key, const char *const **ret_items)
 {
-	*ret_names = yaml->disable;
-	return yaml->disable ? yaml->disable_count : 0;
+	for (const cyaml_schema_field_t *field = fields; field->key; field++) {
+		if (field->value.type != CYAML_SEQUENCE || strcmp(field->key, key) != 0)
+			continue;
+		unsigned count;
+		memcpy(ret_items, (const char *)yaml + field->data_offset, sizeof(*ret_items));
+		memcpy(&count, (const char *)yaml + field->count_offset, sizeof(count));
+		return *ret_items ? count : 0;
+	}
+	return 0;
 }

@@ -13,5 +13,6 @@ void options_yaml_free(struct options_yaml *yaml); /* accepts NULL */
 
 /* NULL if absent. */
 const char *options_yaml_value(const struct options_yaml *yaml, const char *key) __attribute__((nonnull));
-/* The names under "disable". */
-size_t options_yaml_disable(const struct options_yaml *yaml, const char *const **ret_names) __attribute__((nonnull));
+/* The items of a sequence; 0 where there is none. */
+size_t options_yaml_list(const struct options_yaml *yaml, const char *key, const char *const **ret_items)
+	__attribute__((nonnull));

@@ -3,68 +3,186 @@
 #include "agent/label.h"
 #include "common/log.h"
 
-#include <sonde/v1/ingest.pb-c.h>
-
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* 0, or -EINVAL with a reason. */
-static int read_names(const struct collector *const *table, const Sonde__V1__CollectorNames *disabled, sampler_set *ret,
-		      char *reason, size_t size)
+#define REASON_SIZE 256
+
+__attribute__((format(printf, 2, 3))) static int refuse(char *reason, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	(void)vsnprintf(reason, REASON_SIZE, format, args);
+	va_end(args);
+	return -EINVAL;
+}
+
+static int find(const struct remote_config *self, const char *name, char *reason)
+{
+	int at = sampler_find(self->collectors, name);
+	return at >= 0 ? at : refuse(reason, "there is no collector \"%.64s\"", name);
+}
+
+static int check_interval(const char *what, uint32_t interval_ms, char *reason)
+{
+	if (scheduler_interval_valid(interval_ms))
+		return 0;
+	return refuse(reason, "%.64s is %u; it must be %d to %d", what, interval_ms, SCHEDULER_MIN_INTERVAL_MS,
+		      SCHEDULER_MAX_INTERVAL_MS);
+}
+
+static int read_disabled(const struct remote_config *self, const Sonde__V1__CollectorNames *disabled, sampler_set *ret,
+			 char *reason)
 {
 	sampler_set set = 0;
 	for (size_t i = 0; i < disabled->n_names; i++) {
-		int at = sampler_find(table, disabled->names[i]);
-		if (at < 0) {
-			(void)snprintf(reason, size, "there is no collector \"%.64s\"", disabled->names[i]);
-			return -EINVAL;
-		}
+		int at = find(self, disabled->names[i], reason);
+		if (at < 0)
+			return at;
 		set |= (sampler_set)1 << at;
 	}
 	*ret = set;
 	return 0;
 }
 
-static int validate(const struct remote_config *self, const Sonde__V1__AgentConfig *config,
-		    struct scheduler_settings *settings, char *reason, size_t size)
+static int read_periods(const struct remote_config *self, const Sonde__V1__CollectorIntervals *intervals,
+			struct sampler_settings *settings, char *reason)
 {
+	memcpy(settings->period_ms, self->local->sampler.period_ms, sizeof(settings->period_ms));
+	for (size_t i = 0; i < intervals->n_intervals; i++) {
+		const Sonde__V1__CollectorInterval *interval = intervals->intervals[i];
+		const char *name = interval->collector ? interval->collector : "";
+		int at = find(self, name, reason);
+		int r = at < 0 ? at : check_interval(name, interval->interval_ms, reason);
+		if (r < 0)
+			return r;
+		settings->period_ms[at] = interval->interval_ms;
+	}
+	return 0;
+}
+
+static int read_excluded(const struct remote_config *self, const Sonde__V1__FieldNames *fields,
+			 struct sampler_settings *settings, char *reason)
+{
+	struct field_names *names = &settings->exclude;
+	struct field_filter *filter;
+	const char *wrong;
+	*names = self->local->sampler.exclude;
+	for (size_t i = 0; i < fields->n_names; i++) {
+		size_t len = strlen(fields->names[i]);
+		if (names->n == FIELD_NAMES_MAX || len >= FIELD_NAME_SIZE)
+			return refuse(reason, "more than %d fields, or a name longer than %d characters",
+				      FIELD_NAMES_MAX, FIELD_NAME_SIZE - 1);
+		memcpy(names->names[names->n++], fields->names[i], len + 1);
+	}
+	int r = field_filter_new(names, &filter, &wrong);
+	if (r == -EINVAL)
+		return refuse(reason, "there is no field \"%.96s\" that can be left out", wrong);
+	if (r == 0)
+		field_filter_free(filter);
+	return r;
+}
+
+static int read_collector_settings(const struct remote_config *self, const Sonde__V1__AgentConfig *config,
+				   struct collector_settings *settings, char *reason)
+{
+	if (config->has_top) {
+		if (config->top < 1 || config->top > SETTINGS_TOP_MAX)
+			return refuse(reason, "top is %u; it must be 1 to %d", config->top, SETTINGS_TOP_MAX);
+		settings->top = config->top;
+	}
+	if (!config->has_command_lines)
+		return 0;
+	/* The protobuf enum begins with "unspecified". */
+	enum command_line wanted =
+		(enum command_line)(config->command_lines - SONDE__V1__COMMAND_LINES__COMMAND_LINES_OFF);
+	if (config->command_lines < SONDE__V1__COMMAND_LINES__COMMAND_LINES_OFF ||
+	    config->command_lines > SONDE__V1__COMMAND_LINES__COMMAND_LINES_FULL)
+		return refuse(reason, "command_lines is %d, which this agent does not know",
+			      (int)config->command_lines);
+	if (wanted > self->local->sampler.collector.command_line)
+		return refuse(reason, "command_lines would show more than this host's own configuration allows");
+	settings->command_line = wanted;
+	return 0;
+}
+
+static int validate(const struct remote_config *self, const Sonde__V1__AgentConfig *config,
+		    struct scheduler_settings *settings, char *reason)
+{
+	int r = 0;
 	if (config->has_interval_ms) {
-		if (!scheduler_interval_valid(config->interval_ms)) {
-			(void)snprintf(reason, size, "interval_ms is %u; it must be %d to %d", config->interval_ms,
-				       SCHEDULER_MIN_INTERVAL_MS, SCHEDULER_MAX_INTERVAL_MS);
-			return -EINVAL;
-		}
+		r = check_interval("interval_ms", config->interval_ms, reason);
 		settings->interval_ms = config->interval_ms;
 	}
-	if (config->disabled_collectors)
-		return read_names(self->collectors, config->disabled_collectors, &settings->disabled, reason, size);
-	return 0;
+	if (r == 0 && config->disabled_collectors)
+		r = read_disabled(self, config->disabled_collectors, &settings->sampler.disabled, reason);
+	if (r == 0 && config->collector_intervals)
+		r = read_periods(self, config->collector_intervals, &settings->sampler, reason);
+	if (r == 0 && config->excluded_fields)
+		r = read_excluded(self, config->excluded_fields, &settings->sampler, reason);
+	return r < 0 ? r : read_collector_settings(self, config, &settings->sampler.collector, reason);
+}
+
+/* AgentConfig with the arrays its lists point into. */
+struct in_force {
+	Sonde__V1__AgentConfig config;
+	Sonde__V1__CollectorNames disabled;
+	Sonde__V1__CollectorIntervals intervals;
+	Sonde__V1__FieldNames excluded;
+	char *names[AGENT_MAX_COLLECTORS], *fields[FIELD_NAMES_MAX];
+	Sonde__V1__CollectorInterval rows[AGENT_MAX_COLLECTORS], *row_pointers[AGENT_MAX_COLLECTORS];
+};
+
+static void fill_in_force(const struct remote_config *self, struct scheduler_settings *settings, struct in_force *out)
+{
+	sonde__v1__agent_config__init(&out->config);
+	sonde__v1__collector_names__init(&out->disabled);
+	sonde__v1__collector_intervals__init(&out->intervals);
+	sonde__v1__field_names__init(&out->excluded);
+	SET(&out->config, interval_ms, settings->interval_ms);
+	SET(&out->config, top, settings->sampler.collector.top);
+	SET(&out->config, command_lines,
+	    (Sonde__V1__CommandLines)((int)settings->sampler.collector.command_line +
+				      SONDE__V1__COMMAND_LINES__COMMAND_LINES_OFF));
+	out->disabled.names = out->names;
+	out->intervals.intervals = out->row_pointers;
+	out->excluded.names = out->fields;
+	for (size_t i = 0; self->collectors[i]; i++) {
+		char *name = (char *)self->collectors[i]->name; /* packed, never written to */
+		if (settings->sampler.disabled >> i & 1)
+			out->names[out->disabled.n_names++] = name;
+		if (settings->sampler.period_ms[i] == 0)
+			continue;
+		Sonde__V1__CollectorInterval *row = &out->rows[out->intervals.n_intervals];
+		sonde__v1__collector_interval__init(row);
+		row->collector = name;
+		SET(row, interval_ms, settings->sampler.period_ms[i]);
+		out->row_pointers[out->intervals.n_intervals++] = row;
+	}
+	for (size_t i = 0; i < settings->sampler.exclude.n; i++)
+		out->fields[out->excluded.n_names++] = settings->sampler.exclude.names[i];
+	out->config.disabled_collectors = &out->disabled;
+	out->config.collector_intervals = &out->intervals;
+	out->config.excluded_fields = &out->excluded;
 }
 
 static uint8_t *pack_status(const struct remote_config *self, const Sonde__V1__AgentConfig *config, bool applied,
 			    char *reason, size_t *ret_len)
 {
 	Sonde__V1__ConfigStatus status = SONDE__V1__CONFIG_STATUS__INIT;
-	Sonde__V1__AgentConfig in_force = SONDE__V1__AGENT_CONFIG__INIT;
-	Sonde__V1__CollectorNames disabled = SONDE__V1__COLLECTOR_NAMES__INIT;
-	char *names[AGENT_MAX_COLLECTORS];
-
+	struct scheduler_settings settings;
+	struct in_force in_force = {.names = {NULL}};
 	if (config && config->has_revision)
 		SET(&status, revision, config->revision);
 	SET(&status, applied, applied);
 	if (!applied)
 		status.reason = reason;
-	struct scheduler_settings settings = scheduler_settings(self->scheduler);
-	SET(&in_force, interval_ms, settings.interval_ms);
-	disabled.names = names;
-	in_force.disabled_collectors = &disabled;
-	for (size_t i = 0; self->collectors[i]; i++) {
-		if (settings.disabled >> i & 1)
-			names[disabled.n_names++] = (char *)self->collectors[i]->name;
-	}
-	status.in_force = &in_force;
+	scheduler_settings(self->scheduler, &settings);
+	fill_in_force(self, &settings, &in_force);
+	status.in_force = &in_force.config;
 	uint8_t *packed = malloc(sonde__v1__config_status__get_packed_size(&status));
 	if (packed)
 		*ret_len = sonde__v1__config_status__pack(&status, packed);
@@ -74,18 +192,19 @@ static uint8_t *pack_status(const struct remote_config *self, const Sonde__V1__A
 uint8_t *remote_config_apply(void *arg, const uint8_t *data, size_t len, size_t *ret_len)
 {
 	const struct remote_config *self = arg;
-	char reason[256] = "";
+	char reason[REASON_SIZE] = "";
 	int r = -EPROTO;
 	Sonde__V1__AgentConfig *config = sonde__v1__agent_config__unpack(NULL, len, data);
 	if (!config) {
 		(void)snprintf(reason, sizeof(reason), "the configuration cannot be decoded");
 	} else {
-		struct scheduler_settings settings = scheduler_settings(self->scheduler);
-		r = validate(self, config, &settings, reason, sizeof(reason));
+		struct scheduler_settings settings;
+		scheduler_settings(self->scheduler, &settings);
+		r = validate(self, config, &settings, reason);
 		if (r == 0)
-			r = scheduler_configure(self->scheduler, settings);
+			r = scheduler_configure(self->scheduler, &settings);
 	}
-	label_clean(reason, strlen(reason)); /* the name came from outside */
+	label_clean(reason, strlen(reason)); /* names came from outside */
 	if (r < 0)
 		log_warn("configuration from the backend refused", LOG_STR("reason", reason),
 			 LOG_STR("then", "what is in force stays"));
@@ -93,4 +212,18 @@ uint8_t *remote_config_apply(void *arg, const uint8_t *data, size_t len, size_t 
 	if (config)
 		sonde__v1__agent_config__free_unpacked(config, NULL);
 	return packed;
+}
+
+void remote_config_watch(void *arg, const Sonde__V1__Watch *watch)
+{
+	const struct remote_config *self = arg;
+	sampler_set sections = 0;
+	uint32_t seconds = watch->has_seconds ? watch->seconds : 0;
+	for (size_t i = 0; i < watch->n_sections; i++) {
+		int at = sampler_find(self->collectors, watch->sections[i]);
+		if (at >= 0)
+			sections |= (sampler_set)1 << at;
+	}
+	scheduler_watch(self->scheduler, sections,
+			seconds < REMOTE_CONFIG_WATCH_MAX_SECONDS ? seconds : REMOTE_CONFIG_WATCH_MAX_SECONDS);
 }

@@ -1,36 +1,33 @@
 /* Sections are found through the Snapshot's descriptor by the collector's name, so that a new collector needs a field
- * in the schema and a line in the table, and nothing here. A collector that fails loses what it had begun: its section
- * then holds a state and nothing else, and the others are not touched. */
+ * in the schema and a line in the table, and nothing here. */
 #include "agent/sampler.h"
 
 #include "agent/host/identity.h"
-#include "agent/label.h"
+#include "agent/lane.h"
+#include "agent/section.h"
 #include "agent/summary.h"
 #include "common/buf.h"
 #include "common/clock.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define ARENA_MAX ((size_t)16 << 20)
-
-struct slot {
-	const struct collector *collector;
-	const ProtobufCFieldDescriptor *field; /* of Snapshot */
-	const ProtobufCMessageDescriptor *type;
-	const ProtobufCFieldDescriptor *state_field; /* of the section */
-	void *self;
-	bool exists;
-	struct collector_state state;
-};
+#define SETTLE_STEP_MS 5
 
 struct sampler {
 	struct collector_context context;
 	struct agent_status status;
-	struct slot slots[AGENT_MAX_COLLECTORS];
+	struct section sections[AGENT_MAX_COLLECTORS];
 	size_t n;
-	sampler_set disabled;
+	struct sampler_settings settings;
+	struct field_filter *filter;
+	sampler_set watched;
+	uint64_t watched_until_ns;
+	bool every_tick;
+	struct lane *lane;
 	struct arena *arena;
 	struct summary *summary;
 	struct buf packed;
@@ -48,59 +45,32 @@ int sampler_find(const struct collector *const *table, const char *name)
 	return -ENOENT;
 }
 
-static int find_section(struct slot *slot)
+void sampler_default_settings(struct sampler_settings *ret)
 {
-	slot->field = protobuf_c_message_descriptor_get_field_by_name(&sonde__v1__snapshot__descriptor,
-								      slot->collector->name);
-	if (!slot->field || slot->field->type != PROTOBUF_C_TYPE_MESSAGE)
-		return -EINVAL;
-	slot->type = slot->field->descriptor;
-	slot->state_field = protobuf_c_message_descriptor_get_field_by_name(slot->type, "state");
-	if (!slot->state_field || slot->state_field->descriptor != &sonde__v1__state__descriptor)
-		return -EINVAL;
-	return 0;
+	*ret = (struct sampler_settings){
+		.collector =
+			{
+				.top = SETTINGS_TOP_DEFAULT,
+				.keyframe_ms = SETTINGS_KEYFRAME_MS_DEFAULT,
+				.command_line = COMMAND_LINE_SCRUBBED,
+			},
+	};
 }
 
-static void set_disabled(struct collector_state *state)
-{
-	(void)collector_fail(state, SONDE__V1__STATE__CODE__CODE_DISABLED, 0, "configuration",
-			     "switched off in the agent's configuration");
-}
-
-/* What create() did not word itself. */
-static void word_failure(struct slot *slot, int error)
-{
-	struct collector_state *state = &slot->state;
-	if (state->code != SONDE__V1__STATE__CODE__CODE_UNSPECIFIED && state->code != SONDE__V1__STATE__CODE__CODE_OK)
-		return;
-	const char *reason = error == -EPROTO	  ? "malformed"
-			     : error == -EMSGSIZE ? "too_large"
-			     : error == -ENOMEM	  ? "out_of_memory"
-						  : "error";
-	char text[128];
-	(void)collector_fail(state, SONDE__V1__STATE__CODE__CODE_FAILED, 0, reason, "%s: %s", slot->collector->reads,
-			     strerror_r(-error, text, sizeof(text)));
-}
-
-static int add_slot(struct sampler *sampler, const struct collector *collector, bool disabled)
+static int add_section(struct sampler *sampler, const struct collector *collector, bool disabled)
 {
 	if (sampler->n == AGENT_MAX_COLLECTORS)
 		return -EINVAL;
-	struct slot *slot = &sampler->slots[sampler->n];
-	slot->collector = collector;
-	int r = find_section(slot);
+	struct section *section = &sampler->sections[sampler->n];
+	int r = section_init(section, collector, sampler->boottime_shift_us);
 	if (r < 0)
 		return r;
 	sampler->status.collectors[sampler->n].name = collector->name;
 	sampler->status.n_collectors = ++sampler->n;
-	if (disabled) {
-		set_disabled(&slot->state);
-		return 0;
-	}
-	r = collector->create(&sampler->context, &slot->self, &slot->state);
-	slot->exists = r == 0;
-	if (r < 0)
-		word_failure(slot, r);
+	if (disabled)
+		section_set_disabled(&section->state);
+	else
+		section_create(section, &sampler->context);
 	return 0;
 }
 
@@ -124,15 +94,22 @@ static int init(struct sampler *sampler, const struct sampler_options *options)
 		return r;
 	bool known = identity_boot_id(&live, running) == 0;
 	root_close(&live);
-
+	r = lane_new(&sampler->lane);
+	if (r < 0)
+		return r;
 	sampler->context = (struct collector_context){
 		.root = options->root,
 		.live = !options->root->recorded || (known && memcmp(running, options->boot_id, sizeof(running)) == 0),
 		.btf_path = options->btf_path,
 		.status = &sampler->status,
+		.settings = &sampler->settings.collector,
+		.lane = sampler->lane,
 	};
+	sampler->status.lane = sampler->lane;
 	memcpy(sampler->boot_id, options->boot_id, sizeof(sampler->boot_id));
 	memcpy(sampler->instance, options->instance, sizeof(sampler->instance));
+	sampler->sequence = options->sequence;
+	sampler->every_tick = options->every_tick;
 	sampler->packed = BUF_INIT(SAMPLER_SNAPSHOT_MAX);
 	if (!sampler->context.live)
 		sampler->boottime_shift_us = recorded_shift_us(options->root);
@@ -140,12 +117,14 @@ static int init(struct sampler *sampler, const struct sampler_options *options)
 	sampler->summary = summary_new();
 	if (!sampler->arena || !sampler->summary)
 		return -ENOMEM;
+	/* Collectors read the settings when they are made; periods are set when all of them are there. */
+	sampler->settings = options->settings;
 	for (size_t i = 0; options->collectors[i]; i++) {
-		r = add_slot(sampler, options->collectors[i], i < 64 && (options->disabled >> i & 1));
+		r = add_section(sampler, options->collectors[i], i < 64 && (options->disabled >> i & 1));
 		if (r < 0)
 			return r;
 	}
-	return 0;
+	return sampler_configure(sampler, &options->settings);
 }
 
 int sampler_new(const struct sampler_options *options, struct sampler **ret)
@@ -166,15 +145,15 @@ void sampler_free(struct sampler *sampler)
 {
 	if (!sampler)
 		return;
-	for (size_t i = 0; i < sampler->n; i++) {
-		struct slot *slot = &sampler->slots[i];
-		if (slot->exists)
-			slot->collector->destroy(slot->self);
-	}
+	bool ended = lane_free(sampler->lane);
+	for (size_t i = 0; i < sampler->n; i++)
+		section_destroy(&sampler->sections[i], ended);
 	summary_free(sampler->summary);
 	arena_free(sampler->arena);
+	field_filter_free(sampler->filter);
 	buf_free(&sampler->packed);
-	free(sampler);
+	if (ended)
+		free(sampler);
 }
 
 bool sampler_is_live(const struct sampler *sampler)
@@ -182,9 +161,32 @@ bool sampler_is_live(const struct sampler *sampler)
 	return sampler->context.live;
 }
 
-void sampler_disable(struct sampler *sampler, sampler_set disabled)
+int sampler_configure(struct sampler *sampler, const struct sampler_settings *settings)
 {
-	sampler->disabled = disabled;
+	struct field_filter *filter;
+	const char *wrong;
+	int r = field_filter_new(&settings->exclude, &filter, &wrong);
+	if (r < 0)
+		return r;
+	field_filter_free(sampler->filter);
+	sampler->filter = filter;
+	if (settings != &sampler->settings)
+		sampler->settings = *settings;
+	for (size_t i = 0; i < sampler->n; i++) {
+		struct section *section = &sampler->sections[i];
+		uint32_t period_ms =
+			settings->period_ms[i] > 0 ? settings->period_ms[i] : section->collector->period_ms;
+		if (period_ms != section->period_ms)
+			section->next_us = 0;
+		section->period_ms = period_ms;
+	}
+	return 0;
+}
+
+void sampler_watch(struct sampler *sampler, sampler_set sections, uint64_t until_ns)
+{
+	sampler->watched = sections;
+	sampler->watched_until_ns = until_ns;
 }
 
 size_t sampler_count(const struct sampler *sampler)
@@ -194,8 +196,14 @@ size_t sampler_count(const struct sampler *sampler)
 
 struct sampler_collector sampler_at(const struct sampler *sampler, size_t i)
 {
-	const struct slot *slot = &sampler->slots[i];
-	return (struct sampler_collector){.collector = slot->collector, .state = slot->state, .exists = slot->exists};
+	const struct section *section = &sampler->sections[i];
+	return (struct sampler_collector){
+		.collector = section->collector, .state = section->state, .exists = section->exists};
+}
+
+uint64_t sampler_sequence(const struct sampler *sampler)
+{
+	return sampler->sequence;
 }
 
 struct agent_status *sampler_status(struct sampler *sampler)
@@ -208,62 +216,32 @@ static uint64_t now_us(const struct sampler *sampler)
 	return clock_boottime_us() + (uint64_t)sampler->boottime_shift_us;
 }
 
-/* The slot's own state stays as it is until the bytes are packed, so its text need not be copied. */
-static void fill_state(struct collector_state *from, Sonde__V1__State *to, uint64_t begun_us, uint64_t duration_us)
-{
-	SET(to, code,
-	    from->code == SONDE__V1__STATE__CODE__CODE_UNSPECIFIED ? SONDE__V1__STATE__CODE__CODE_OK : from->code);
-	if (from->reason[0] != '\0')
-		to->reason = from->reason;
-	if (from->detail[0] != '\0') {
-		label_clean(from->detail, strlen(from->detail));
-		to->detail = from->detail;
-	}
-	SET(to, collected_at_us, begun_us);
-	SET(to, duration_us, duration_us < UINT32_MAX ? (uint32_t)duration_us : UINT32_MAX);
-}
-
-/* 0, or negative errno with the section emptied. */
-static int run(struct sampler *sampler, size_t i, ProtobufCMessage *section, uint64_t begun_us)
-{
-	struct slot *slot = &sampler->slots[i];
-	struct tick tick = {.arena = sampler->arena, .boottime_us = begun_us, .state = &slot->state};
-	slot->state = (struct collector_state){.code = SONDE__V1__STATE__CODE__CODE_UNSPECIFIED};
-	int r = slot->collector->collect(slot->self, &tick, section);
-	sampler->status.collectors[i].runs++;
-	if (r >= 0)
-		return 0;
-	sampler->status.collectors[i].failures++;
-	word_failure(slot, r);
-	protobuf_c_message_init(slot->type, section);
-	return r;
-}
-
 static void set_submessage(void *message, const ProtobufCFieldDescriptor *field, void *submessage)
 {
 	memcpy((char *)message + field->offset, &submessage, sizeof(void *));
 }
 
-static void collect(struct sampler *sampler, size_t i, Sonde__V1__Snapshot *snapshot)
+static void collect(struct sampler *sampler, uint32_t interval_ms, Sonde__V1__Snapshot *snapshot)
 {
-	struct slot *slot = &sampler->slots[i];
-	ProtobufCMessage *section = arena_message(sampler->arena, slot->type);
-	Sonde__V1__State *state = arena_message(sampler->arena, &sonde__v1__state__descriptor);
-	if (!section || !state) {
-		sampler->status.collectors[i].failures++;
-		return;
+	sampler_set watched = clock_monotonic_ns() < sampler->watched_until_ns ? sampler->watched : 0;
+	for (size_t i = 0; i < sampler->n; i++) {
+		struct section *section = &sampler->sections[i];
+		const struct section_order order = {
+			.now_us = now_us(sampler),
+			.slack_us = (uint64_t)interval_ms * 500,
+			.disabled = sampler->settings.disabled >> i & 1,
+			.watched = watched >> i & 1,
+			.every_tick = sampler->every_tick,
+		};
+		bool fresh;
+		ProtobufCMessage *message =
+			section_take(section, &order, sampler->arena, &sampler->status.collectors[i], &fresh);
+		if (!message)
+			continue;
+		if (fresh)
+			field_filter_apply(sampler->filter, message);
+		set_submessage(snapshot, section->field, message);
 	}
-	uint64_t begun_us = now_us(sampler), duration_us = 0;
-	if (slot->exists && (sampler->disabled >> i & 1)) {
-		set_disabled(&slot->state);
-	} else if (slot->exists) {
-		(void)run(sampler, i, section, begun_us);
-		duration_us = now_us(sampler) - begun_us;
-		sampler->status.collectors[i].duration_us += duration_us;
-	}
-	fill_state(&slot->state, state, begun_us, duration_us);
-	set_submessage(section, slot->state_field, state);
-	set_submessage(snapshot, slot->field, section);
 }
 
 static int pack(struct sampler *sampler, const Sonde__V1__Snapshot *snapshot)
@@ -297,8 +275,8 @@ int sampler_take(struct sampler *sampler, uint32_t interval_ms, uint64_t *ret_se
 	SET(&snapshot, boottime_us, now_us(sampler));
 	SET(&snapshot, interval_ms, interval_ms);
 
-	for (size_t i = 0; i < sampler->n; i++)
-		collect(sampler, i, &snapshot);
+	collect(sampler, interval_ms, &snapshot);
+	lane_check(sampler->lane);
 	snapshot.summary = summary_take(sampler->summary, &snapshot, sampler->arena);
 
 	int r = pack(sampler, &snapshot);
@@ -308,4 +286,19 @@ int sampler_take(struct sampler *sampler, uint32_t interval_ms, uint64_t *ret_se
 	*ret_data = sampler->packed.data;
 	*ret_len = sampler->packed.len;
 	return 0;
+}
+
+bool sampler_settle(struct sampler *sampler, uint32_t max_ms)
+{
+	for (uint32_t ms = 0;; ms += SETTLE_STEP_MS) {
+		size_t i = 0;
+		while (i < sampler->n && !section_is_pending(&sampler->sections[i]))
+			i++;
+		if (i == sampler->n)
+			return true;
+		if (ms >= max_ms)
+			return false;
+		lane_check(sampler->lane);
+		(void)poll(NULL, 0, SETTLE_STEP_MS);
+	}
 }

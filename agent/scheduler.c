@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -25,13 +26,17 @@ struct scheduler {
 	int timer_fd;
 	int wake_fd; /* new settings, or the end */
 
-	pthread_mutex_t lock; /* of the three below */
+	_Atomic uint64_t heartbeat_ns;
+
+	pthread_mutex_t lock; /* of those below */
 	struct scheduler_settings settings;
+	sampler_set watched;
+	uint64_t watched_until_ns;
 	bool changed;
 	bool stopping;
 
 	/* The thread's own. */
-	uint32_t interval_ms;
+	uint32_t tick_ms;
 	uint64_t due_ns; /* the tick the timer expires for next */
 	struct {
 		Sonde__V1__State__Code code;
@@ -50,9 +55,44 @@ uint64_t scheduler_next_ns(uint64_t now_ns, uint64_t interval_ns)
 	return (now_ns / interval_ns + 1) * interval_ns;
 }
 
+uint32_t scheduler_tick_ms(const struct scheduler_settings *settings)
+{
+	uint32_t tick_ms = settings->interval_ms;
+	for (size_t i = 0; i < AGENT_MAX_COLLECTORS; i++) {
+		uint32_t period_ms = settings->sampler.period_ms[i];
+		if (period_ms > 0 && period_ms < tick_ms)
+			tick_ms = period_ms;
+	}
+	return tick_ms;
+}
+
+static bool valid(const struct scheduler_settings *settings)
+{
+	for (size_t i = 0; i < AGENT_MAX_COLLECTORS; i++) {
+		uint32_t period_ms = settings->sampler.period_ms[i];
+		if (period_ms > 0 && !scheduler_interval_valid(period_ms))
+			return false;
+	}
+	return scheduler_interval_valid(settings->interval_ms);
+}
+
+/* Where one collector makes the ticks shorter, those that nobody said anything about keep the interval. */
+static int configure_sampler(struct sampler *sampler, struct scheduler_settings *settings)
+{
+	if (scheduler_tick_ms(settings) < settings->interval_ms) {
+		for (size_t i = 0; i < sampler_count(sampler); i++) {
+			uint32_t own_ms = sampler_at(sampler, i).collector->period_ms;
+			if (settings->sampler.period_ms[i] == 0)
+				settings->sampler.period_ms[i] =
+					own_ms > settings->interval_ms ? own_ms : settings->interval_ms;
+		}
+	}
+	return sampler_configure(sampler, &settings->sampler);
+}
+
 static int set_timer(struct scheduler *s)
 {
-	uint64_t interval_ns = s->interval_ms * NS_PER_MS;
+	uint64_t interval_ns = s->tick_ms * NS_PER_MS;
 	s->due_ns = scheduler_next_ns(clock_monotonic_ns(), interval_ns);
 	struct itimerspec spec = {
 		.it_value = {(time_t)(s->due_ns / 1000000000), (long)(s->due_ns % 1000000000)},
@@ -91,7 +131,7 @@ static void log_changes(struct scheduler *s)
 static void tick(struct scheduler *s, uint64_t expirations)
 {
 	struct agent_status *status = sampler_status(s->sampler);
-	uint64_t interval_ns = s->interval_ms * NS_PER_MS;
+	uint64_t interval_ns = s->tick_ms * NS_PER_MS;
 	uint64_t due_ns = s->due_ns + (expirations - 1) * interval_ns;
 	status->missed_ticks += expirations - 1;
 	if (clock_monotonic_ns() > due_ns + interval_ns / 10)
@@ -101,13 +141,30 @@ static void tick(struct scheduler *s, uint64_t expirations)
 	uint64_t sequence;
 	const uint8_t *data;
 	size_t len;
-	int r = sampler_take(s->sampler, s->interval_ms, &sequence, &data, &len);
+	int r = sampler_take(s->sampler, s->tick_ms, &sequence, &data, &len);
 	if (r == 0)
 		r = queue_push(s->queue, sequence, data, len);
 	if (r < 0 && !s->push_failing)
 		log_error("snapshot lost", LOG_ERR(r), LOG_STR("then", "the next tick tries again"));
 	s->push_failing = r < 0;
 	log_changes(s);
+}
+
+static void apply(struct scheduler *s, struct scheduler_settings *settings)
+{
+	uint32_t tick_ms = scheduler_tick_ms(settings), before_ms = s->tick_ms;
+	int r = configure_sampler(s->sampler, settings);
+	if (r == 0 && tick_ms != before_ms) {
+		s->tick_ms = tick_ms;
+		r = set_timer(s);
+		if (r < 0)
+			s->tick_ms = before_ms;
+	}
+	if (r < 0)
+		log_error("settings cannot be applied", LOG_ERR(r), LOG_STR("then", "the old ones stay"));
+	else
+		log_info("settings applied", LOG_UINT("interval_ms", settings->interval_ms),
+			 LOG_UINT("tick_ms", s->tick_ms));
 }
 
 /* False at the end. */
@@ -121,23 +178,12 @@ static bool take_orders(struct scheduler *s)
 	struct scheduler_settings settings = s->settings;
 	bool changed = s->changed, stopping = s->stopping;
 	s->changed = false;
+	sampler_watch(s->sampler, s->watched, s->watched_until_ns);
 	pthread_mutex_unlock(&s->lock);
 	if (stopping)
 		return false;
-	if (!changed)
-		return true;
-
-	sampler_disable(s->sampler, settings.disabled);
-	if (settings.interval_ms != s->interval_ms) {
-		uint32_t before = s->interval_ms;
-		s->interval_ms = settings.interval_ms;
-		int r = set_timer(s);
-		if (r < 0) {
-			s->interval_ms = before;
-			log_error("interval cannot be set", LOG_ERR(r), LOG_STR("then", "the old one stays"));
-		}
-	}
-	log_info("settings applied", LOG_UINT("interval_ms", s->interval_ms));
+	if (changed)
+		apply(s, &settings);
 	return true;
 }
 
@@ -146,7 +192,8 @@ static void *thread_main(void *arg)
 	struct scheduler *s = arg;
 	for (;;) {
 		struct pollfd fds[2] = {{.fd = s->wake_fd, .events = POLLIN}, {.fd = s->timer_fd, .events = POLLIN}};
-		if (poll(fds, 2, -1) < 0)
+		atomic_store(&s->heartbeat_ns, clock_monotonic_ns());
+		if (poll(fds, 2, SCHEDULER_HEARTBEAT_MS) < 0)
 			continue;
 		if (fds[0].revents && !take_orders(s))
 			return NULL;
@@ -156,18 +203,22 @@ static void *thread_main(void *arg)
 	}
 }
 
-int scheduler_new(struct sampler *sampler, struct queue *queue, struct scheduler_settings settings,
+int scheduler_new(struct sampler *sampler, struct queue *queue, const struct scheduler_settings *settings,
 		  struct scheduler **ret)
 {
-	if (!scheduler_interval_valid(settings.interval_ms))
+	if (!valid(settings))
 		return -EINVAL;
+	struct scheduler_settings effective = *settings;
+	int configured = configure_sampler(sampler, &effective);
+	if (configured < 0)
+		return configured;
 	struct scheduler *s = calloc(1, sizeof(*s));
 	if (!s)
 		return -ENOMEM;
-	*s = (struct scheduler){.sampler = sampler, .queue = queue, .settings = settings};
-	s->interval_ms = settings.interval_ms;
+	*s = (struct scheduler){.sampler = sampler, .queue = queue, .settings = *settings};
+	s->tick_ms = scheduler_tick_ms(settings);
+	s->heartbeat_ns = clock_monotonic_ns();
 	pthread_mutex_init(&s->lock, NULL);
-	sampler_disable(sampler, settings.disabled);
 	s->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (s->timer_fd < 0 || s->wake_fd < 0) {
@@ -220,22 +271,35 @@ void scheduler_free(struct scheduler *scheduler)
 	free(scheduler);
 }
 
-int scheduler_configure(struct scheduler *scheduler, struct scheduler_settings settings)
+int scheduler_configure(struct scheduler *scheduler, const struct scheduler_settings *settings)
 {
-	if (!scheduler_interval_valid(settings.interval_ms))
+	if (!valid(settings))
 		return -EINVAL;
 	pthread_mutex_lock(&scheduler->lock);
-	scheduler->settings = settings;
+	scheduler->settings = *settings;
 	scheduler->changed = true;
 	pthread_mutex_unlock(&scheduler->lock);
 	wake(scheduler);
 	return 0;
 }
 
-struct scheduler_settings scheduler_settings(struct scheduler *scheduler)
+void scheduler_settings(struct scheduler *scheduler, struct scheduler_settings *ret)
 {
 	pthread_mutex_lock(&scheduler->lock);
-	struct scheduler_settings settings = scheduler->settings;
+	*ret = scheduler->settings;
 	pthread_mutex_unlock(&scheduler->lock);
-	return settings;
+}
+
+void scheduler_watch(struct scheduler *scheduler, sampler_set sections, uint32_t seconds)
+{
+	pthread_mutex_lock(&scheduler->lock);
+	scheduler->watched = sections;
+	scheduler->watched_until_ns = clock_monotonic_ns() + seconds * 1000 * NS_PER_MS;
+	pthread_mutex_unlock(&scheduler->lock);
+	wake(scheduler);
+}
+
+uint64_t scheduler_heartbeat_ns(struct scheduler *scheduler)
+{
+	return atomic_load(&scheduler->heartbeat_ns);
 }

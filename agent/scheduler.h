@@ -14,12 +14,12 @@
 struct scheduler;
 
 struct scheduler_settings {
-	uint32_t interval_ms; /* between the limits above */
-	sampler_set disabled; /* beside those the sampler never made */
+	uint32_t interval_ms; /* between the limits above, as is each period in `sampler` that is not 0 */
+	struct sampler_settings sampler;
 };
 
-/* Sampler and queue are borrowed. 0 or negative errno (-EINVAL: the interval is out of bounds). */
-int scheduler_new(struct sampler *sampler, struct queue *queue, struct scheduler_settings settings,
+/* Sampler and queue are borrowed. 0 or negative errno (-EINVAL: an interval is out of bounds). */
+int scheduler_new(struct sampler *sampler, struct queue *queue, const struct scheduler_settings *settings,
 		  struct scheduler **ret) __attribute__((nonnull, warn_unused_result));
 /* Accepts NULL; stops first. */
 void scheduler_free(struct scheduler *scheduler);
@@ -29,11 +29,22 @@ int scheduler_start(struct scheduler *scheduler) __attribute__((nonnull, warn_un
 /* Ends the thread after the tick it is in. */
 void scheduler_stop(struct scheduler *scheduler) __attribute__((nonnull));
 
-/* From the next tick on. Any thread. 0 or -EINVAL. */
-int scheduler_configure(struct scheduler *scheduler, struct scheduler_settings settings)
+/* From the next tick on. Any thread. 0 or -EINVAL; what the sampler does not accept is logged and changes nothing. */
+int scheduler_configure(struct scheduler *scheduler, const struct scheduler_settings *settings)
 	__attribute__((nonnull, warn_unused_result));
-struct scheduler_settings scheduler_settings(struct scheduler *scheduler) __attribute__((nonnull));
+void scheduler_settings(struct scheduler *scheduler, struct scheduler_settings *ret) __attribute__((nonnull));
 
+/* Somebody looks at these sections for the next `seconds`; replaces what was watched. Any thread. */
+void scheduler_watch(struct scheduler *scheduler, sampler_set sections, uint32_t seconds) __attribute__((nonnull));
+
+/* When the thread last was at its work, CLOCK_MONOTONIC; it is there at least every SCHEDULER_HEARTBEAT_MS. Any thread.
+ */
+#define SCHEDULER_HEARTBEAT_MS 1000
+uint64_t scheduler_heartbeat_ns(struct scheduler *scheduler) __attribute__((nonnull));
+
+/* The time between two ticks: the interval, or the shortest period that somebody asked for. */
+uint32_t scheduler_tick_ms(const struct scheduler_settings *settings) __attribute__((nonnull));
+/* In milliseconds, between the limits above. */
 bool scheduler_interval_valid(uint64_t interval_ms);
 
 /* The moment of the next whole interval after now. */

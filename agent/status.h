@@ -7,6 +7,7 @@
 
 #define AGENT_MAX_COLLECTORS 64
 
+struct lane;
 struct queue;
 struct sender;
 
@@ -23,6 +24,7 @@ struct agent_status {
 	uint64_t missed_ticks;
 	struct agent_status_collector collectors[AGENT_MAX_COLLECTORS];
 	size_t n_collectors;
+	struct lane *lane; /* always there */
 	/* Set before the scheduler's thread starts; NULL where nothing is delivered. */
 	struct queue *queue;
 	struct sender *sender;

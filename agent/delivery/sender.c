@@ -7,6 +7,7 @@
 #include "agent/delivery/channel.h"
 #include "agent/delivery/dial.h"
 #include "agent/delivery/stream.h"
+#include "agent/host/capabilities.h"
 #include "common/clock.h"
 #include "common/encoding.h"
 #include "common/grpc_frame.h"
@@ -228,6 +229,11 @@ static void wait_before_retry(struct sender *s)
 static void *run(void *arg)
 {
 	struct sender *s = arg;
+	/* What reads the network needs no rights over the host. */
+	int dropped = capabilities_drop_all();
+	if (dropped < 0)
+		log_warn("the sender cannot give up its capabilities", LOG_ERR(dropped),
+			 LOG_STR("then", "it goes on with them"));
 	while (!stopping(s)) {
 		char reason[320] = "the connection ended";
 		bool clean = run_connection(s, reason, sizeof(reason));

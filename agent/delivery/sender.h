@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 struct sender;
+struct Sonde__V1__Watch;
 
 struct sender_options {
 	const char *host; /* name or address; every address it resolves to is tried */
@@ -19,7 +20,9 @@ struct sender_options {
 	/* Called on the sender's thread with a serialised sonde.v1.AgentConfig; answers with a serialised ConfigStatus
 	 * to send (malloc'd; freed by the sender) or NULL. May be NULL itself. */
 	uint8_t *(*on_config)(void *arg, const uint8_t *config, size_t len, size_t *ret_len);
-	void *arg;
+	/* Called on the sender's thread; may be NULL. */
+	void (*on_watch)(void *arg, const struct Sonde__V1__Watch *watch);
+	void *arg; /* of both */
 };
 
 enum sender_link { SENDER_CONNECTING, SENDER_STREAMING, SENDER_WAITING /* backing off */ };

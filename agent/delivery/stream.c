@@ -115,6 +115,10 @@ void stream_on_message(void *arg, const uint8_t *data, size_t len)
 	case SONDE__V1__BACKEND_MESSAGE__MESSAGE_CONFIG:
 		r = take_config(s, message->config);
 		break;
+	case SONDE__V1__BACKEND_MESSAGE__MESSAGE_WATCH:
+		if (s->options->on_watch)
+			s->options->on_watch(s->options->arg, message->watch);
+		break;
 	default:
 		break; /* a newer backend says something we do not know */
 	}

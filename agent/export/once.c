@@ -8,6 +8,7 @@
 #include <time.h>
 
 #define TEXT_MAX ((size_t)64 << 20)
+#define SETTLE_MS 2000
 
 static void wait_ms(uint32_t ms)
 {
@@ -52,6 +53,8 @@ int once_write(struct sampler *sampler, uint32_t interval_ms, enum options_forma
 	if (r < 0)
 		return r;
 	wait_ms(interval_ms);
+	/* What still does not answer stands in the second snapshot as it is: under way. */
+	(void)sampler_settle(sampler, SETTLE_MS);
 	r = sampler_take(sampler, interval_ms, &sequence, &data, &len);
 	if (r == 0)
 		r = encode(data, len, format, &text);

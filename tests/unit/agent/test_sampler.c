@@ -4,6 +4,8 @@
 #include "tests/unit/cmocka_all.h"
 
 #include <errno.h>
+#include <semaphore.h>
+#include <stdio.h>
 #include <string.h>
 
 /* What the made-up memory collector does next. */
@@ -11,6 +13,8 @@ struct script {
 	int result;
 	struct collector_state state;
 	int calls, destroyed;
+	bool watched;
+	sem_t go; /* of the slow one */
 };
 
 static struct script script;
@@ -36,8 +40,18 @@ static int collect_memory(void *self, struct tick *tick, ProtobufCMessage *secti
 	struct script *s = self;
 	Sonde__V1__Memory *memory = (Sonde__V1__Memory *)section;
 	s->calls++;
+	s->watched = tick->watched;
 	SET(memory, total_bytes, 42);
 	*tick->state = s->state;
+	return s->result;
+}
+
+static int collect_slowly(void *self, struct tick *tick, ProtobufCMessage *section)
+{
+	struct script *s = self;
+	while (sem_wait(&s->go) != 0)
+		;
+	SET((Sonde__V1__Memory *)section, total_bytes, 43);
 	return s->result;
 }
 
@@ -60,6 +74,15 @@ static void destroy(void *self)
 
 static const struct collector memory = COLLECTOR("memory", make, collect_memory);
 static const struct collector vmstat = COLLECTOR("vmstat", make, collect_vmstat);
+static const struct collector slow = {
+	.name = "memory",
+	.reads = "/proc/memory",
+	.needs = "",
+	.slow = true,
+	.create = make,
+	.collect = collect_slowly,
+	.destroy = destroy,
+};
 static const struct collector denied = COLLECTOR("perf", refuse, collect_vmstat);
 static const struct collector broken = COLLECTOR("cpu", refuse_silently, collect_vmstat);
 static const struct collector unknown = COLLECTOR("nonsense", make, collect_vmstat);
@@ -207,12 +230,16 @@ static void test_cannot_be_made(void **state)
 static void test_disabled_live(void **state)
 {
 	struct fixture *f = *state;
-	sampler_disable(f->sampler, 1 << sampler_find(table, "memory"));
+	struct sampler_settings settings;
+	sampler_default_settings(&settings);
+	settings.disabled = 1 << sampler_find(table, "memory");
+	assert_int_equal(sampler_configure(f->sampler, &settings), 0);
 	const Sonde__V1__Snapshot *s = take(f);
 	assert_int_equal(s->memory->state->code, SONDE__V1__STATE__CODE__CODE_DISABLED);
 	assert_false(s->memory->has_total_bytes);
 	assert_int_equal(script.calls, 0);
-	sampler_disable(f->sampler, 0);
+	settings.disabled = 0;
+	assert_int_equal(sampler_configure(f->sampler, &settings), 0);
 	s = take(f);
 	assert_int_equal(s->memory->state->code, SONDE__V1__STATE__CODE__CODE_OK);
 	assert_int_equal(s->memory->total_bytes, 42);
@@ -229,6 +256,94 @@ static void test_disabled_from_the_start(void **state)
 	assert_int_equal(sampler_at(sampler, 3).state.code, SONDE__V1__STATE__CODE__CODE_DISABLED);
 	sampler_free(sampler);
 	assert_int_equal(script.destroyed, 1); /* memory alone was made */
+}
+
+static void test_excluded_fields(void **state)
+{
+	struct fixture *f = *state;
+	struct sampler_settings settings;
+	sampler_default_settings(&settings);
+	settings.exclude.n = 2;
+	(void)snprintf(settings.exclude.names[0], FIELD_NAME_SIZE, "memory.total_bytes");
+	(void)snprintf(settings.exclude.names[1], FIELD_NAME_SIZE, "memory.nonsense");
+	assert_int_equal(sampler_configure(f->sampler, &settings), -EINVAL);
+	assert_true(take(f)->memory->has_total_bytes);
+	settings.exclude.n = 1;
+	assert_int_equal(sampler_configure(f->sampler, &settings), 0);
+	const Sonde__V1__Snapshot *s = take(f);
+	assert_false(s->memory->has_total_bytes);
+	assert_int_equal(s->memory->state->code, SONDE__V1__STATE__CODE__CODE_OK);
+	assert_true(s->vmstat->has_page_faults);
+}
+
+static void test_a_period_longer_than_the_tick(void **state)
+{
+	struct fixture *f = *state;
+	struct sampler_settings settings;
+	size_t at = (size_t)sampler_find(table, "memory");
+	sampler_default_settings(&settings);
+	settings.period_ms[at] = 3600000;
+	assert_int_equal(sampler_configure(f->sampler, &settings), 0);
+	const Sonde__V1__Snapshot *s = take(f);
+	assert_true(s->memory->has_total_bytes);
+	uint64_t collected_us = s->memory->state->collected_at_us;
+	s = take(f);
+	assert_int_equal(s->memory->state->code, SONDE__V1__STATE__CODE__CODE_NOT_DUE);
+	assert_false(s->memory->has_total_bytes);
+	assert_int_equal(s->memory->state->collected_at_us, collected_us);
+	assert_true(s->vmstat->has_page_faults);
+	assert_int_equal(script.calls, 1);
+
+	/* Whoever looks at it has it at every tick, and whole. */
+	sampler_watch(f->sampler, 1ull << at, UINT64_MAX);
+	s = take(f);
+	assert_true(s->memory->has_total_bytes);
+	assert_true(script.watched);
+	sampler_watch(f->sampler, 1ull << at, 1);
+	assert_int_equal(take(f)->memory->state->code, SONDE__V1__STATE__CODE__CODE_NOT_DUE);
+	settings.period_ms[at] = 0;
+	assert_int_equal(sampler_configure(f->sampler, &settings), 0);
+	assert_true(take(f)->memory->has_total_bytes);
+	assert_false(script.watched);
+}
+
+static void test_a_slow_collector_is_not_waited_for(void **state)
+{
+	struct fixture *f = *state;
+	struct sampler_options options = options_for(f);
+	static const struct collector *const slow_table[] = {&slow, &vmstat, NULL};
+	options.collectors = slow_table;
+	sampler_free(f->sampler);
+	f->sampler = NULL;
+	sem_init(&script.go, 0, 0);
+	assert_int_equal(sampler_new(&options, &f->sampler), 0);
+
+	const Sonde__V1__Snapshot *s = take(f);
+	assert_int_equal(s->memory->state->code, SONDE__V1__STATE__CODE__CODE_STARTING);
+	assert_true(s->vmstat->has_page_faults);
+	assert_false(sampler_settle(f->sampler, 20));
+	sem_post(&script.go);
+	assert_true(sampler_settle(f->sampler, 2000));
+	s = take(f);
+	assert_int_equal(s->memory->state->code, SONDE__V1__STATE__CODE__CODE_OK);
+	assert_int_equal(s->memory->total_bytes, 43);
+	assert_int_equal(sampler_status(f->sampler)->collectors[0].runs, 1);
+	uint64_t collected_us = s->memory->state->collected_at_us;
+	assert_true(collected_us > 0 && collected_us < s->boottime_us);
+
+	/* The next one is under way, then fails: the section says so and holds nothing. */
+	script.result = -EPROTO;
+	s = take(f);
+	assert_int_equal(s->memory->state->code, SONDE__V1__STATE__CODE__CODE_NOT_DUE);
+	assert_int_equal(s->memory->state->collected_at_us, collected_us);
+	sem_post(&script.go);
+	assert_true(sampler_settle(f->sampler, 2000));
+	s = take(f);
+	assert_int_equal(s->memory->state->code, SONDE__V1__STATE__CODE__CODE_FAILED);
+	assert_string_equal(s->memory->state->reason, "malformed");
+	assert_false(s->memory->has_total_bytes);
+	assert_int_equal(sampler_status(f->sampler)->collectors[0].failures, 1);
+	sem_post(&script.go);
 }
 
 static void test_wrong_table(void **state)
@@ -260,6 +375,9 @@ int main(void)
 		TEST(test_cannot_be_made),
 		TEST(test_disabled_live),
 		TEST(test_disabled_from_the_start),
+		TEST(test_excluded_fields),
+		TEST(test_a_period_longer_than_the_tick),
+		TEST(test_a_slow_collector_is_not_waited_for),
 		TEST(test_wrong_table),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -59,7 +59,7 @@ static int setup(void **state)
 	struct sampler_options options = {.collectors = table, .root = &f.tree.root};
 	struct scheduler_settings settings = {.interval_ms = 100};
 	*state = &f;
-	return sampler_new(&options, &f.sampler) < 0 || scheduler_new(f.sampler, f.queue, settings, &f.scheduler) < 0;
+	return sampler_new(&options, &f.sampler) < 0 || scheduler_new(f.sampler, f.queue, &settings, &f.scheduler) < 0;
 }
 
 static int teardown(void **state)
@@ -70,6 +70,13 @@ static int teardown(void **state)
 	queue_free(f->queue);
 	tree_destroy(&f->tree);
 	return 0;
+}
+
+static struct scheduler_settings settings_of(struct fixture *f)
+{
+	struct scheduler_settings settings;
+	scheduler_settings(f->scheduler, &settings);
+	return settings;
 }
 
 static Sonde__V1__Snapshot *snapshot_after(struct fixture *f, uint64_t after)
@@ -129,11 +136,14 @@ static void test_settings_apply_live(void **state)
 	struct fixture *f = *state;
 	assert_int_equal(scheduler_start(f->scheduler), 0);
 	free_snapshot(snapshot_after(f, 0));
-	assert_int_equal(scheduler_configure(f->scheduler, (struct scheduler_settings){99, 0}), -EINVAL);
-	assert_int_equal(scheduler_configure(f->scheduler, (struct scheduler_settings){3600001, 0}), -EINVAL);
-	assert_int_equal(scheduler_settings(f->scheduler).interval_ms, 100);
-	assert_int_equal(scheduler_configure(f->scheduler, (struct scheduler_settings){150, 2}), 0);
-	assert_int_equal(scheduler_settings(f->scheduler).interval_ms, 150);
+	assert_int_equal(scheduler_configure(f->scheduler, &(struct scheduler_settings){.interval_ms = 99}), -EINVAL);
+	assert_int_equal(scheduler_configure(f->scheduler, &(struct scheduler_settings){.interval_ms = 3600001}),
+			 -EINVAL);
+	assert_int_equal(settings_of(f).interval_ms, 100);
+	assert_int_equal(scheduler_configure(f->scheduler,
+					     &(struct scheduler_settings){.interval_ms = 150, .sampler.disabled = 2}),
+			 0);
+	assert_int_equal(settings_of(f).interval_ms, 150);
 	bool applied = false;
 	for (uint64_t after = 1; after < 20 && !applied; after++) {
 		Sonde__V1__Snapshot *s = snapshot_after(f, after);
@@ -150,7 +160,9 @@ static void test_bounds(void **state)
 {
 	struct fixture *f = *state;
 	struct scheduler *scheduler = NULL;
-	assert_int_equal(scheduler_new(f->sampler, f->queue, (struct scheduler_settings){0, 0}, &scheduler), -EINVAL);
+	assert_int_equal(
+		scheduler_new(f->sampler, f->queue, &(struct scheduler_settings){.interval_ms = 0}, &scheduler),
+		-EINVAL);
 	assert_null(scheduler);
 	assert_int_equal(scheduler_next_ns(0, 100), 100);
 	assert_int_equal(scheduler_next_ns(99, 100), 100);
@@ -162,7 +174,13 @@ static void test_bounds(void **state)
 
 static Sonde__V1__ConfigStatus *push_bytes(struct fixture *f, const uint8_t *data, size_t len)
 {
-	struct remote_config remote = {.scheduler = f->scheduler, .collectors = table};
+	static const struct scheduler_settings local = {
+		.interval_ms = 100,
+		.sampler = {.period_ms = {[1] = 700},
+			    .exclude = {.n = 1, .names = {"memory.free_bytes"}},
+			    .collector = {.command_line = COMMAND_LINE_SCRUBBED}},
+	};
+	struct remote_config remote = {.scheduler = f->scheduler, .collectors = table, .local = &local};
 	size_t answer_len = 0;
 	uint8_t *answer = remote_config_apply(&remote, data, len, &answer_len);
 	assert_non_null(answer);
@@ -215,7 +233,7 @@ static void test_pushed_configuration(void **state)
 	assert_false(s->applied);
 	assert_string_equal(s->reason, "there is no collector \"g?pu\"");
 	assert_int_equal(s->in_force->interval_ms, 200);
-	assert_int_equal(scheduler_settings(f->scheduler).disabled, 2);
+	assert_int_equal(settings_of(f).sampler.disabled, 2);
 	sonde__v1__config_status__free_unpacked(s, NULL);
 	s = push(f, 8, 50, none);
 	assert_false(s->applied);
@@ -234,14 +252,147 @@ static void test_pushed_configuration(void **state)
 	sonde__v1__config_status__free_unpacked(s, NULL);
 }
 
+static Sonde__V1__ConfigStatus *push_config(struct fixture *f, const Sonde__V1__AgentConfig *config)
+{
+	uint8_t data[2048];
+	assert_true(sonde__v1__agent_config__get_packed_size(config) < sizeof(data));
+	return push_bytes(f, data, sonde__v1__agent_config__pack(config, data));
+}
+
+static void refused(struct fixture *f, const Sonde__V1__AgentConfig *config, const char *why)
+{
+	struct scheduler_settings before = settings_of(f);
+	Sonde__V1__ConfigStatus *s = push_config(f, config);
+	assert_false(s->applied);
+	assert_non_null(strstr(s->reason, why));
+	struct scheduler_settings after = settings_of(f);
+	assert_memory_equal(&before, &after, sizeof(before));
+	sonde__v1__config_status__free_unpacked(s, NULL);
+}
+
+static void test_pushed_periods_and_fields(void **state)
+{
+	struct fixture *f = *state;
+	Sonde__V1__AgentConfig config = SONDE__V1__AGENT_CONFIG__INIT;
+	Sonde__V1__CollectorInterval memory_interval = SONDE__V1__COLLECTOR_INTERVAL__INIT,
+				     *rows[] = {&memory_interval};
+	Sonde__V1__CollectorIntervals intervals = {
+		.base = PROTOBUF_C_MESSAGE_INIT(&sonde__v1__collector_intervals__descriptor),
+		.n_intervals = 1,
+		.intervals = rows,
+	};
+	char *fields[] = {(char *)"vmstat.*"};
+	Sonde__V1__FieldNames excluded = SONDE__V1__FIELD_NAMES__INIT;
+	excluded.n_names = 1;
+	excluded.names = fields;
+	memory_interval.collector = (char *)"memory";
+	SET(&memory_interval, interval_ms, 5000);
+	config.collector_intervals = &intervals;
+	config.excluded_fields = &excluded;
+	SET(&config, top, 7);
+	SET(&config, command_lines, SONDE__V1__COMMAND_LINES__COMMAND_LINES_OFF);
+
+	Sonde__V1__ConfigStatus *s = push_config(f, &config);
+	assert_true(s->applied);
+	/* What is pushed stands beside what the host itself says. */
+	struct scheduler_settings now = settings_of(f);
+	assert_int_equal(now.sampler.period_ms[0], 5000);
+	assert_int_equal(now.sampler.period_ms[1], 700);
+	assert_int_equal(now.sampler.exclude.n, 2);
+	assert_string_equal(now.sampler.exclude.names[0], "memory.free_bytes");
+	assert_int_equal(now.sampler.collector.top, 7);
+	assert_int_equal(now.sampler.collector.command_line, COMMAND_LINE_OFF);
+	assert_int_equal(s->in_force->collector_intervals->n_intervals, 2);
+	assert_string_equal(s->in_force->excluded_fields->names[1], "vmstat.*");
+	assert_int_equal(s->in_force->command_lines, SONDE__V1__COMMAND_LINES__COMMAND_LINES_OFF);
+	sonde__v1__config_status__free_unpacked(s, NULL);
+
+	SET(&config, command_lines, SONDE__V1__COMMAND_LINES__COMMAND_LINES_FULL);
+	refused(f, &config, "own configuration");
+	config.command_lines = 77;
+	refused(f, &config, "does not know");
+	config.has_command_lines = 0;
+	config.top = 0;
+	refused(f, &config, "top is 0");
+	config.has_top = 0;
+	fields[0] = (char *)"vmstat.nonsense";
+	refused(f, &config, "vmstat.nonsense");
+	config.excluded_fields = NULL;
+	memory_interval.interval_ms = 99;
+	refused(f, &config, "memory is 99");
+	memory_interval.collector = NULL;
+	refused(f, &config, "no collector \"\"");
+}
+
+static void test_a_short_period_makes_short_ticks(void **state)
+{
+	struct fixture *f = *state;
+	struct scheduler_settings settings = {.interval_ms = 60000, .sampler.period_ms = {[1] = 100}};
+	assert_int_equal(scheduler_tick_ms(&settings), 100);
+	assert_int_equal(scheduler_configure(f->scheduler, &settings), 0);
+	assert_int_equal(scheduler_start(f->scheduler), 0);
+	Sonde__V1__Snapshot *first = snapshot_after(f, 0), *second = snapshot_after(f, 1),
+			    *third = snapshot_after(f, 2);
+	assert_int_equal(third->interval_ms, 100);
+	assert_int_equal(first->memory->state->code, SONDE__V1__STATE__CODE__CODE_OK);
+	assert_int_equal(third->memory->state->code, SONDE__V1__STATE__CODE__CODE_NOT_DUE);
+	assert_int_equal(second->vmstat->state->code, SONDE__V1__STATE__CODE__CODE_OK);
+	assert_int_equal(third->vmstat->state->code, SONDE__V1__STATE__CODE__CODE_OK);
+	free_snapshot(first);
+	free_snapshot(second);
+	free_snapshot(third);
+	settings.sampler.period_ms[1] = 99;
+	assert_int_equal(scheduler_configure(f->scheduler, &settings), -EINVAL);
+}
+
+static void test_the_heart_beats_between_ticks(void **state)
+{
+	struct fixture *f = *state;
+	struct scheduler_settings settings = {.interval_ms = 3600000};
+	assert_int_equal(scheduler_configure(f->scheduler, &settings), 0);
+	assert_int_equal(scheduler_start(f->scheduler), 0);
+	uint64_t before_ns = scheduler_heartbeat_ns(f->scheduler);
+	sleep_ms(2 * SCHEDULER_HEARTBEAT_MS + 200);
+	assert_true(scheduler_heartbeat_ns(f->scheduler) > before_ns + 1000000000);
+}
+
+static void test_watch(void **state)
+{
+	struct fixture *f = *state;
+	struct remote_config remote = {.scheduler = f->scheduler, .collectors = table};
+	struct scheduler_settings settings = {.interval_ms = 100, .sampler.period_ms = {[0] = 3600000}};
+	char *sections[] = {(char *)"gpu", (char *)"memory"};
+	Sonde__V1__Watch watch = SONDE__V1__WATCH__INIT;
+	assert_int_equal(scheduler_configure(f->scheduler, &settings), 0);
+	watch.sections = sections;
+	watch.n_sections = 2;
+	SET(&watch, seconds, UINT32_MAX);
+	remote_config_watch(&remote, &watch);
+	assert_int_equal(scheduler_start(f->scheduler), 0);
+	Sonde__V1__Snapshot *second = snapshot_after(f, 2);
+	assert_int_equal(second->memory->state->code, SONDE__V1__STATE__CODE__CODE_OK);
+	free_snapshot(second);
+	watch.has_seconds = 0;
+	remote_config_watch(&remote, &watch);
+	Sonde__V1__Snapshot *later = snapshot_after(f, queue_newest(f->queue) + 1);
+	assert_int_equal(later->memory->state->code, SONDE__V1__STATE__CODE__CODE_NOT_DUE);
+	free_snapshot(later);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_ticks_at_whole_intervals), TEST(test_missed_ticks_are_counted),
-		TEST(test_settings_apply_live),	     TEST(test_bounds),
+		TEST(test_ticks_at_whole_intervals),
+		TEST(test_missed_ticks_are_counted),
+		TEST(test_settings_apply_live),
+		TEST(test_bounds),
 		TEST(test_pushed_configuration),
+		TEST(test_pushed_periods_and_fields),
+		TEST(test_a_short_period_makes_short_ticks),
+		TEST(test_the_heart_beats_between_ticks),
+		TEST(test_watch),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
