@@ -3,6 +3,7 @@
 #include "agent/collectors/collectors.h"
 #include "agent/ebpf/block_io.h"
 #include "agent/perf/perf.h"
+#include "agent/processes/processes.h"
 
 /* One a line, so that two additions do not meet. */
 /* clang-format off */
@@ -15,6 +16,7 @@ const struct collector *const collectors[] = {
 	&collector_network,
 	&collector_perf,
 	&collector_block_io,
+	&collector_processes,
 	&collector_agent,
 	NULL,
 };

@@ -1,0 +1,240 @@
+/* A tick goes over the whole table twice with a few comparisons a row (history, selection); text is made only for rows
+ * that are shown. */
+#include "agent/processes/processes.h"
+
+#include "agent/collectors/source.h"
+#include "agent/label.h"
+#include "agent/processes/fill.h"
+#include "agent/processes/history.h"
+#include "agent/processes/passwd.h"
+#include "agent/processes/select.h"
+#include "agent/settings.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define USER_NAME_MAX 64
+#define EXITED_MAX 4096
+
+struct self {
+	const struct collector_context *context;
+	const struct process_source *source;
+	void *source_self;
+	struct collector_state second_choice; /* why it is not the first source; ok where it is */
+	struct history history;
+	struct passwd passwd;
+	bool begun;
+	uint64_t keyframe_us; /* when the last one was */
+	uint64_t visible_cpu_ns;
+};
+
+/* What one tick works with. */
+struct showing {
+	struct self *self;
+	struct tick *tick;
+	struct process_table table;
+	struct selection selection;
+	Sonde__V1__Processes *out;
+};
+
+static void destroy(void *opaque)
+{
+	struct self *self = opaque;
+	if (!self)
+		return;
+	if (self->source)
+		self->source->destroy(self->source_self);
+	history_free(&self->history);
+	passwd_free(&self->passwd);
+	free(self);
+}
+
+/* The first source that can be made. What kept the one before it away is told as long as the collector lives: on a
+ * recorded host there is nothing to be done about it. */
+static int choose_source(struct self *self, const struct process_source *const *sources, struct collector_state *state)
+{
+	int r = -ENOENT;
+	for (size_t i = 0; sources[i]; i++) {
+		*state = (struct collector_state){.reason = ""};
+		r = sources[i]->create(self->context, &self->source_self, state);
+		if (r == 0) {
+			self->source = sources[i];
+			*state = (struct collector_state){.reason = ""};
+			return 0;
+		}
+		if (i == 0 && self->context->live)
+			self->second_choice = *state;
+	}
+	return r;
+}
+
+int processes_create(const struct collector_context *context, const struct process_source *const *sources,
+		     void **ret_self, struct collector_state *state)
+{
+	struct self *self = calloc(1, sizeof(*self));
+	if (!self || history_init(&self->history) < 0) {
+		free(self);
+		return source_no_room(state);
+	}
+	self->context = context;
+	self->passwd = passwd_init(context->root);
+	int r = choose_source(self, sources, state);
+	if (r < 0) {
+		destroy(self);
+		return r;
+	}
+	*ret_self = self;
+	return 0;
+}
+
+static int create(const struct collector_context *context, void **ret_self, struct collector_state *state)
+{
+	static const struct process_source *const sources[] = {&process_source_proc, NULL};
+	return processes_create(context, sources, ret_self, state);
+}
+
+static bool keyframe_is_due(const struct self *self, uint64_t now_us)
+{
+	const struct collector_settings *settings = self->context->settings;
+	uint64_t period_ms = settings ? settings->keyframe_ms : SETTINGS_KEYFRAME_MS_DEFAULT;
+	return !self->begun || now_us - self->keyframe_us >= period_ms * 1000;
+}
+
+static int fill_user(struct showing *showing, uint32_t id, Sonde__V1__Process *out)
+{
+	const char *name = passwd_name(&showing->self->passwd, id);
+	char number[16];
+	if (!name) {
+		(void)snprintf(number, sizeof(number), "%" PRIu32, id);
+		name = number;
+	}
+	out->user = label_copy(showing->tick->arena, name, strnlen(name, USER_NAME_MAX));
+	return out->user ? 0 : -ENOMEM;
+}
+
+static int fill_row(struct showing *showing, const struct process_row *row, Sonde__V1__Process *out)
+{
+	int r = fill_process(showing->tick->arena, row, out);
+	return r < 0 ? r : fill_user(showing, row->user_id, out);
+}
+
+static int fill_rows(struct showing *showing)
+{
+	Sonde__V1__Processes *out = showing->out;
+	const struct selection *selection = &showing->selection;
+	if (selection->shown == 0)
+		return 0;
+	out->processes = arena_messages(showing->tick->arena, &sonde__v1__process__descriptor, selection->shown);
+	if (!out->processes)
+		return -ENOMEM;
+	for (size_t i = 0; i < showing->table.n; i++) {
+		if (selection->marks[i] == SELECT_NOT)
+			continue;
+		int r = fill_row(showing, &showing->table.rows[i], out->processes[out->n_processes]);
+		if (r < 0)
+			return r;
+		out->n_processes++;
+	}
+	return 0;
+}
+
+static int fill_exits(struct showing *showing)
+{
+	Sonde__V1__Processes *out = showing->out;
+	const struct process_table *table = &showing->table;
+	if (!table->exited)
+		return 0;
+	size_t n = table->n_exited < EXITED_MAX ? table->n_exited : EXITED_MAX;
+	uint64_t left_out = table->exits_left_out;
+	for (size_t i = n; i < table->n_exited; i++)
+		left_out += table->exited[i].exits;
+	SET(out, exits_left_out, left_out);
+	out->exited = arena_messages(showing->tick->arena, &sonde__v1__exited_processes__descriptor, n);
+	if (!out->exited && n > 0)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		int r = fill_exited(showing->tick->arena, &table->exited[i], out->exited[i]);
+		if (r < 0)
+			return r;
+	}
+	out->n_exited = n;
+	return 0;
+}
+
+static void set_state(const struct showing *showing)
+{
+	const struct self *self = showing->self;
+	struct collector_state *state = showing->tick->state;
+	if (state->code != SONDE__V1__STATE__CODE__CODE_UNSPECIFIED)
+		return;
+	const struct collector_state *why = &self->second_choice;
+	if (why->reason[0] != '\0')
+		(void)collector_fail(
+			state, SONDE__V1__STATE__CODE__CODE_DEGRADED, 0, why->reason,
+			"%s is read instead of the kernel's task list, which costs more and sees no process "
+			"that ends between two ticks: %s",
+			self->source->name, why->detail);
+	else if (showing->table.namespaced)
+		(void)collector_fail(state, SONDE__V1__STATE__CODE__CODE_DEGRADED, 0, "pid_namespace",
+				     "this container's processes only: run the agent in the host's pid namespace");
+}
+
+/* What goes to the rows that are shown. */
+static int show(struct showing *showing, bool whole)
+{
+	const struct self *self = showing->self;
+	const struct collector_settings *settings = self->context->settings;
+	struct arena *arena = showing->tick->arena;
+	const struct process_table *table = &showing->table;
+
+	struct process_delta *deltas = arena_alloc(arena, table->n * sizeof(*deltas) + 1);
+	if (!deltas)
+		return -ENOMEM;
+	showing->self->visible_cpu_ns += history_update(&showing->self->history, table, deltas);
+	int r = select_processes(table, deltas, settings ? settings->top : SETTINGS_TOP_DEFAULT, whole, SELECT_ROWS_MAX,
+				 arena, &showing->selection);
+	if (r == 0)
+		r = fill_rows(showing);
+	return r < 0 ? r : fill_exits(showing);
+}
+
+static int collect(void *opaque, struct tick *tick, ProtobufCMessage *section)
+{
+	struct self *self = opaque;
+	struct showing showing = {.self = self, .tick = tick, .out = (Sonde__V1__Processes *)section};
+	Sonde__V1__Processes *out = showing.out;
+
+	int r = self->source->read(self->source_self, &showing.table, tick->state);
+	if (r < 0)
+		return r;
+	passwd_refresh(&self->passwd, tick->boottime_us);
+	bool keyframe = keyframe_is_due(self, tick->boottime_us);
+	r = show(&showing, keyframe || tick->watched);
+	if (r < 0)
+		return source_no_room(tick->state);
+	if (keyframe)
+		self->keyframe_us = tick->boottime_us;
+	self->begun = true;
+
+	out->source = arena_strndup(tick->arena, self->source->name, strlen(self->source->name));
+	if (!out->source)
+		return source_no_room(tick->state);
+	SET(out, keyframe, keyframe || tick->watched);
+	SET(out, left_out, showing.selection.left_out + showing.table.left_out);
+	SET(out, visible_cpu_us, self->visible_cpu_ns / 1000);
+	fill_counts(&showing.table.counts, out);
+	set_state(&showing);
+	return 0;
+}
+
+const struct collector collector_processes = {
+	.name = "processes",
+	.reads = "the kernel's task list through eBPF, or /proc/PID/stat, io, status and cgroup; /etc/passwd",
+	.needs = "CAP_BPF and CAP_PERFMON for all but /proc; CAP_SYS_PTRACE for the I/O of others' processes",
+	.create = create,
+	.collect = collect,
+	.destroy = destroy,
+};
