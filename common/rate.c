@@ -28,3 +28,11 @@ bool rate_share(const uint64_t *before, const uint64_t *after, size_t n, size_t 
 	*ret = (double)rate_delta(before[index], after[index]) / (double)total;
 	return true;
 }
+
+bool rate_per(uint64_t before, uint64_t after, uint64_t per_before, uint64_t per_after, double *ret)
+{
+	if (after < before || per_after <= per_before)
+		return false;
+	*ret = (double)(after - before) / (double)(per_after - per_before);
+	return true;
+}

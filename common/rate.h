@@ -20,3 +20,8 @@ uint64_t rate_delta(uint64_t before, uint64_t after);
  * rate_delta(). False, and *ret untouched, when no counter of the group grew or their sum does not fit. */
 bool rate_share(const uint64_t *before, const uint64_t *after, size_t n, size_t index, double *ret)
 	__attribute__((nonnull, warn_unused_result));
+
+/* Growth of one counter for each unit by which another grew: time an operation took. False, and *ret untouched, when
+ * one of them went backwards or the second did not grow. */
+bool rate_per(uint64_t before, uint64_t after, uint64_t per_before, uint64_t per_after, double *ret)
+	__attribute__((nonnull, warn_unused_result));

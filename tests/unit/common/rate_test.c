@@ -57,6 +57,19 @@ static void a_share_of_nothing_is_absent(void **state)
 	assert_true(share == -1);
 }
 
+static void tells_growth_per_growth(void **state)
+{
+	double each = -1;
+	assert_false(rate_per(10, 9, 0, 2, &each));
+	assert_false(rate_per(10, 12, 5, 5, &each));
+	assert_false(rate_per(10, 12, 5, 4, &each));
+	assert_true(each == -1);
+	assert_true(rate_per(10, 13, 5, 7, &each));
+	assert_true(each == 1.5);
+	assert_true(rate_per(UINT64_MAX - 1, UINT64_MAX, UINT64_MAX - 4, UINT64_MAX, &each));
+	assert_true(each == 0.25);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -66,6 +79,7 @@ int main(void)
 		cmocka_unit_test(clamps_a_delta),
 		cmocka_unit_test(shares_ignore_what_went_backwards),
 		cmocka_unit_test(a_share_of_nothing_is_absent),
+		cmocka_unit_test(tells_growth_per_growth),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
