@@ -244,7 +244,7 @@ static void describe(struct self *self, uint32_t slot, const struct ledger_entry
 {
 	struct disk_device disk = {.is_whole = false};
 	memcpy(disk.entry.name, entry->name, sizeof(entry->name));
-	disk_device_read(self->root, entry->major, &disk);
+	disk_device_read(self->root, entry->major, 0, &disk);
 	self->devices[slot].is_leaf = disk_device_is_leaf(&disk);
 	self->devices[slot].described = disk.is_whole;
 }

@@ -163,22 +163,44 @@ bool root_exists(const struct root *root, const char *path)
 	return fstatat(root->dirfd, path, &st, 0) == 0;
 }
 
-int root_dir_has_entries(const struct root *root, const char *path)
+int root_dir_open(const struct root *root, const char *path, struct root_dir *ret)
 {
 	int fd = openat(root->dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	DIR *dir = fdopendir(fd);
-	if (!dir) {
+	DIR *stream = fdopendir(fd);
+	if (!stream) {
 		int r = -errno;
 		close(fd);
 		return r;
 	}
-	int found = 0;
+	ret->stream = stream;
+	return 0;
+}
+
+const char *root_dir_next(struct root_dir *dir)
+{
+	struct dirent *e;
+	do {
+		e = readdir(dir->stream);
+	} while (e && (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0));
+	return e ? e->d_name : NULL;
+}
+
+void root_dir_close(struct root_dir *dir)
+{
+	closedir(dir->stream);
+}
+
+int root_dir_has_entries(const struct root *root, const char *path)
+{
+	struct root_dir dir;
+	int r = root_dir_open(root, path, &dir);
+	if (r < 0)
+		return r;
 	errno = 0;
-	for (struct dirent *e; !found && (e = readdir(dir));)
-		found = strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
-	int r = !found && errno != 0 ? -errno : found;
-	closedir(dir);
+	bool found = root_dir_next(&dir) != NULL;
+	r = !found && errno != 0 ? -errno : found;
+	root_dir_close(&dir);
 	return r;
 }

@@ -45,3 +45,13 @@ int root_read_u64(const struct root *root, const char *path, unsigned long long 
 bool root_exists(const struct root *root, const char *path) __attribute__((nonnull));
 /* 1 if the directory holds anything, 0 if it is empty, negative errno. */
 int root_dir_has_entries(const struct root *root, const char *path) __attribute__((nonnull, warn_unused_result));
+
+/* What a directory holds, without "." and "..", in the kernel's order. 0 or negative errno. */
+struct root_dir {
+	void *stream;
+};
+int root_dir_open(const struct root *root, const char *path, struct root_dir *ret)
+	__attribute__((nonnull, warn_unused_result));
+/* The next name, good until the next call; NULL at the end. */
+const char *root_dir_next(struct root_dir *dir) __attribute__((nonnull));
+void root_dir_close(struct root_dir *dir) __attribute__((nonnull));

@@ -10,7 +10,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct mount mount;
 	const char *text = (const char *)data;
 	if (mounts_find(text, size, "/var/lib/images/a disk.img", &mount) == 0 &&
-	    (mount.type < text || mount.type + mount.type_len > text + size))
+	    (mount.type.text < text || mount.type.text + mount.type.len > text + size))
 		abort();
+	struct mounts_reader reader = mounts_reader(text, size);
+	while (mounts_next(&reader, &mount) > 0) {
+		char point[64];
+		int len = mount_unescape(mount.point, point, sizeof(point));
+		if (len >= (int)sizeof(point) || (len >= 0 && point[len] != '\0') ||
+		    mount.source.text + mount.source.len > text + size)
+			abort();
+	}
 	return 0;
 }

@@ -18,8 +18,8 @@ static int find(const char *path, char type[32])
 	struct mount mount;
 	int r = mounts_find(mountinfo, sizeof(mountinfo) - 1, path, &mount);
 	if (r == 0) {
-		memcpy(type, mount.type, mount.type_len);
-		type[mount.type_len] = '\0';
+		memcpy(type, mount.type.text, mount.type.len);
+		type[mount.type.len] = '\0';
 	}
 	return r;
 }
@@ -49,8 +49,60 @@ static void test_mounts(void **state)
 	} types[] = {{"ext4", true},   {"btrfs", true}, {"overlay", true}, {"unheard-of", true},
 		     {"tmpfs", false}, {"nfs4", false}, {"9p", false}};
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
-		mount = (struct mount){types[i].type, strlen(types[i].type)};
+		mount = (struct mount){.type = {types[i].type, strlen(types[i].type)}};
 		assert_int_equal(mount_on_block_device(&mount), types[i].block);
+	}
+}
+
+static void test_mount_fields(void **state)
+{
+	static const char text[] =
+		"36 35 98:0 /sub /mnt\\0402 rw,noatime master:1 - ext3 /dev/root ro,errors=continue\n"
+		"37 35 0:44 / /mnt ro - tmpfs  rw,size=4k\n"
+		"18446744073709551615 0 4294967295:4294967295 / /x rwx - a b rox\n";
+	struct mounts_reader reader = mounts_reader(text, sizeof(text) - 1);
+	struct mount mount;
+	char point[16], small[6];
+	assert_int_equal(mounts_next(&reader, &mount), 1);
+	assert_int_equal(mount.id, 36);
+	assert_int_equal(mount.major, 98);
+	assert_true(word_is(mount.root, "/sub") && word_is(mount.source, "/dev/root") && word_is(mount.type, "ext3"));
+	assert_true(mount.read_only);
+	assert_int_equal(mount_unescape(mount.point, point, sizeof(point)), 6);
+	assert_string_equal(point, "/mnt 2");
+	assert_int_equal(mount_unescape(mount.point, small, sizeof(small)), -EMSGSIZE);
+	assert_int_equal(mounts_next(&reader, &mount), 1);
+	assert_int_equal(mount.minor, 44);
+	assert_int_equal(mount.source.len, 0);
+	assert_true(mount.read_only);
+	assert_int_equal(mounts_next(&reader, &mount), 1);
+	assert_true(mount.id == UINT64_MAX && mount.major == UINT32_MAX);
+	assert_false(mount.read_only);
+	assert_int_equal(mounts_next(&reader, &mount), 0);
+
+	static const char *const bad[] = {
+		"x 35 98:0 / / rw - a b c\n",
+		"36 35 980 / / rw - a b c\n",
+		"36 35 98: / / rw - a b c\n",
+		"36 35 98:0 / / rw - a\n",
+		"36 35 98:0 / / rw a b c\n",
+		"36 35 98:0 / / rw - a b c",
+		"36 35 98:4294967296 / / rw - a b c\n",
+	};
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		reader = mounts_reader(bad[i], strlen(bad[i]));
+		if (mounts_next(&reader, &mount) != -EPROTO)
+			fail_msg("accepted: %s", bad[i]);
+	}
+	static const struct {
+		const char *type;
+		bool space;
+	} types[] = {{"ext4", true},	   {"nfs4", true},	 {"overlay", true}, {"unheard-of", true},
+		     {"proc", false},	   {"cgroup2", false},	 {"autofs", false}, {"squashfs", false},
+		     {"fuse.sshfs", true}, {"fuse.lxcfs", false}};
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		mount = (struct mount){.type = {types[i].type, strlen(types[i].type)}};
+		assert_int_equal(mount_has_space(&mount), types[i].space);
 	}
 }
 
@@ -59,7 +111,7 @@ static void survive_mounts(const char *text, size_t len)
 	struct mount mount;
 	int r = mounts_find(text, len, "/data disk/x", &mount);
 	if (r == 0)
-		assert_true(mount.type >= text && mount.type + mount.type_len <= text + len);
+		assert_true(mount.type.text >= text && mount.type.text + mount.type.len <= text + len);
 }
 
 static const char os_release[] =
@@ -134,10 +186,8 @@ static void test_facts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_mounts),
-		cmocka_unit_test(test_texts),
-		cmocka_unit_test(test_torture),
-		cmocka_unit_test(test_facts),
+		cmocka_unit_test(test_mounts),	cmocka_unit_test(test_mount_fields), cmocka_unit_test(test_texts),
+		cmocka_unit_test(test_torture), cmocka_unit_test(test_facts),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -116,6 +116,16 @@ static void test_directories(void **state)
 	assert_int_equal(root_dir_has_entries(&tree.root, "empty"), 0);
 	assert_int_equal(root_dir_has_entries(&tree.root, "full"), 1);
 	assert_int_equal(root_dir_has_entries(&tree.root, "none"), -ENOENT);
+
+	struct root_dir dir;
+	assert_int_equal(root_dir_open(&tree.root, "none", &dir), -ENOENT);
+	assert_int_equal(root_dir_open(&tree.root, "empty", &dir), 0);
+	assert_null(root_dir_next(&dir));
+	root_dir_close(&dir);
+	assert_int_equal(root_dir_open(&tree.root, "full", &dir), 0);
+	assert_non_null(root_dir_next(&dir));
+	assert_null(root_dir_next(&dir));
+	root_dir_close(&dir);
 	assert_true(root_exists(&tree.root, "full/file"));
 	assert_false(root_exists(&tree.root, "full/none"));
 	tree_destroy(&tree);

@@ -218,6 +218,205 @@ static void test_missing_file(void **state)
 	assert_string_equal(f->state.reason, "no_file");
 }
 
+static bool has_leaves(const Sonde__V1__Disk *disk, const char *const *names, size_t n)
+{
+	size_t found = 0;
+	for (size_t i = 0; i < disk->n_leaves; i++) {
+		for (size_t k = 0; k < n; k++)
+			found += strcmp(disk->leaves[i], names[k]) == 0;
+	}
+	return disk->n_leaves == n && found == n;
+}
+
+#define LEAVES(out, name, ...)                                                                                         \
+	do {                                                                                                           \
+		static const char *const leaves_[] = {__VA_ARGS__};                                                    \
+		if (!has_leaves(find(out, name), leaves_, sizeof(leaves_) / sizeof(leaves_[0])))                       \
+			fail_msg("wrong leaves of %s", name);                                                          \
+	} while (0)
+
+/* A volume on an array on a disk's partition and another disk, a loop over a file on the volume, a mapped multipath
+ * disk, an NVMe namespace with two paths. */
+static void test_what_lies_on_what(void **state)
+{
+	struct fixture *f = *state;
+	Sonde__V1__Disks out;
+	static const char *const all[] = {"sda",   "sdb",     "sdc",	   "sdd",	"md0",	 "dm-0", "dm-1",
+					  "loop0", "nvme0n1", "nvme0c0n1", "nvme0c1n1", "loop1", "zd0",	 "dm-2"};
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		device(f, all[i], "2048\n", "1\n");
+	tree_mkdir(&f->tree, "sys/block/sda/sda1");
+	tree_mkdir(&f->tree, "sys/block/md0/slaves/sda1");
+	tree_mkdir(&f->tree, "sys/block/md0/slaves/sdb");
+	tree_mkdir(&f->tree, "sys/block/dm-0/slaves/md0");
+	tree_write(&f->tree, "sys/block/dm-0/dm/name", "vg-root\n");
+	tree_mkdir(&f->tree, "sys/block/dm-1/slaves/sdc");
+	tree_mkdir(&f->tree, "sys/block/dm-1/slaves/sdd");
+	/* Each on the other: no kernel builds it, a recorded tree may. */
+	tree_mkdir(&f->tree, "sys/block/dm-2/slaves/dm-2");
+	tree_write(&f->tree, "sys/block/loop0/loop/backing_file", "/images/a.img\n");
+	tree_write(&f->tree, "sys/block/loop1/loop/backing_file", "/dev/nvme0n1\n");
+	tree_write(&f->tree, "proc/1/mountinfo", "22 1 0:33 / / rw - btrfs /dev/mapper/vg-root rw\n");
+	tree_write(&f->tree, "run/udev/data/b9:0", "S:md/home\nE:MD_LEVEL=raid1\nE:MD_DEVNAME=home\n");
+	start(f, "8 0 sda" BUSY "8 1 sda1" BUSY "8 16 sdb" BUSY "8 32 sdc" BUSY "8 48 sdd" BUSY "9 0 md0" BUSY
+		 "253 0 dm-0" BUSY "253 1 dm-1" BUSY "253 2 dm-2" BUSY "7 0 loop0" BUSY "7 1 loop1" BUSY
+		 "259 0 nvme0n1" BUSY "259 1 nvme0c0n1" BUSY "259 2 nvme0c1n1" BUSY "230 0 zd0" BUSY);
+	assert_int_equal(collect(f, &out), 0);
+	LEAVES(&out, "md0", "sda", "sdb");
+	LEAVES(&out, "dm-0", "sda", "sdb");
+	LEAVES(&out, "dm-1", "sdc", "sdd");
+	LEAVES(&out, "loop0", "sda", "sdb");
+	LEAVES(&out, "nvme0n1", "nvme0c0n1", "nvme0c1n1");
+	LEAVES(&out, "loop1", "nvme0c0n1", "nvme0c1n1");
+	assert_int_equal(find(&out, "dm-2")->n_leaves, 0);
+	assert_false(find(&out, "zd0")->leaf);
+	assert_string_equal(find(&out, "nvme0c1n1")->multipath_head, "nvme0n1");
+	assert_null(find(&out, "nvme0n1")->multipath_head);
+	assert_string_equal(find(&out, "dm-0")->alias, "vg-root");
+	assert_string_equal(find(&out, "md0")->alias, "home");
+	assert_null(find(&out, "sda")->alias);
+	assert_int_equal(find(&out, "sda")->n_leaves, 0);
+
+	/* The volume moves to another disk under the same number: found when its turn comes. */
+	tree_remove(&f->tree, "sys/block/dm-0/slaves/md0");
+	tree_mkdir(&f->tree, "sys/block/dm-0/slaves/sdc");
+	for (int i = 0; i < 16; i++)
+		assert_int_equal(collect(f, &out), 0);
+	LEAVES(&out, "dm-0", "sdc");
+}
+
+static void test_identity(void **state)
+{
+	struct fixture *f = *state;
+	Sonde__V1__Disks out;
+	static const struct {
+		const char *name, *rotational, *kind;
+	} cases[] = {{"sda", "1\n", "hdd"},    {"sdb", "0\n", "ssd"},	  {"nvme0n1", "0\n", "nvme"},
+		     {"vda", "1\n", "virtio"}, {"sr0", "1\n", "optical"}, {"sdc", NULL, "other"},
+		     {"foo", "1\n", "other"}};
+	char lines[1024] = "";
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char path[128];
+		device(f, cases[i].name, "8\n", "1\n");
+		snprintf(path, sizeof(path), "sys/block/%s/queue/rotational", cases[i].name);
+		if (cases[i].rotational)
+			tree_write(&f->tree, path, cases[i].rotational);
+		snprintf(lines + strlen(lines), sizeof(lines) - strlen(lines), "99 %zu %s" BUSY, i, cases[i].name);
+	}
+	tree_write(&f->tree, "sys/block/sda/ro", "1\n");
+	tree_write(&f->tree, "sys/block/sda/queue/iostats", "1\n");
+	start(f, lines);
+	assert_int_equal(collect(f, &out), 0);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const Sonde__V1__Disk *disk = find(&out, cases[i].name);
+		assert_string_equal(disk->kind, cases[i].kind);
+		assert_int_equal(disk->has_rotational, cases[i].rotational != NULL);
+	}
+	const Sonde__V1__Disk *sda = find(&out, "sda");
+	assert_true(sda->rotational && sda->has_read_only && sda->read_only && sda->has_iostats && sda->iostats);
+	assert_false(find(&out, "sdb")->has_read_only || find(&out, "sdb")->has_iostats);
+
+	/* Switches are looked at again in turn. */
+	tree_write(&f->tree, "sys/block/sda/queue/iostats", "0\n");
+	for (int i = 0; i < 8; i++)
+		assert_int_equal(collect(f, &out), 0);
+	assert_false(find(&out, "sda")->iostats);
+	assert_null(find(&out, "sda")->rates); /* stands still: nobody counted */
+	assert_non_null(find(&out, "sdb")->rates);
+}
+
+static void test_rates(void **state)
+{
+	struct fixture *f = *state;
+	Sonde__V1__Disks out;
+	device(f, "sda", "8\n", "1\n");
+	start(f, "8 0 sda 100 0 800 50 10 0 80 30 2 400 700 0 0 0 0 5 9\n");
+	assert_int_equal(collect(f, &out), 0);
+	assert_null(out.devices[0]->rates);
+
+	/* A second: 4 reads of 5 ms, no write, 2 flushes of 1.5 ms, 250 ms busy, 1.5 in flight on average. */
+	tree_write(&f->tree, "proc/diskstats", "8 0 sda 104 0 840 70 10 0 80 30 2 650 2200 0 0 0 0 7 12\n");
+	assert_int_equal(collect(f, &out), 0);
+	const Sonde__V1__DiskRates *rates = out.devices[0]->rates;
+	assert_non_null(rates);
+	assert_true(rates->has_utilisation_ratio && rates->utilisation_ratio == 0.25);
+	assert_true(rates->has_read_await_us && rates->read_await_us == 5000);
+	assert_false(rates->has_write_await_us);
+	assert_true(rates->has_flush_await_us && rates->flush_await_us == 1500);
+	assert_true(rates->has_queue_length && rates->queue_length == 1.5);
+
+	/* More than all of the time is all of it; a time that wrapped is absent alone. */
+	tree_write(&f->tree, "proc/diskstats", "8 0 sda 105 0 840 60 11 0 80 31 2 1654 100 0 0 0 0 7 12\n");
+	assert_int_equal(collect(f, &out), 0);
+	rates = out.devices[0]->rates;
+	assert_true(rates->utilisation_ratio == 1);
+	assert_false(rates->has_read_await_us || rates->has_queue_length || rates->has_flush_await_us);
+	assert_true(rates->write_await_us == 1000);
+
+	/* Reset, then counting again. */
+	tree_write(&f->tree, "proc/diskstats", "8 0 sda 1 0 8 6 11 0 80 31 2 1700 2300 0 0 0 0 7 12\n");
+	assert_int_equal(collect(f, &out), 0);
+	assert_null(out.devices[0]->rates);
+	tree_write(&f->tree, "proc/diskstats", "8 0 sda 2 0 8 7 11 0 80 31 2 1700 2300 0 0 0 0 7 12\n");
+	assert_int_equal(collect(f, &out), 0);
+	assert_true(out.devices[0]->rates->read_await_us == 1000 && out.devices[0]->rates->utilisation_ratio == 0);
+
+	/* Another device under the name, with more in its counters. */
+	device(f, "sda", "16\n", "2\n");
+	tree_write(&f->tree, "proc/diskstats", "8 0 sda 9 0 8 70 11 0 80 31 2 1800 2400 0 0 0 0 7 12\n");
+	assert_int_equal(collect(f, &out), 0);
+	assert_int_equal(out.devices[0]->diskseq, 2);
+	assert_null(out.devices[0]->rates);
+}
+
+static void test_arrays(void **state)
+{
+	struct fixture *f = *state;
+	Sonde__V1__Disks out;
+	device(f, "sda", "8\n", "1\n");
+	start(f, "8 0 sda" BUSY);
+	assert_int_equal(collect(f, &out), 0);
+	assert_int_equal(out.n_arrays, 0);
+
+	/* The module comes with the first array. */
+	device(f, "md0", "8\n", "7\n");
+	tree_write(&f->tree, "proc/diskstats", "8 0 sda" BUSY "9 0 md0" BUSY);
+	tree_write(
+		&f->tree, "proc/mdstat",
+		"Personalities : [raid1]\nmd0 : active raid1 sdb[1](F) sda[0]\n"
+		"      1000 blocks super 1.2 [2/1] [U_]\n"
+		"      [==>..]  recovery = 25.0% (250/1000) finish=127.5min speed=3K/sec\n\nunused devices: <none>\n");
+	assert_int_equal(collect(f, &out), 0);
+	assert_int_equal(out.n_arrays, 1);
+	const Sonde__V1__MdArray *array = out.arrays[0];
+	assert_string_equal(array->device, "md0");
+	assert_int_equal(array->diskseq, 7);
+	assert_string_equal(array->array_state, "active");
+	assert_string_equal(array->level, "raid1");
+	assert_int_equal(array->size_bytes, 1000 * 1024);
+	assert_true(array->disks_total == 2 && array->disks_active == 1 && array->disks_failed == 1);
+	assert_string_equal(array->sync_action, "recovery");
+	assert_string_equal(array->sync_state, "running");
+	assert_true(array->sync_progress_ratio == 0.25 && array->sync_bytes_per_second == 3 * 1024);
+	assert_false(out.has_arrays_left_out);
+
+	/* What cannot be read costs the arrays, not the disks. */
+	tree_write(&f->tree, "proc/mdstat", "md0\n");
+	assert_int_equal(collect(f, &out), 0);
+	assert_int_equal(out.n_arrays, 0);
+	assert_int_equal(out.n_devices, 2);
+	assert_int_equal(f->state.code, SONDE__V1__STATE__CODE__CODE_DEGRADED);
+	assert_string_equal(f->state.reason, "mdstat");
+
+	static char many[32768];
+	for (int i = 0; i < 260; i++)
+		snprintf(many + strlen(many), sizeof(many) - strlen(many), "md%d : active raid0 sda[0]\n", i);
+	tree_write(&f->tree, "proc/mdstat", many);
+	assert_int_equal(collect(f, &out), 0);
+	assert_int_equal(out.n_arrays, 256);
+	assert_int_equal(out.arrays_left_out, 4);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -225,6 +424,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_values),
 		TEST(test_leaves),
+		TEST(test_what_lies_on_what),
+		TEST(test_identity),
+		TEST(test_rates),
+		TEST(test_arrays),
 		TEST(test_attributes_are_read_when_it_matters),
 		TEST(test_twice_in_one_reading),
 		TEST(test_malformed),
