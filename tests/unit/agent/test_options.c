@@ -49,6 +49,9 @@ static void test_defaults(void **state)
 	assert_int_equal(c.options.log_level, LOG_LEVEL_INFO);
 	assert_int_equal(c.options.n_disable, 0);
 	assert_string_equal(c.options.root, "");
+	assert_int_equal(c.options.collector.top, 12);
+	assert_int_equal(c.options.collector.keyframe_ms, 60000);
+	assert_int_equal(c.options.collector.command_line, COMMAND_LINE_SCRUBBED);
 }
 
 static void test_flags(void **state)
@@ -65,6 +68,18 @@ static void test_flags(void **state)
 	assert_int_equal(c.options.log_format, LOG_FORMAT_JSON);
 	assert_int_equal(c.options.log_level, LOG_LEVEL_DEBUG);
 	assert_string_equal(c.options.root, "/host");
+	c = READ("--once", "--intervals", "cpu=100ms,memory=1h", "--exclude=memory.slab_bytes,vmstat.*", "--top",
+		 "1000", "--keyframe", "5m", "--command-line", "full", "--custom-dir", "/var/lib/metrics");
+	assert_int_equal(c.result, 0);
+	assert_int_equal(c.options.n_intervals, 2);
+	assert_string_equal(c.options.intervals[1].collector, "memory");
+	assert_int_equal(c.options.intervals[1].interval_ms, 3600000);
+	assert_int_equal(c.options.exclude.n, 2);
+	assert_string_equal(c.options.exclude.names[1], "vmstat.*");
+	assert_int_equal(c.options.collector.top, 1000);
+	assert_int_equal(c.options.collector.keyframe_ms, 300000);
+	assert_int_equal(c.options.collector.command_line, COMMAND_LINE_FULL);
+	assert_string_equal(c.options.collector.custom_dir, "/var/lib/metrics");
 	assert_int_equal(READ("--help").options.action, OPTIONS_HELP);
 	assert_int_equal(READ("--version").options.action, OPTIONS_VERSION);
 }
@@ -99,6 +114,17 @@ static void test_bad_flags(void **state)
 	COMPLAINT("--backend", "--backend", "localhost:65536");
 	COMPLAINT("--format", "--once", "--format", "xml");
 	COMPLAINT("gpu", "--once", "--disable", "cpu,gpu");
+	COMPLAINT("gpu", "--once", "--intervals", "gpu=1s");
+	COMPLAINT("cpu=500ms", "--once", "--intervals", "cpu");
+	COMPLAINT("cpu=99ms", "--once", "--intervals", "cpu=99ms");
+	COMPLAINT("memory.", "--once", "--intervals", "memory.=1s");
+	COMPLAINT("memory.nonsense", "--once", "--exclude", "memory.slab_bytes,memory.nonsense");
+	COMPLAINT("memory.state", "--once", "--exclude", "memory.state");
+	COMPLAINT("--top", "--once", "--top", "0");
+	COMPLAINT("--top", "--once", "--top", "1001");
+	COMPLAINT("--keyframe", "--once", "--keyframe", "60");
+	COMPLAINT("scrubbed", "--once", "--command-line", "some");
+	COMPLAINT("--custom-dir", "--once", "--custom-dir", "");
 	COMPLAINT("--log-level", "--once", "--log-level", "loud");
 	COMPLAINT("--allow-plaintext", "--once", "--allow-plaintext=maybe");
 	COMPLAINT("--state-dir", "--once", "--state-dir", "");
@@ -188,7 +214,9 @@ static void test_yaml(void **state)
 	struct options options;
 	char error[OPTIONS_ERROR_SIZE];
 	assert_int_equal(yaml("backend: '[::1]:50051'\nkey_file: /k\nstate_dir: /s\nroot: /r\nbtf: /b\n"
-			      "log_format: json\nallow_plaintext: true\ndisable:\n  - block_io\n",
+			      "log_format: json\nallow_plaintext: true\ndisable:\n  - block_io\n"
+			      "intervals: [cpu=200ms]\nexclude: [memory.*, cpu.cores]\ntop: 5\nkeyframe: 30s\n"
+			      "command_line: 'off'\ncustom_dir: /m\n",
 			      &options, error),
 			 0);
 	assert_string_equal(options.backend_host, "::1");
@@ -197,6 +225,11 @@ static void test_yaml(void **state)
 	assert_string_equal(options.btf, "/b");
 	assert_true(options.allow_plaintext);
 	assert_string_equal(options.disable[0], "block_io");
+	assert_int_equal(options.intervals[0].interval_ms, 200);
+	assert_int_equal(options.exclude.n, 2);
+	assert_int_equal(options.collector.top, 5);
+	assert_int_equal(options.collector.command_line, COMMAND_LINE_OFF);
+	assert_string_equal(options.collector.custom_dir, "/m");
 	assert_int_equal(yaml("", &options, error), 0);
 	assert_int_equal(yaml("# only a comment\n", &options, error), 0);
 }
@@ -214,6 +247,9 @@ static void test_bad_yaml(void **state)
 		{"last: 1s", "line: 1"},
 		{"disable: [gpu]\n", "gpu"},
 		{"disable: cpu\n", "line: 1"},
+		{"intervals: [cpu]\n", "cpu=500ms"},
+		{"exclude: [memory.free]\n", "memory.free"},
+		{"top: many\n", "top"},
 		{"backend: nowhere\n", "backend"},
 		{"- a\n- b\n", "MAPPING"},
 		{"interval: [1s\n", "agent.yaml"},
@@ -295,9 +331,11 @@ static void test_help_has_every_key(void **state)
 	FILE *out = open_memstream(&text, &len);
 	options_print_help(out);
 	fclose(out);
-	static const char *const flags[] = {"--backend", "--key-file",	"--interval",	"--state-dir",	    "--root",
-					    "--btf",	 "--log-level", "--log-format", "--disable",	    "--once",
-					    "--format",	 "--config",	"--version",	"--allow-plaintext"};
+	static const char *const flags[] = {
+		"--backend", "--key-file",  "--interval",   "--state-dir",	 "--root",
+		"--btf",     "--log-level", "--log-format", "--disable",	 "--once",
+		"--format",  "--config",    "--version",    "--allow-plaintext", "--intervals",
+		"--exclude", "--top",	    "--keyframe",   "--command-line",	 "--custom-dir"};
 	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
 		assert_non_null(strstr(text, flags[i]));
 	free(text);
