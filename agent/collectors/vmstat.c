@@ -11,6 +11,7 @@
 struct vmstat {
 	struct root_file file;
 	uint64_t page_bytes;
+	struct proc_vmstat_memo memo;
 };
 
 static void destroy(void *self)
@@ -44,7 +45,8 @@ static int collect(void *opaque, struct tick *tick, ProtobufCMessage *section)
 	int r = source_read(&self->file, tick->state);
 	if (r < 0)
 		return r;
-	r = proc_vmstat_parse(self->file.text, self->file.len, self->page_bytes, (Sonde__V1__Vmstat *)section);
+	r = proc_vmstat_parse(self->file.text, self->file.len, self->page_bytes, &self->memo,
+			      (Sonde__V1__Vmstat *)section);
 	return r < 0 ? source_malformed(&self->file, r, tick->state) : 0;
 }
 

@@ -3,6 +3,7 @@
 #include "tests/unit/cmocka_all.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #define PAGE 4096
 
@@ -25,7 +26,13 @@ static int parse(const char *text, Sonde__V1__Vmstat *ret)
 {
 	size_t len = strlen(text);
 	char *copy = exact_copy(text, len);
-	int r = proc_vmstat_parse(copy, len, PAGE, ret);
+	static struct proc_vmstat_memo empty;
+	struct proc_vmstat_memo memo = empty;
+	int r = proc_vmstat_parse(copy, len, PAGE, &memo, ret);
+	/* What is remembered changes nothing. */
+	Sonde__V1__Vmstat again = SONDE__V1__VMSTAT__INIT;
+	assert_int_equal(proc_vmstat_parse(copy, len, PAGE, &memo, &again), r);
+	assert_memory_equal(&again, r == 0 ? ret : &again, sizeof(again));
 	free(copy);
 	return r;
 }
@@ -47,6 +54,76 @@ static void test_good(void **state)
 	assert_int_equal(v.oom_kills, 1);
 	assert_false(v.has_pages_scanned_kswapd);
 	assert_false(v.has_pages_reclaimed_direct);
+}
+
+static void test_more_of_reclaim(void **state)
+{
+	Sonde__V1__Vmstat v = SONDE__V1__VMSTAT__INIT;
+	assert_int_equal(parse("pgfault 1\npgscan_direct_throttle 9\nallocstall_normal 2\nallocstall_movable 3\n"
+			       "thp_split_page 4\nthp_split_page_failed 5\nworkingset_refault_anon 6\n"
+			       "workingset_refault_file 7\nzswpin 2\nnr_dirty_threshold 10\npgdemote_kswapd 3\n"
+			       "pglazyfree 11\npglazyfreed 12\ncompact_stall 13\ndrop_pagecache 14\n",
+			       &v),
+			 0);
+	assert_int_equal(v.direct_reclaims_throttled, 9);
+	assert_int_equal(v.direct_reclaims, 5);
+	assert_int_equal(v.thp_splits, 4);
+	assert_int_equal(v.thp_split_failures, 5);
+	assert_int_equal(v.refaults_anonymous, 6);
+	assert_int_equal(v.refaults_file, 7);
+	assert_int_equal(v.zswap_in_bytes, 2 * PAGE);
+	assert_int_equal(v.dirty_threshold_bytes, 10 * PAGE);
+	assert_int_equal(v.demoted_kswapd_bytes, 3 * PAGE);
+	assert_int_equal(v.pages_lazily_freed, 11);
+	assert_int_equal(v.pages_lazily_freed_reclaimed, 12);
+	assert_int_equal(v.compaction_stalls, 13);
+	assert_int_equal(v.page_cache_drops, 14);
+	/* Older kernels' names. */
+	assert_int_equal(parse("pgfault 1\nallocstall 8\nworkingset_refault 9\nthp_split 10\n", &v), 0);
+	assert_int_equal(v.direct_reclaims, 8);
+	assert_int_equal(v.refaults_file, 9);
+	assert_int_equal(v.thp_splits, 10);
+	assert_false(v.has_refaults_anonymous);
+}
+
+static void test_lines_change_places(void **state)
+{
+	static struct proc_vmstat_memo memo;
+	static const struct {
+		const char *text;
+		uint64_t faults, in, allocated;
+	} steps[] = {
+		{"pgpgin 1\npgalloc_dma 2\nother 0\npgfault 3\n", 3, 1, 2},
+		{"pgpgin 4\npgalloc_dma 5\nother 0\npgfault 6\n", 6, 4, 5},
+		{"pgpgin 4\npgalloc_d 5\nother 0\npgfault 6\n", 6, 4, 5},      /* the beginning of a name */
+		{"pgpgin 4\npgalloc_dma32 5\nother2 0\npgfault 6\n", 6, 4, 5}, /* more than a name */
+		{"pgfault 7\npgalloc_dma 8\nother 0\npgpgin 9\n", 7, 9, 8},
+		{"pgfault 7\n", 7, 0, 0},
+		{"pgpgin 1\npgalloc_dma 2\npgalloc_dma 2\npgfault 3\n", 3, 1, 4},
+	};
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		Sonde__V1__Vmstat v = SONDE__V1__VMSTAT__INIT;
+		assert_int_equal(proc_vmstat_parse(steps[i].text, strlen(steps[i].text), PAGE, &memo, &v), 0);
+		assert_int_equal(v.page_faults, steps[i].faults);
+		assert_int_equal(v.page_in_bytes, steps[i].in * 1024);
+		assert_int_equal(v.pages_allocated, steps[i].allocated);
+	}
+}
+
+static void test_more_lines_than_remembered(void **state)
+{
+	static struct proc_vmstat_memo memo;
+	static char text[64 * 1024];
+	size_t len = 0;
+	for (int i = 0; i < 2 * PROC_VMSTAT_MAX_LINES; i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "counter_with_a_long_name_%d 1\n", i);
+	len += (size_t)snprintf(text + len, sizeof(text) - len, "pgfault 7\n");
+	for (int i = 0; i < 3; i++) {
+		Sonde__V1__Vmstat v = SONDE__V1__VMSTAT__INIT;
+		assert_int_equal(proc_vmstat_parse(text, len, PAGE, &memo, &v), 0);
+		assert_int_equal(v.page_faults, 7);
+	}
+	assert_true(memo.n <= PROC_VMSTAT_MAX_LINES && memo.used <= PROC_VMSTAT_KEYS_SIZE);
 }
 
 static void test_largest(void **state)
@@ -92,7 +169,13 @@ static void test_refused(void **state)
 static void survive(const char *text, size_t len)
 {
 	Sonde__V1__Vmstat v = SONDE__V1__VMSTAT__INIT;
-	int r = proc_vmstat_parse(text, len, PAGE, &v);
+	static struct proc_vmstat_memo memo; /* of the text before, which was a little different */
+	static struct proc_vmstat_memo empty;
+	struct proc_vmstat_memo fresh = empty;
+	Sonde__V1__Vmstat w = SONDE__V1__VMSTAT__INIT;
+	int r = proc_vmstat_parse(text, len, PAGE, &fresh, &v);
+	assert_int_equal(proc_vmstat_parse(text, len, PAGE, &memo, &w), r);
+	assert_memory_equal(&v, &w, sizeof(v));
 	assert_true(r == -EPROTO || (r == 0 && v.has_page_faults));
 }
 
@@ -104,8 +187,14 @@ static void test_torture(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good),	cmocka_unit_test(test_largest), cmocka_unit_test(test_extra_field),
-		cmocka_unit_test(test_refused), cmocka_unit_test(test_torture),
+		cmocka_unit_test(test_good),
+		cmocka_unit_test(test_more_of_reclaim),
+		cmocka_unit_test(test_lines_change_places),
+		cmocka_unit_test(test_more_lines_than_remembered),
+		cmocka_unit_test(test_largest),
+		cmocka_unit_test(test_extra_field),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_torture),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
