@@ -3,6 +3,7 @@
 #include "tests/unit/cmocka_all.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 static const char good[] = "MemTotal:       1000 kB\n"
 			   "MemFree:         100 kB\n"
@@ -37,6 +38,63 @@ static void test_good(void **state)
 	assert_true(m.has_swap_total_bytes && m.swap_total_bytes == 0);
 	assert_false(m.has_swap_free_bytes);
 	assert_false(m.has_active_bytes);
+}
+
+/* A kernel with everything: each line's value is its number, so that no two can be mistaken for one another. */
+static void test_modern_kernel(void **state)
+{
+	static const char *const keys[] = {
+		"MemTotal",	  "Zswap",	   "Zswapped",	      "KReclaimable",	   "SecPageTables",
+		"NFS_Unstable",	  "Bounce",	   "WritebackTmp",    "VmallocTotal",	   "VmallocUsed",
+		"VmallocChunk",	  "Percpu",	   "EarlyMemtestBad", "HardwareCorrupted", "ShmemHugePages",
+		"ShmemPmdMapped", "FileHugePages", "FilePmdMapped",   "CmaTotal",	   "CmaFree",
+		"Unaccepted",	  "Balloon",	   "Hugetlb",	      "DirectMap4k",	   "DirectMap2M",
+		"DirectMap4M",	  "DirectMap1G",
+	};
+	char text[2048];
+	size_t len = 0, n = sizeof(keys) / sizeof(keys[0]);
+	for (size_t i = 0; i < n; i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s: %zu kB\n", keys[i], i + 1);
+	(void)snprintf(text + len, sizeof(text) - len, "HugePages_Rsvd: 7\nHugePages_Surp: 8\nNewOne: 9 kB\n");
+	Sonde__V1__Memory m = SONDE__V1__MEMORY__INIT;
+	assert_int_equal(parse(text, &m), 0);
+	const uint64_t values[] = {
+		m.total_bytes,
+		m.zswap_bytes,
+		m.zswapped_bytes,
+		m.kernel_reclaimable_bytes,
+		m.secondary_page_tables_bytes,
+		m.nfs_unstable_bytes,
+		m.bounce_bytes,
+		m.fuse_writeback_bytes,
+		m.vmalloc_total_bytes,
+		m.vmalloc_used_bytes,
+		m.vmalloc_chunk_bytes,
+		m.percpu_bytes,
+		m.early_memtest_bad_bytes,
+		m.hardware_corrupted_bytes,
+		m.shared_huge_bytes,
+		m.shared_huge_mapped_bytes,
+		m.file_huge_bytes,
+		m.file_huge_mapped_bytes,
+		m.cma_total_bytes,
+		m.cma_free_bytes,
+		m.unaccepted_bytes,
+		m.balloon_bytes,
+		m.huge_pool_bytes,
+		m.direct_map_4k_bytes,
+		m.direct_map_2m_bytes,
+		m.direct_map_4m_bytes,
+		m.direct_map_1g_bytes,
+	};
+	assert_int_equal(sizeof(values) / sizeof(values[0]), n);
+	for (size_t i = 0; i < n; i++) {
+		if (values[i] != (i + 1) * 1024)
+			fail_msg("%s is %llu", keys[i], (unsigned long long)values[i]);
+	}
+	assert_int_equal(m.huge_pages_reserved, 7);
+	assert_int_equal(m.huge_pages_surplus, 8);
+	assert_false(m.has_swap_total_bytes);
 }
 
 static void test_order_does_not_matter(void **state)
@@ -102,6 +160,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_good),
+		cmocka_unit_test(test_modern_kernel),
 		cmocka_unit_test(test_order_does_not_matter),
 		cmocka_unit_test(test_available_above_total),
 		cmocka_unit_test(test_largest),
