@@ -2,6 +2,7 @@
 #pragma once
 
 #include "backend/hub/hub.h"
+#include "backend/registry/held_sections.h"
 #include "backend/store/store.h"
 
 /* As sonde.v1.Host.Status. */
@@ -26,8 +27,9 @@ struct host {
 	int64_t persisted_us; /* the last_seen the store has */
 	int64_t skew_ms;
 	enum host_status status;
-	struct hub_frame *newest; /* NULL: none yet */
-	bool loaded;		  /* the store was asked for its newest */
+	struct hub_frame *newest;  /* NULL: none yet */
+	struct held_sections held; /* of what is not due in it */
+	bool loaded;		   /* the store was asked for its newest */
 	bool summary_checked, summary_ok;
 	char warning[HOST_WARNING_MAX];
 };

@@ -19,6 +19,7 @@
 #define PERSIST_EVERY_US (60 * 1000000ll)
 #define PERSIST_PER_TICK 64
 #define HOST_BYTES_MAX (1u << 20)
+#define WHOLE_BYTES_MAX (8u << 20)
 
 enum { LIST_SERVERS = 1 };
 
@@ -62,6 +63,7 @@ static void host_free(struct host *host)
 	if (!host)
 		return;
 	hub_frame_unref(host->newest);
+	held_sections_clear(&host->held);
 	free(host->facts);
 	free(host);
 }
@@ -309,6 +311,7 @@ static bool is_newer(const struct host *host, const struct snapshot_index *index
 
 static void set_newest(struct host *host, struct hub_frame *frame, int64_t received_us)
 {
+	held_sections_update(&host->held, host->newest, frame);
 	hub_frame_unref(host->newest);
 	host->newest = hub_frame_ref(frame);
 	host->summary_checked = false;
@@ -492,6 +495,26 @@ static struct host *find_named(const struct registry *reg, int64_t tenant_id, co
 	return NULL;
 }
 
+/* A reference to the newest snapshot, made whole where sections of it are not due. Holds `lock`. 0 or negative errno;
+ * NULL when there is none. */
+static int whole_frame(struct host *host, struct hub_frame **ret)
+{
+	if (!host->newest || host->held.n == 0) {
+		*ret = host->newest ? hub_frame_ref(host->newest) : NULL;
+		return 0;
+	}
+	BUF_CLEANUP struct buf bytes = BUF_INIT(WHOLE_BYTES_MAX);
+	int r = held_sections_compose(&host->held, host->newest, &bytes);
+	if (r < 0)
+		return r;
+	*ret = hub_frame_new(HUB_SNAPSHOT, host->tenant_id, host->id_text, host->hostname, host->newest->schema,
+			     bytes.data, bytes.len);
+	if (!*ret)
+		return -ENOMEM;
+	(*ret)->durable = host->newest->durable;
+	return 0;
+}
+
 int registry_get(struct registry *reg, int64_t tenant_id, const char *name, struct buf *out,
 		 struct hub_frame **ret_frame)
 {
@@ -502,8 +525,8 @@ int registry_get(struct registry *reg, int64_t tenant_id, const char *name, stru
 	if (r == 0)
 		r = host_message(host, schemas_own(reg->schemas), out);
 	if (r == 0)
-		*ret_frame = host->newest ? hub_frame_ref(host->newest) : NULL;
-	else
+		r = whole_frame(host, ret_frame);
+	if (r < 0)
 		out->len = len;
 	pthread_mutex_unlock(&reg->lock);
 	return r;

@@ -97,6 +97,7 @@ struct sent {
 	uint64_t sequence, boottime_us;
 	int64_t agent_us;
 	double busy;
+	uint64_t memory_bytes; /* 0: the section says that it is not due */
 };
 
 static size_t pack(const struct sent *s, uint8_t bytes[512])
@@ -117,6 +118,14 @@ static size_t pack(const struct sent *s, uint8_t bytes[512])
 	snapshot.interval_ms = 1000;
 	snapshot.timestamp = &time;
 	snapshot.summary = &summary;
+	Sonde__V1__State state = SONDE__V1__STATE__INIT;
+	Sonde__V1__Memory memory = SONDE__V1__MEMORY__INIT;
+	memory.state = &state;
+	snapshot.memory = &memory;
+	state.has_code = true;
+	state.code = s->memory_bytes > 0 ? SONDE__V1__STATE__CODE__CODE_OK : SONDE__V1__STATE__CODE__CODE_NOT_DUE;
+	memory.has_total_bytes = s->memory_bytes > 0;
+	memory.total_bytes = s->memory_bytes;
 	return sonde__v1__snapshot__pack(&snapshot, bytes);
 }
 
@@ -174,6 +183,56 @@ static void test_names(void **state)
 	struct store_key other = {.tenant_id = STORE_TENANT_DEFAULT, .name = "other", .hash = {1}};
 	assert_int_equal(store_key_put(f->store, &other), 0);
 	assert_int_equal(registry_hello(f->registry, &other, (uint8_t[16]){1}, "a", NULL, 0, shown), -EACCES);
+}
+
+/* What the newest snapshot of the host says of its memory; 0 for nothing. */
+static uint64_t memory_of(struct fixture *f, const char *name)
+{
+	struct hub_frame *frame = NULL;
+	sonde__v1__host__free_unpacked(get(f, name, &frame), NULL);
+	assert_non_null(frame);
+	Sonde__V1__Snapshot *snapshot = sonde__v1__snapshot__unpack(NULL, frame->len, frame->bytes);
+	assert_non_null(snapshot);
+	assert_int_equal(snapshot->sequence, frame->index.sequence);
+	assert_non_null(snapshot->summary);
+	assert_non_null(snapshot->memory);
+	uint64_t bytes = snapshot->memory->has_total_bytes ? snapshot->memory->total_bytes : 0;
+	sonde__v1__snapshot__free_unpacked(snapshot, NULL);
+	hub_frame_unref(frame);
+	return bytes;
+}
+
+static void test_sections_that_are_not_due_are_held(void **state)
+{
+	struct fixture *f = *state;
+	char shown[STORE_HOSTNAME_MAX + 1];
+	struct sent s = {.host = 1, .instance = 1, .sequence = 1, .boottime_us = 1, .memory_bytes = 70};
+	assert_int_equal(hello(f, 1, "a", shown), 0);
+	update(f, s);
+	assert_int_equal(memory_of(f, "a"), 70);
+	s.memory_bytes = 0;
+	for (s.sequence = 2; s.sequence < 5; s.sequence++) {
+		update(f, s);
+		assert_int_equal(memory_of(f, "a"), 70);
+		assert_int_equal(newest(f, "a"), s.sequence);
+	}
+	s.memory_bytes = 80;
+	update(f, s);
+	assert_int_equal(memory_of(f, "a"), 80);
+	s.sequence++;
+	s.memory_bytes = 0;
+	update(f, s);
+	assert_int_equal(memory_of(f, "a"), 80);
+
+	/* Another start of the agent knows nothing of what the one before had read. */
+	s.instance = 2;
+	s.sequence = 1;
+	s.boottime_us = 2;
+	update(f, s);
+	assert_int_equal(memory_of(f, "a"), 0);
+	s.sequence = 2;
+	update(f, s);
+	assert_int_equal(memory_of(f, "a"), 0);
 }
 
 static void test_transitions(void **state)
@@ -390,6 +449,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_status_of_an_age),
 		cmocka_unit_test_setup_teardown(test_names, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sections_that_are_not_due_are_held, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_transitions, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_newest_wins, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_host_message, setup, teardown),
