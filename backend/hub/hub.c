@@ -16,6 +16,7 @@ struct subscriber {
 };
 
 struct hub {
+	struct watches *watches;
 	pthread_rwlock_t lock;
 	size_t n;
 	struct subscriber subscribers[HUB_MAX_SUBSCRIBERS];
@@ -27,7 +28,8 @@ struct hub *hub_new(void)
 	pthread_rwlockattr_t attr;
 	if (!hub)
 		return NULL;
-	int r = pthread_rwlockattr_init(&attr);
+	hub->watches = watches_new();
+	int r = hub->watches ? pthread_rwlockattr_init(&attr) : -ENOMEM;
 	if (r == 0) {
 		r = pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
 		if (r == 0)
@@ -35,6 +37,7 @@ struct hub *hub_new(void)
 		pthread_rwlockattr_destroy(&attr);
 	}
 	if (r != 0) {
+		watches_free(hub->watches);
 		free(hub);
 		return NULL;
 	}
@@ -46,7 +49,13 @@ void hub_free(struct hub *hub)
 	if (!hub)
 		return;
 	pthread_rwlock_destroy(&hub->lock);
+	watches_free(hub->watches);
 	free(hub);
+}
+
+struct watches *hub_watches(struct hub *hub)
+{
+	return hub->watches;
 }
 
 int hub_subscribe(struct hub *hub, void (*fn)(void *arg, struct hub_frame *frame), void *arg)

@@ -2,6 +2,7 @@
  * others) has a callback that must only enqueue. Frames never wait for the database. Thread-safe. */
 #pragma once
 
+#include "backend/hub/watches.h"
 #include "common/schema/schema.h"
 #include "common/schema/snapshot_index.h"
 
@@ -50,3 +51,6 @@ int hub_subscribe(struct hub *hub, void (*fn)(void *arg, struct hub_frame *frame
 /* After it returns fn is not running and will not be called again. */
 void hub_unsubscribe(struct hub *hub, void (*fn)(void *arg, struct hub_frame *frame), void *arg);
 void hub_publish(struct hub *hub, struct hub_frame *frame);
+
+/* Who looks at what; lives as long as the hub. */
+struct watches *hub_watches(struct hub *hub) __attribute__((nonnull));

@@ -73,7 +73,9 @@ struct stream {
 	uint8_t descriptor_hash[32];
 	struct schema *schema;
 	uint64_t highest_live;
-	unsigned in_flight;    /* batches the store owns */
+	unsigned in_flight;	/* batches the store owns */
+	struct watched watched; /* what the agent was told, and when */
+	uint64_t watched_told_ns;
 	struct batch *pending; /* the batch the store had no room for; the call is paused */
 };
 
@@ -100,6 +102,11 @@ void stream_on_half_close(struct grpc_call *call, void *service);
 void stream_settle(struct stream *stream);
 /* Sends a BackendMessage with one field; a peer that does not read its acknowledgements is ended. */
 void stream_send(struct stream *stream, uint32_t number, const struct buf *payload);
+
+/* --- watch.c ----------------------------------------------------------------------------------------------------- */
+
+/* Sends sonde.v1.Watch when what is looked at has changed, and again in time while somebody looks. */
+void stream_tell_watched(struct stream *stream);
 
 /* --- push.c ------------------------------------------------------------------------------------------------------ */
 

@@ -216,6 +216,7 @@ void stream_on_message(struct grpc_call *call, void *service, const uint8_t *mes
 		break;
 	case ENVELOPE_BATCH:
 		batch_take(stream, envelope.data, envelope.len);
+		stream_tell_watched(stream);
 		break;
 	case ENVELOPE_DESCRIPTOR_SET:
 		take_descriptor_set(stream, message, len);

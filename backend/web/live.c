@@ -314,6 +314,17 @@ static void admit(struct client *client, const struct auth_identity *who)
 	}
 }
 
+/* Who names hosts and sections looks at them. */
+static void watch(struct client *client)
+{
+	const struct live_subscription *s = &client->subscription;
+	_Static_assert(sizeof(s->sections[0]) == WATCHES_SECTION_MAX, "names of sections have one size");
+	int r = watches_set(hub_watches(client->live->web->hub), client, client->who.tenant_id, s->hosts,
+			    s->all_hosts ? 0 : s->n_hosts, s->sections, s->n_sections);
+	if (r < 0)
+		log_warn("a live client's sections stay at their usual rate", LOG_ERR(r));
+}
+
 static void on_request(struct client *client, struct live_request *request)
 {
 	struct auth_identity who;
@@ -334,6 +345,7 @@ static void on_request(struct client *client, struct live_request *request)
 	live_subscription_free(&client->subscription);
 	client->subscription = request->subscription;
 	client->cursor = 0;
+	watch(client);
 	(void)lws_callback_on_writable(client->wsi);
 }
 
@@ -427,6 +439,7 @@ static void on_closed(struct session *session)
 	if (client->next)
 		client->next->link = client->link;
 	atomic_fetch_sub(&client->live->n_clients, 1);
+	(void)watches_set(hub_watches(client->live->web->hub), client, 0, NULL, 0, NULL, 0); /* nothing: cannot fail */
 	live_queue_clear(&client->queue);
 	live_subscription_free(&client->subscription);
 	buf_free(&client->incoming);

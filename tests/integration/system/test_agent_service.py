@@ -11,6 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "lib"))
 from programs import BUILD, Installation, wait_for  # noqa: E402
+from websocket import WebSocket  # noqa: E402
 
 CAPABILITIES = {"SYSLOG": 34, "DAC_READ_SEARCH": 2, "SYS_PTRACE": 19, "PERFMON": 38, "BPF": 39}
 
@@ -99,6 +100,30 @@ class Service(unittest.TestCase):
         self.assertEqual(self.snapshot()["interval_ms"], 300)
         agent.send_signal(signal.SIGTERM)
         self.assertEqual(agent.wait(15), 0)
+
+    def test_a_watched_section_comes_at_every_tick(self):
+        """Memory is due once an hour here, unless a live client names the host and the section."""
+        self.it.start_agent("agent", "--interval", "200ms", "--intervals", "memory=1h")
+        first = wait_for(self.snapshot, 15, "a snapshot")
+        self.assertIn("free_bytes", first["memory"])
+        # Not due by now, and what was read first is still shown.
+        later = wait_for(lambda: (s := self.snapshot())["sequence"] > 5 and s, 15, "later snapshots")
+        self.assertEqual(later["memory"]["state"]["collected_at_us"], first["memory"]["state"]["collected_at_us"])
+        self.assertIn("free_bytes", later["memory"])
+
+        client = WebSocket(self.it.http_port, "/api/ws/metrics", [f"Authorization: Bearer {self.it.login()}"])
+        frames = lambda: iter(lambda: json.loads(client.receive()), None)
+        client.send(json.dumps({"type": "subscribe", "hosts": [socket.gethostname()], "sections": ["memory"]}))
+        deadline, run = time.monotonic() + 15, 0
+        for frame in frames():
+            if frame["type"] == "snapshot":
+                run = run + 1 if "free_bytes" in frame["memory"] else 0
+            if run == 5:
+                break
+            self.assertLess(time.monotonic(), deadline, "five snapshots in a row with memory")
+        client.close()
+        at = lambda: self.snapshot()["memory"]["state"]["collected_at_us"]
+        wait_for(lambda: (was := at(), time.sleep(1), at())[2] == was, 15, "the section is left alone again")
 
     @unittest.skipUnless(os.geteuid() == 0, "wants root, to see what it gives up")
     def test_rights_that_are_kept(self):
