@@ -99,8 +99,9 @@ static void work(struct lane *lane, uint64_t generation)
 		enter(job, LANE_RUNNING);
 		pthread_mutex_unlock(&lane->lock);
 		job->run(job);
-		enter(job, LANE_DONE);
 		pthread_mutex_lock(&lane->lock);
+		/* Under the lock: once it is done its owner may free it, and lane_check() looks at the current job. */
+		enter(job, LANE_DONE);
 		lane->stats.runs++;
 		if (lane->generation == generation)
 			lane->current = NULL;
