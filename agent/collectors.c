@@ -13,6 +13,7 @@ const struct collector *const collectors[] = {
 	&collector_vmstat,
 	&collector_pressure,
 	&collector_disks,
+	&collector_filesystems,
 	&collector_network,
 	&collector_perf,
 	&collector_block_io,

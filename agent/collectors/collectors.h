@@ -8,5 +8,6 @@ extern const struct collector collector_memory;
 extern const struct collector collector_vmstat;
 extern const struct collector collector_pressure;
 extern const struct collector collector_disks;
+extern const struct collector collector_filesystems;
 extern const struct collector collector_network;
 extern const struct collector collector_agent;

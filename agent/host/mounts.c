@@ -55,6 +55,11 @@ static const char *const without_space[] = {
 	NULL,
 };
 
+static const char *const local[] = {
+	"bcachefs", "btrfs", "exfat",	"ext2",	    "ext3",  "ext4",  "f2fs", "hfsplus", "jffs2", "jfs", "msdos",
+	"nilfs2",   "ntfs3", "overlay", "reiserfs", "tmpfs", "ubifs", "udf",  "vfat",	 "xfs",	  "zfs", NULL,
+};
+
 static bool is_octal(char c)
 {
 	return c >= '0' && c <= '7';
@@ -132,8 +137,7 @@ static int parse_mount(struct scan *line, struct mount *ret)
 {
 	struct mount mount = {.id = 0};
 	struct word word;
-	uint64_t parent;
-	if (scan_u64(line, &mount.id) < 0 || scan_u64(line, &parent) < 0 || parse_number(line, &mount) < 0 ||
+	if (scan_u64(line, &mount.id) < 0 || scan_u64(line, &mount.parent) < 0 || parse_number(line, &mount) < 0 ||
 	    scan_word(line, &mount.root) < 0 || scan_word(line, &mount.point) < 0 || scan_word(line, &word) < 0)
 		return -EPROTO;
 	mount.read_only = is_read_only(word);
@@ -204,4 +208,9 @@ bool mount_on_block_device(const struct mount *mount)
 bool mount_has_space(const struct mount *mount)
 {
 	return !is_listed(mount->type, without_space);
+}
+
+bool mount_is_local(const struct mount *mount)
+{
+	return is_listed(mount->type, local);
 }

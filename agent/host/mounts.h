@@ -11,7 +11,8 @@
  */
 struct mount {
 	uint64_t id;
-	uint32_t major; /* of the superblock; 0 for those without a block device of their own */
+	uint64_t parent; /* the mount it stands on */
+	uint32_t major;	 /* of the superblock; 0 for those without a block device of their own */
 	uint32_t minor;
 	struct word root;   /* what of the file system is mounted: "/" unless it is a bind mount or a subvolume */
 	struct word point;  /* where, as the process whose mountinfo it is sees it */
@@ -47,3 +48,7 @@ bool mount_on_block_device(const struct mount *mount) __attribute__((nonnull));
 /* There is something to know about its space: not one of the kernel's own trees (proc, cgroup, ...), not a gateway to
  * files of other file systems (autofs, lxcfs), not an image that is full for ever (squashfs). */
 bool mount_has_space(const struct mount *mount) __attribute__((nonnull));
+
+/* The kernel alone answers for it, with a disk or memory of this host: it does not wait for a server or another
+ * process. A type that is not known counts as one that may. */
+bool mount_is_local(const struct mount *mount) __attribute__((nonnull));

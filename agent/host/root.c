@@ -157,6 +157,12 @@ int root_read_u64(const struct root *root, const char *path, unsigned long long 
 	return 0;
 }
 
+int root_open_path(const struct root *root, const char *path)
+{
+	int fd = openat(root->dirfd, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
 bool root_exists(const struct root *root, const char *path)
 {
 	struct stat st;

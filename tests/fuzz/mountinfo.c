@@ -1,4 +1,4 @@
-#include "agent/host/mounts.h"
+#include "agent/collectors/mount_table.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -19,6 +19,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (len >= (int)sizeof(point) || (len >= 0 && point[len] != '\0') ||
 		    mount.source.text + mount.source.len > text + size)
 			abort();
+	}
+	struct mount_table table;
+	if (mount_table_choose(text, size, 8, &table) == 0) {
+		for (size_t i = 0; i < table.n; i++) {
+			if (i >= 8 || table.mounts[i].point.text + table.mounts[i].point.len > text + size)
+				abort();
+		}
+		mount_table_free(&table);
 	}
 	return 0;
 }

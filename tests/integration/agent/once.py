@@ -102,6 +102,25 @@ def check_against_files(root, snapshot):
             check(f"{fields[2]} write_bytes", disk["write_bytes"], values[6] * 512)
             check(f"{fields[2]} io_time_us", disk["io_time_us"], values[9] * 1000)
 
+    filesystems = {f["mount_point"]: f for f in snapshot["filesystems"]["filesystems"]}
+    statfs = {line.split()[0]: [int(v) for v in line.split()[1:]] for line in text("sonde/statfs").splitlines()}
+    check("there are file systems", len(filesystems) > 0, True)
+    for line in text("proc/1/mountinfo").splitlines():
+        fields, _, kind = line.partition(" - ")
+        fields, kind = fields.split(), kind.split()
+        if kind[0] in ("ext4", "xfs", "btrfs"):
+            check(f"{fields[4]} is shown", fields[4] in filesystems, True)
+        filesystem = filesystems.get(fields[4])
+        if filesystem and filesystem["device_number"] == fields[2]:
+            block, blocks, free, available, inodes, inodes_free, flags = statfs[fields[4]]
+            check(f"{fields[4]} type", filesystem["type"], kind[0])
+            check(f"{fields[4]} size", filesystem["size_bytes"], block * blocks)
+            check(f"{fields[4]} available", filesystem["available_bytes"], block * available)
+            used = (blocks - free) / (blocks - free + available)
+            check(f"{fields[4]} used", round(filesystem["used_ratio"], 9), round(used, 9))
+            check(f"{fields[4]} inodes_free", filesystem["inodes_free"], inodes_free)
+            check(f"{fields[4]} read_only", filesystem["read_only"], bool(flags & 1))
+
     interfaces = {i["interface"]: i for i in snapshot["network"]["interfaces"]}
     lines = text("proc/net/dev").splitlines()[2:]
     check("interfaces", len(interfaces), len(lines))
