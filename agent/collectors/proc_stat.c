@@ -9,7 +9,11 @@
 static const char *const counter_names[PROC_STAT_COUNTERS] = {
 	[PROC_STAT_INTERRUPTS] = "intr", [PROC_STAT_SOFTIRQS] = "softirq",	[PROC_STAT_CONTEXT_SWITCHES] = "ctxt",
 	[PROC_STAT_FORKS] = "processes", [PROC_STAT_RUNNING] = "procs_running", [PROC_STAT_BLOCKED] = "procs_blocked",
+	[PROC_STAT_BOOT_TIME] = "btime",
 };
+
+const char *const proc_stat_softirq_names[PROC_STAT_SOFTIRQ_KINDS] = {
+	"HI", "TIMER", "NET_TX", "NET_RX", "BLOCK", "IRQ_POLL", "TASKLET", "SCHED", "HRTIMER", "RCU"};
 
 /* cpu0 4705 356 584 3699 23 0 23 0 0 0 */
 static int parse_times(struct scan *line, struct proc_stat_cpu *cpu)
@@ -43,6 +47,18 @@ static int parse_cpu(struct word key, struct scan *line, struct proc_stat_cpu *c
 	return parse_times(line, cpu);
 }
 
+/* softirq 9247297 0 568898 5 1097468 5500113 0 37 580121 12663 1487992 */
+static int parse_softirq_kinds(struct scan *line, struct proc_stat *out)
+{
+	while (out->n_softirq_kinds < PROC_STAT_SOFTIRQ_KINDS && !scan_at_end(line)) {
+		int r = scan_u64(line, &out->softirq_kinds[out->n_softirq_kinds]);
+		if (r < 0)
+			return r;
+		out->n_softirq_kinds++;
+	}
+	return 0;
+}
+
 /* intr 114930548 113199788 3 0 5 263 0 4 ...: the first number is the sum */
 static int parse_counter(struct word key, struct scan *line, struct proc_stat *out)
 {
@@ -52,7 +68,8 @@ static int parse_counter(struct word key, struct scan *line, struct proc_stat *o
 		if (out->has[i])
 			return -EPROTO;
 		out->has[i] = true;
-		return scan_u64(line, &out->counters[i]);
+		int r = scan_u64(line, &out->counters[i]);
+		return r == 0 && i == PROC_STAT_SOFTIRQS ? parse_softirq_kinds(line, out) : r;
 	}
 	return 0;
 }

@@ -33,14 +33,21 @@ enum {
 	PROC_STAT_FORKS,
 	PROC_STAT_RUNNING,
 	PROC_STAT_BLOCKED,
+	PROC_STAT_BOOT_TIME, /* seconds, Unix time */
 	PROC_STAT_COUNTERS
 };
+
+#define PROC_STAT_SOFTIRQ_KINDS 10
+/* As /proc/softirqs spells them; the order of the softirq line's numbers has not changed since Linux 2.6.31. */
+extern const char *const proc_stat_softirq_names[PROC_STAT_SOFTIRQ_KINDS];
 
 struct proc_stat {
 	struct proc_stat_cpu total; /* .cpu is meaningless */
 	size_t n_cpus;
 	bool has[PROC_STAT_COUNTERS];
 	uint64_t counters[PROC_STAT_COUNTERS];
+	unsigned n_softirq_kinds;
+	uint64_t softirq_kinds[PROC_STAT_SOFTIRQ_KINDS];
 };
 
 /* How many "cpuN" lines there are: room to provide for proc_stat_parse(). */

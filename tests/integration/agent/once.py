@@ -72,6 +72,12 @@ def check_against_files(root, snapshot):
     check("context_switches", snapshot["cpu"]["context_switches"], next(int(l[1]) for l in stat if l[0] == "ctxt"))
     check("load1", snapshot["cpu"]["load1"], float(text("proc/loadavg").split()[0]))
 
+    softirqs = next(l[2:] for l in stat if l[0] == "softirq")
+    check("softirq kinds", [k["serviced"] for k in snapshot["cpu"]["softirq_kinds"]], [int(v) for v in softirqs])
+    check("boot_time_seconds", snapshot["cpu"]["boot_time_seconds"], next(int(l[1]) for l in stat if l[0] == "btime"))
+    check("file_handles", snapshot["cpu"]["file_handles"], int(text("proc/sys/fs/file-nr").split()[0]))
+    check("offline", snapshot["cpu"]["offline"], 0)
+
     vmstat = {line.split()[0]: int(line.split()[1]) for line in text("proc/vmstat").splitlines()}
     check("page_in_bytes", snapshot["vmstat"]["page_in_bytes"], vmstat["pgpgin"] * 1024)
     check("swap_out_bytes", snapshot["vmstat"]["swap_out_bytes"], vmstat["pswpout"] * os.sysconf("SC_PAGESIZE"))

@@ -41,11 +41,29 @@ static void test_good(void **state)
 	assert_int_equal(stat.n_cpus, 2);
 	assert_int_equal(cpus[0].cpu, 0);
 	assert_int_equal(cpus[1].cpu, 3);
-	static const uint64_t counters[PROC_STAT_COUNTERS] = {1000, 6000, 2000, 3000, 4, 5};
+	static const uint64_t counters[PROC_STAT_COUNTERS] = {1000, 6000, 2000, 3000, 4, 5, 1700000000};
 	for (size_t i = 0; i < PROC_STAT_COUNTERS; i++) {
 		assert_true(stat.has[i]);
 		assert_int_equal(stat.counters[i], counters[i]);
 	}
+	assert_int_equal(stat.n_softirq_kinds, 3);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(stat.softirq_kinds[i], i + 1);
+}
+
+static void test_softirq_kinds(void **state)
+{
+	struct proc_stat stat;
+	struct proc_stat_cpu cpus[MAX_CPUS];
+	assert_int_equal(parse("cpu 1 2 3 4\nsoftirq 9 1 2 3 4 5 6 7 8 9 18446744073709551615 11\n", &stat, cpus), 0);
+	assert_int_equal(stat.n_softirq_kinds, PROC_STAT_SOFTIRQ_KINDS); /* the eleventh has no name yet */
+	assert_true(stat.softirq_kinds[9] == UINT64_MAX);
+	assert_string_equal(proc_stat_softirq_names[3], "NET_RX");
+	assert_string_equal(proc_stat_softirq_names[9], "RCU");
+	assert_int_equal(parse("cpu 1 2 3 4\nsoftirq 9\n", &stat, cpus), 0);
+	assert_int_equal(stat.n_softirq_kinds, 0);
+	assert_int_equal(parse("cpu 1 2 3 4\nsoftirq 9 1 x\n", &stat, cpus), -EPROTO);
+	assert_int_equal(parse("cpu 1 2 3 4\nsoftirq 9 1\nsoftirq 9 1\n", &stat, cpus), -EPROTO);
 }
 
 static void test_old_kernel(void **state)
@@ -130,9 +148,13 @@ static void test_torture(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good),	cmocka_unit_test(test_old_kernel),
-		cmocka_unit_test(test_largest), cmocka_unit_test(test_extra_fields),
-		cmocka_unit_test(test_refused), cmocka_unit_test(test_more_cpus_than_room),
+		cmocka_unit_test(test_good),
+		cmocka_unit_test(test_softirq_kinds),
+		cmocka_unit_test(test_old_kernel),
+		cmocka_unit_test(test_largest),
+		cmocka_unit_test(test_extra_fields),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_more_cpus_than_room),
 		cmocka_unit_test(test_torture),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
