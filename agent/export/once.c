@@ -49,6 +49,8 @@ int once_write(struct sampler *sampler, uint32_t interval_ms, enum options_forma
 	uint64_t sequence;
 	const uint8_t *data;
 	size_t len;
+	/* Whoever asks once wants all of it. */
+	sampler_watch(sampler, ~(sampler_set)0, UINT64_MAX);
 	int r = sampler_take(sampler, interval_ms, &sequence, &data, &len);
 	if (r < 0)
 		return r;

@@ -4,6 +4,7 @@
 
 #include "agent/collectors/source.h"
 #include "agent/label.h"
+#include "agent/processes/command_lines.h"
 #include "agent/processes/fill.h"
 #include "agent/processes/history.h"
 #include "agent/processes/passwd.h"
@@ -18,6 +19,7 @@
 
 #define USER_NAME_MAX 64
 #define EXITED_MAX 4096
+#define TEXT_MAX ((size_t)512 << 10) /* of command lines and cgroups in a section: a snapshot holds 2 MiB */
 
 struct self {
 	const struct collector_context *context;
@@ -26,6 +28,7 @@ struct self {
 	struct collector_state second_choice; /* why it is not the first source; ok where it is */
 	struct history history;
 	struct passwd passwd;
+	struct command_lines *lines; /* NULL without a lane */
 	bool begun;
 	uint64_t keyframe_us; /* when the last one was */
 	uint64_t visible_cpu_ns;
@@ -37,6 +40,8 @@ struct showing {
 	struct tick *tick;
 	struct process_table table;
 	struct selection selection;
+	size_t text_room;
+	size_t text_left_out; /* rows */
 	Sonde__V1__Processes *out;
 };
 
@@ -49,6 +54,7 @@ static void destroy(void *opaque)
 		self->source->destroy(self->source_self);
 	history_free(&self->history);
 	passwd_free(&self->passwd);
+	command_lines_free(self->lines);
 	free(self);
 }
 
@@ -81,7 +87,11 @@ int processes_create(const struct collector_context *context, const struct proce
 	}
 	self->context = context;
 	self->passwd = passwd_init(context->root);
-	int r = choose_source(self, sources, state);
+	int r = context->lane ? command_lines_new(context->root, context->lane, &self->lines) : 0;
+	if (r < 0)
+		(void)source_no_room(state);
+	else
+		r = choose_source(self, sources, state);
 	if (r < 0) {
 		destroy(self);
 		return r;
@@ -119,6 +129,49 @@ static int fill_row(struct showing *showing, const struct process_row *row, Sond
 {
 	int r = fill_process(showing->tick->arena, row, out);
 	return r < 0 ? r : fill_user(showing, row->user_id, out);
+}
+
+/* What may be long: as far as there is room. */
+static int fill_text(struct showing *showing, const struct process_row *row, Sonde__V1__Process *out)
+{
+	struct self *self = showing->self;
+	const char *line = self->lines ? command_lines_get(self->lines, row->pid, row->start_ns, row->comm) : NULL;
+	size_t len = line ? strlen(line) : 0;
+	if (len > showing->text_room) {
+		showing->text_left_out++;
+		return 0;
+	}
+	showing->text_room -= len;
+	if (line)
+		out->command_line = label_copy(showing->tick->arena, line, len);
+	return line && !out->command_line ? -ENOMEM : 0;
+}
+
+/* The first by some measure go first: in a keyframe they have the room, and the first batches of the lane. */
+static int fill_texts(struct showing *showing)
+{
+	const struct collector_settings *settings = showing->self->context->settings;
+	const struct selection *selection = &showing->selection;
+	struct command_lines *lines = showing->self->lines;
+	if (lines)
+		command_lines_begin(lines, settings ? settings->command_line : COMMAND_LINE_SCRUBBED,
+				    showing->tick->boottime_us);
+	showing->text_room = TEXT_MAX;
+	for (uint8_t mark = SELECT_TOP; mark > SELECT_NOT; mark--) {
+		size_t at = 0;
+		for (size_t i = 0; i < showing->table.n && at < showing->out->n_processes; i++) {
+			int r = selection->marks[i] == mark
+					? fill_text(showing, &showing->table.rows[i], showing->out->processes[at])
+					: 0;
+			if (r < 0)
+				return r;
+			at += selection->marks[i] != SELECT_NOT;
+		}
+	}
+	if (lines)
+		command_lines_ask(lines);
+	SET(showing->out, text_left_out, showing->text_left_out);
+	return 0;
 }
 
 static int fill_rows(struct showing *showing)
@@ -198,6 +251,8 @@ static int show(struct showing *showing, bool whole)
 				 arena, &showing->selection);
 	if (r == 0)
 		r = fill_rows(showing);
+	if (r == 0)
+		r = fill_texts(showing);
 	return r < 0 ? r : fill_exits(showing);
 }
 
