@@ -8,6 +8,7 @@
 #include "agent/host/key_file.h"
 #include "agent/options.h"
 #include "agent/sampler.h"
+#include "agent/top/top.h"
 #include "common/encoding.h"
 
 #include <errno.h>
@@ -214,6 +215,20 @@ static int run_once(struct agent *agent)
 	return r < 0 ? complain_about(EXIT_FAILURE, "the snapshot cannot be written", r) : EXIT_SUCCESS;
 }
 
+static int run_top(struct agent *agent)
+{
+	struct facts facts;
+	facts_read(&agent->root, &facts);
+	const struct top top = {
+		.sampler = agent->sampler,
+		.interval_ms = agent->options.interval_ms,
+		.hostname = facts.hostname,
+		.once = agent->options.once,
+	};
+	int r = top_run(&top);
+	return r < 0 ? complain_about(EXIT_FAILURE, "the view cannot go on", r) : EXIT_SUCCESS;
+}
+
 static int run(struct agent *agent)
 {
 	int r = identity_boot_id(&agent->root, agent->boot_id);
@@ -224,7 +239,8 @@ static int run(struct agent *agent)
 	r = make_sampler(agent, 0);
 	if (r < 0)
 		return complain_about(EXIT_FAILURE, "the collectors cannot be set up", r);
-	int code = agent->options.once ? run_once(agent) : run_daemon(agent);
+	bool is_top = agent->options.action == OPTIONS_TOP;
+	int code = is_top ? run_top(agent) : agent->options.once ? run_once(agent) : run_daemon(agent);
 	sampler_free(agent->sampler);
 	buf_free(&agent->hello);
 	return code;
@@ -245,9 +261,13 @@ int main(int argc, char **argv)
 		(void)printf("sonde-agent %s\n", SONDE_VERSION);
 		return EXIT_SUCCESS;
 	}
+	/* Lines on standard error would spoil the screen; sections say themselves what is wrong with them. */
+	if (agent.options.action == OPTIONS_TOP)
+		agent.options.log_level = LOG_LEVEL_ERROR;
 	log_configure(agent.options.log_level, agent.options.log_format);
-	/* --once leaves Ctrl-C its usual meaning. */
-	int r = agent.options.once ? 0 : daemon_block_signals();
+	/* The others leave Ctrl-C its usual meaning. */
+	bool is_daemon = agent.options.action == OPTIONS_RUN && !agent.options.once;
+	int r = is_daemon ? daemon_block_signals() : 0;
 	if (r < 0)
 		return complain_about(EXIT_FAILURE, "signals cannot be blocked", r);
 	r = root_open(&agent.root, agent.options.root[0] != '\0' ? agent.options.root : NULL);

@@ -358,7 +358,8 @@ static void print_flag(FILE *out, const char *name, const char *argument, const 
 void options_print_help(FILE *out)
 {
 	(void)fputs("usage: sonde-agent --backend HOST:PORT --key-file FILE [options]\n"
-		    "       sonde-agent --once [--format json|prometheus] [options]\n\n",
+		    "       sonde-agent --once [--format json|prometheus] [options]\n"
+		    "       sonde-agent top [--once] [options]\n\n",
 		    out);
 	for (size_t i = 0; i < N_KEYS; i++)
 		print_flag(out, keys[i].name, keys[i].argument, keys[i].help);
@@ -492,7 +493,10 @@ static int read_environment(char *const *environment, const char *const *names, 
 static int read_flags(int argc, char *const *argv, const char *const *names, struct options *options,
 		      const char **config, char *error)
 {
-	for (int i = 1; i < argc; i++) {
+	int first = argc > 1 && strcmp(argv[1], "top") == 0 ? 2 : 1;
+	if (first == 2)
+		options->action = OPTIONS_TOP;
+	for (int i = first; i < argc; i++) {
 		char flag[64];
 		size_t len = strcspn(argv[i], "=");
 		const char *value = argv[i][len] == '=' ? argv[i] + len + 1 : NULL;
@@ -559,7 +563,7 @@ static int read_all(int argc, char *const *argv, char *const *environment, const
 	int r = read_flags(argc, argv, names, &options, &config, error);
 	if (r < 0)
 		return r;
-	if (options.action == OPTIONS_RUN) {
+	if (options.action == OPTIONS_RUN || options.action == OPTIONS_TOP) {
 		if (!config)
 			config = find_variable(environment, "config", variable, sizeof(variable));
 		options_defaults(&options);

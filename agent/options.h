@@ -18,7 +18,7 @@
 #define OPTIONS_PATH_SIZE 4096
 
 enum options_format { OPTIONS_FORMAT_JSON, OPTIONS_FORMAT_PROMETHEUS };
-enum options_action { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_VERSION };
+enum options_action { OPTIONS_RUN, OPTIONS_TOP, OPTIONS_HELP, OPTIONS_VERSION };
 
 struct options {
 	enum options_action action;
