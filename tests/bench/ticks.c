@@ -1,0 +1,165 @@
+/* Drives the agent's sampler back to back, without scheduler, queue or network, and says what a tick cost:
+ *
+ *   bench_ticks [--ticks N] [--root DIR] [--pause-us N] [--report N] [--whole]
+ *
+ * One line of JSON on standard output: CPU ns of the whole process a tick (slow lane included), of the scheduler's side
+ * alone, bytes a snapshot, microseconds a run of each section, memory. --report prints memory every N ticks on standard
+ * error; --whole watches all sections, so that each tick shows the whole process table. */
+#include "agent/host/identity.h"
+#include "agent/sampler.h"
+#include "common/clock.h"
+#include "common/encoding.h"
+#include "common/log.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+struct memory {
+	unsigned long pss_kib, rss_kib, peak_kib;
+};
+
+struct bench {
+	unsigned long ticks, report;
+	useconds_t pause_us;
+	const char *root;
+	bool whole;
+};
+
+static uint64_t cpu_ns(clockid_t clock)
+{
+	struct timespec t;
+	if (clock_gettime(clock, &t) < 0)
+		return 0;
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static void read_keys(const char *path, const char *key, unsigned long *ret)
+{
+	char line[256];
+	FILE *file = fopen(path, "re");
+	size_t len = strlen(key);
+	while (file && fgets(line, sizeof(line), file)) {
+		if (strncmp(line, key, len) == 0)
+			*ret = strtoul(line + len, NULL, 10);
+	}
+	if (file)
+		(void)fclose(file);
+}
+
+static struct memory memory_now(void)
+{
+	struct memory m = {0};
+	read_keys("/proc/self/smaps_rollup", "Pss:", &m.pss_kib);
+	read_keys("/proc/self/status", "VmRSS:", &m.rss_kib);
+	read_keys("/proc/self/status", "VmHWM:", &m.peak_kib);
+	return m;
+}
+
+static void print(const struct bench *bench, struct sampler *sampler, uint64_t process_ns, uint64_t thread_ns,
+		  double bytes)
+{
+	const struct agent_status *status = sampler_status(sampler);
+	struct memory m = memory_now();
+	double n = (double)bench->ticks;
+	printf("{\"ticks\": %lu, \"cpu_ns_a_tick\": %.0f, \"scheduler_ns_a_tick\": %.0f, \"bytes_a_snapshot\": %.0f, "
+	       "\"pss_kib\": %lu, \"rss_kib\": %lu, \"peak_kib\": %lu, \"sections\": {",
+	       bench->ticks, (double)process_ns / n, (double)thread_ns / n, bytes / n, m.pss_kib, m.rss_kib,
+	       m.peak_kib);
+	for (size_t i = 0; i < status->n_collectors; i++) {
+		const struct agent_status_collector *c = &status->collectors[i];
+		printf("%s\"%s\": {\"us_a_run\": %.1f, \"runs\": %llu, \"failures\": %llu}", i > 0 ? ", " : "", c->name,
+		       c->runs > 0 ? (double)c->duration_us / (double)c->runs : 0, (unsigned long long)c->runs,
+		       (unsigned long long)c->failures);
+	}
+	printf("}}\n");
+}
+
+static int drive(const struct bench *bench, struct sampler *sampler)
+{
+	uint64_t sequence, process_ns = 0, thread_ns = 0;
+	const uint8_t *data;
+	size_t len;
+	double bytes = 0;
+	/* The first ticks find the sizes of buffers and read what hardly changes. */
+	for (int i = 0; i < 3; i++) {
+		int r = sampler_take(sampler, 1000, &sequence, &data, &len);
+		if (r < 0)
+			return r;
+	}
+	(void)sampler_settle(sampler, 2000);
+	for (unsigned long i = 1; i <= bench->ticks; i++) {
+		if (bench->whole)
+			sampler_watch(sampler, ~(sampler_set)0, UINT64_MAX);
+		uint64_t process_before = cpu_ns(CLOCK_PROCESS_CPUTIME_ID),
+			 thread_before = cpu_ns(CLOCK_THREAD_CPUTIME_ID);
+		int r = sampler_take(sampler, 1000, &sequence, &data, &len);
+		thread_ns += cpu_ns(CLOCK_THREAD_CPUTIME_ID) - thread_before;
+		process_ns += cpu_ns(CLOCK_PROCESS_CPUTIME_ID) - process_before;
+		if (r < 0)
+			return r;
+		bytes += (double)len;
+		if (bench->report > 0 && i % bench->report == 0) {
+			struct memory m = memory_now();
+			fprintf(stderr, "%lu ticks: PSS %lu KiB, RSS %lu KiB, peak %lu KiB\n", i, m.pss_kib, m.rss_kib,
+				m.peak_kib);
+		}
+		if (bench->pause_us > 0)
+			(void)usleep(bench->pause_us);
+	}
+	print(bench, sampler, process_ns, thread_ns, bytes);
+	return 0;
+}
+
+static int run(const struct bench *bench)
+{
+	struct root root;
+	struct sampler *sampler = NULL;
+	struct sampler_options options = {.collectors = collectors, .root = &root};
+	int r = root_open(&root, bench->root);
+	if (r < 0)
+		return r;
+	sampler_default_settings(&options.settings);
+	encoding_random(options.instance, sizeof(options.instance));
+	r = identity_boot_id(&root, options.boot_id);
+	if (r == 0)
+		r = sampler_new(&options, &sampler);
+	if (r == 0)
+		r = drive(bench, sampler);
+	sampler_free(sampler);
+	root_close(&root);
+	return r;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option flags[] = {
+		{"ticks", required_argument, NULL, 't'},    {"root", required_argument, NULL, 'r'},
+		{"pause-us", required_argument, NULL, 'p'}, {"report", required_argument, NULL, 'm'},
+		{"whole", no_argument, NULL, 'w'},	    {NULL, 0, NULL, 0},
+	};
+	struct bench bench = {.ticks = 100};
+	for (int c; (c = getopt_long(argc, argv, "", flags, NULL)) != -1;) {
+		if (c == 't')
+			bench.ticks = strtoul(optarg, NULL, 10);
+		else if (c == 'r')
+			bench.root = optarg;
+		else if (c == 'p')
+			bench.pause_us = (useconds_t)strtoul(optarg, NULL, 10);
+		else if (c == 'm')
+			bench.report = strtoul(optarg, NULL, 10);
+		else if (c == 'w')
+			bench.whole = true;
+		else
+			return 2;
+	}
+	log_configure(LOG_LEVEL_ERROR, LOG_FORMAT_LOGFMT);
+	int r = run(&bench);
+	if (r < 0)
+		fprintf(stderr, "bench_ticks: %s\n", log_strerror(r));
+	return r < 0 ? 1 : 0;
+}
