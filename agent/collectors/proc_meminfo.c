@@ -1,28 +1,14 @@
 #include "agent/collectors/proc_meminfo.h"
 
-#include "agent/scan.h"
+#include "agent/collectors/meminfo_line.h"
 
 #include <errno.h>
-#include <string.h>
 
-struct entry {
-	const char *key;
-	size_t has;
-	size_t value;
-	bool is_count; /* no unit behind the number */
-};
-
-#define SIZE(name, field)                                                                                              \
-	{                                                                                                              \
-		name, offsetof(Sonde__V1__Memory, has_##field), offsetof(Sonde__V1__Memory, field), false              \
-	}
-#define COUNT(name, field)                                                                                             \
-	{                                                                                                              \
-		name, offsetof(Sonde__V1__Memory, has_##field), offsetof(Sonde__V1__Memory, field), true               \
-	}
+#define SIZE(name, field) MEMINFO_SIZE(name, Sonde__V1__Memory, field)
+#define COUNT(name, field) MEMINFO_COUNT(name, Sonde__V1__Memory, field)
 
 /* In the kernel's order: the search for a line's entry goes on where the last one was found. */
-static const struct entry entries[] = {
+static const struct meminfo_entry entries[] = {
 	SIZE("MemTotal", total_bytes),
 	SIZE("MemFree", free_bytes),
 	SIZE("MemAvailable", available_bytes),
@@ -86,38 +72,6 @@ static const struct entry entries[] = {
 };
 #define N_ENTRIES (sizeof(entries) / sizeof(entries[0]))
 
-static const struct entry *find(struct word key, size_t *next)
-{
-	for (size_t i = 0; i < N_ENTRIES; i++) {
-		size_t at = (*next + i) % N_ENTRIES;
-		if (word_is(key, entries[at].key)) {
-			*next = at + 1;
-			return &entries[at];
-		}
-	}
-	return NULL;
-}
-
-/* MemTotal:       32858820 kB */
-static int parse_value(struct scan *line, const struct entry *entry, Sonde__V1__Memory *out)
-{
-	uint64_t value;
-	int r = scan_u64(line, &value);
-	if (r < 0)
-		return r;
-	if (!entry->is_count) {
-		struct word unit;
-		if (scan_word(line, &unit) < 0 || !word_is(unit, "kB") || __builtin_mul_overflow(value, 1024u, &value))
-			return -EPROTO;
-	}
-	protobuf_c_boolean *has = (void *)((char *)out + entry->has);
-	if (*has)
-		return -EPROTO;
-	*has = 1;
-	memcpy((char *)out + entry->value, &value, sizeof(value));
-	return 0;
-}
-
 int proc_meminfo_parse(const char *text, size_t len, Sonde__V1__Memory *ret)
 {
 	Sonde__V1__Memory out = SONDE__V1__MEMORY__INIT;
@@ -125,12 +79,7 @@ int proc_meminfo_parse(const char *text, size_t len, Sonde__V1__Memory *ret)
 	size_t next = 0;
 	int r;
 	while ((r = scan_line(&rest, &line)) > 0) {
-		struct word key;
-		r = scan_until(&line, ':', &key);
-		if (r < 0)
-			return r;
-		const struct entry *entry = find(key, &next);
-		r = entry ? parse_value(&line, entry, &out) : 0;
+		r = meminfo_line_parse(&line, entries, N_ENTRIES, &next, &out);
 		if (r < 0)
 			return r;
 	}

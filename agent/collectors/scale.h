@@ -10,6 +10,12 @@ static inline uint64_t scale_times(uint64_t value, uint64_t factor)
 	return __builtin_mul_overflow(value, factor, &product) ? UINT64_MAX : product;
 }
 
+static inline uint64_t scale_plus(uint64_t a, uint64_t b)
+{
+	uint64_t sum;
+	return __builtin_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
+}
+
 /* value * multiply / divide without losing the high bits on the way; divide > 0. */
 static inline uint64_t scale_ratio(uint64_t value, uint64_t multiply, uint64_t divide)
 {

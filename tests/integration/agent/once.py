@@ -60,6 +60,19 @@ def check_against_files(root, snapshot):
     check("slab_bytes", memory["slab_bytes"], meminfo["Slab"] * 1024)
     check("huge_pages_total", memory["huge_pages_total"], meminfo["HugePages_Total"])
 
+    check("hugetlb pool", memory["huge_pool_bytes"], meminfo["Hugetlb"] * 1024)
+    check("direct map", memory["direct_map_2m_bytes"], meminfo["DirectMap2M"] * 1024)
+    nodes = {int(path.name.removeprefix("node")): path for path in (root / "sys/devices/system/node").glob("node[0-9]*")}
+    check("nodes", [node["node"] for node in memory.get("nodes", [])], sorted(nodes))
+    for node in memory.get("nodes", []):
+        numastat = dict(line.split() for line in (nodes[node["node"]] / "numastat").read_text().splitlines())
+        check("numa_hit", node["pages_hit"], int(numastat["numa_hit"]))
+        lines = (nodes[node["node"]] / "meminfo").read_text().splitlines()
+        check("node's memory", node["free_bytes"], next(int(l.split()[3]) * 1024 for l in lines if "MemFree" in l))
+    pools = {int(path.name[10:-2]) * 1024: path for path in (root / "sys/kernel/mm/hugepages").glob("hugepages-*")}
+    check("huge page pools", [pool["page_size_bytes"] for pool in memory.get("huge_page_pools", [])], sorted(pools))
+    check("swap devices", len(memory.get("swap_devices", [])), len(text("proc/swaps").splitlines()) - 1)
+
     stat = [line.split() for line in text("proc/stat").splitlines()]
     ticks = os.sysconf("SC_CLK_TCK")
     names = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal", "guest", "guest_nice")

@@ -11,8 +11,9 @@
 
 #define SOME "some avg10=50.00 avg60=25.00 avg300=12.50 total=9\n"
 #define FULL "full avg10=1.00 avg60=2.00 avg300=3.00 total=8\n"
-#define UNSUPPORTED "/sys/class/net/lo/phys_port_id" /* reading it is EOPNOTSUPP, as a pressure file's is with psi=0   \
-						      */
+#define UNSUPPORTED                                                                                                    \
+	"/sys/class/net/lo/phys_port_id" /* reading it is EOPNOTSUPP, as a pressure file's is with psi=0               \
+					  */
 
 struct fixture {
 	struct tree tree;
