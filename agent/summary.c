@@ -18,6 +18,9 @@
 #define IOWAIT 4
 #define STEAL 7
 #define MAX_RATES 4
+/* Drivers that count in 32 bits are old: 10 Gbit/s where the link does not say. Its bytes may come in a burst. */
+#define WRAP_BYTES_PER_SECOND 1.25e9
+#define WRAP_MARGIN 1.25
 #define MAX_CPUS 8192
 /* What a CPU's times may be off by: they are counted in ticks, and some kernels correct idle and iowait downwards. More
  * than that is a CPU that was away meanwhile. */
@@ -32,6 +35,7 @@ struct reading {
 	bool has_generation;
 	uint64_t generation;
 	uint64_t counters[MAX_RATES];
+	double wrap_per_second; /* a counter of 32 bits may come round no faster than this; 0: there are none */
 };
 
 /* Of all devices of a kind, at the last and at this reading; the two change places. */
@@ -327,7 +331,8 @@ static struct totals readings_totals(const struct readings *readings, size_t n_r
 		double rates[MAX_RATES];
 		size_t good = 0;
 		while (last && good < n_rates &&
-		       rate_per_second(last->counters[good], now->counters[good], elapsed_us, &rates[good]))
+		       rate_per_second_wrapping(last->counters[good], now->counters[good], elapsed_us,
+						now->wrap_per_second, &rates[good]))
 			good++;
 		if (good < n_rates)
 			continue;
@@ -382,6 +387,9 @@ static void take_network(struct summary *self, const Sonde__V1__Network *network
 			continue;
 		reading->counters[NETWORK_RECEIVE] = interface->receive_bytes;
 		reading->counters[NETWORK_TRANSMIT] = interface->transmit_bytes;
+		reading->wrap_per_second =
+			WRAP_MARGIN * (interface->has_speed_bytes_per_second ? (double)interface->speed_bytes_per_second
+									     : WRAP_BYTES_PER_SECOND);
 	}
 	struct totals totals = readings_totals(&self->interfaces, 2);
 	if (totals.n > 0) {

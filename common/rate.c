@@ -9,6 +9,26 @@ bool rate_per_second(uint64_t before, uint64_t after, uint64_t elapsed_us, doubl
 	return true;
 }
 
+bool rate_per_second_wrapping(uint64_t before, uint64_t after, uint64_t elapsed_us, double max_per_second, double *ret)
+{
+	double rate;
+	if (after >= before)
+		return rate_per_second(before, after, elapsed_us, ret);
+	if (before > UINT32_MAX)
+		return false;
+	uint32_t grown = (uint32_t)after - (uint32_t)before;
+	if (grown > INT32_MAX || !rate_per_second(0, grown, elapsed_us, &rate) || rate > max_per_second)
+		return false;
+	*ret = rate;
+	return true;
+}
+
+uint64_t rate_extend_u32(uint64_t extended, uint32_t raw)
+{
+	uint32_t grown = raw - (uint32_t)extended;
+	return grown <= INT32_MAX ? extended + grown : raw;
+}
+
 uint64_t rate_delta(uint64_t before, uint64_t after)
 {
 	return after > before ? after - before : 0;
