@@ -103,6 +103,25 @@ int word_decimal(struct word word, double *ret)
 	return 0;
 }
 
+int word_hex_u32(struct word word, uint32_t *ret)
+{
+	uint32_t value = 0;
+	if (word.len == 0 || word.len > 8)
+		return -EPROTO;
+	for (size_t i = 0; i < word.len; i++) {
+		char c = word.text[i];
+		unsigned digit = c >= '0' && c <= '9'	? (unsigned)(c - '0')
+				 : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
+				 : c >= 'A' && c <= 'F' ? (unsigned)(c - 'A') + 10
+							: 16;
+		if (digit > 15)
+			return -EPROTO;
+		value = value << 4 | digit;
+	}
+	*ret = value;
+	return 0;
+}
+
 bool word_is(struct word word, const char *text)
 {
 	return word.len == strlen(text) && memcmp(word.text, text, word.len) == 0;

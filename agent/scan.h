@@ -45,5 +45,7 @@ bool scan_at_end(const struct scan *line) __attribute__((nonnull));
 int word_u64(struct word word, uint64_t *ret) __attribute__((nonnull, warn_unused_result));
 /* A whole word with a decimal point, "12.05": digits, a point, one to nine digits. 0 or -EPROTO. */
 int word_decimal(struct word word, double *ret) __attribute__((nonnull, warn_unused_result));
+/* A whole word as an unsigned hexadecimal number of up to eight digits, without "0x". 0 or -EPROTO. */
+int word_hex_u32(struct word word, uint32_t *ret) __attribute__((nonnull, warn_unused_result));
 bool word_is(struct word word, const char *text) __attribute__((nonnull));
 bool word_starts(struct word word, const char *prefix) __attribute__((nonnull));

@@ -163,6 +163,17 @@ int root_open_path(const struct root *root, const char *path)
 	return fd < 0 ? -errno : fd;
 }
 
+int root_read_link(const struct root *root, const char *path, char *target, size_t size)
+{
+	ssize_t n = readlinkat(root->dirfd, path, target, size);
+	if (n < 0)
+		return -errno;
+	if ((size_t)n >= size)
+		return -ENAMETOOLONG;
+	target[n] = '\0';
+	return (int)n;
+}
+
 bool root_exists(const struct root *root, const char *path)
 {
 	struct stat st;

@@ -70,6 +70,19 @@ static void test_until(void **state)
 	assert_int_equal(scan_until(&line, ':', &w), -EPROTO);
 }
 
+static void test_hexadecimal(void **state)
+{
+	static const char *const bad[] = {"", "g", "0x1", "-1", "123456789", "1 ", ":", "@", "`", "/"};
+	uint32_t value = 7;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(word_hex_u32((struct word){bad[i], strlen(bad[i])}, &value), -EPROTO);
+	assert_int_equal(value, 7);
+	assert_int_equal(word_hex_u32((struct word){"ffffffff", 8}, &value), 0);
+	assert_true(value == UINT32_MAX);
+	assert_int_equal(word_hex_u32((struct word){"00a9Fb", 6}, &value), 0);
+	assert_int_equal(value, 0xa9fb);
+}
+
 static void test_labels(void **state)
 {
 	struct arena *arena = arena_new(1 << 16);
@@ -83,8 +96,9 @@ static void test_labels(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_numbers), cmocka_unit_test(test_decimals), cmocka_unit_test(test_lines_and_words),
-		cmocka_unit_test(test_until),	cmocka_unit_test(test_labels),
+		cmocka_unit_test(test_numbers),		cmocka_unit_test(test_decimals),
+		cmocka_unit_test(test_lines_and_words), cmocka_unit_test(test_until),
+		cmocka_unit_test(test_hexadecimal),	cmocka_unit_test(test_labels),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
