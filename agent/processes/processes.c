@@ -8,6 +8,7 @@
 #include "agent/processes/fill.h"
 #include "agent/processes/history.h"
 #include "agent/processes/passwd.h"
+#include "agent/processes/resident.h"
 #include "agent/processes/select.h"
 #include "agent/settings.h"
 
@@ -28,6 +29,7 @@ struct self {
 	struct collector_state second_choice; /* why it is not the first source; ok where it is */
 	struct history history;
 	struct passwd passwd;
+	struct resident resident;
 	struct command_lines *lines; /* NULL without a lane */
 	bool begun;
 	uint64_t keyframe_us; /* when the last one was */
@@ -54,6 +56,7 @@ static void destroy(void *opaque)
 		self->source->destroy(self->source_self);
 	history_free(&self->history);
 	passwd_free(&self->passwd);
+	resident_free(&self->resident);
 	command_lines_free(self->lines);
 	free(self);
 }
@@ -87,6 +90,7 @@ int processes_create(const struct collector_context *context, const struct proce
 	}
 	self->context = context;
 	self->passwd = passwd_init(context->root);
+	resident_init(&self->resident, context->root);
 	int r = context->lane ? command_lines_new(context->root, context->lane, &self->lines) : 0;
 	if (r < 0)
 		(void)source_no_room(state);
@@ -147,8 +151,29 @@ static int fill_text(struct showing *showing, const struct process_row *row, Son
 	return line && !out->command_line ? -ENOMEM : 0;
 }
 
-/* The first by some measure go first: in a keyframe they have the room, and the first batches of the lane. */
-static int fill_texts(struct showing *showing)
+/* Pids of another namespace are others' here. */
+static void fill_resident(struct showing *showing, const struct process_row *row, Sonde__V1__Process *out)
+{
+	uint64_t bytes;
+	if (!showing->table.namespaced && resident_read(&showing->self->resident, row->pid, row->start_ns, &bytes) == 0)
+		SET(out, resident_bytes, bytes);
+	else if (out->has_resident_bytes)
+		SET(out, resident_estimated, true);
+}
+
+static int fill_detail(struct showing *showing, const struct process_row *row, enum select_mark mark,
+		       Sonde__V1__Process *out)
+{
+	if (mark == SELECT_TOP)
+		fill_resident(showing, row, out);
+	else if (out->has_resident_bytes)
+		SET(out, resident_estimated, true);
+	return fill_text(showing, row, out);
+}
+
+/* What is not in the table. The first by some measure go first: in a keyframe they have the room, and the first batches
+ * of the lane. */
+static int fill_details(struct showing *showing)
 {
 	const struct collector_settings *settings = showing->self->context->settings;
 	const struct selection *selection = &showing->selection;
@@ -156,13 +181,14 @@ static int fill_texts(struct showing *showing)
 	if (lines)
 		command_lines_begin(lines, settings ? settings->command_line : COMMAND_LINE_SCRUBBED,
 				    showing->tick->boottime_us);
+	resident_begin(&showing->self->resident);
 	showing->text_room = TEXT_MAX;
 	for (uint8_t mark = SELECT_TOP; mark > SELECT_NOT; mark--) {
 		size_t at = 0;
 		for (size_t i = 0; i < showing->table.n && at < showing->out->n_processes; i++) {
-			int r = selection->marks[i] == mark
-					? fill_text(showing, &showing->table.rows[i], showing->out->processes[at])
-					: 0;
+			int r = selection->marks[i] == mark ? fill_detail(showing, &showing->table.rows[i], mark,
+									  showing->out->processes[at])
+							    : 0;
 			if (r < 0)
 				return r;
 			at += selection->marks[i] != SELECT_NOT;
@@ -252,7 +278,7 @@ static int show(struct showing *showing, bool whole)
 	if (r == 0)
 		r = fill_rows(showing);
 	if (r == 0)
-		r = fill_texts(showing);
+		r = fill_details(showing);
 	return r < 0 ? r : fill_exits(showing);
 }
 

@@ -3,6 +3,7 @@
 #include "agent/processes/proc_pid_io.h"
 #include "agent/processes/proc_pid_stat.h"
 #include "agent/processes/proc_pid_status.h"
+#include "agent/processes/resident.h"
 
 #include <stdlib.h>
 
@@ -23,6 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct proc_pid_io io;
 	struct proc_pid_cgroup cgroup;
 	uint32_t user;
+	uint64_t pages;
 	size--;
 	switch (data[0]) {
 	case 's':
@@ -34,6 +36,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		break;
 	case 'u':
 		(void)!proc_pid_status_user(text, size, &user);
+		break;
+	case 'm':
+		(void)!resident_parse(text, size, &pages);
 		break;
 	default:
 		if (proc_pid_cgroup_parse(text, size, &cgroup) < 0)

@@ -3,6 +3,7 @@
 #include "agent/processes/proc_pid_io.h"
 #include "agent/processes/proc_pid_stat.h"
 #include "agent/processes/proc_pid_status.h"
+#include "agent/processes/resident.h"
 #include "tests/unit/agent/exact.h"
 #include "tests/unit/cmocka_all.h"
 
@@ -216,20 +217,42 @@ static void survive_status(const char *text, size_t len)
 	assert_true(r == 0 || r == -EPROTO);
 }
 
+static void test_statm(void **state)
+{
+	uint64_t pages = 77;
+	static const char *const bad[] = {"",		"1 2 3",  "1\n", "1 x\n", "1 18446744073709551616\n",
+					  "-1 2 3 4\n", "\n1 2\n"};
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		if (resident_parse(bad[i], strlen(bad[i]), &pages) != -EPROTO)
+			fail_msg("accepted: %s", bad[i]);
+		assert_int_equal(pages, 77);
+	}
+	assert_int_equal(resident_parse("1 18446744073709551615 3 4 5 6 7 8\n", 35, &pages), 0);
+	assert_true(pages == UINT64_MAX);
+}
+
+static void survive_statm(const char *text, size_t len)
+{
+	uint64_t pages;
+	int r = resident_parse(text, len, &pages);
+	assert_true(r == 0 || r == -EPROTO);
+}
+
 static void test_torture(void **state)
 {
 	exact_torture("612 (tmux: (x))" STAT, survive_stat);
 	exact_torture(IO, survive_io);
 	exact_torture("12:memory:/m\n4:cpu,cpuacct:/c\n0::/\n", survive_cgroup);
+	exact_torture("19932 1318 1069 203 0 466 0\n", survive_statm);
 	exact_torture("Name:\tx\nUid:\t1\t2\t3\t4\n", survive_status);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_stat),	cmocka_unit_test(test_stat_names), cmocka_unit_test(test_stat_refused),
-		cmocka_unit_test(test_io),	cmocka_unit_test(test_cgroup),	   cmocka_unit_test(test_status),
-		cmocka_unit_test(test_torture),
+		cmocka_unit_test(test_stat),  cmocka_unit_test(test_stat_names), cmocka_unit_test(test_stat_refused),
+		cmocka_unit_test(test_io),    cmocka_unit_test(test_cgroup),	 cmocka_unit_test(test_status),
+		cmocka_unit_test(test_statm), cmocka_unit_test(test_torture),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

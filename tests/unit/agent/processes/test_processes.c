@@ -1,10 +1,12 @@
 /* The collector over a source that the test leads by the hand, and over a made-up /proc. */
+#include "agent/lane.h"
 #include "agent/processes/processes.h"
 #include "agent/settings.h"
 #include "tests/unit/agent/tree.h"
 #include "tests/unit/cmocka_all.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -369,6 +371,68 @@ static void test_proc_turns(void **state)
 	assert_int_equal(f->out.left_out, 100);
 }
 
+/* Those at the top are read from statm; the others show what the table has, and say so. */
+static void test_resident(void **state)
+{
+	struct fixture *f = *state;
+	const long page = sysconf(_SC_PAGESIZE);
+	make(f, led_sources);
+	for (uint32_t pid = 1; pid <= 4; pid++) {
+		struct process_row *row = add(pid, "x");
+		row->has = PROCESS_HAS_RSS;
+		row->resident_bytes = pid * 1000;
+	}
+	tree_write(&f->tree, "proc/4/statm", "100 50 3 4 5 6 7\n");
+	tree_write(&f->tree, "proc/2/statm", "100 60 3 4 5 6 7\n");
+	assert_int_equal(collect(f), 0);
+	assert_int_equal(find(f, 4)->resident_bytes, 50 * page);
+	assert_false(find(f, 4)->has_resident_estimated);
+	assert_int_equal(find(f, 2)->resident_bytes, 2000); /* not at the top */
+	assert_true(find(f, 2)->resident_estimated);
+	assert_int_equal(find(f, 1)->resident_bytes, 1000); /* by threads, and has no statm */
+	assert_true(find(f, 1)->resident_estimated);
+	/* The file is kept open and read anew; another process has another file. */
+	tree_write(&f->tree, "proc/4/statm", "100 51 3 4 5 6 7\n");
+	assert_int_equal(collect(f), 0);
+	assert_int_equal(find(f, 4)->resident_bytes, 51 * page);
+	tree_remove(&f->tree, "proc/4");
+	tree_write(&f->tree, "proc/4/statm", "100 52 3 4 5 6 7\n");
+	assert_int_equal(collect(f), 0);
+	assert_int_equal(find(f, 4)->resident_bytes, 51 * page);
+	led_rows[3].start_ns += 10000000;
+	assert_int_equal(collect(f), 0);
+	assert_int_equal(find(f, 4)->resident_bytes, 52 * page);
+	/* Numbers of another namespace are others' here. */
+	led_table.namespaced = true;
+	f->watched = true;
+	assert_int_equal(collect(f), 0);
+	assert_int_equal(find(f, 4)->resident_bytes, 4000);
+}
+
+static void test_command_lines(void **state)
+{
+	struct fixture *f = *state;
+	const char *line = NULL;
+	f->settings.command_line = COMMAND_LINE_SCRUBBED;
+	assert_int_equal(lane_new(&f->context.lane), 0);
+	write_process(f, 9, "app", 0, 40);
+	tree_write(&f->tree, "proc/9/cmdline", "app --token=x \xff");
+	f->watched = true;
+	make(f, proc_sources);
+	for (int i = 0; i < 1000 && !line; i++) {
+		assert_int_equal(collect(f), 0);
+		line = find(f, 9)->command_line;
+		poll(NULL, 0, 2);
+	}
+	assert_non_null(line);
+	assert_string_equal(line, "app --token=*** ?");
+	assert_int_equal(f->out.text_left_out, 0);
+	f->settings.command_line = COMMAND_LINE_OFF;
+	assert_int_equal(collect(f), 0);
+	assert_null(find(f, 9)->command_line);
+	assert_true(lane_free(f->context.lane));
+}
+
 static void test_no_proc(void **state)
 {
 	struct fixture *f = *state;
@@ -381,8 +445,9 @@ static void test_no_proc(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_keyframes), TEST(test_reused_pid), TEST(test_row),	    TEST(test_exited),
-		TEST(test_sources),   TEST(test_proc),	     TEST(test_proc_turns), TEST(test_no_proc),
+		TEST(test_keyframes), TEST(test_reused_pid),	TEST(test_row),	       TEST(test_exited),
+		TEST(test_sources),   TEST(test_proc),		TEST(test_proc_turns), TEST(test_no_proc),
+		TEST(test_resident),  TEST(test_command_lines),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
