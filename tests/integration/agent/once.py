@@ -50,6 +50,30 @@ def stable(snapshot):
     return snapshot
 
 
+def check_processes(root, section):
+    ticks, page = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGESIZE")
+    names = {fields[2]: fields[0] for fields in (line.split(":") for line in (root / "etc/passwd").read_text().splitlines())}
+    pids = sorted(int(path.parent.name) for path in root.glob("proc/[0-9]*/stat"))
+    check("pids", [p["pid"] for p in section["processes"]], pids)
+    check("process_count", section["process_count"], len(pids))
+    for process in section["processes"]:
+        pid = process["pid"]
+        begin, _, behind = (root / f"proc/{pid}/stat").read_text().rpartition(")")
+        fields = behind.split()
+        check(f"{pid} comm", process["comm"], begin.partition("(")[2].replace("\n", "?"))
+        check(f"{pid} parent", process["parent_pid"], int(fields[1]))
+        check(f"{pid} start", process["start_time_us"], int(fields[19]) * 1000000 // ticks)
+        check(f"{pid} cpu", process["cpu_us"], (int(fields[11]) + int(fields[12])) * 1000000 // ticks)
+        check(f"{pid} resident", process["resident_bytes"], int(fields[21]) * page)
+        check(f"{pid} threads", process["threads"], int(fields[17]))
+        io = dict(line.split(": ") for line in (root / f"proc/{pid}/io").read_text().splitlines())
+        check(f"{pid} write_bytes", process["write_bytes"], int(io["write_bytes"]))
+        user = re.search(r"^Uid:\t\d+\t(\d+)", (root / f"proc/{pid}/status").read_text(), re.M)[1]
+        check(f"{pid} user", process["user"], names[user])
+        line = (root / f"proc/{pid}/cmdline").read_text().rstrip("\0").replace("\0", " ")
+        check(f"{pid} command line", process.get("command_line", ""), line)
+
+
 def check_against_files(root, snapshot):
     text = lambda path: (root / path).read_text()
 
@@ -149,6 +173,8 @@ def check_against_files(root, snapshot):
         check(f"{name} receive_bytes", interface["receive_bytes"], values[0])
         check(f"{name} transmit_packets", interface["transmit_packets"], values[9])
         check(f"{name} virtual", interface["virtual"], not (root / f"sys/class/net/{name.strip()}/device").exists())
+
+    check_processes(root, snapshot["processes"])
 
     summary = snapshot["summary"]
     for rate in (field for field in summary if field.endswith("_per_second")):
