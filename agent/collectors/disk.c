@@ -203,11 +203,15 @@ static int fill_stack(struct arena *arena, const struct disks *disks, const stru
 	return 0;
 }
 
-/* A switched-off queue counts nothing, unless its driver does so itself (zram): rates of what stands still would be
- * zeros that nobody measured. */
+/* A switched-off queue counts nothing, and rates of what stands still would be zeros that nobody measured. A driver
+ * that takes no requests counts for itself whatever the switch says (device-mapper does, the head of NVMe paths did not
+ * before 6.4): it does if it ever did. */
 static bool is_counted(const struct disk_device *device, const struct diskstats_row *row)
 {
-	return !device->has_iostats || device->iostats || memcmp(device->last, row->values, sizeof(device->last)) != 0;
+	static const uint64_t none[DISKSTATS_VALUES];
+	if (!device->has_iostats || device->iostats)
+		return true;
+	return memcmp(device->has_requests ? device->last : none, row->values, sizeof(none)) != 0;
 }
 
 static int fill_rates(struct tick *tick, const struct diskstats_row *row, struct disk_device *device,

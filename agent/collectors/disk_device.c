@@ -179,6 +179,9 @@ static void read_all(const struct root *root, struct disk_device *device)
 	device->has_read_only = read_switch(root, device, "/ro", &device->read_only);
 	device->has_iostats = read_switch(root, device, "/queue/iostats", &device->iostats);
 	device->kind = find_kind(device);
+	char path[DISK_PATH_SIZE];
+	disk_device_path(device, "/mq", path);
+	device->has_requests = root_exists(root, path);
 	read_alias(root, device);
 	device->slaves = hash_slaves(root, device);
 	/* A zvol lies on its pool's disks, which sysfs does not show. */

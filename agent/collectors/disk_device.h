@@ -14,8 +14,9 @@
 struct disk_device {
 	struct roster_entry entry;
 	uint32_t major, minor;
-	bool is_whole;		/* not a partition */
-	bool is_stacked;	/* stands on another device: dm, md, a loop over a file on a disk */
+	bool is_whole;	   /* not a partition */
+	bool is_stacked;   /* stands on another device: dm, md, a loop over a file on a disk */
+	bool has_requests; /* its driver takes requests, which the queue counts, not bios, which it may count itself */
 	bool is_multipath_head; /* an NVMe namespace whose hidden paths are listed too */
 	bool has_diskseq;
 	bool has_rotational, rotational;
@@ -41,7 +42,8 @@ struct disk_device {
 	uint64_t last[DISKSTATS_VALUES];
 };
 
-/* Fills all that sysfs knows; the minor number only finds an array its name. A device that turns out to be another one has no last reading any more. */
+/* Fills all that sysfs knows; the minor number only finds an array its name. A device that turns out to be another one
+ * has no last reading any more. */
 void disk_device_read(const struct root *root, uint32_t major, uint32_t minor, struct disk_device *device)
 	__attribute__((nonnull));
 

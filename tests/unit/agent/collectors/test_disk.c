@@ -304,6 +304,7 @@ static void test_identity(void **state)
 		snprintf(lines + strlen(lines), sizeof(lines) - strlen(lines), "99 %zu %s" BUSY, i, cases[i].name);
 	}
 	tree_write(&f->tree, "sys/block/sda/ro", "1\n");
+	tree_mkdir(&f->tree, "sys/block/sda/mq");
 	tree_write(&f->tree, "sys/block/sda/queue/iostats", "1\n");
 	start(f, lines);
 	assert_int_equal(collect(f, &out), 0);
@@ -323,6 +324,50 @@ static void test_identity(void **state)
 	assert_false(find(&out, "sda")->iostats);
 	assert_null(find(&out, "sda")->rates); /* stands still: nobody counted */
 	assert_non_null(find(&out, "sdb")->rates);
+
+	/* Without a queue of requests the driver counts, or never did. */
+	device(f, "dm-0", "8\n", "1\n");
+	device(f, "nvme1n1", "8\n", "1\n");
+	tree_write(&f->tree, "sys/block/dm-0/queue/iostats", "0\n");
+	tree_write(&f->tree, "sys/block/nvme1n1/queue/iostats", "0\n");
+	tree_write(&f->tree, "proc/diskstats", "253 0 dm-0" BUSY "259 0 nvme1n1" IDLE);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(collect(f, &out), 0);
+	assert_non_null(find(&out, "dm-0")->rates);
+	assert_null(find(&out, "nvme1n1")->rates);
+}
+
+/* Recorded in an emulated machine: an ext4 on a mapped volume on a RAID 5 of memory disks that is being resynchronised,
+ * a loop over a file on it, an inactive array, an NVMe namespace with two paths. */
+static void test_recorded_stack(void **state)
+{
+	struct fixture *f = *state;
+	Sonde__V1__Disks out;
+	struct root root;
+	assert_int_equal(root_open(&root, SONDE_FIXTURES "/disks/debian12-6.1-x86_64"), 0);
+	f->context.root = &root;
+	assert_int_equal(collector_disks.create(&f->context, &f->self, &f->state), 0);
+	assert_int_equal(collect(f, &out), 0);
+	LEAVES(&out, "md0", "ram0", "ram1", "ram2", "ram3");
+	LEAVES(&out, "dm-0", "ram0", "ram1", "ram2", "ram3");
+	LEAVES(&out, "loop0", "ram0", "ram1", "ram2", "ram3");
+	LEAVES(&out, "nvme0n1", "nvme0c0n1", "nvme0c1n1");
+	assert_string_equal(find(&out, "dm-0")->alias, "vg-data");
+	assert_string_equal(find(&out, "sda")->kind, "ssd");
+	/* Before 6.4 the head counts nothing: without its paths the namespace would look idle. */
+	assert_int_equal(find(&out, "nvme0n1")->reads, 0);
+	assert_true(find(&out, "nvme0c0n1")->reads + find(&out, "nvme0c1n1")->reads > 0);
+	assert_int_equal(out.n_arrays, 2);
+	assert_string_equal(out.arrays[0]->device, "md1");
+	assert_string_equal(out.arrays[0]->array_state, "inactive");
+	assert_null(out.arrays[0]->level);
+	const Sonde__V1__MdArray *md0 = out.arrays[1];
+	assert_string_equal(md0->level, "raid5");
+	assert_true(md0->disks_total == 3 && md0->disks_active == 3 && md0->disks_spare == 1);
+	assert_string_equal(md0->sync_action, "resync");
+	assert_true(md0->sync_progress_ratio > 0 && md0->sync_progress_ratio < 0.1);
+	assert_int_equal(md0->diskseq, find(&out, "md0")->diskseq);
+	root_close(&root);
 }
 
 static void test_rates(void **state)
@@ -426,6 +471,7 @@ int main(void)
 		TEST(test_leaves),
 		TEST(test_what_lies_on_what),
 		TEST(test_identity),
+		TEST(test_recorded_stack),
 		TEST(test_rates),
 		TEST(test_arrays),
 		TEST(test_attributes_are_read_when_it_matters),
