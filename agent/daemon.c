@@ -134,6 +134,25 @@ static int start_sender(struct daemon *d, struct remote_config *remote)
 	return sender_start(&options, d->queue, &d->sender);
 }
 
+/* A reload keeps the queue: another size of the spool wants a restart. */
+static int open_queue(const struct daemon_settings *settings, struct queue **ret)
+{
+	char path[OPTIONS_PATH_SIZE + 16];
+	(void)snprintf(path, sizeof(path), "%s/spool", settings->options->state_dir);
+	const struct queue_options options = {
+		.capacity = QUEUE_SNAPSHOTS,
+		.spool_path = settings->options->spool_bytes > 0 ? path : NULL,
+		.spool_bytes = settings->options->spool_bytes,
+		.hello = settings->hello,
+		.hello_len = settings->hello_len,
+	};
+	int r = queue_open(&options, ret);
+	if (r == -EBUSY)
+		log_error("another agent uses the state directory", LOG_STR("spool", path),
+			  LOG_STR("do", "stop it, or give each a --state-dir of its own"));
+	return r;
+}
+
 /* An outcome or negative errno. */
 static int run_threads(struct daemon *d)
 {
@@ -184,7 +203,9 @@ static int run(struct daemon *d)
 
 	struct queue_stats stats = queue_stats(d->queue);
 	log_info("stopped", LOG_UINT("acknowledged", stats.accepted), LOG_UINT("rejected", stats.rejected),
-		 LOG_UINT("dropped", stats.dropped), LOG_UINT("unsent", stats.length));
+		 LOG_UINT("dropped", stats.dropped), LOG_UINT("unsent", stats.length),
+		 LOG_STR("then", stats.spool_bytes > 0 ? "what is unsent stays in the spool for the next start"
+						       : "what is unsent is lost"));
 	return r;
 }
 
@@ -195,8 +216,9 @@ int daemon_run(struct daemon_settings *settings)
 	if (r < 0)
 		log_warn("the service manager cannot be reached", LOG_ERR(r),
 			 LOG_STR("then", "it is not told of start and stop, and its watchdog hears nothing"));
-	d.queue = queue_new(QUEUE_SNAPSHOTS);
-	r = d.queue ? run(&d) : -ENOMEM;
+	r = open_queue(settings, &d.queue);
+	if (r == 0)
+		r = run(&d);
 	queue_free(d.queue);
 	notify_close(&d.notify);
 	return r;

@@ -134,8 +134,10 @@ static bool check_reload(void *arg)
 	bool exposed;
 	int r = read_options(agent->argc, agent->argv, &agent->next, error);
 	if (r == 0 && (strcmp(agent->next.root, agent->options.root) != 0 ||
-		       strcmp(agent->next.state_dir, agent->options.state_dir) != 0)) {
-		(void)snprintf(error, sizeof(error), "root and state_dir can only be changed by a restart");
+		       strcmp(agent->next.state_dir, agent->options.state_dir) != 0 ||
+		       agent->next.spool_bytes != agent->options.spool_bytes)) {
+		(void)snprintf(error, sizeof(error),
+			       "root, state_dir and spool_bytes can only be changed by a restart");
 		r = -EINVAL;
 	}
 	if (r == 0)

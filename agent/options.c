@@ -2,6 +2,7 @@
  * values and complain in the same words. */
 #include "agent/options.h"
 
+#include "agent/delivery/spool.h"
 #include "agent/label.h"
 #include "agent/options_yaml.h"
 #include "agent/scan.h"
@@ -18,6 +19,7 @@
 #define MAX_FILE ((size_t)256 << 10)
 #define MIN_INTERVAL_MS 100
 #define MAX_INTERVAL_MS 3600000
+#define DEFAULT_SPOOL_BYTES ((uint64_t)64 << 20)
 
 /* Where a value came from, for messages, and what a setter may need. */
 struct source {
@@ -54,6 +56,23 @@ int options_parse_interval(const char *text, uint32_t *ret_ms)
 			return -EINVAL;
 		*ret_ms = (uint32_t)ms;
 		return 0;
+	}
+	return -EINVAL;
+}
+
+int options_parse_bytes(const char *text, uint64_t *ret)
+{
+	static const struct {
+		const char *unit;
+		uint64_t bytes;
+	} units[] = {{"", 1}, {"KiB", 1u << 10}, {"MiB", 1u << 20}, {"GiB", 1u << 30}};
+	size_t digits = strspn(text, "0123456789");
+	uint64_t number;
+	if (word_u64((struct word){text, digits}, &number) < 0)
+		return -EINVAL;
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+		if (strcmp(text + digits, units[i].unit) == 0)
+			return __builtin_mul_overflow(number, units[i].bytes, ret) ? -EINVAL : 0;
 	}
 	return -EINVAL;
 }
@@ -125,6 +144,17 @@ static int set_key_file(struct options *options, const char *value, const struct
 static int set_state_dir(struct options *options, const char *value, const struct source *source)
 {
 	return set_path(options->state_dir, value, source);
+}
+
+static int set_spool_bytes(struct options *options, const char *value, const struct source *source)
+{
+	uint64_t bytes;
+	if (options_parse_bytes(value, &bytes) < 0 ||
+	    (bytes != 0 && (bytes < SPOOL_MIN_BYTES || bytes > SPOOL_MAX_BYTES)))
+		return fail(source, "\"%.100s\" is neither 0 nor a size from 256KiB to 64GiB, for example 64MiB",
+			    value);
+	options->spool_bytes = bytes;
+	return 0;
 }
 
 static int set_root(struct options *options, const char *value, const struct source *source)
@@ -311,7 +341,9 @@ static const struct key keys[] = {
 	VALUE("allow_plaintext", NULL, "send to a backend on another host without encryption", set_plaintext),
 	VALUE("key_file", "FILE", "holds the agent key", set_key_file),
 	VALUE("interval", "TIME", "between two snapshots: 100ms to 1h (1s)", set_interval),
-	VALUE("state_dir", "DIR", "keeps this host's identity (/var/lib/sonde-agent)", set_state_dir),
+	VALUE("state_dir", "DIR", "keeps this host's identity and the spool (/var/lib/sonde-agent)", set_state_dir),
+	VALUE("spool_bytes", "SIZE", "of the file for what the backend has not got yet; 0: memory only (64MiB)",
+	      set_spool_bytes),
 	VALUE("root", "DIR", "read DIR/proc and DIR/sys: /host in a container, or a recorded host", set_root),
 	VALUE("btf", "FILE", "type information for kernels without /sys/kernel/btf/vmlinux", set_btf),
 	VALUE("log_level", "LEVEL", "debug, info, warn or error (info)", set_log_level),
@@ -381,6 +413,7 @@ void options_defaults(struct options *ret)
 		.keyframe_ms = SETTINGS_KEYFRAME_MS_DEFAULT,
 		.command_line = COMMAND_LINE_SCRUBBED,
 	};
+	ret->spool_bytes = DEFAULT_SPOOL_BYTES;
 	(void)snprintf(ret->state_dir, sizeof(ret->state_dir), "%s", "/var/lib/sonde-agent");
 }
 

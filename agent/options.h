@@ -28,6 +28,7 @@ struct options {
 	char key_file[OPTIONS_PATH_SIZE];
 	uint32_t interval_ms;
 	char state_dir[OPTIONS_PATH_SIZE];
+	uint64_t spool_bytes;	      /* 0: snapshots wait in memory only */
 	char root[OPTIONS_PATH_SIZE]; /* "" for the running host */
 	char btf[OPTIONS_PATH_SIZE];  /* "" for the kernel's own */
 	enum log_level log_level;
@@ -61,6 +62,8 @@ void options_print_help(FILE *out) __attribute__((nonnull));
 
 /* "100ms", "1s", "5m", "1h": 100 ms to 1 h. 0 or -EINVAL. */
 int options_parse_interval(const char *text, uint32_t *ret_ms) __attribute__((nonnull, warn_unused_result));
+/* "67108864", "64MiB"; also KiB and GiB. 0 or -EINVAL. */
+int options_parse_bytes(const char *text, uint64_t *ret) __attribute__((nonnull, warn_unused_result));
 /* "HOST:PORT", "[::1]:PORT". 0 or -EINVAL. */
 int options_parse_address(const char *text, char *ret_host, size_t size, uint16_t *ret_port)
 	__attribute__((nonnull, warn_unused_result));

@@ -76,6 +76,25 @@ static int collect_process(struct self *self, struct tick *tick, Sonde__V1__Agen
 	return 0;
 }
 
+static void fill_spool(const struct queue_stats *queue, Sonde__V1__Agent *agent)
+{
+	static const Sonde__V1__SpoolState states[] = {
+		[QUEUE_IN_MEMORY] = SONDE__V1__SPOOL_STATE__SPOOL_STATE_OFF,
+		[QUEUE_IN_SPOOL] = SONDE__V1__SPOOL_STATE__SPOOL_STATE_OK,
+		[QUEUE_IN_OTHER_SPOOL] = SONDE__V1__SPOOL_STATE__SPOOL_STATE_OTHER_SIZE,
+		[QUEUE_WITHOUT_SPOOL] = SONDE__V1__SPOOL_STATE__SPOOL_STATE_UNAVAILABLE,
+	};
+	SET(agent, spool_state, states[queue->storage]);
+	if (queue->storage == QUEUE_IN_MEMORY)
+		return;
+	SET(agent, corrupt_records, queue->corrupt);
+	if (queue->spool_bytes == 0)
+		return;
+	SET(agent, spool_bytes, queue->spool_bytes);
+	SET(agent, spool_used_bytes, queue->spool_used_bytes);
+	SET(agent, spool_snapshots, queue->spool_snapshots);
+}
+
 static void fill_delivery(const struct agent_status *status, Sonde__V1__Agent *agent)
 {
 	if (status->queue) {
@@ -84,6 +103,7 @@ static void fill_delivery(const struct agent_status *status, Sonde__V1__Agent *a
 		SET(agent, dropped_snapshots, queue.dropped);
 		SET(agent, rejected_snapshots, queue.rejected);
 		SET(agent, acknowledged_snapshots, queue.accepted);
+		fill_spool(&queue, agent);
 	}
 	if (status->sender) {
 		uint64_t connects = sender_stats(status->sender).connects;

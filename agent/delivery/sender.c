@@ -54,7 +54,7 @@ static bool stopping(struct sender *s)
 static bool stop_now(struct sender *s)
 {
 	uint64_t deadline = atomic_load(&s->stop_deadline_ns);
-	return deadline != 0 && (clock_monotonic_ns() >= deadline || queue_stats(s->queue).length == 0);
+	return deadline != 0 && (clock_monotonic_ns() >= deadline || queue_stats(s->queue).own == 0);
 }
 
 /* Takes what woke us off an eventfd. */

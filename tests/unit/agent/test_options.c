@@ -45,6 +45,7 @@ static void test_defaults(void **state)
 	assert_true(c.options.once);
 	assert_int_equal(c.options.interval_ms, 1000);
 	assert_string_equal(c.options.state_dir, "/var/lib/sonde-agent");
+	assert_int_equal(c.options.spool_bytes, 64 << 20);
 	assert_int_equal(c.options.format, OPTIONS_FORMAT_JSON);
 	assert_int_equal(c.options.log_level, LOG_LEVEL_INFO);
 	assert_int_equal(c.options.n_disable, 0);
@@ -105,6 +106,11 @@ static void test_bad_flags(void **state)
 	COMPLAINT("stray", "--once", "stray");
 	COMPLAINT("--once", "--once=yes");
 	COMPLAINT("--interval", "--once", "--interval");
+	COMPLAINT("--spool-bytes", "--once", "--spool-bytes", "255KiB");
+	COMPLAINT("--spool-bytes", "--once", "--spool-bytes", "65GiB");
+	COMPLAINT("--spool-bytes", "--once", "--spool-bytes", "64MB");
+	COMPLAINT("--spool-bytes", "--once", "--spool-bytes", "");
+	COMPLAINT("--spool-bytes", "--once", "--spool-bytes", "-1");
 	COMPLAINT("--interval", "--once", "--interval", "1");
 	COMPLAINT("--interval", "--once", "--interval", "99ms");
 	COMPLAINT("--interval", "--once", "--interval", "2h");
@@ -216,7 +222,7 @@ static void test_yaml(void **state)
 	assert_int_equal(yaml("backend: '[::1]:50051'\nkey_file: /k\nstate_dir: /s\nroot: /r\nbtf: /b\n"
 			      "log_format: json\nallow_plaintext: true\ndisable:\n  - block_io\n"
 			      "intervals: [cpu=200ms]\nexclude: [memory.*, cpu.cores]\ntop: 5\nkeyframe: 30s\n"
-			      "command_line: 'off'\ncustom_dir: /m\n",
+			      "command_line: 'off'\ncustom_dir: /m\nspool_bytes: 1GiB\n",
 			      &options, error),
 			 0);
 	assert_string_equal(options.backend_host, "::1");
@@ -230,6 +236,7 @@ static void test_yaml(void **state)
 	assert_int_equal(options.collector.top, 5);
 	assert_int_equal(options.collector.command_line, COMMAND_LINE_OFF);
 	assert_string_equal(options.collector.custom_dir, "/m");
+	assert_int_equal(options.spool_bytes, 1 << 30);
 	assert_int_equal(yaml("", &options, error), 0);
 	assert_int_equal(yaml("# only a comment\n", &options, error), 0);
 }
