@@ -19,7 +19,7 @@ KEY = "test-key-of-the-agent-0123456789abcdef"
 class Agent:
     """sonde-agent every 100 ms against a port of this host. At exit it must have ended by itself, and without a sanitizer's word."""
 
-    def __init__(self, port, interval="100ms"):
+    def __init__(self, port, interval="100ms", *extra):
         self.directory = tempfile.TemporaryDirectory(prefix="sonde-test-")
         self.path = Path(self.directory.name)
         key_file = self.path / "key"
@@ -28,7 +28,7 @@ class Agent:
         with open(self.path / "log", "ab") as log:
             self.process = subprocess.Popen(
                 [str(BUILD / "sonde-agent"), "--backend", f"127.0.0.1:{port}", "--key-file", str(key_file), "--state-dir",
-                 str(self.path), "--interval", interval, "--disable", "block_io,perf"],
+                 str(self.path), "--interval", interval, "--disable", "block_io,perf", *extra],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, "SONDE_LOG_FORMAT": "logfmt"})
 
     def __enter__(self):

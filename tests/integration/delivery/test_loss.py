@@ -97,7 +97,7 @@ class LossTest(unittest.TestCase):
 
     def test_a_full_queue_drops_the_oldest_and_counts(self):
         port = free_port()
-        with Agent(port) as agent:
+        with Agent(port, "100ms", "--spool-bytes", "0") as agent:
             time.sleep(15)
             self.assertEqual(len(agent.losses()), 1, agent.losses())
             self.assertIn("refused", agent.losses()[0])
