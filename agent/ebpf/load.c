@@ -4,17 +4,16 @@
 #include "agent/ebpf/load.h"
 
 #include "agent/ebpf/kernel_facts.h"
+#include "agent/ebpf/refusal.h"
 #include "common/log.h"
 
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <linux/capability.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <block_io.skel.h>
@@ -37,69 +36,13 @@ struct block_io_probe {
 	size_t rows_bytes;
 };
 
-/* libbpf's print function has no argument of ours; what it says while this thread loads goes here. */
-static _Thread_local char said[256];
-
-static int keep_last_line(enum libbpf_print_level level, const char *format, va_list args)
-{
-	if (level != LIBBPF_DEBUG) {
-		char line[sizeof(said)];
-		int n = vsnprintf(line, sizeof(line), format, args);
-		if (n > 1) {
-			line[strcspn(line, "\n")] = '\0';
-			memcpy(said, line, sizeof(said));
-		}
-	}
-	return 0;
-}
-
-static bool has_capability(unsigned capability)
-{
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
-	if (syscall(SYS_capget, &header, data) < 0)
-		return false;
-	return data[capability / 32].effective & (1u << (capability % 32));
-}
-
-/* A map creation that nothing but a filter of system calls would refuse to somebody with the capabilities. */
-static bool bpf_is_filtered(void)
-{
-	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "sonde_probe", 4, 4, 1, NULL);
-	if (fd >= 0)
-		close(fd);
-	return fd == -EPERM;
-}
-
-static int fail_load(struct collector_state *state, int error, const char *step)
-{
-	if (!has_capability(CAP_SYS_ADMIN) && !(has_capability(CAP_BPF) && has_capability(CAP_PERFMON)))
-		return collector_fail(state, SONDE__V1__STATE__CODE__CODE_DENIED, error, "no_cap_bpf",
-				      "loading BPF programs needs CAP_BPF and CAP_PERFMON (CAP_SYS_ADMIN before Linux "
-				      "5.8): grant them to the agent");
-	if (bpf_is_filtered())
-		return collector_fail(
-			state, SONDE__V1__STATE__CODE__CODE_DENIED, error, "seccomp",
-			"the bpf() system call is refused in spite of the capabilities: run the container "
-			"with a seccomp profile that allows it");
-	return collector_fail(state, SONDE__V1__STATE__CODE__CODE_UNAVAILABLE, error, step,
-			      "the kernel refused the block probe (%s): run the agent with --log-level debug for the "
-			      "reason and report it with the kernel's version",
-			      log_strerror(error));
-}
-
 static int read_facts(const struct collector_context *context, struct kernel_facts *ret, struct collector_state *state)
 {
-	struct btf *btf = context->btf_path ? btf__parse(context->btf_path, NULL) : btf__load_vmlinux_btf();
-	if (!btf) {
-		int error = errno ? -errno : -ENOENT;
-		return collector_fail(state, SONDE__V1__STATE__CODE__CODE_UNAVAILABLE, error, "no_btf",
-				      "the kernel's type information cannot be read from %s (%s): use a kernel with "
-				      "CONFIG_DEBUG_INFO_BTF or give the agent a file with --btf",
-				      context->btf_path ? context->btf_path : "/sys/kernel/btf/vmlinux",
-				      log_strerror(error));
-	}
-	int r = kernel_facts_read(btf, ret);
+	struct btf *btf;
+	int r = refusal_or_btf(context, &btf, state);
+	if (r < 0)
+		return r;
+	r = kernel_facts_read(btf, ret);
 	btf__free(btf);
 	if (r < 0)
 		return collector_fail(state, SONDE__V1__STATE__CODE__CODE_UNAVAILABLE, r, "no_block_tracepoints",
@@ -237,8 +180,7 @@ int block_io_load(const struct collector_context *context, const struct block_io
 		  struct block_io_probe **ret, struct collector_state *state)
 {
 	struct kernel_facts facts;
-	said[0] = '\0';
-	libbpf_print_fn_t before = libbpf_set_print(keep_last_line);
+	libbpf_print_fn_t before = refusal_listen();
 	int r = read_facts(context, &facts, state);
 	struct block_io_probe *probe = r < 0 ? NULL : calloc(1, sizeof(*probe));
 	if (r == 0 && !probe)
@@ -254,13 +196,13 @@ int block_io_load(const struct collector_context *context, const struct block_io
 		if (r == 0)
 			break;
 		log_debug("block probe refused", LOG_STR("rung", rungs[i].name), LOG_STR("step", step), LOG_ERR(r),
-			  LOG_STR("libbpf", said));
+			  LOG_STR("libbpf", refusal_said()));
 		unload_rung(probe);
 	}
 	(void)libbpf_set_print(before);
 	if (r < 0) {
 		free(probe);
-		return step ? fail_load(state, r, step) : r;
+		return step ? refusal_state(state, r, "the block probe", step) : r;
 	}
 	*ret = probe;
 	return 0;

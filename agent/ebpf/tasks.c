@@ -1,0 +1,168 @@
+/* The BPF task iterator as a process source. Two tables take turns: what was read last is what the next reading
+ * continues and what exits are compared with. */
+#include "agent/ebpf/tasks_exits.h"
+#include "agent/ebpf/tasks_load.h"
+#include "agent/ebpf/tasks_table.h"
+#include "common/clock.h"
+#include "common/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define BUFFER_BYTES 131072
+#define INITIAL_PID_NAMESPACE 0xEFFFFFFCu /* PROC_PID_INIT_INO: kernel ABI since 3.8 */
+
+struct self {
+	struct tasks_probe *probe;
+	struct tasks_table tables[2];
+	unsigned current;
+	struct tasks_exits exits;
+	bool namespaced;
+	char buffer[BUFFER_BYTES];
+};
+
+static void destroy(void *arg)
+{
+	struct self *self = arg;
+	if (!self)
+		return;
+	tasks_unload(self->probe);
+	tasks_table_free(&self->tables[0]);
+	tasks_table_free(&self->tables[1]);
+	tasks_exits_free(&self->exits);
+	free(self);
+}
+
+/* The iterator lists the namespace of who opens it. */
+static bool is_namespaced(void)
+{
+	struct stat st;
+	return stat("/proc/self/ns/pid", &st) == 0 && st.st_ino != INITIAL_PID_NAMESPACE;
+}
+
+/* Rounded up: no process that a reading may have seen began later. */
+static uint64_t boottime_ns(void)
+{
+	return (clock_boottime_us() + 1) * 1000;
+}
+
+static int create(const struct collector_context *context, void **ret_self, struct collector_state *state)
+{
+	if (!context->live)
+		return collector_fail(state, SONDE__V1__STATE__CODE__CODE_UNAVAILABLE, -ENOTSUP, "recorded_host",
+				      "a recorded host is shown: its tasks can no longer be visited");
+	struct self *self = calloc(1, sizeof(*self));
+	if (!self)
+		return -ENOMEM;
+	self->namespaced = is_namespaced();
+	int r = tasks_exits_init(&self->exits, boottime_ns());
+	/* A task that is freed has no namespace any more: exits would be those of the whole host. */
+	if (r == 0)
+		r = tasks_load(context, !self->namespaced, &self->probe, state);
+	if (r < 0) {
+		destroy(self);
+		return r;
+	}
+	*ret_self = self;
+	return 0;
+}
+
+static int read_tasks(struct self *self, struct tasks_table *table, int fd)
+{
+	size_t held = 0;
+	tasks_table_begin(table);
+	for (;;) {
+		ssize_t n = read(fd, self->buffer + held, sizeof(self->buffer) - held);
+		if (n < 0 && (errno == EINTR || errno == EAGAIN))
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return held == 0 ? 0 : -EPROTO;
+		held += (size_t)n;
+		ssize_t used = tasks_table_feed(table, self->buffer, held);
+		if (used < 0)
+			return (int)used;
+		held -= (size_t)used;
+		memmove(self->buffer, self->buffer + used, held);
+	}
+}
+
+static int read_pass(struct self *self, struct tasks_table *table, const struct tasks_table *before)
+{
+	int fd = tasks_begin_pass(self->probe);
+	if (fd < 0)
+		return fd;
+	int r = read_tasks(self, table, fd);
+	close(fd);
+	return r < 0 ? r : tasks_table_finish(table, before);
+}
+
+static void settle(void *arg, const struct tasks_exit *exit)
+{
+	struct self *self = arg;
+	tasks_exits_settle(&self->exits, exit, &self->tables[self->current], &self->tables[!self->current]);
+}
+
+static void fold(void *arg, const struct tasks_exited_key *key, const struct tasks_exited *value)
+{
+	tasks_exits_fold(arg, key, value);
+}
+
+static void forget(void *arg, const struct tasks_exited_key *key)
+{
+	tasks_forget_folded(arg, key);
+}
+
+static int read_exits(struct self *self)
+{
+	int r = tasks_drain_exits(self->probe, settle, self);
+	if (r == 0)
+		r = tasks_read_folded(self->probe, fold, &self->exits);
+	int finished = tasks_exits_finish(&self->exits, &self->tables[self->current], &self->tables[!self->current]);
+	tasks_exits_evict(&self->exits, forget, self->probe);
+	return r < 0 ? r : finished;
+}
+
+static int read_table(void *arg, struct process_table *ret, struct collector_state *state)
+{
+	struct self *self = arg;
+	struct tasks_table *table = &self->tables[!self->current];
+	uint64_t folds_from = tasks_fold_from(self->probe, TASKS_NEVER_NS);
+	int r = read_pass(self, table, &self->tables[self->current]);
+	/* What begins from here on cannot be in this reading; a reading that failed leaves things as they were. */
+	(void)tasks_fold_from(self->probe, r < 0 ? folds_from : boottime_ns());
+	if (r == 0) {
+		self->current = !self->current;
+		if (tasks_sees_exits(self->probe))
+			r = read_exits(self);
+	}
+	if (r < 0)
+		return collector_fail(state, SONDE__V1__STATE__CODE__CODE_FAILED, r, "task_iterator",
+				      "the kernel's tasks cannot be visited (%s): before Linux 5.19 this needs CAP_BPF "
+				      "at each reading",
+				      log_strerror(r));
+	*ret = (struct process_table){
+		.rows = table->rows,
+		.n = table->n,
+		.left_out = table->left_out,
+		.counts = table->counts,
+		.namespaced = self->namespaced,
+	};
+	if (tasks_sees_exits(self->probe)) {
+		ret->exited = self->exits.rows;
+		ret->n_exited = self->exits.n;
+		ret->exits_left_out = self->exits.left_out + tasks_exits_left_out(self->probe);
+	}
+	return 0;
+}
+
+const struct process_source process_source_bpf = {
+	.name = "bpf_iterator",
+	.create = create,
+	.read = read_table,
+	.destroy = destroy,
+};

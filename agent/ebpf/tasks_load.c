@@ -1,0 +1,182 @@
+/* The exits are the lesser part: a kernel that refuses only them still gives the table. */
+#include "agent/ebpf/tasks_load.h"
+
+#include "agent/ebpf/refusal.h"
+#include "common/log.h"
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <tasks.skel.h>
+
+struct tasks_probe {
+	struct tasks *skeleton;
+	struct bpf_link *iterator;
+	struct bpf_link *exits;
+	struct ring_buffer *ring;
+	void (*each)(void *arg, const struct tasks_exit *exit); /* while the ring is drained */
+	void *arg;
+	uint64_t folded_before;
+	struct tasks_exited_key keys[TASKS_EXITED_ROWS];
+	struct tasks_exited values[TASKS_EXITED_ROWS];
+};
+
+static int check_kernel(const struct collector_context *context, struct collector_state *state)
+{
+	struct btf *btf;
+	int r = refusal_or_btf(context, &btf, state);
+	if (r < 0)
+		return r;
+	r = btf__find_by_name_kind(btf, "bpf_iter__task", BTF_KIND_STRUCT);
+	btf__free(btf);
+	if (r < 0)
+		return collector_fail(state, SONDE__V1__STATE__CODE__CODE_UNAVAILABLE, -ENOTSUP, "no_task_iterator",
+				      "this kernel has no BPF task iterators: use Linux 5.8 or later");
+	return 0;
+}
+
+static int on_exit_record(void *arg, void *data, size_t size)
+{
+	struct tasks_probe *probe = arg;
+	if (size >= sizeof(struct tasks_exit) && probe->each)
+		probe->each(probe->arg, data);
+	return 0;
+}
+
+static int attach_exits(struct tasks_probe *probe)
+{
+	probe->ring = ring_buffer__new(bpf_map__fd(probe->skeleton->maps.exits), on_exit_record, probe, NULL);
+	if (!probe->ring)
+		return errno ? -errno : -EINVAL;
+	probe->exits = bpf_program__attach(probe->skeleton->progs.free_task);
+	return probe->exits ? 0 : errno ? -errno : -EINVAL;
+}
+
+static int load(struct tasks_probe *probe, const struct collector_context *context, bool exits, const char **ret_step)
+{
+	*ret_step = "load_failed";
+	LIBBPF_OPTS(bpf_object_open_opts, options, .btf_custom_path = context->btf_path);
+	probe->skeleton = tasks__open_opts(&options);
+	if (!probe->skeleton)
+		return errno ? -errno : -EINVAL;
+	int r = bpf_program__set_autoload(probe->skeleton->progs.free_task, exits);
+	if (r == 0 && !exits)
+		r = bpf_map__set_max_entries(probe->skeleton->maps.exits, (__u32)sysconf(_SC_PAGESIZE));
+	if (r == 0)
+		r = tasks__load(probe->skeleton);
+	if (r < 0)
+		return r;
+	*ret_step = "attach_failed";
+	probe->iterator = bpf_program__attach_iter(probe->skeleton->progs.visit_task, NULL);
+	if (!probe->iterator)
+		return errno ? -errno : -EINVAL;
+	return exits ? attach_exits(probe) : 0;
+}
+
+static void unload(struct tasks_probe *probe)
+{
+	/* Of descriptors: cannot fail in a way that matters. */
+	(void)bpf_link__destroy(probe->exits);
+	(void)bpf_link__destroy(probe->iterator);
+	ring_buffer__free(probe->ring);
+	tasks__destroy(probe->skeleton);
+	*probe = (struct tasks_probe){0};
+}
+
+int tasks_load(const struct collector_context *context, bool exits, struct tasks_probe **ret,
+	       struct collector_state *state)
+{
+	libbpf_print_fn_t before = refusal_listen();
+	int r = check_kernel(context, state);
+	struct tasks_probe *probe = r < 0 ? NULL : calloc(1, sizeof(*probe));
+	if (r == 0 && !probe)
+		r = collector_fail(state, SONDE__V1__STATE__CODE__CODE_FAILED, -ENOMEM, "no_memory",
+				   "no memory for the task iterator");
+	const char *step = NULL;
+	for (int with_exits = exits; probe && with_exits >= 0; with_exits--) {
+		r = load(probe, context, with_exits, &step);
+		if (r == 0)
+			break;
+		log_debug("task iterator refused", LOG_STR("step", step), LOG_ERR(r),
+			  LOG_STR("exits", with_exits ? "followed" : "not followed"),
+			  LOG_STR("libbpf", refusal_said()));
+		unload(probe);
+	}
+	(void)libbpf_set_print(before);
+	if (r < 0) {
+		free(probe);
+		return step ? refusal_state(state, r, "the task iterator", step) : r;
+	}
+	*ret = probe;
+	return 0;
+}
+
+void tasks_unload(struct tasks_probe *probe)
+{
+	if (!probe)
+		return;
+	unload(probe);
+	free(probe);
+}
+
+bool tasks_sees_exits(const struct tasks_probe *probe)
+{
+	return probe->exits;
+}
+
+int tasks_begin_pass(const struct tasks_probe *probe)
+{
+	int fd = bpf_iter_create(bpf_link__fd(probe->iterator));
+	return fd < 0 ? -errno : fd;
+}
+
+uint64_t tasks_fold_from(struct tasks_probe *probe, uint64_t boottime_ns)
+{
+	return __atomic_exchange_n(&probe->skeleton->data->folds_from_ns, boottime_ns, __ATOMIC_SEQ_CST);
+}
+
+uint64_t tasks_exits_left_out(const struct tasks_probe *probe)
+{
+	return __atomic_load_n(&probe->skeleton->bss->exits_left_out, __ATOMIC_RELAXED);
+}
+
+int tasks_drain_exits(struct tasks_probe *probe, void (*each)(void *arg, const struct tasks_exit *exit), void *arg)
+{
+	if (!probe->ring)
+		return 0;
+	probe->each = each;
+	probe->arg = arg;
+	int n = ring_buffer__consume(probe->ring);
+	probe->each = NULL;
+	return n < 0 ? n : 0;
+}
+
+int tasks_read_folded(struct tasks_probe *probe,
+		      void (*each)(void *arg, const struct tasks_exited_key *key, const struct tasks_exited *value),
+		      void *arg)
+{
+	uint64_t folded = __atomic_load_n(&probe->skeleton->bss->exits_folded, __ATOMIC_ACQUIRE);
+	if (folded == probe->folded_before)
+		return 0;
+	__u64 place = 0;
+	__u32 n = TASKS_EXITED_ROWS;
+	/* The kernel says ENOENT when it has come to the end of the table, as it must with room for all rows. */
+	if (bpf_map_lookup_batch(bpf_map__fd(probe->skeleton->maps.exited), NULL, &place, probe->keys, probe->values,
+				 &n, NULL) < 0 &&
+	    errno != ENOENT)
+		return -errno;
+	for (__u32 i = 0; i < n; i++)
+		each(arg, &probe->keys[i], &probe->values[i]);
+	probe->folded_before = folded;
+	return 0;
+}
+
+void tasks_forget_folded(struct tasks_probe *probe, const struct tasks_exited_key *key)
+{
+	/* Mostly there is none: a row of single exits. */
+	(void)bpf_map_delete_elem(bpf_map__fd(probe->skeleton->maps.exited), key);
+}

@@ -1,0 +1,61 @@
+/* Records of the task iterator (bpf/tasks.h) -> rows of the process table: threads summed into their process, counters
+ * that never go back from one reading to the next. Pure: no system calls. One thread at a time.
+ *
+ * begin, feed as often as there are records, finish. */
+#pragma once
+
+#include "agent/processes/source.h"
+
+#include <linux/types.h>
+#include <sys/types.h>
+
+#include "bpf/tasks.h"
+
+/* Beside each row. */
+struct tasks_extra {
+	uint64_t utime_ns, stime_ns;	    /* raw */
+	uint64_t run_delay_ns, io_delay_ns; /* of the threads that live */
+	bool has_leader;
+	bool settled; /* its exit has been accounted for */
+	bool running, uninterruptible;
+	char leader_state;
+};
+
+struct tasks_order;
+
+struct tasks_table {
+	struct process_row *rows;
+	struct tasks_extra *extras;
+	size_t n, capacity;
+	uint32_t *index; /* by pid: row + 1; a power of two, at least twice the capacity */
+	size_t index_size;
+	size_t last;		   /* the row that was fed last */
+	struct tasks_order *order; /* for sorting, where that is needed at all */
+	size_t order_capacity;
+	size_t left_out;
+	struct task_counts counts;
+};
+
+void tasks_table_free(struct tasks_table *table); /* of a zeroed one too; accepts NULL */
+
+void tasks_table_begin(struct tasks_table *table) __attribute__((nonnull));
+/* Whole records from the start of `data`. The number of bytes used (what is left is the beginning of a record), or
+ * -ENOMEM. */
+ssize_t tasks_table_feed(struct tasks_table *table, const void *data, size_t len)
+	__attribute__((nonnull, warn_unused_result));
+/* Sorts; drops processes that were released in the middle of the reading; continues the counters of `before`, the last
+ * finished table (or an empty one). 0 or -ENOMEM. */
+int tasks_table_finish(struct tasks_table *table, const struct tasks_table *before)
+	__attribute__((nonnull, warn_unused_result));
+
+/* Of a finished table: the row of an identity (start_ns as in rows), or -1. */
+ssize_t tasks_table_find(const struct tasks_table *table, uint32_t pid, uint64_t start_ns) __attribute__((nonnull));
+
+/* What of a CLOCK_BOOTTIME start /proc shows: hundredths of a second. */
+uint64_t tasks_start_shown(uint64_t start_ns);
+/* The letter for task->__state | task->exit_state, as /proc/PID/stat has it. */
+char tasks_state_letter(uint32_t state);
+/* Splits cpu_ns by the raw times so that user + system = cpu and neither goes back; *user and *system hold what was
+ * shown before. */
+void tasks_split(uint64_t cpu_ns, uint64_t utime_ns, uint64_t stime_ns, uint64_t *user, uint64_t *system)
+	__attribute__((nonnull));

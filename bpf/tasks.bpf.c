@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* The process table: an iterator that writes one record a task, and a program that keeps what processes used that are
+ * gone. README.md has the invariants by number; [Tn] below refers to them.
+ *
+ * Where task iterators exist, tp_btf does too: there is no raw_tp rung. */
+#include <linux/bpf.h>
+#include <linux/types.h>
+#include <stdbool.h>
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#include "bpf/tasks.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+struct seq_file;
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
+struct task_io_accounting {
+	__u64 read_bytes, write_bytes, cancelled_write_bytes;
+};
+struct sched_entity {
+	__u64 sum_exec_runtime;
+};
+struct sched_info {
+	unsigned long long run_delay;
+};
+struct task_delay_info {
+	__u64 blkio_delay;
+};
+struct percpu_counter {
+	__s64 count;
+};
+struct mm_struct {
+	struct percpu_counter rss_stat[4];
+};
+/* Until 6.2 (f1a7941243c1) the counters were plain atomics. */
+struct rss_counter___atomic {
+	__s64 counter;
+};
+struct rss_counters___atomic {
+	struct rss_counter___atomic count[4];
+};
+struct mm_struct___atomic {
+	struct rss_counters___atomic rss_stat;
+};
+struct fdtable {
+	unsigned int max_fds;
+	unsigned long *open_fds;
+};
+struct files_struct {
+	struct fdtable *fdt;
+};
+struct kernfs_node {
+	__u64 id;
+};
+struct cgroup_root;
+struct cgroup {
+	struct kernfs_node *kn;
+	struct cgroup_root *root;
+};
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+};
+struct css_set {
+	struct cgroup_subsys_state *subsys[16];
+	struct cgroup *dfl_cgrp;
+};
+struct kuid {
+	unsigned int val;
+};
+struct cred {
+	struct kuid uid;
+};
+struct signal_struct {
+	int nr_threads;
+	__u64 utime, stime;
+	unsigned long nvcsw, nivcsw, min_flt, maj_flt;
+	struct task_io_accounting ioac;
+	unsigned long long sum_sched_runtime;
+};
+struct task_struct {
+	unsigned int __state;
+	int exit_state;
+	int pid, tgid;
+	struct sched_entity se;
+	struct sched_info sched_info;
+	struct mm_struct *mm;
+	struct task_struct *real_parent;
+	__u64 utime, stime;
+	unsigned long nvcsw, nivcsw, min_flt, maj_flt;
+	__u64 start_boottime;
+	const struct cred *cred;
+	char comm[TASKS_COMM];
+	struct files_struct *files;
+	struct signal_struct *signal;
+	struct task_io_accounting ioac;
+	struct task_delay_info *delays;
+	struct css_set *cgroups;
+};
+/* Until 5.14 (2f064a59a11f). */
+struct task_struct___state {
+	long state;
+};
+/* Until 5.5 (cf25e24db61c): kernels of that age may have task iterators by backport. */
+struct task_struct___start {
+	__u64 real_start_time;
+};
+#pragma clang attribute pop
+
+struct bpf_iter__task {
+	union {
+		struct bpf_iter_meta *meta;
+		__u64 meta_slot;
+	};
+	union {
+		struct task_struct *task;
+		__u64 task_slot;
+	};
+};
+
+enum cgroup_subsys_id {
+	memory_cgrp_id = 1,
+	cpuacct_cgrp_id = 2,
+	cpu_cgrp_id = 3,
+};
+
+#define EXIT_MASK 0x30u /* EXIT_DEAD, EXIT_ZOMBIE: never set in __state */
+enum { FILEPAGES, ANONPAGES, SWAPENTS, SHMEMPAGES };
+
+/* Mapped into the agent. */
+volatile __u64 folds_from_ns = TASKS_NEVER_NS; /* processes that began later were in no reading yet [T5] */
+__u64 exits_folded;
+__u64 exits_left_out;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, TASKS_EXIT_RING_BYTES);
+} exits SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, TASKS_EXITED_ROWS);
+	__type(key, struct tasks_exited_key);
+	__type(value, struct tasks_exited);
+} exited SEC(".maps");
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+/* Of a task or a signal_struct: the same fields, under the same names. */
+#define READ_COMMON(usage, from)                                                                                       \
+	do {                                                                                                           \
+		(usage)->utime_ns = (from)->utime;                                                                     \
+		(usage)->stime_ns = (from)->stime;                                                                     \
+		(usage)->minor_faults = (from)->min_flt;                                                               \
+		(usage)->major_faults = (from)->maj_flt;                                                               \
+		(usage)->voluntary_switches = (from)->nvcsw;                                                           \
+		(usage)->involuntary_switches = (from)->nivcsw;                                                        \
+		if (bpf_core_field_exists((from)->ioac.read_bytes)) {                                                  \
+			(usage)->read_bytes = (from)->ioac.read_bytes;                                                 \
+			(usage)->write_bytes = (from)->ioac.write_bytes;                                               \
+			(usage)->cancelled_write_bytes = (from)->ioac.cancelled_write_bytes;                           \
+		}                                                                                                      \
+	} while (0)
+
+ALWAYS_INLINE void read_thread(struct tasks_thread *thread, struct task_struct *task)
+{
+	thread->pid = task->pid;
+	thread->tgid = task->tgid;
+	struct task_struct___state *old = (void *)task;
+	__u32 state;
+	if (bpf_core_field_exists(task->__state))
+		state = task->__state;
+	else
+		state = (__u32)old->state;
+	thread->state = (state & ~EXIT_MASK) | ((__u32)task->exit_state & EXIT_MASK);
+	thread->usage.cpu_ns = task->se.sum_exec_runtime;
+	READ_COMMON(&thread->usage, task);
+	if (bpf_core_field_exists(task->ioac.read_bytes))
+		thread->has |= TASKS_HAS_IO;
+	if (bpf_core_field_exists(task->sched_info.run_delay)) {
+		thread->run_delay_ns = task->sched_info.run_delay;
+		thread->has |= TASKS_HAS_RUN_DELAY;
+	}
+	if (bpf_core_field_exists(task->delays)) {
+		struct task_delay_info *delays = task->delays;
+		if (delays) {
+			thread->io_delay_ns = delays->blkio_delay;
+			thread->has |= TASKS_HAS_IO_DELAY;
+		}
+	}
+}
+
+/* The task's cgroup in the hierarchy of one controller; NULL where the kernel has no such controller. The enumerators
+ * are the running kernel's, and constants to the verifier. */
+#define CGROUP_OF(set, controller)                                                                                     \
+	({                                                                                                             \
+		struct cgroup *found = NULL;                                                                           \
+		if (bpf_core_enum_value_exists(enum cgroup_subsys_id, controller)) {                                   \
+			struct cgroup_subsys_state *state = *(                                                         \
+				struct cgroup_subsys_state **)((void *)(set) + bpf_core_field_offset((set)->subsys) +  \
+							       8 * bpf_core_enum_value(enum cgroup_subsys_id,          \
+										       controller));                   \
+			if (state)                                                                                     \
+				found = state->cgroup;                                                                 \
+		}                                                                                                      \
+		found;                                                                                                 \
+	})
+
+#define IS_V1(cgroup) ((cgroup) && (cgroup)->root != v2_root)
+
+/* [T7] */
+ALWAYS_INLINE __u64 cgroup_id_of(struct task_struct *task)
+{
+	struct css_set *set = task->cgroups;
+	if (!set)
+		return 0;
+	struct cgroup *v2 = set->dfl_cgrp;
+	struct cgroup_root *v2_root = v2->root;
+	struct cgroup *cgroup = CGROUP_OF(set, memory_cgrp_id);
+	if (!IS_V1(cgroup))
+		cgroup = CGROUP_OF(set, cpuacct_cgrp_id);
+	if (!IS_V1(cgroup))
+		cgroup = CGROUP_OF(set, cpu_cgrp_id);
+	if (!IS_V1(cgroup))
+		cgroup = v2;
+	return cgroup->kn->id;
+}
+
+ALWAYS_INLINE void read_memory(struct tasks_process *process, struct task_struct *task)
+{
+	struct mm_struct *mm = task->mm;
+	process->leader.has |= TASKS_HAS_RSS; /* a kernel thread has none, and that is 0 */
+	if (!mm)
+		return;
+	struct mm_struct___atomic *old = (void *)mm;
+	__s64 pages;
+	if (bpf_core_field_exists(old->rss_stat.count))
+		pages = old->rss_stat.count[FILEPAGES].counter + old->rss_stat.count[ANONPAGES].counter +
+			old->rss_stat.count[SHMEMPAGES].counter;
+	else
+		pages = mm->rss_stat[FILEPAGES].count + mm->rss_stat[ANONPAGES].count + mm->rss_stat[SHMEMPAGES].count;
+	process->resident_pages = pages > 0 ? pages : 0;
+}
+
+ALWAYS_INLINE __u32 bits_in(__u64 word)
+{
+	word -= (word >> 1) & 0x5555555555555555ull;
+	word = (word & 0x3333333333333333ull) + ((word >> 2) & 0x3333333333333333ull);
+	return (((word + (word >> 4)) & 0x0f0f0f0f0f0f0f0full) * 0x0101010101010101ull) >> 56;
+}
+
+ALWAYS_INLINE void read_files(struct tasks_process *process, struct task_struct *task)
+{
+	struct files_struct *files = task->files;
+	if (!files)
+		return;
+	struct fdtable *table = files->fdt;
+	unsigned int size = table->max_fds;
+	if (size > TASKS_FILES_MAX)
+		return;
+	process->leader.has |= TASKS_HAS_FILES;
+	const unsigned long *words = table->open_fds;
+	for (unsigned int i = 0; i < TASKS_FILES_MAX / 64; i++) {
+		if (i * 64 >= size)
+			break;
+		__u64 word = 0;
+		bpf_probe_read_kernel(&word, sizeof(word), words + i);
+		process->open_files += bits_in(word);
+	}
+}
+
+ALWAYS_INLINE __u64 start_of(struct task_struct *task)
+{
+	struct task_struct___start *old = (void *)task;
+	if (bpf_core_field_exists(task->start_boottime))
+		return task->start_boottime;
+	return old->real_start_time;
+}
+
+SEC("iter/task")
+int visit_task(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	if (!task)
+		return 0;
+	struct seq_file *seq = ctx->meta->seq;
+	struct tasks_process process = {};
+	read_thread(&process.leader, task);
+	if (process.leader.pid != process.leader.tgid) {
+		bpf_seq_write(seq, &process.leader, sizeof(process.leader));
+		return 0;
+	}
+	struct signal_struct *signal = task->signal;
+	process.threads = signal->nr_threads;
+	process.dead.cpu_ns = signal->sum_sched_runtime;
+	READ_COMMON(&process.dead, signal);
+	process.parent_pid = task->real_parent->tgid;
+	process.user_id = task->cred->uid.val;
+	process.start_ns = start_of(task);
+	process.cgroup_id = cgroup_id_of(task);
+	process.leader.has |= TASKS_HAS_CGROUP;
+	read_memory(&process, task);
+	read_files(&process, task);
+	bpf_probe_read_kernel_str(process.comm, sizeof(process.comm), task->comm);
+	bpf_seq_write(seq, &process, sizeof(process));
+	return 0;
+}
+
+/* [T4] */
+ALWAYS_INLINE void read_total(struct tasks_usage *total, struct task_struct *task, struct signal_struct *signal)
+{
+	READ_COMMON(total, signal);
+	total->cpu_ns = signal->sum_sched_runtime;
+	__u64 own = task->se.sum_exec_runtime;
+	if (own > total->cpu_ns)
+		total->cpu_ns = own;
+}
+
+ALWAYS_INLINE void add_to(struct tasks_exited *row, const struct tasks_usage *total)
+{
+	__sync_fetch_and_add(&row->exits, 1);
+	__sync_fetch_and_add(&row->cpu_ns, total->cpu_ns);
+	__sync_fetch_and_add(&row->utime_ns, total->utime_ns);
+	__sync_fetch_and_add(&row->stime_ns, total->stime_ns);
+	__sync_fetch_and_add(&row->read_bytes, total->read_bytes);
+	__sync_fetch_and_add(&row->write_bytes, total->write_bytes);
+	__sync_fetch_and_add(&row->minor_faults, total->minor_faults);
+	__sync_fetch_and_add(&row->major_faults, total->major_faults);
+}
+
+ALWAYS_INLINE void left_out(void)
+{
+	__sync_fetch_and_add(&exits_left_out, 1);
+}
+
+ALWAYS_INLINE void fold(struct task_struct *task, struct signal_struct *signal)
+{
+	struct tasks_exited_key key = {};
+	bpf_probe_read_kernel_str(key.comm, sizeof(key.comm), task->comm);
+	key.cgroup_id = cgroup_id_of(task);
+	struct tasks_usage total = {};
+	read_total(&total, task, signal);
+	struct tasks_exited *row = bpf_map_lookup_elem(&exited, &key);
+	if (!row) {
+		struct tasks_exited none = {};
+		/* Another CPU may have begun it: then this fails, and the row is found. */
+		bpf_map_update_elem(&exited, &key, &none, BPF_NOEXIST);
+		row = bpf_map_lookup_elem(&exited, &key);
+	}
+	if (!row) {
+		left_out();
+		return;
+	}
+	add_to(row, &total);
+	__sync_fetch_and_add(&exits_folded, 1);
+}
+
+/* [T5] */
+ALWAYS_INLINE void send(struct task_struct *task, struct signal_struct *signal, __u64 start_ns)
+{
+	struct tasks_exit *exit = bpf_ringbuf_reserve(&exits, sizeof(*exit), 0);
+	if (!exit) {
+		left_out();
+		return;
+	}
+	__builtin_memset(exit, 0, sizeof(*exit));
+	exit->pid = task->pid;
+	exit->start_ns = start_ns;
+	exit->cgroup_id = cgroup_id_of(task);
+	read_total(&exit->total, task, signal);
+	bpf_probe_read_kernel_str(exit->comm, sizeof(exit->comm), task->comm);
+	bpf_ringbuf_submit(exit, BPF_RB_NO_WAKEUP);
+}
+
+/* After the grace period that follows a task's release: nobody finds it any more, and all its threads are in signal. */
+SEC("tp_btf/sched_process_free")
+int free_task(__u64 *ctx)
+{
+	struct task_struct *task = (struct task_struct *)ctx[0];
+	if (task->pid != task->tgid)
+		return 0;
+	struct signal_struct *signal = task->signal;
+	__u64 start_ns = start_of(task);
+	if (start_ns > folds_from_ns)
+		fold(task, signal);
+	else
+		send(task, signal, start_ns);
+	return 0;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* What bpf/tasks.bpf.c and agent/ebpf share: the records of the task iterator, the records and rows of exits. Needs
+ * __u32 and __u64. */
+#pragma once
+
+#define TASKS_COMM 16
+#define TASKS_NEVER_NS (~0ull)
+#define TASKS_EXITED_ROWS 1024
+#define TASKS_EXIT_RING_BYTES (512 * 1024) /* about 4,000 exits between two readings; a power of two */
+#define TASKS_FILES_MAX 4096		   /* descriptors that are counted; a larger table is not */
+
+/* What exists of a thread, and of the dead threads of a process together. */
+struct tasks_usage {
+	__u64 cpu_ns;
+	__u64 utime_ns, stime_ns; /* raw, sampled by the timer tick */
+	__u64 read_bytes, write_bytes, cancelled_write_bytes;
+	__u64 minor_faults, major_faults;
+	__u64 voluntary_switches, involuntary_switches;
+};
+
+/* What the kernel and its configuration offer. */
+enum tasks_has {
+	TASKS_HAS_IO = 1 << 0,
+	TASKS_HAS_RSS = 1 << 1,
+	TASKS_HAS_CGROUP = 1 << 2,
+	TASKS_HAS_FILES = 1 << 3,
+	TASKS_HAS_RUN_DELAY = 1 << 4,
+	TASKS_HAS_IO_DELAY = 1 << 5,
+};
+
+/* One a thread. The leader's (pid == tgid) is the beginning of a struct tasks_process. */
+struct tasks_thread {
+	__u32 pid, tgid; /* of the initial namespace */
+	__u32 state;	 /* task->__state, with task->exit_state in the same bits as the kernel reports it */
+	__u32 has;	 /* enum tasks_has */
+	struct tasks_usage usage;
+	__u64 run_delay_ns, io_delay_ns;
+};
+
+struct tasks_process {
+	struct tasks_thread leader;
+	__u32 parent_pid, user_id, threads, open_files;
+	__u64 start_ns; /* CLOCK_BOOTTIME, exact */
+	__u64 cgroup_id;
+	__u64 resident_pages;
+	struct tasks_usage dead; /* threads that are gone */
+	char comm[TASKS_COMM];
+};
+
+/* A process that is gone. In the ring if it may have been seen by a reading, else folded into a row. */
+struct tasks_exit {
+	__u32 pid;
+	__u32 unused;
+	__u64 start_ns;
+	__u64 cgroup_id;
+	struct tasks_usage total;
+	char comm[TASKS_COMM];
+};
+
+struct tasks_exited_key {
+	char comm[TASKS_COMM];
+	__u64 cgroup_id;
+};
+
+struct tasks_exited {
+	__u64 exits;
+	__u64 cpu_ns, utime_ns, stime_ns;
+	__u64 read_bytes, write_bytes;
+	__u64 minor_faults, major_faults;
+};
