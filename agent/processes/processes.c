@@ -5,6 +5,7 @@
 #include "agent/collectors/source.h"
 #include "agent/label.h"
 #include "agent/processes/command_lines.h"
+#include "agent/processes/exited.h"
 #include "agent/processes/fill.h"
 #include "agent/processes/history.h"
 #include "agent/processes/passwd.h"
@@ -19,7 +20,6 @@
 #include <string.h>
 
 #define USER_NAME_MAX 64
-#define EXITED_MAX 4096
 #define TEXT_MAX ((size_t)512 << 10) /* of command lines and cgroups in a section: a snapshot holds 2 MiB */
 
 struct self {
@@ -28,6 +28,7 @@ struct self {
 	void *source_self;
 	struct collector_state second_choice; /* why it is not the first source; ok where it is */
 	struct history history;
+	struct exited exited;
 	struct passwd passwd;
 	struct resident resident;
 	struct command_lines *lines; /* NULL without a lane */
@@ -55,6 +56,7 @@ static void destroy(void *opaque)
 	if (self->source)
 		self->source->destroy(self->source_self);
 	history_free(&self->history);
+	exited_free(&self->exited);
 	passwd_free(&self->passwd);
 	resident_free(&self->resident);
 	command_lines_free(self->lines);
@@ -84,8 +86,8 @@ int processes_create(const struct collector_context *context, const struct proce
 		     void **ret_self, struct collector_state *state)
 {
 	struct self *self = calloc(1, sizeof(*self));
-	if (!self || history_init(&self->history) < 0) {
-		free(self);
+	if (!self || history_init(&self->history) < 0 || exited_init(&self->exited) < 0) {
+		destroy(self);
 		return source_no_room(state);
 	}
 	self->context = context;
@@ -220,22 +222,25 @@ static int fill_rows(struct showing *showing)
 	return 0;
 }
 
-static int fill_exits(struct showing *showing)
+static int fill_exits(struct showing *showing, bool whole)
 {
 	Sonde__V1__Processes *out = showing->out;
 	const struct process_table *table = &showing->table;
 	if (!table->exited)
 		return 0;
-	size_t n = table->n_exited < EXITED_MAX ? table->n_exited : EXITED_MAX;
 	uint64_t left_out = table->exits_left_out;
-	for (size_t i = n; i < table->n_exited; i++)
+	for (size_t i = EXITED_MAX; i < table->n_exited; i++)
 		left_out += table->exited[i].exits;
 	SET(out, exits_left_out, left_out);
+	uint32_t *chosen = arena_alloc(showing->tick->arena, table->n_exited * sizeof(*chosen) + 1);
+	if (!chosen)
+		return -ENOMEM;
+	size_t n = exited_choose(&showing->self->exited, table->exited, table->n_exited, whole, chosen);
 	out->exited = arena_messages(showing->tick->arena, &sonde__v1__exited_processes__descriptor, n);
 	if (!out->exited && n > 0)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
-		int r = fill_exited(showing->tick->arena, &table->exited[i], out->exited[i]);
+		int r = fill_exited(showing->tick->arena, &table->exited[chosen[i]], out->exited[i]);
 		if (r < 0)
 			return r;
 	}
@@ -279,7 +284,7 @@ static int show(struct showing *showing, bool whole)
 		r = fill_rows(showing);
 	if (r == 0)
 		r = fill_details(showing);
-	return r < 0 ? r : fill_exits(showing);
+	return r < 0 ? r : fill_exits(showing, whole);
 }
 
 static int collect(void *opaque, struct tick *tick, ProtobufCMessage *section)
