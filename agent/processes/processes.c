@@ -12,6 +12,7 @@
 #include "agent/processes/resident.h"
 #include "agent/processes/select.h"
 #include "agent/settings.h"
+#include "common/log.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -76,8 +77,12 @@ static int choose_source(struct self *self, const struct process_source *const *
 			*state = (struct collector_state){.reason = ""};
 			return 0;
 		}
-		if (i == 0 && self->context->live)
-			self->second_choice = *state;
+		if (i > 0 || !self->context->live)
+			continue;
+		if (state->reason[0] == '\0')
+			(void)collector_fail(state, SONDE__V1__STATE__CODE__CODE_FAILED, 0, "error", "%s",
+					     log_strerror(r));
+		self->second_choice = *state;
 	}
 	return r;
 }
@@ -108,7 +113,7 @@ int processes_create(const struct collector_context *context, const struct proce
 
 static int create(const struct collector_context *context, void **ret_self, struct collector_state *state)
 {
-	static const struct process_source *const sources[] = {&process_source_proc, NULL};
+	static const struct process_source *const sources[] = {&process_source_bpf, &process_source_proc, NULL};
 	return processes_create(context, sources, ret_self, state);
 }
 
