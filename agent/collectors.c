@@ -1,6 +1,7 @@
 /* What the agent measures, in the order of collection. The agent's own section is last, because it tells how long the
  * others took. */
 #include "agent/collectors/collectors.h"
+#include "agent/custom/custom.h"
 #include "agent/ebpf/block_io.h"
 #include "agent/perf/perf.h"
 #include "agent/processes/processes.h"
@@ -18,6 +19,7 @@ const struct collector *const collectors[] = {
 	&collector_perf,
 	&collector_block_io,
 	&collector_processes,
+	&collector_custom,
 	&collector_agent,
 	NULL,
 };

@@ -112,7 +112,7 @@ static int read_metric_option(struct schema *s, const uint8_t *data, size_t len,
 	while ((r = wire_next(&reader, &w)) == 1) {
 		if (w.number == METRIC_KIND && w.type == WIRE_VARINT && w.value <= SCHEMA_KIND_HISTOGRAM)
 			f->kind = (enum schema_kind)w.value;
-		else if (w.number == METRIC_UNIT && w.type == WIRE_VARINT && w.value <= SCHEMA_UNIT_MICROJOULES)
+		else if (w.number == METRIC_UNIT && w.type == WIRE_VARINT && w.value <= SCHEMA_UNIT_LAST)
 			f->unit = (enum schema_unit)w.value;
 		else if (w.number == METRIC_HELP && w.type == WIRE_BYTES && wire_utf8(w.data, w.len) &&
 			 !memchr(w.data, 0, w.len)) {

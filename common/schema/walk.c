@@ -253,7 +253,7 @@ static int custom_field(struct walk *walk, struct custom *c, const struct wire_f
 	case CUSTOM_UNIT:
 		if (w->type != WIRE_VARINT)
 			return -EPROTO;
-		c->unit = w->value <= SCHEMA_UNIT_MICROJOULES ? (enum schema_unit)w->value : SCHEMA_UNIT_NONE;
+		c->unit = w->value <= SCHEMA_UNIT_LAST ? (enum schema_unit)w->value : SCHEMA_UNIT_NONE;
 		return 0;
 	case CUSTOM_DOUBLE:
 	case CUSTOM_UINT:

@@ -31,6 +31,7 @@ export type DisplayUnit =
   | "celsius"
   | "joules"
   | "watts"
+  | "volts"
   | "per_second"
   | "bytes_per_second";
 
@@ -54,6 +55,8 @@ const GAUGE: Record<Unit, Conversion> = {
   [Unit.COUNT_PER_SECOND]: { unit: "per_second", factor: 1 },
   [Unit.CELSIUS]: { unit: "celsius", factor: 1 },
   [Unit.MICROJOULES]: { unit: "joules", factor: 1e-6 },
+  [Unit.WATTS]: { unit: "watts", factor: 1 },
+  [Unit.VOLTS]: { unit: "volts", factor: 1 },
 };
 
 // A rate of time is a ratio (seconds spent per second), of energy a power.

@@ -91,6 +91,8 @@ export function formatValue(value: number | null | undefined, unit: DisplayUnit)
       return `${count(value)}J`;
     case "watts":
       return `${digits(value)} W`;
+    case "volts":
+      return `${digits(value)} V`;
     case "count":
       return count(value);
   }
