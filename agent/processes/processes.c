@@ -227,6 +227,15 @@ static int fill_rows(struct showing *showing)
 	return 0;
 }
 
+/* A label even where nothing but its number is known: rows of one name are told apart by it. */
+static int fill_exited_cgroup(struct showing *showing, uint64_t id, Sonde__V1__ExitedProcesses *out)
+{
+	char number[24];
+	int len = snprintf(number, sizeof(number), "%" PRIu64, id);
+	out->cgroup = label_copy(showing->tick->arena, number, (size_t)len);
+	return out->cgroup ? 0 : -ENOMEM;
+}
+
 static int fill_exits(struct showing *showing, bool whole)
 {
 	Sonde__V1__Processes *out = showing->out;
@@ -245,7 +254,10 @@ static int fill_exits(struct showing *showing, bool whole)
 	if (!out->exited && n > 0)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
-		int r = fill_exited(showing->tick->arena, &table->exited[chosen[i]], out->exited[i]);
+		const struct exited_row *row = &table->exited[chosen[i]];
+		int r = fill_exited(showing->tick->arena, row, out->exited[i]);
+		if (r == 0)
+			r = fill_exited_cgroup(showing, row->cgroup_id, out->exited[i]);
 		if (r < 0)
 			return r;
 	}

@@ -234,6 +234,7 @@ static void test_exited(void **state)
 	assert_int_equal(f->out.exited[0]->cpu_us, 4);
 	assert_int_equal(f->out.exited[0]->user_us, 3);
 	assert_int_equal(f->out.exited[0]->cgroup_id, 3);
+	assert_string_equal(f->out.exited[0]->cgroup, "3");
 	assert_string_equal(f->out.exited[1]->comm, "c?c");
 	assert_int_equal(f->out.exited[1]->write_bytes, 9);
 	assert_int_equal(f->out.exited[1]->major_faults, 8);
