@@ -372,7 +372,7 @@ static int read_table(void *opaque, struct process_table *ret, struct collector_
 {
 	struct self *self = opaque;
 	struct reading reading = {.self = self};
-	size_t n, beyond;
+	size_t n = 0, beyond = 0;
 
 	struct generation swap = self->then;
 	self->then = self->now;

@@ -79,7 +79,7 @@ static int find_or_open(struct resident *resident, uint32_t pid, uint64_t start_
 int resident_read(struct resident *resident, uint32_t pid, uint64_t start_ns, uint64_t *ret_bytes)
 {
 	char text[TEXT_SIZE];
-	uint64_t pages;
+	uint64_t pages = 0;
 	int at = find_or_open(resident, pid, start_ns);
 	if (at < 0)
 		return at;
