@@ -3,11 +3,13 @@
  * the last snapshot is in the queue when the sender is told to finish. */
 #include "agent/daemon.h"
 
+#include "agent/delivery/descriptor_sets.h"
 #include "agent/delivery/queue.h"
 #include "agent/delivery/sender.h"
 #include "agent/notify.h"
 #include "agent/remote_config.h"
 #include "common/clock.h"
+#include "proto/descriptors.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -127,11 +129,23 @@ static int start_sender(struct daemon *d, struct remote_config *remote)
 		.key = settings->key,
 		.hello = settings->hello,
 		.hello_len = settings->hello_len,
+		.state_dir = settings->options->spool_bytes > 0 ? settings->options->state_dir : NULL,
 		.on_config = remote_config_apply,
 		.on_watch = remote_config_watch,
 		.arg = remote,
 	};
 	return sender_start(&options, d->queue, &d->sender);
+}
+
+/* For the agent after this one, which may be another version. */
+static void keep_descriptor_set(const char *dir, struct queue *queue)
+{
+	struct descriptor_blob set = descriptors_snapshot();
+	int r = descriptor_sets_keep(dir, set.sha256, set.data, set.len);
+	if (r < 0)
+		log_warn("the descriptor set cannot be kept beside the spool", LOG_STR("directory", dir), LOG_ERR(r),
+			 LOG_STR("then", "after an upgrade the backend may read what waits with its own"));
+	descriptor_sets_prune(dir, set.sha256, queue);
 }
 
 /* A reload keeps the queue: another size of the spool wants a restart. */
@@ -150,6 +164,8 @@ static int open_queue(const struct daemon_settings *settings, struct queue **ret
 	if (r == -EBUSY)
 		log_error("another agent uses the state directory", LOG_STR("spool", path),
 			  LOG_STR("do", "stop it, or give each a --state-dir of its own"));
+	if (r == 0 && options.spool_path)
+		keep_descriptor_set(settings->options->state_dir, *ret);
 	return r;
 }
 

@@ -24,7 +24,7 @@ int mapping_lock(const char *path, struct mapping *ret, uint64_t *ret_size)
 int mapping_allocate(struct mapping *mapping, uint64_t size) __attribute__((nonnull, warn_unused_result));
 /* Gives a file the bytes it lacks, at its end or in holes, and keeps the others. -ENOSPC when there is no room. */
 int mapping_fill(struct mapping *mapping, uint64_t size) __attribute__((nonnull, warn_unused_result));
-/* Before it is mapped: 0, -ENODATA when the file ends before that, or negative errno. */
+/* Reads the file, not the mapping: 0, -ENODATA when the file ends before that, or negative errno. */
 int mapping_peek(const struct mapping *mapping, uint64_t at, void *to, size_t len)
 	__attribute__((nonnull, warn_unused_result));
 /* Maps the first size bytes. */

@@ -3,6 +3,7 @@
  * retries that fail for the same reason are silent. */
 #include "agent/delivery/sender.h"
 
+#include "agent/delivery/backlog.h"
 #include "agent/delivery/backoff.h"
 #include "agent/delivery/channel.h"
 #include "agent/delivery/dial.h"
@@ -34,9 +35,10 @@
 
 struct sender {
 	struct sender_options options;
-	char *host, *key, *authority;
+	char *host, *key, *authority, *state_dir;
 	uint8_t *hello;
 	struct queue *queue;
+	struct backlog backlog;
 	pthread_t thread;
 	int stop_fd;
 	atomic_uint_fast64_t stop_deadline_ns; /* 0 while running */
@@ -99,9 +101,8 @@ static bool elapsed(uint64_t since_ns, uint64_t ms)
 }
 
 /* Finds a peer that is gone without a word, or is there and does nothing. 0, -ETIMEDOUT or -ENOMEM. */
-static int check_alive(struct stream *stream, struct watch *w)
+static int check_alive(const struct stream *stream, struct channel *channel, struct watch *w)
 {
-	struct channel *channel = stream->channel;
 	uint64_t now = clock_monotonic_ns(), received = channel_received(channel);
 	if (!stream->welcomed && elapsed(w->begin_ns, WELCOME_MS))
 		return -ETIMEDOUT;
@@ -122,15 +123,17 @@ static int check_alive(struct stream *stream, struct watch *w)
 }
 
 /* One turn of a live stream. 0 goes on, 1 the call has ended, negative errno the connection is lost. */
-static int turn(struct sender *s, struct stream *stream, struct watch *watch)
+static int turn(struct sender *s, struct channel *channel, struct stream *stream, struct watch *watch)
 {
-	struct channel *channel = stream->channel;
 	bool finish = channel_draining(channel) || stop_now(s);
 	if (finish && watch->half_closed_ns == 0) {
 		watch->half_closed_ns = clock_monotonic_ns();
-		channel_half_close(channel);
+		call_half_close(stream->call);
 	}
 	int r = watch->half_closed_ns != 0 ? 0 : stream_pump(stream);
+	/* The backend has seen what is live before it is told of the past. */
+	if (r == 0)
+		r = backlog_pump(&s->backlog, stream->acknowledged && !finish && !stopping(s));
 	if (r == 0)
 		r = channel_write(channel);
 	if (r < 0)
@@ -156,7 +159,7 @@ static int turn(struct sender *s, struct stream *stream, struct watch *watch)
 	}
 	int status;
 	const char *text;
-	if (channel_ended(channel, &status, &text))
+	if (call_ended(stream->call, &status, &text))
 		return 1;
 	if (read_error < 0)
 		return read_error;
@@ -165,7 +168,39 @@ static int turn(struct sender *s, struct stream *stream, struct watch *watch)
 	/* The backend ends the call once it has answered what it has; one that does not is left. */
 	if (watch->half_closed_ns != 0 && elapsed(watch->half_closed_ns, stop_now(s) ? FAREWELL_MS : DRAIN_MS))
 		return 1;
-	return check_alive(stream, watch);
+	return check_alive(stream, channel, watch);
+}
+
+/* The stream, and the backlog beside it, until the stream ends. */
+static bool run_calls(struct sender *s, struct channel *channel, char *reason, size_t size)
+{
+	struct stream stream = {.options = &s->options, .queue = s->queue};
+	const struct call_options options = {
+		.path = PATH,
+		.max_message = MAX_REPLY,
+		.vital = true,
+		.on_message = stream_on_message,
+		.arg = &stream,
+	};
+	uint64_t now = clock_monotonic_ns();
+	struct watch watch = {.begin_ns = now, .since_ns = now};
+	s->backlog.channel = channel;
+	int r = call_begin(channel, &options, &stream.call);
+	if (r == 0)
+		r = stream_begin(&stream);
+	while (r == 0)
+		r = turn(s, channel, &stream, &watch);
+
+	int status = -1;
+	const char *text = "";
+	bool ended = stream.call && call_ended(stream.call, &status, &text);
+	if (ended)
+		snprintf(reason, size, "%s", status_advice(status, text));
+	else if (r < 0)
+		describe(reason, size, r);
+	backlog_disconnect(&s->backlog);
+	call_close(stream.call);
+	return watch.half_closed_ns != 0 && (r == 1 || r == -ECONNRESET);
 }
 
 /* One connection from dial to its end; reason is why it ended. True when it ended as it should (drain, stop). */
@@ -178,35 +213,15 @@ static bool run_connection(struct sender *s, char *reason, size_t size)
 		describe(reason, size, fd);
 		return false;
 	}
-	struct stream stream = {.options = &s->options, .queue = s->queue};
-	const struct channel_options channel = {
-		.authority = s->authority,
-		.path = PATH,
-		.key = s->options.key,
-		.max_message = MAX_REPLY,
-		.on_message = stream_on_message,
-		.arg = &stream,
-	};
-	uint64_t now = clock_monotonic_ns();
-	struct watch watch = {.begin_ns = now, .since_ns = now};
-	int r = channel_open(fd, &channel, &stream.channel);
+	struct channel *channel;
+	const struct channel_options options = {.authority = s->authority, .key = s->options.key};
+	int r = channel_open(fd, &options, &channel);
 	if (r < 0) {
 		describe(reason, size, r);
 		return false;
 	}
-	r = stream_begin(&stream);
-	while (r == 0)
-		r = turn(s, &stream, &watch);
-
-	int status = -1;
-	const char *text = "";
-	bool ended = channel_ended(stream.channel, &status, &text);
-	if (ended)
-		snprintf(reason, size, "%s", status_advice(status, text));
-	else if (r < 0)
-		describe(reason, size, r);
-	bool clean = watch.half_closed_ns != 0 && (r == 1 || r == -ECONNRESET);
-	channel_close(stream.channel);
+	bool clean = run_calls(s, channel, reason, size);
+	channel_close(channel);
 	return clean;
 }
 
@@ -264,6 +279,7 @@ static void free_sender(struct sender *s)
 	free(s->key);
 	free(s->authority);
 	free(s->hello);
+	free(s->state_dir);
 	free(s);
 }
 
@@ -276,12 +292,14 @@ static int copy_options(struct sender *s, const struct sender_options *options)
 	bool v6 = strchr(options->host, ':') != NULL;
 	if (asprintf(&s->authority, v6 ? "[%s]:%u" : "%s:%u", options->host, (unsigned)options->port) < 0)
 		s->authority = NULL;
-	if (!s->host || !s->key || !s->hello || !s->authority)
+	s->state_dir = options->state_dir ? strdup(options->state_dir) : NULL;
+	if (!s->host || !s->key || !s->hello || !s->authority || (options->state_dir && !s->state_dir))
 		return -ENOMEM;
 	memcpy(s->hello, options->hello, options->hello_len);
 	s->options.host = s->host;
 	s->options.key = s->key;
 	s->options.hello = s->hello;
+	s->options.state_dir = s->state_dir;
 	return 0;
 }
 
@@ -291,6 +309,7 @@ int sender_start(const struct sender_options *options, struct queue *queue, stru
 	if (!s)
 		return -ENOMEM;
 	s->queue = queue;
+	s->backlog = (struct backlog){.options = &s->options, .queue = queue};
 	s->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	int r = s->stop_fd < 0 ? -errno : copy_options(s, options);
 	if (r == 0)

@@ -1,5 +1,6 @@
 /* The gRPC client: thread 2 of the agent. Keeps one Ingest/Stream call to the backend: Hello, then batches from the
- * queue, live first; takes acknowledgements, rejections and pushed configuration. Reconnects with exponential backoff
+ * queue, live first; takes acknowledgements, rejections and pushed configuration. Beside it goes what agents before
+ * this one left in the spool (backlog.h). Reconnects with exponential backoff
  * and jitter (1 s to 30 s); after a reconnect all that is neither accepted nor rejected is sent again. */
 #pragma once
 
@@ -17,6 +18,8 @@ struct sender_options {
 	/* Serialised sonde.v1.Hello, as it stands at start. */
 	const uint8_t *hello;
 	size_t hello_len;
+	/* Where descriptor sets of agents before this one are kept (descriptor_sets.h), or NULL. */
+	const char *state_dir;
 	/* Called on the sender's thread with a serialised sonde.v1.AgentConfig; answers with a serialised ConfigStatus
 	 * to send (malloc'd; freed by the sender) or NULL. May be NULL itself. */
 	uint8_t *(*on_config)(void *arg, const uint8_t *config, size_t len, size_t *ret_len);

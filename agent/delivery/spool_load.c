@@ -9,7 +9,7 @@
 
 #define PAGE 4096u
 #define SEARCH_BYTES ((size_t)64 << 10)
-#define LARGEST ((uint64_t)1 << 62) /* of positions and ordinals: sums of two do not overflow */
+#define LARGEST ((uint64_t)1 << 62) /* of what counts up: sums of two do not overflow */
 
 struct found {
 	struct spool_record *records;
@@ -21,9 +21,9 @@ struct found {
 static bool header_sane(const struct spool_header *h)
 {
 	return h->file_bytes % PAGE == 0 && h->file_bytes >= SPOOL_MIN_BYTES && h->file_bytes <= SPOOL_MAX_BYTES &&
-	       h->tail < LARGEST && h->head <= h->tail && h->tail - h->head <= h->file_bytes - SPOOL_RING &&
-	       h->next_ordinal < LARGEST && h->head_ordinal <= h->next_ordinal &&
-	       h->missing <= h->next_ordinal - h->head_ordinal;
+	       h->head % 8 == 0 && h->tail % 8 == 0 && h->generation < LARGEST && h->tail < LARGEST &&
+	       h->head <= h->tail && h->tail - h->head <= h->file_bytes - SPOOL_RING && h->next_ordinal < LARGEST &&
+	       h->head_ordinal <= h->next_ordinal && h->missing <= h->next_ordinal - h->head_ordinal;
 }
 
 /* 0 or -EPROTO with the reason, -EIO. */
@@ -75,25 +75,30 @@ static int add_found(struct found *found, const struct spool_record *record)
 /* A record that begins at that offset of the ring and is not too old: true. */
 static bool is_record(const struct spool *s, const struct spool_record *record, uint64_t offset)
 {
-	return record->magic == SPOOL_RECORD_MAGIC && record->crc == spool_record_crc(s, record) &&
-	       record->position < LARGEST && record->position % s->ring_bytes == offset &&
-	       record->position >= s->header.head && record->ordinal < LARGEST &&
-	       record->ordinal >= s->header.head_ordinal && spool_record_bytes(record->len) <= s->ring_bytes - offset;
+	return record->crc == spool_record_crc(s, record) && record->position < LARGEST &&
+	       record->position % s->ring_bytes == offset && record->position >= s->header.head &&
+	       record->ordinal < LARGEST && record->ordinal >= s->header.head_ordinal &&
+	       spool_record_bytes(record->len) <= s->ring_bytes - offset;
 }
 
+/* Read, not mapped: pages that hold nothing need not count as this process's memory. */
 static int search(const struct spool *s, struct found *found)
 {
+	const uint64_t magic = SPOOL_RECORD_MAGIC;
 	uint8_t *window = malloc(SEARCH_BYTES);
 	uint64_t offset = 0;
 	int r = window ? 0 : -ENOMEM;
 	while (r == 0 && offset + sizeof(struct spool_record) <= s->ring_bytes) {
 		uint64_t left = s->ring_bytes - offset;
 		size_t len = left < SEARCH_BYTES ? (size_t)left : SEARCH_BYTES, at = 0;
-		r = mapping_read(&s->file, SPOOL_RING + offset, window, len);
+		r = mapping_peek(&s->file, SPOOL_RING + offset, window, len);
 		while (r == 0 && at + sizeof(struct spool_record) <= len) {
 			struct spool_record record;
-			memcpy(&record, window + at, sizeof(record));
-			bool is = is_record(s, &record, offset + at);
+			bool is = memcmp(window + at, &magic, sizeof(magic)) == 0; /* hardly ever: no copy before */
+			if (is) {
+				memcpy(&record, window + at, sizeof(record));
+				is = is_record(s, &record, offset + at);
+			}
 			if (is)
 				r = add_found(found, &record);
 			at += is ? spool_record_bytes(record.len) : 8;
@@ -195,8 +200,10 @@ static int load_records(struct spool *s, struct spool_report *report)
 		r = add_entry(s, &found.records[i], report);
 	}
 	free(found.records);
-	if (r == 0)
+	if (r == 0) {
 		spool_trim(s);
+		mapping_forget(&s->file);
+	}
 	return r;
 }
 
@@ -208,7 +215,9 @@ int spool_load(struct spool *s, const struct spool_options *options, uint64_t si
 	if (r < 0)
 		return r;
 	s->ring_bytes = s->header.file_bytes - SPOOL_RING;
-	r = mapping_fill(&s->file, s->header.file_bytes);
+	/* A file is made whole again, but not larger than anybody wants it. */
+	bool wanted = s->header.file_bytes <= (size > options->bytes ? size : options->bytes);
+	r = !wanted ? -ENOSPC : mapping_fill(&s->file, s->header.file_bytes);
 	if (r == 0)
 		r = mapping_map(&s->file, s->header.file_bytes);
 	if (r == 0)
@@ -216,7 +225,8 @@ int spool_load(struct spool *s, const struct spool_options *options, uint64_t si
 	if (r == 0)
 		r = load_records(s, report);
 	if (r < 0) {
-		report->discarded = r == -ENOSPC ? "it was shortened and the disk is full" : "it cannot be read";
+		report->discarded =
+			r == -ENOSPC ? "it was shortened and there is no room for the rest" : "it cannot be read";
 		report->lost = s->header.next_ordinal - s->header.head_ordinal - s->header.missing;
 		report->lost_known = true;
 		report->damaged = 0;

@@ -4,6 +4,7 @@
  * snapshot. */
 #include "agent/delivery/stream.h"
 
+#include "agent/delivery/batch.h"
 #include "common/buf.h"
 #include "common/log.h"
 #include "common/wire.h"
@@ -15,16 +16,15 @@
 
 /* Field numbers of AgentMessage and Batch: the sender frames bytes that were packed before. */
 enum { AGENT_HELLO = 1, AGENT_BATCH = 2, AGENT_DESCRIPTOR_SET = 3, AGENT_CONFIG_STATUS = 4 };
-enum { BATCH_SNAPSHOTS = 1, DESCRIPTOR_SET_BYTES = 1 };
+enum { DESCRIPTOR_SET_BYTES = 1 };
 
-#define MESSAGE_MAX (3u << 20)
 #define BACKLOG_LARGE (64u << 10)
 
 static int send_field(struct stream *s, uint32_t number, const void *data, size_t len)
 {
-	BUF_CLEANUP struct buf message = BUF_INIT(MESSAGE_MAX);
+	BUF_CLEANUP struct buf message = BUF_INIT(BATCH_MESSAGE_MAX);
 	int r = wire_put_bytes(&message, number, data, len);
-	return r < 0 ? r : channel_send(s->channel, message.data, message.len);
+	return r < 0 ? r : call_send(s->call, message.data, message.len);
 }
 
 int stream_begin(struct stream *s)
@@ -36,7 +36,7 @@ int stream_begin(struct stream *s)
 
 static int send_descriptor_set(struct stream *s)
 {
-	BUF_CLEANUP struct buf inner = BUF_INIT(MESSAGE_MAX);
+	BUF_CLEANUP struct buf inner = BUF_INIT(BATCH_MESSAGE_MAX);
 	struct descriptor_blob set = descriptors_snapshot();
 	int r = wire_put_bytes(&inner, DESCRIPTOR_SET_BYTES, set.data, set.len);
 	return r < 0 ? r : send_field(s, AGENT_DESCRIPTOR_SET, inner.data, inner.len);
@@ -61,28 +61,11 @@ static int take_welcome(struct stream *s, const Sonde__V1__Welcome *welcome)
 	return welcome->has_want_descriptor_set && welcome->want_descriptor_set ? send_descriptor_set(s) : 0;
 }
 
-static void take_acknowledgement(struct stream *s, const Sonde__V1__Acknowledgement *ack)
-{
-	for (size_t i = 0; i < ack->n_accepted; i++) {
-		if (ack->accepted[i]->has_first && ack->accepted[i]->has_last)
-			queue_accept(s->queue, ack->accepted[i]->first, ack->accepted[i]->last);
-	}
-	for (size_t i = 0; i < ack->n_rejected; i++) {
-		const Sonde__V1__Rejection *rejection = ack->rejected[i];
-		if (!rejection->range || !rejection->range->has_first || !rejection->range->has_last)
-			continue;
-		queue_reject(s->queue, rejection->range->first, rejection->range->last);
-		log_warn("the backend refused snapshots for good", LOG_UINT("first", rejection->range->first),
-			 LOG_UINT("last", rejection->range->last), LOG_STR("detail", rejection->detail),
-			 LOG_STR("then", "they are counted as rejected and dropped"));
-	}
-}
-
 static int take_config(struct stream *s, const Sonde__V1__AgentConfig *config)
 {
 	if (!s->options->on_config)
 		return 0;
-	BUF_CLEANUP struct buf packed = BUF_INIT(MESSAGE_MAX);
+	BUF_CLEANUP struct buf packed = BUF_INIT(BATCH_MESSAGE_MAX);
 	int r = buf_reserve(&packed, sonde__v1__agent_config__get_packed_size(config));
 	if (r < 0)
 		return r;
@@ -110,7 +93,7 @@ void stream_on_message(void *arg, const uint8_t *data, size_t len)
 		r = take_welcome(s, message->welcome);
 		break;
 	case SONDE__V1__BACKEND_MESSAGE__MESSAGE_ACKNOWLEDGEMENT:
-		take_acknowledgement(s, message->acknowledgement);
+		s->acknowledged |= batch_acknowledge(s->queue, NULL, message->acknowledgement) > 0;
 		break;
 	case SONDE__V1__BACKEND_MESSAGE__MESSAGE_CONFIG:
 		r = take_config(s, message->config);
@@ -127,33 +110,14 @@ void stream_on_message(void *arg, const uint8_t *data, size_t len)
 		s->error = r;
 }
 
-/* Gathers entries in (*after, last] into one batch and sends it. 1 if something was sent, 0 if there was nothing. */
+/* Sends one batch of what is in (*after, last]. 1 if something was sent, 0 if there was nothing. */
 static int send_batch(struct stream *s, uint64_t *after, uint64_t last)
 {
-	BUF_CLEANUP struct buf batch = BUF_INIT(MESSAGE_MAX);
+	BUF_CLEANUP struct buf batch = BUF_INIT(BATCH_MESSAGE_MAX);
 	uint64_t cursor = *after;
-	for (unsigned n = 0; n < STREAM_BATCH_SNAPSHOTS && batch.len < STREAM_BATCH_BYTES; n++) {
-		uint64_t sequence;
-		void *data;
-		size_t len;
-		int r = queue_next(s->queue, cursor, &sequence, &data, &len);
-		if (r < 0)
-			return r;
-		if (r == 0 || sequence > last) {
-			if (r == 1)
-				free(data);
-			break;
-		}
-		r = wire_put_bytes(&batch, BATCH_SNAPSHOTS, data, len);
-		free(data);
-		if (r == -EMSGSIZE && batch.len > 0)
-			break; /* it opens the next batch */
-		if (r < 0)
-			return r;
-		cursor = sequence;
-	}
-	if (batch.len == 0)
-		return 0;
+	int n = batch_gather(s->queue, NULL, &cursor, last, &batch);
+	if (n <= 0)
+		return n;
 	int r = send_field(s, AGENT_BATCH, batch.data, batch.len);
 	if (r < 0)
 		return r;
@@ -163,7 +127,7 @@ static int send_batch(struct stream *s, uint64_t *after, uint64_t last)
 
 int stream_pump(struct stream *s)
 {
-	while (s->welcomed && channel_backlog(s->channel) < BACKLOG_LARGE) {
+	while (s->welcomed && call_backlog(s->call) < BACKLOG_LARGE) {
 		int r = send_batch(s, &s->live_after, UINT64_MAX);
 		if (r == 0)
 			r = send_batch(s, &s->back_after, s->back_end);

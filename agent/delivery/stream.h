@@ -1,21 +1,19 @@
 /* What is said on one Ingest stream: Hello, the wish for our descriptor set, batches, and what the backend answers.
- * Sits between the queue and a channel; knows nothing of sockets, time or reconnects. One thread. */
+ * Sits between the queue and a call; knows nothing of sockets, time or reconnects. One thread. */
 #pragma once
 
-#include "agent/delivery/channel.h"
+#include "agent/delivery/call.h"
 #include "agent/delivery/queue.h"
 #include "agent/delivery/sender.h"
 
 #include <stdbool.h>
 
-#define STREAM_BATCH_SNAPSHOTS 64
-#define STREAM_BATCH_BYTES (512u << 10)
-
 struct stream {
 	const struct sender_options *options;
 	struct queue *queue;
-	struct channel *channel; /* set by the sender before stream_begin() */
+	struct call *call; /* set by the sender before stream_begin() */
 	bool welcomed;
+	bool acknowledged;   /* something of it since then: the backend knows that we are here */
 	uint64_t live_after; /* everything up to here was sent, or is backfill */
 	uint64_t back_after; /* backfill sent up to here */
 	uint64_t back_end;   /* last sequence that is backfill */
@@ -25,9 +23,9 @@ struct stream {
 /* Sends Hello. 0 or negative errno. */
 int stream_begin(struct stream *stream) __attribute__((nonnull, warn_unused_result));
 
-/* For channel_options.on_message; arg is the stream. A message that cannot be read sets stream->error to -EPROTO. */
+/* For call_options.on_message; arg is the stream. A message that cannot be read sets stream->error to -EPROTO. */
 void stream_on_message(void *arg, const uint8_t *message, size_t len);
 
-/* Moves what the channel has room for from the queue: new snapshots first, then those from before this connection.
+/* Moves what the call has room for from the queue: new snapshots first, then those from before this connection.
  * 0 or negative errno. */
 int stream_pump(struct stream *stream) __attribute__((nonnull, warn_unused_result));
