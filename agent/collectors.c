@@ -3,6 +3,7 @@
 #include "agent/collectors/collectors.h"
 #include "agent/custom/custom.h"
 #include "agent/ebpf/block_io.h"
+#include "agent/events/events.h"
 #include "agent/perf/perf.h"
 #include "agent/processes/processes.h"
 
@@ -19,6 +20,7 @@ const struct collector *const collectors[] = {
 	&collector_perf,
 	&collector_block_io,
 	&collector_processes,
+	&collector_events,
 	&collector_custom,
 	&collector_agent,
 	NULL,
