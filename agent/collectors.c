@@ -6,6 +6,7 @@
 #include "agent/events/events.h"
 #include "agent/perf/perf.h"
 #include "agent/processes/processes.h"
+#include "agent/sensors/sensors.h"
 
 /* One a line, so that two additions do not meet. */
 /* clang-format off */
@@ -20,6 +21,7 @@ const struct collector *const collectors[] = {
 	&collector_perf,
 	&collector_block_io,
 	&collector_processes,
+	&collector_sensors,
 	&collector_events,
 	&collector_custom,
 	&collector_agent,

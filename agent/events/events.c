@@ -147,8 +147,10 @@ static void word_kmsg(int error, struct collector_state *state)
 {
 	const char *unseen = "I/O errors, lockups and the names of OOM victims are not seen";
 	if (error == -EPERM || error == -EACCES)
-		(void)collector_fail(state, SONDE__V1__STATE__CODE__CODE_DEGRADED, 0, "no_capability",
-				     "/dev/kmsg may not be read: give the agent CAP_SYSLOG; %s", unseen);
+		(void)collector_fail(
+			state, SONDE__V1__STATE__CODE__CODE_DEGRADED, 0, "no_capability",
+			"/dev/kmsg may not be read: give the agent CAP_SYSLOG, in a container the device too; %s",
+			unseen);
 	else if (error == -ENOENT)
 		(void)collector_fail(state, SONDE__V1__STATE__CODE__CODE_DEGRADED, 0, "no_kmsg",
 				     "/dev/kmsg does not exist: in a container, give it the host's; %s", unseen);
