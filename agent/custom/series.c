@@ -34,7 +34,7 @@ struct adding {
 int series_init(struct series *series, struct arena *arena, size_t max, size_t max_bytes)
 {
 	*series = (struct series){.arena = arena, .max = max, .max_bytes = max_bytes};
-	series->metrics = arena_alloc(arena, max * sizeof(series->metrics[0]));
+	series->metrics = arena_alloc(arena, max * sizeof(void *));
 	int r = series->metrics ? key_set_init(&series->keys, arena, max) : -ENOMEM;
 	return r < 0 ? r : key_set_init(&series->families, arena, max);
 }
@@ -84,8 +84,8 @@ static int fill_labels(struct arena *arena, const struct prom_sample *sample, So
 		if (!label->name || !label->value)
 			return -ENOMEM;
 	}
-	if (metric->n_labels > 1)
-		qsort(metric->labels, metric->n_labels, sizeof(metric->labels[0]), by_name);
+	if (metric->labels && metric->n_labels > 1)
+		qsort(metric->labels, metric->n_labels, sizeof(void *), by_name);
 	return 0;
 }
 

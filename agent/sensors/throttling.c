@@ -58,13 +58,13 @@ void throttling_scan(struct throttling *throttling, const struct root *root)
 	if (root_dir_open(root, CPUS, &dir) < 0)
 		return;
 	while (throttling->n_cores < THROTTLING_MAX_CORES && (name = root_dir_next(&dir))) {
-		uint64_t cpu, package, count;
+		uint64_t cpu = 0, package = 0, count;
 		if (strncmp(name, "cpu", 3) != 0 || word_u64((struct word){name + 3, strlen(name + 3)}, &cpu) < 0 ||
 		    cpu > UINT32_MAX ||
 		    read_of(root, (uint32_t)cpu, "thermal_throttle/core_throttle_count", &count) < 0)
 			continue;
 		if (read_of(root, (uint32_t)cpu, "topology/physical_package_id", &package) < 0)
-			package = 0;
+			package = 0; /* one that does not say is taken for the only one */
 		if (is_first_thread(root, (uint32_t)cpu))
 			add_core(throttling, (uint32_t)cpu, (uint32_t)package);
 	}
