@@ -1,5 +1,6 @@
 /* What the agent measures, in the order of collection. The agent's own section is last, because it tells how long the
  * others took. */
+#include "agent/cgroups/cgroups.h"
 #include "agent/collectors/collectors.h"
 #include "agent/custom/custom.h"
 #include "agent/ebpf/block_io.h"
@@ -20,6 +21,7 @@ const struct collector *const collectors[] = {
 	&collector_network,
 	&collector_perf,
 	&collector_block_io,
+	&collector_cgroups,
 	&collector_processes,
 	&collector_sensors,
 	&collector_events,

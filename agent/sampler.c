@@ -2,6 +2,7 @@
  * in the schema and a line in the table, and nothing here. */
 #include "agent/sampler.h"
 
+#include "agent/cgroups/tree.h"
 #include "agent/host/identity.h"
 #include "agent/lane.h"
 #include "agent/section.h"
@@ -28,6 +29,7 @@ struct sampler {
 	uint64_t watched_until_ns;
 	bool every_tick;
 	struct lane *lane;
+	struct cgroup_tree *cgroups;
 	struct arena *arena;
 	struct summary *summary;
 	struct buf packed;
@@ -95,6 +97,8 @@ static int init(struct sampler *sampler, const struct sampler_options *options)
 	bool known = identity_boot_id(&live, running) == 0;
 	root_close(&live);
 	r = lane_new(&sampler->lane);
+	if (r == 0)
+		r = cgroup_tree_new(options->root, &sampler->cgroups);
 	if (r < 0)
 		return r;
 	sampler->context = (struct collector_context){
@@ -104,6 +108,7 @@ static int init(struct sampler *sampler, const struct sampler_options *options)
 		.status = &sampler->status,
 		.settings = &sampler->settings.collector,
 		.lane = sampler->lane,
+		.cgroups = sampler->cgroups,
 	};
 	sampler->status.lane = sampler->lane;
 	memcpy(sampler->boot_id, options->boot_id, sizeof(sampler->boot_id));
@@ -148,6 +153,8 @@ void sampler_free(struct sampler *sampler)
 	bool ended = lane_free(sampler->lane);
 	for (size_t i = 0; i < sampler->n; i++)
 		section_destroy(&sampler->sections[i], ended);
+	if (ended)
+		cgroup_tree_free(sampler->cgroups);
 	summary_free(sampler->summary);
 	arena_free(sampler->arena);
 	field_filter_free(sampler->filter);

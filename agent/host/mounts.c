@@ -152,6 +152,7 @@ static int parse_mount(struct scan *line, struct mount *ret)
 		word = mount.source;
 		mount.source.len = 0;
 	}
+	mount.options = word;
 	mount.read_only = mount.read_only || is_read_only(word);
 	*ret = mount;
 	return 0;

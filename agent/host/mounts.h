@@ -18,6 +18,7 @@ struct mount {
 	struct word point;  /* where, as the process whose mountinfo it is sees it */
 	struct word type;   /* "ext4" */
 	struct word source; /* "/dev/sda1", "server:/export"; may be empty */
+	struct word options; /* of the file system: "rw,memory" */
 	bool read_only;	    /* the mount or its file system */
 };
 

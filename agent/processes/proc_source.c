@@ -4,6 +4,7 @@
  *  - what hardly changes (owner, cgroup) is read once and again every TURNS ticks or when the name changes;
  *  - io is read only of a process that has used CPU or faulted since, or whose turn it is: who did not run did no I/O.
  * Threads but the main one are not looked at: /proc/PID/stat sums their times. */
+#include "agent/cgroups/tree.h"
 #include "agent/collectors/scale.h"
 #include "agent/collectors/source.h"
 #include "agent/processes/proc_pid_cgroup.h"
@@ -26,6 +27,7 @@
 #define TURNS 64
 #define STAT_SIZE 1024
 #define IO_SIZE 512
+#define CGROUP_SIZE 8192
 #define STATUS_SIZE 2048 /* Uid stands in the first 200 bytes */
 #define PATH_SIZE 64
 #define NS_PER_SECOND 1000000000ull
@@ -234,6 +236,31 @@ static void read_user(const struct self *self, struct process_row *row)
 		row->user_id = user;
 }
 
+/* In the hierarchy the tree is of. */
+static void read_cgroup(const struct self *self, struct process_row *row)
+{
+	char text[CGROUP_SIZE];
+	struct proc_pid_cgroup cgroup;
+	row->has &= (uint16_t)~PROCESS_HAS_CGROUP;
+	int len = self->cgroups ? read_file(self, row->pid, "cgroup", text, sizeof(text)) : 0;
+	if (len <= 0 || proc_pid_cgroup_parse(text, (size_t)len, &cgroup) < 0)
+		return;
+	bool unified = cgroup_tree_layout(self->cgroups) == CGROUP_V2;
+	size_t from = unified ? PID_CGROUP_UNIFIED : PID_CGROUP_MEMORY;
+	size_t to = unified ? PID_CGROUP_UNIFIED : PID_CGROUP_CPU;
+	for (size_t i = from; i <= to; i++) {
+		if (!cgroup.paths[i].text)
+			continue;
+		const struct cgroup *found =
+			cgroup_tree_find_path(self->cgroups, cgroup.paths[i].text, cgroup.paths[i].len);
+		if (!found)
+			return;
+		row->cgroup_id = found->id;
+		row->has |= PROCESS_HAS_CGROUP;
+		return;
+	}
+}
+
 /* `again`: what hardly changes is read too. */
 static void read_rest(const struct self *self, bool again, struct process_row *row, struct note *note)
 {
@@ -242,8 +269,10 @@ static void read_rest(const struct self *self, bool again, struct process_row *r
 		read_io(self, row);
 		*note = (struct note){.io_known = true, .cpu_ticks = cpu_ticks, .faults = faults};
 	}
-	if (again)
-		read_user(self, row);
+	if (!again)
+		return;
+	read_user(self, row);
+	read_cgroup(self, row);
 }
 
 /* 0; -ENOENT when it has gone, -EPROTO when what it says is not understood. *known is NULL for a new one. */

@@ -2,6 +2,7 @@
  * that are shown. */
 #include "agent/processes/processes.h"
 
+#include "agent/cgroups/tree.h"
 #include "agent/collectors/source.h"
 #include "agent/label.h"
 #include "agent/processes/command_lines.h"
@@ -142,20 +143,31 @@ static int fill_row(struct showing *showing, const struct process_row *row, Sond
 	return r < 0 ? r : fill_user(showing, row->user_id, out);
 }
 
+static const struct cgroup *find_cgroup(const struct showing *showing, uint64_t id)
+{
+	struct cgroup_tree *tree = showing->self->context->cgroups;
+	return tree ? cgroup_tree_find(tree, id) : NULL;
+}
+
 /* What may be long: as far as there is room. */
 static int fill_text(struct showing *showing, const struct process_row *row, Sonde__V1__Process *out)
 {
 	struct self *self = showing->self;
 	const char *line = self->lines ? command_lines_get(self->lines, row->pid, row->start_ns, row->comm) : NULL;
-	size_t len = line ? strlen(line) : 0;
+	const struct cgroup *cgroup = row->has & PROCESS_HAS_CGROUP ? find_cgroup(showing, row->cgroup_id) : NULL;
+	size_t len = (line ? strlen(line) : 0) + (cgroup ? strlen(cgroup->path) + strlen(cgroup->name) : 0);
 	if (len > showing->text_room) {
 		showing->text_left_out++;
 		return 0;
 	}
 	showing->text_room -= len;
-	if (line)
-		out->command_line = label_copy(showing->tick->arena, line, len);
-	return line && !out->command_line ? -ENOMEM : 0;
+	struct arena *arena = showing->tick->arena;
+	if (line && !(out->command_line = label_copy(arena, line, strlen(line))))
+		return -ENOMEM;
+	if (cgroup && (!(out->cgroup = label_copy(arena, cgroup->path, strlen(cgroup->path))) ||
+		       !(out->cgroup_name = label_copy(arena, cgroup->name, strlen(cgroup->name)))))
+		return -ENOMEM;
+	return 0;
 }
 
 /* Pids of another namespace are others' here. */
@@ -227,12 +239,14 @@ static int fill_rows(struct showing *showing)
 	return 0;
 }
 
-/* A label even where nothing but its number is known: rows of one name are told apart by it. */
+/* One that is gone has only its number left. */
 static int fill_exited_cgroup(struct showing *showing, uint64_t id, Sonde__V1__ExitedProcesses *out)
 {
+	const struct cgroup *cgroup = find_cgroup(showing, id);
 	char number[24];
-	int len = snprintf(number, sizeof(number), "%" PRIu64, id);
-	out->cgroup = label_copy(showing->tick->arena, number, (size_t)len);
+	(void)snprintf(number, sizeof(number), "%" PRIu64, id);
+	const char *text = cgroup ? cgroup->path : number;
+	out->cgroup = label_copy(showing->tick->arena, text, strlen(text));
 	return out->cgroup ? 0 : -ENOMEM;
 }
 
@@ -310,6 +324,9 @@ static int collect(void *opaque, struct tick *tick, ProtobufCMessage *section)
 	struct showing showing = {.self = self, .tick = tick, .out = (Sonde__V1__Processes *)section};
 	Sonde__V1__Processes *out = showing.out;
 
+	/* Without a new walk the tree is as it was: names may be missing, numbers are not. */
+	if (self->context->cgroups)
+		(void)!cgroup_tree_refresh(self->context->cgroups, tick->boottime_us);
 	int r = self->source->read(self->source_self, &showing.table, tick->state);
 	if (r < 0)
 		return r;
