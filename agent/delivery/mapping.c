@@ -23,8 +23,14 @@ static _Thread_local sigjmp_buf *volatile landing;
 
 static void on_bus_error(int signal_number)
 {
-	if (landing)
+	if (landing) {
+		/* The jump leaves the mask as it is in here, which is cheaper than keeping it at every copy. */
+		sigset_t set;
+		(void)sigemptyset(&set);
+		(void)sigaddset(&set, signal_number);
+		(void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 		siglongjmp(*landing, 1);
+	}
 	/* Not ours: the instruction is run again and ends the process as it would have. */
 	(void)signal(signal_number, SIG_DFL);
 }
@@ -32,7 +38,7 @@ static void on_bus_error(int signal_number)
 /* With every file anew: whoever took the signal since then is not in the way. */
 static void install(void)
 {
-	struct sigaction action = {.sa_handler = on_bus_error, .sa_flags = SA_NODEFER};
+	struct sigaction action = {.sa_handler = on_bus_error};
 	(void)sigemptyset(&action.sa_mask);
 	(void)sigaction(SIGBUS, &action, NULL); /* fails for no valid signal */
 }
