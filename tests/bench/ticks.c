@@ -1,15 +1,19 @@
 /* Drives the agent's sampler back to back, without scheduler, queue or network, and says what a tick cost:
  *
- *   bench_ticks [--ticks N] [--root DIR] [--pause-us N] [--report N] [--whole]
+ *   bench_ticks [--ticks N] [--root DIR] [--pause-us N] [--report N] [--whole] [--disable NAME]... [--facts]
+ *               [--dump PREFIX]
  *
  * One line of JSON on standard output: CPU ns of the whole process a tick (slow lane included), of the scheduler's side
  * alone, bytes a snapshot, microseconds a run of each section, memory. --report prints memory every N ticks on standard
- * error; --whole watches all sections, so that each tick shows the whole process table. */
+ * error; --whole watches all sections, so that each tick shows the whole process table; --disable leaves a collector
+ * out; --facts counts what each snapshot holds (outside of what is timed); --dump writes the last one to PREFIX.pb,
+ * .json and .prom. */
 #include "agent/host/identity.h"
 #include "agent/sampler.h"
 #include "common/clock.h"
 #include "common/encoding.h"
 #include "common/log.h"
+#include "tests/bench/facts.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -26,8 +30,14 @@ struct memory {
 struct bench {
 	unsigned long ticks, report;
 	useconds_t pause_us;
-	const char *root;
-	bool whole;
+	const char *root, *dump;
+	bool whole, count;
+	sampler_set disabled;
+};
+
+struct sums {
+	uint64_t process_ns, thread_ns;
+	double bytes, facts;
 };
 
 static uint64_t cpu_ns(clockid_t clock)
@@ -60,16 +70,18 @@ static struct memory memory_now(void)
 	return m;
 }
 
-static void print(const struct bench *bench, struct sampler *sampler, uint64_t process_ns, uint64_t thread_ns,
-		  double bytes)
+static void print(const struct bench *bench, struct sampler *sampler, const struct sums *sums)
 {
 	const struct agent_status *status = sampler_status(sampler);
 	struct memory m = memory_now();
 	double n = (double)bench->ticks;
 	printf("{\"ticks\": %lu, \"cpu_ns_a_tick\": %.0f, \"scheduler_ns_a_tick\": %.0f, \"bytes_a_snapshot\": %.0f, "
-	       "\"pss_kib\": %lu, \"rss_kib\": %lu, \"peak_kib\": %lu, \"sections\": {",
-	       bench->ticks, (double)process_ns / n, (double)thread_ns / n, bytes / n, m.pss_kib, m.rss_kib,
-	       m.peak_kib);
+	       "\"pss_kib\": %lu, \"rss_kib\": %lu, \"peak_kib\": %lu, ",
+	       bench->ticks, (double)sums->process_ns / n, (double)sums->thread_ns / n, sums->bytes / n, m.pss_kib,
+	       m.rss_kib, m.peak_kib);
+	if (bench->count)
+		printf("\"facts_a_snapshot\": %.1f, ", sums->facts / n);
+	printf("\"sections\": {");
 	for (size_t i = 0; i < status->n_collectors; i++) {
 		const struct agent_status_collector *c = &status->collectors[i];
 		printf("%s\"%s\": {\"us_a_run\": %.1f, \"runs\": %llu, \"failures\": %llu}", i > 0 ? ", " : "", c->name,
@@ -79,39 +91,59 @@ static void print(const struct bench *bench, struct sampler *sampler, uint64_t p
 	printf("}}\n");
 }
 
-static int drive(const struct bench *bench, struct sampler *sampler)
+static void report(unsigned long ticks)
 {
-	uint64_t sequence, process_ns = 0, thread_ns = 0;
+	struct memory m = memory_now();
+	fprintf(stderr, "%lu ticks: PSS %lu KiB, RSS %lu KiB, peak %lu KiB\n", ticks, m.pss_kib, m.rss_kib, m.peak_kib);
+}
+
+/* One tick, timed; what was asked about its snapshot beside. */
+static int tick(const struct bench *bench, struct sampler *sampler, const struct facts *facts, bool last,
+		struct sums *sums)
+{
+	uint64_t sequence;
 	const uint8_t *data;
-	size_t len;
-	double bytes = 0;
+	size_t len, n;
+	if (bench->whole)
+		sampler_watch(sampler, ~(sampler_set)0, UINT64_MAX);
+	uint64_t process_before = cpu_ns(CLOCK_PROCESS_CPUTIME_ID), thread_before = cpu_ns(CLOCK_THREAD_CPUTIME_ID);
+	int r = sampler_take(sampler, 1000, &sequence, &data, &len);
+	uint64_t thread_after = cpu_ns(CLOCK_THREAD_CPUTIME_ID);
+	if (r < 0)
+		return r;
+	sums->thread_ns += thread_after - thread_before;
+	if (bench->pause_us > 0)
+		(void)usleep(bench->pause_us);
+	/* Behind the pause, so that what the slow lane did for the tick is in it. */
+	sums->process_ns += cpu_ns(CLOCK_PROCESS_CPUTIME_ID) - process_before;
+	sums->bytes += (double)len;
+	if (bench->count) {
+		r = facts_count(facts, data, len, &n);
+		sums->facts += r == 0 ? (double)n : 0;
+	}
+	if (r == 0 && last && bench->dump)
+		r = facts_dump(facts, data, len, bench->dump);
+	return r;
+}
+
+static int drive(const struct bench *bench, struct sampler *sampler, const struct facts *facts)
+{
+	struct sums warm = {0}, sums = {0};
 	/* The first ticks find the sizes of buffers and read what hardly changes. */
 	for (int i = 0; i < 3; i++) {
-		int r = sampler_take(sampler, 1000, &sequence, &data, &len);
+		int r = tick(bench, sampler, facts, false, &warm);
 		if (r < 0)
 			return r;
 	}
 	(void)sampler_settle(sampler, 2000);
 	for (unsigned long i = 1; i <= bench->ticks; i++) {
-		if (bench->whole)
-			sampler_watch(sampler, ~(sampler_set)0, UINT64_MAX);
-		uint64_t process_before = cpu_ns(CLOCK_PROCESS_CPUTIME_ID),
-			 thread_before = cpu_ns(CLOCK_THREAD_CPUTIME_ID);
-		int r = sampler_take(sampler, 1000, &sequence, &data, &len);
-		thread_ns += cpu_ns(CLOCK_THREAD_CPUTIME_ID) - thread_before;
-		process_ns += cpu_ns(CLOCK_PROCESS_CPUTIME_ID) - process_before;
+		int r = tick(bench, sampler, facts, i == bench->ticks, &sums);
 		if (r < 0)
 			return r;
-		bytes += (double)len;
-		if (bench->report > 0 && i % bench->report == 0) {
-			struct memory m = memory_now();
-			fprintf(stderr, "%lu ticks: PSS %lu KiB, RSS %lu KiB, peak %lu KiB\n", i, m.pss_kib, m.rss_kib,
-				m.peak_kib);
-		}
-		if (bench->pause_us > 0)
-			(void)usleep(bench->pause_us);
+		if (bench->report > 0 && i % bench->report == 0)
+			report(i);
 	}
-	print(bench, sampler, process_ns, thread_ns, bytes);
+	print(bench, sampler, &sums);
 	return 0;
 }
 
@@ -119,7 +151,8 @@ static int run(const struct bench *bench)
 {
 	struct root root;
 	struct sampler *sampler = NULL;
-	struct sampler_options options = {.collectors = collectors, .root = &root};
+	struct facts *facts = NULL;
+	struct sampler_options options = {.collectors = collectors, .root = &root, .disabled = bench->disabled};
 	int r = root_open(&root, bench->root);
 	if (r < 0)
 		return r;
@@ -128,35 +161,66 @@ static int run(const struct bench *bench)
 	r = identity_boot_id(&root, options.boot_id);
 	if (r == 0)
 		r = sampler_new(&options, &sampler);
+	if (r == 0 && (bench->count || bench->dump))
+		r = facts_new(&facts);
 	if (r == 0)
-		r = drive(bench, sampler);
+		r = drive(bench, sampler, facts);
+	facts_free(facts);
 	sampler_free(sampler);
 	root_close(&root);
 	return r;
 }
 
-int main(int argc, char **argv)
+static int disable(const char *name, struct bench *bench)
+{
+	int i = sampler_find(collectors, name);
+	if (i < 0) {
+		fprintf(stderr, "bench_ticks: no collector is called %s\n", name);
+		return i;
+	}
+	bench->disabled |= (sampler_set)1 << i;
+	return 0;
+}
+
+static int parse(int argc, char **argv, struct bench *bench)
 {
 	static const struct option flags[] = {
-		{"ticks", required_argument, NULL, 't'},    {"root", required_argument, NULL, 'r'},
-		{"pause-us", required_argument, NULL, 'p'}, {"report", required_argument, NULL, 'm'},
-		{"whole", no_argument, NULL, 'w'},	    {NULL, 0, NULL, 0},
+		{"ticks", required_argument, NULL, 't'},
+		{"root", required_argument, NULL, 'r'},
+		{"pause-us", required_argument, NULL, 'p'},
+		{"report", required_argument, NULL, 'm'},
+		{"disable", required_argument, NULL, 'd'},
+		{"dump", required_argument, NULL, 'o'},
+		{"whole", no_argument, NULL, 'w'},
+		{"facts", no_argument, NULL, 'f'},
+		{NULL, 0, NULL, 0},
 	};
-	struct bench bench = {.ticks = 100};
 	for (int c; (c = getopt_long(argc, argv, "", flags, NULL)) != -1;) {
 		if (c == 't')
-			bench.ticks = strtoul(optarg, NULL, 10);
+			bench->ticks = strtoul(optarg, NULL, 10);
 		else if (c == 'r')
-			bench.root = optarg;
+			bench->root = optarg;
 		else if (c == 'p')
-			bench.pause_us = (useconds_t)strtoul(optarg, NULL, 10);
+			bench->pause_us = (useconds_t)strtoul(optarg, NULL, 10);
 		else if (c == 'm')
-			bench.report = strtoul(optarg, NULL, 10);
+			bench->report = strtoul(optarg, NULL, 10);
+		else if (c == 'o')
+			bench->dump = optarg;
 		else if (c == 'w')
-			bench.whole = true;
-		else
-			return 2;
+			bench->whole = true;
+		else if (c == 'f')
+			bench->count = true;
+		else if (c != 'd' || disable(optarg, bench) < 0)
+			return -EINVAL;
 	}
+	return bench->ticks > 0 ? 0 : -EINVAL;
+}
+
+int main(int argc, char **argv)
+{
+	struct bench bench = {.ticks = 100};
+	if (parse(argc, argv, &bench) < 0)
+		return 2;
 	log_configure(LOG_LEVEL_ERROR, LOG_FORMAT_LOGFMT);
 	int r = run(&bench);
 	if (r < 0)
