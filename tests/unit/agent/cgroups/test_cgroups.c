@@ -1,0 +1,271 @@
+/* The tree and the section over made-up hosts. */
+#include "agent/cgroups/cgroups.h"
+#include "agent/cgroups/tree.h"
+#include "tests/unit/agent/tree.h"
+#include "tests/unit/cmocka_all.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SECOND 1000000ull
+#define V2 "29 25 0:25 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"
+#define V1                                                                                                             \
+	"31 25 0:27 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"                                            \
+	"32 25 0:28 / /sys/fs/cgroup/cpuacct rw - cgroup cgroup rw,cpuacct\n"
+
+struct fixture {
+	struct tree host;
+	struct cgroup_tree *tree;
+	struct collector_context context;
+	void *self;
+	struct arena *arena;
+	struct collector_state state;
+	uint64_t now_us;
+	bool watched;
+	Sonde__V1__Cgroups out;
+};
+
+static int setup(void **state)
+{
+	static struct fixture f;
+	f = (struct fixture){.now_us = 100 * SECOND, .arena = arena_new(16 << 20)};
+	tree_make(&f.host);
+	*state = &f;
+	return f.arena ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+	if (f->self)
+		collector_cgroups.destroy(f->self);
+	collector_cgroups.destroy(NULL);
+	cgroup_tree_free(f->tree);
+	arena_free(f->arena);
+	tree_destroy(&f->host);
+	return 0;
+}
+
+static void begin(struct fixture *f, const char *mountinfo)
+{
+	if (mountinfo)
+		tree_write(&f->host, "proc/1/mountinfo", mountinfo);
+	assert_int_equal(cgroup_tree_new(&f->host.root, &f->tree), 0);
+	f->context = (struct collector_context){.root = &f->host.root, .cgroups = f->tree};
+	assert_int_equal(collector_cgroups.create(&f->context, &f->self, &f->state), 0);
+}
+
+static int collect(struct fixture *f)
+{
+	struct tick tick = {.arena = f->arena, .boottime_us = f->now_us, .watched = f->watched, .state = &f->state};
+	arena_reset(f->arena);
+	f->state = (struct collector_state){.reason = ""};
+	sonde__v1__cgroups__init(&f->out);
+	return collector_cgroups.collect(f->self, &tick, &f->out.base);
+}
+
+static void write_in(struct fixture *f, const char *directory, const char *file, const char *text)
+{
+	char path[256];
+	(void)snprintf(path, sizeof(path), "sys/fs/cgroup/%s/%s", directory, file);
+	tree_write(&f->host, path, text);
+}
+
+static const Sonde__V1__Cgroup *row(const struct fixture *f, const char *path)
+{
+	for (size_t i = 0; i < f->out.n_cgroups; i++) {
+		if (strcmp(f->out.cgroups[i]->path, path) == 0)
+			return f->out.cgroups[i];
+	}
+	return NULL;
+}
+
+static void v2_comes_and_goes(void **state)
+{
+	struct fixture *f = *state;
+	write_in(f, ".", "cpu.stat", "usage_usec 900\n");
+	write_in(f, "system.slice/a.service", "cpu.stat", "usage_usec 5\n");
+	write_in(f, "system.slice/a.service", "memory.current", "70\n");
+	write_in(f, "system.slice/a.service", "memory.max", "700\n");
+	write_in(f, "system.slice", "cpu.stat", "usage_usec 6\n");
+	write_in(f, "system.slice/a.service", "io.stat", "8:0 rbytes=1\n9:9 rbytes=2\n");
+	tree_write(&f->host, "proc/diskstats", "   8       0 sda 1 0 8 0 0 0 0 0 0 0 0\n");
+	begin(f, V2);
+	assert_int_equal(collect(f), 0);
+	assert_string_equal(f->out.layout, "v2");
+	assert_int_equal(f->out.cgroup_count, 3);
+	assert_int_equal(f->out.left_out, 0);
+	assert_int_equal(row(f, "/")->cpu_us, 900);
+	const Sonde__V1__Cgroup *a = row(f, "/system.slice/a.service");
+	assert_true(a->memory_bytes == 70 && a->memory_limit_bytes == 700 && a->depth == 2);
+	assert_string_equal(a->name, "a.service");
+	assert_string_equal(a->manager, "systemd");
+	assert_string_equal(a->io[0]->device, "sda");
+	assert_string_equal(a->io[1]->device, "9:9");
+	assert_false(row(f, "/system.slice")->has_memory_bytes);
+	uint64_t id = a->id;
+
+	/* Usage at every tick, limits in turns, all of it for who watches. */
+	f->now_us += SECOND / 10;
+	assert_int_equal(collect(f), 0);
+	a = row(f, "/system.slice/a.service");
+	assert_true(a->has_memory_bytes && !a->has_memory_limit_bytes);
+	f->watched = true;
+	assert_int_equal(collect(f), 0);
+	assert_true(row(f, "/system.slice/a.service")->has_memory_limit_bytes);
+	f->watched = false;
+	size_t seen = 0;
+	for (int i = 0; i < 10; i++) {
+		f->now_us += SECOND;
+		assert_int_equal(collect(f), 0);
+		seen += row(f, "/system.slice/a.service")->has_memory_limit_bytes;
+	}
+	assert_true(seen == 2);
+
+	/* One goes, one comes; what stays is the same. */
+	tree_remove(&f->host, "sys/fs/cgroup/system.slice/a.service/cpu.stat");
+	tree_remove(&f->host, "sys/fs/cgroup/system.slice/a.service/memory.current");
+	tree_remove(&f->host, "sys/fs/cgroup/system.slice/a.service/memory.max");
+	tree_remove(&f->host, "sys/fs/cgroup/system.slice/a.service/io.stat");
+	tree_remove(&f->host, "sys/fs/cgroup/system.slice/a.service");
+	write_in(f, "system.slice/b.service", "cpu.stat", "usage_usec 1\n");
+	f->now_us += CGROUP_TREE_PERIOD_MS * 1000;
+	assert_int_equal(collect(f), 0);
+	assert_null(row(f, "/system.slice/a.service"));
+	assert_non_null(row(f, "/system.slice/b.service"));
+	assert_null(cgroup_tree_find(f->tree, id));
+	assert_non_null(cgroup_tree_find_path(f->tree, "/system.slice/b.service", 23));
+	assert_non_null(cgroup_tree_find_path(f->tree, "/", 1));
+	assert_null(cgroup_tree_find_path(f->tree, "/system.slice/b.serv", 20));
+}
+
+static void an_unknown_id_is_looked_for_soon(void **state)
+{
+	struct fixture *f = *state;
+	write_in(f, ".", "cpu.stat", "usage_usec 900\n");
+	begin(f, V2);
+	assert_int_equal(cgroup_tree_refresh(f->tree, f->now_us), 0);
+	write_in(f, "new", "cpu.stat", "usage_usec 900\n");
+	f->now_us += CGROUP_TREE_SOON_MS * 1000;
+	assert_int_equal(cgroup_tree_refresh(f->tree, f->now_us), 0);
+	assert_int_equal(cgroup_tree_count(f->tree), 1);
+	assert_null(cgroup_tree_find(f->tree, 12345));
+	assert_int_equal(cgroup_tree_refresh(f->tree, f->now_us), 0);
+	assert_int_equal(cgroup_tree_count(f->tree), 2);
+	const struct cgroup *found = cgroup_tree_find_path(f->tree, "/new", 4);
+	assert_ptr_equal(cgroup_tree_find(f->tree, found->id), found);
+}
+
+static void v1_in_several_hierarchies(void **state)
+{
+	struct fixture *f = *state;
+	write_in(f, "memory/docker/one", "memory.usage_in_bytes", "5000\n");
+	write_in(f, "memory/docker", "memory.usage_in_bytes", "6000\n");
+	write_in(f, "memory", "memory.usage_in_bytes", "7000\n");
+	write_in(f, "cpuacct/docker/one", "cpuacct.usage", "8000\n");
+	begin(f, V1);
+	assert_int_equal(collect(f), 0);
+	assert_string_equal(f->out.layout, "v1");
+	assert_int_equal(f->out.cgroup_count, 3);
+	assert_int_equal(row(f, "/docker/one")->cpu_us, 8);
+	assert_int_equal(row(f, "/docker/one")->memory_bytes, 5000);
+	assert_false(row(f, "/docker")->has_cpu_us);
+}
+
+static void malformed_files_are_said(void **state)
+{
+	struct fixture *f = *state;
+	write_in(f, ".", "cpu.stat", "usage_usec 900\n");
+	write_in(f, "a", "cpu.stat", "usage_usec many\n");
+	write_in(f, "a", "memory.current", "5\n");
+	begin(f, V2);
+	assert_int_equal(collect(f), 0);
+	assert_int_equal(f->state.code, SONDE__V1__STATE__CODE__CODE_DEGRADED);
+	assert_non_null(strstr(f->state.detail, "cpu.stat"));
+	assert_int_equal(row(f, "/a")->memory_bytes, 5);
+}
+
+static void too_many_are_ranked(void **state)
+{
+	struct fixture *f = *state;
+	char name[32], text[32];
+	for (int i = 0; i < CGROUPS_SHOWN_MAX + 88; i++) {
+		(void)snprintf(name, sizeof(name), "c%03d", i);
+		(void)snprintf(text, sizeof(text), "%d\n", i);
+		write_in(f, name, "memory.current", text);
+		write_in(f, name, "cpu.stat", "usage_usec 1\n");
+	}
+	begin(f, V2);
+	assert_int_equal(collect(f), 0);
+	write_in(f, "c000", "cpu.stat", "usage_usec 1000\n");
+	f->now_us += SECOND;
+	assert_int_equal(collect(f), 0);
+	/* The root has no file here and no row. */
+	assert_int_equal(f->out.cgroup_count, CGROUPS_SHOWN_MAX + 88);
+	assert_int_equal(f->out.n_cgroups, CGROUPS_SHOWN_MAX);
+	assert_int_equal(f->out.left_out, 88);
+	assert_non_null(row(f, "/c599"));
+	assert_non_null(row(f, "/c000"));
+}
+
+static void odd_names(void **state)
+{
+	struct fixture *f = *state;
+	write_in(f, "new\nline", "cpu.stat", "usage_usec 1\n");
+	write_in(f, "\xff\xfe", "cpu.stat", "usage_usec 2\n");
+	write_in(f, "a b", "cpu.stat", "usage_usec 3\n");
+	begin(f, V2);
+	assert_int_equal(collect(f), 0);
+	assert_int_equal(row(f, "/new?line")->cpu_us, 1);
+	assert_int_equal(row(f, "/\?\?")->cpu_us, 2);
+	assert_int_equal(row(f, "/a b")->cpu_us, 3);
+}
+
+static void hosts_without(void **state)
+{
+	struct fixture *f = *state;
+	begin(f, "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n");
+	assert_true(collect(f) < 0);
+	assert_int_equal(f->state.code, SONDE__V1__STATE__CODE__CODE_UNAVAILABLE);
+	assert_string_equal(f->state.reason, "not_mounted");
+	/* Mounted later. */
+	tree_write(&f->host, "proc/1/mountinfo", V2);
+	write_in(f, ".", "cpu.stat", "usage_usec 900\n");
+	f->now_us += CGROUP_TREE_PERIOD_MS * 1000;
+	assert_int_equal(collect(f), 0);
+	assert_int_equal(row(f, "/")->cpu_us, 900);
+
+	struct collector_context none = {.root = &f->host.root};
+	struct collector_state why = {.reason = ""};
+	void *self;
+	assert_true(collector_cgroups.create(&none, &self, &why) < 0);
+	assert_int_equal(why.code, SONDE__V1__STATE__CODE__CODE_UNAVAILABLE);
+}
+
+static void hosts_that_cannot_be_read(void **state)
+{
+	struct fixture *f = *state;
+	begin(f, "rubbish\n");
+	assert_int_equal(collect(f), -EPROTO);
+	assert_int_equal(f->state.code, SONDE__V1__STATE__CODE__CODE_FAILED);
+	assert_string_equal(f->state.reason, "cannot_walk");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(v2_comes_and_goes),
+		TEST(an_unknown_id_is_looked_for_soon),
+		TEST(v1_in_several_hierarchies),
+		TEST(malformed_files_are_said),
+		TEST(too_many_are_ranked),
+		TEST(odd_names),
+		TEST(hosts_without),
+		TEST(hosts_that_cannot_be_read),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
