@@ -79,7 +79,8 @@ class Live:
 
     def __init__(self, it):
         token = it.login()
-        self.socket = WebSocket(it.http_port, "/api/ws/metrics", [f"Authorization: Bearer {token}", f"Cookie: sonde_token={token}"])
+        self.socket = WebSocket(it.http_port, "/api/ws/metrics", [f"Authorization: Bearer {token}", f"Cookie: sonde_token={token}"],
+                                timeout=90)  # the agent may wait half a minute before it tries again
         self.seen = []
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
