@@ -39,7 +39,7 @@ static int start_threads(long n)
 /* In the child: tells the parent that it stands, and never returns. */
 static _Noreturn void crowd(long threads, int ready)
 {
-	const char failed = start_threads(threads - 1) < 0;
+	const char failed = signal(SIGTERM, SIG_DFL) == SIG_ERR || start_threads(threads - 1) < 0;
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || write(ready, &failed, 1) != 1)
 		_exit(1);
 	(void)close(ready);
@@ -69,7 +69,8 @@ int main(int argc, char **argv)
 	long processes = argc == 3 ? strtol(argv[1], NULL, 10) : 0, threads = argc == 3 ? strtol(argv[2], NULL, 10) : 0;
 	if (processes < 1 || threads < 1)
 		return 2;
-	if (pipe(ready) < 0)
+	/* A group of its own, so that one signal reaches them all and nobody else; this process is not meant by it. */
+	if (pipe(ready) < 0 || setpgid(0, 0) < 0 || signal(SIGTERM, SIG_IGN) == SIG_ERR)
 		return 1;
 	int r = start(processes, threads, ready);
 	if (r < 0) {
@@ -79,6 +80,10 @@ int main(int argc, char **argv)
 	(void)puts("ready");
 	(void)fflush(stdout);
 	while (read(STDIN_FILENO, &byte, 1) > 0)
+		;
+	if (kill(0, SIGTERM) < 0)
+		return 1;
+	while (wait(NULL) > 0)
 		;
 	return 0;
 }

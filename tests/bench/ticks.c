@@ -70,7 +70,9 @@ static struct memory memory_now(void)
 	return m;
 }
 
-static void print(const struct bench *bench, struct sampler *sampler, const struct sums *sums)
+/* What the sections had used before the timed ticks: the first ones open files and are no measure of the others. */
+static void print(const struct bench *bench, struct sampler *sampler, const struct agent_status_collector *warm,
+		  const struct sums *sums)
 {
 	const struct agent_status *status = sampler_status(sampler);
 	struct memory m = memory_now();
@@ -83,10 +85,11 @@ static void print(const struct bench *bench, struct sampler *sampler, const stru
 		printf("\"facts_a_snapshot\": %.1f, ", sums->facts / n);
 	printf("\"sections\": {");
 	for (size_t i = 0; i < status->n_collectors; i++) {
-		const struct agent_status_collector *c = &status->collectors[i];
+		const struct agent_status_collector *c = &status->collectors[i], *w = &warm[i];
+		uint64_t runs = c->runs - w->runs, us = c->duration_us - w->duration_us;
 		printf("%s\"%s\": {\"us_a_run\": %.1f, \"runs\": %llu, \"failures\": %llu}", i > 0 ? ", " : "", c->name,
-		       c->runs > 0 ? (double)c->duration_us / (double)c->runs : 0, (unsigned long long)c->runs,
-		       (unsigned long long)c->failures);
+		       runs > 0 ? (double)us / (double)runs : 0, (unsigned long long)runs,
+		       (unsigned long long)(c->failures - w->failures));
 	}
 	printf("}}\n");
 }
@@ -128,14 +131,16 @@ static int tick(const struct bench *bench, struct sampler *sampler, const struct
 
 static int drive(const struct bench *bench, struct sampler *sampler, const struct facts *facts)
 {
-	struct sums warm = {0}, sums = {0};
+	struct sums discarded = {0}, sums = {0};
+	struct agent_status_collector warm[AGENT_MAX_COLLECTORS];
 	/* The first ticks find the sizes of buffers and read what hardly changes. */
 	for (int i = 0; i < 3; i++) {
-		int r = tick(bench, sampler, facts, false, &warm);
+		int r = tick(bench, sampler, facts, false, &discarded);
 		if (r < 0)
 			return r;
 	}
 	(void)sampler_settle(sampler, 2000);
+	memcpy(warm, sampler_status(sampler)->collectors, sizeof(warm));
 	for (unsigned long i = 1; i <= bench->ticks; i++) {
 		int r = tick(bench, sampler, facts, i == bench->ticks, &sums);
 		if (r < 0)
@@ -143,7 +148,7 @@ static int drive(const struct bench *bench, struct sampler *sampler, const struc
 		if (bench->report > 0 && i % bench->report == 0)
 			report(i);
 	}
-	print(bench, sampler, &sums);
+	print(bench, sampler, warm, &sums);
 	return 0;
 }
 

@@ -27,7 +27,6 @@ class Sleepers:
         self.program.stdin.close()
         self.program.wait()
         self.program.stdout.close()
-        time.sleep(0.2)
 
 
 def hierarchies():
