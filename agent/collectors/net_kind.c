@@ -23,7 +23,7 @@ static bool device_type(const struct net_kind_facts *facts, struct word *ret)
 		struct word key;
 		if (scan_until(&line, '=', &key) < 0 || !word_is(key, "DEVTYPE"))
 			continue;
-		return scan_word(&line, ret) == 0 && ret->len < NET_KIND_SIZE;
+		return scan_word(&line, ret) == 0 && ret->len < NET_KIND_SIZE && !memchr(ret->text, '\0', ret->len);
 	}
 	return false;
 }

@@ -15,7 +15,7 @@ struct net_kind_facts {
 	uint32_t tun_flags;
 	bool has_type;
 	uint32_t type;	/* ARPHRD_* */
-	bool is_paired; /* its iflink is another's index */
+	bool is_paired; /* its iflink is another's index, and it does not lie on that one */
 };
 
 /* "loopback", the kernel's own name of the type (bridge, bond, vlan, vxlan, wireguard, wlan, macvlan, ...), "tun",

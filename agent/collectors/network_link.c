@@ -72,12 +72,28 @@ static void read_master(const struct root *root, const char *name, char ret[ROST
 	label_clean(ret, n);
 }
 
+/* A veth names its peer as its link; a macvlan or the like the interface it lies on, and has a "lower_NAME" for it.
+ * Where that one is in another namespace the two look the same. */
+static bool is_paired(const struct root *root, const char *name, const struct network_link *link)
+{
+	struct path path = path_of(name, "");
+	struct root_dir dir;
+	uint32_t iflink;
+	bool has_lower = false;
+	if (!link->has_ifindex || !read_u32(root, name, "/iflink", &iflink) || iflink == link->ifindex ||
+	    root_dir_open(root, path.text, &dir) < 0)
+		return false;
+	for (const char *entry; !has_lower && (entry = root_dir_next(&dir));)
+		has_lower = strncmp(entry, "lower_", strlen("lower_")) == 0;
+	root_dir_close(&dir);
+	return !has_lower;
+}
+
 static void read_kind(const struct root *root, const char *name, struct network_link *ret)
 {
 	char uevent[256], flags[16];
 	struct path uevent_path = path_of(name, "/uevent"), flags_path = path_of(name, "/tun_flags");
 	struct net_kind_facts facts = {.has_device = has(root, name, "/device")};
-	uint32_t iflink;
 	/* The terminator's place holds the newline that root_read_text() cut off. */
 	int len = root_read_text(root, uevent_path.text, uevent, sizeof(uevent));
 	if (len > 0) {
@@ -88,7 +104,7 @@ static void read_kind(const struct root *root, const char *name, struct network_
 		facts.uevent = "";
 	}
 	facts.has_type = read_u32(root, name, "/type", &facts.type);
-	facts.is_paired = ret->has_ifindex && read_u32(root, name, "/iflink", &iflink) && iflink != ret->ifindex;
+	facts.is_paired = is_paired(root, name, ret);
 	/* 0x1002 */
 	if (root_read_text(root, flags_path.text, flags, sizeof(flags)) > 2 && strncmp(flags, "0x", 2) == 0)
 		facts.has_tun_flags = word_hex_u32((struct word){flags + 2, strlen(flags + 2)}, &facts.tun_flags) == 0;

@@ -74,6 +74,33 @@ def check_processes(root, section):
         check(f"{pid} command line", process.get("command_line", ""), line)
 
 
+def check_network(text, network):
+    groups = {}
+    for path in ("proc/net/snmp", "proc/net/netstat"):
+        lines = text(path).splitlines()
+        for names, values in zip(lines[::2], lines[1::2]):
+            for name, value in zip(names.split()[1:], values.split()[1:]):
+                groups[names.split(":")[0], name] = int(value)
+    snmp6 = {line.split()[0]: int(line.split()[1]) for line in text("proc/net/snmp6").splitlines()}
+    for message, field, group, name in (
+            ("ip4", "receive_packets", "Ip", "InReceives"), ("ip4", "transmit_bytes", "IpExt", "OutOctets"),
+            ("icmp4", "receive_messages", "Icmp", "InMsgs"), ("tcp", "connections", "Tcp", "CurrEstab"),
+            ("tcp", "retransmitted_segments", "Tcp", "RetransSegs"), ("tcp", "loss_probes", "TcpExt", "TCPLossProbes"),
+            ("tcp", "zero_window_shut", "TcpExt", "TCPToZeroWindowAdv"), ("udp4", "transmit_datagrams", "Udp", "OutDatagrams")):
+        check(f"{group} {name}", network[message][field], groups[group, name])
+    check("Ip6OutOctets", network["ip6"]["transmit_bytes"], snmp6["Ip6OutOctets"])
+    check("Icmp6OutMsgs", network["icmp6"]["transmit_messages"], snmp6["Icmp6OutMsgs"])
+    check("forwarding", network["ip4"]["forwarding"], int(groups["Ip", "Forwarding"] == 1))
+    sockets = {line.split()[0]: line.split()[1:] for line in text("proc/net/sockstat").splitlines()}
+    tcp = dict(zip(sockets["TCP:"][::2], sockets["TCP:"][1::2]))
+    check("TCP mem", network["sockets"]["tcp_memory_bytes"], int(tcp["mem"]) * os.sysconf("SC_PAGESIZE"))
+    softnet = [[int(word, 16) for word in line.split()] for line in text("proc/net/softnet_stat").splitlines()]
+    check("softnet", [(row["cpu"], row["processed"]) for row in network["softnet"]], [(row[12], row[0]) for row in softnet])
+    tracked = [line.split() for line in text("proc/net/stat/nf_conntrack").splitlines()]
+    invalid = tracked[0].index("invalid")
+    check("conntrack invalid", network["conntrack"]["invalid"], sum(int(cpu[invalid], 16) for cpu in tracked[1:]))
+
+
 def check_against_files(root, snapshot):
     text = lambda path: (root / path).read_text()
 
@@ -175,6 +202,9 @@ def check_against_files(root, snapshot):
         check(f"{name} virtual", interface["virtual"], not (root / f"sys/class/net/{name.strip()}/device").exists())
 
     check_processes(root, snapshot["processes"])
+
+
+    check_network(text, snapshot["network"])
 
     summary = snapshot["summary"]
     for rate in (field for field in summary if field.endswith("_per_second")):
