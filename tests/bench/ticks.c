@@ -17,6 +17,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,7 @@
 
 struct memory {
 	unsigned long pss_kib, rss_kib, peak_kib;
+	size_t heap_bytes; /* given out by malloc and not freed: what a leak shows in before pages do */
 };
 
 struct bench {
@@ -67,6 +69,8 @@ static struct memory memory_now(void)
 	read_keys("/proc/self/smaps_rollup", "Pss:", &m.pss_kib);
 	read_keys("/proc/self/status", "VmRSS:", &m.rss_kib);
 	read_keys("/proc/self/status", "VmHWM:", &m.peak_kib);
+	struct mallinfo2 heap = mallinfo2();
+	m.heap_bytes = heap.uordblks + heap.hblkhd;
 	return m;
 }
 
@@ -97,7 +101,8 @@ static void print(const struct bench *bench, struct sampler *sampler, const stru
 static void report(unsigned long ticks)
 {
 	struct memory m = memory_now();
-	fprintf(stderr, "%lu ticks: PSS %lu KiB, RSS %lu KiB, peak %lu KiB\n", ticks, m.pss_kib, m.rss_kib, m.peak_kib);
+	fprintf(stderr, "%lu ticks: PSS %lu KiB, RSS %lu KiB, peak %lu KiB, heap %zu bytes\n", ticks, m.pss_kib,
+		m.rss_kib, m.peak_kib, m.heap_bytes);
 }
 
 /* One tick, timed; what was asked about its snapshot beside. */
