@@ -118,6 +118,9 @@ static void read_link(struct network_interfaces *self, struct interface *interfa
 	network_link_read(self->root, interface->entry.name, &interface->link);
 	if (last.has_ifindex != interface->link.has_ifindex || last.ifindex != interface->link.ifindex)
 		interface->speed = (struct network_link_speed){.has_speed = false};
+	/* Until it is asked for again, an old answer would contradict operstate. */
+	if (last.carrier_changes != interface->link.carrier_changes)
+		interface->speed.has_carrier = false;
 	interface->wants_speed = interface->link.is_there;
 	interface->is_stale = false;
 }

@@ -184,6 +184,17 @@ static void test_links(void **state)
 	assert_string_equal(find(&out, "veth0")->kind, "veth");
 	assert_string_equal(find(&out, "veth0")->operstate, "caf??");
 
+	/* The link went: its carrier is not known until the driver was asked again, its speed is what it was. */
+	tree_write(&f->tree, "sys/class/net/eth0/carrier_changes", "8\n");
+	tree_write(&f->tree, "sys/class/net/eth0/carrier", "0\n");
+	for (int i = 0; i < 5 && find(&out, "eth0")->carrier_changes == 7; i++)
+		assert_int_equal(collect(f, text, &out), 0);
+	assert_int_equal(find(&out, "eth0")->carrier_changes, 8);
+	assert_false(find(&out, "eth0")->has_carrier);
+	assert_true(find(&out, "eth0")->has_speed_bytes_per_second);
+	assert_int_equal(collect(f, text, &out), 0);
+	assert_true(find(&out, "eth0")->has_carrier && find(&out, "eth0")->carrier == 0);
+
 	/* Made anew under its name: what the old one's link was is not said of the new one. */
 	tree_write(&f->tree, "sys/class/net/eth0/ifindex", "12\n");
 	tree_write(&f->tree, "sys/class/net/eth0/speed", "100\n");
