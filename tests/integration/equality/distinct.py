@@ -1,0 +1,74 @@
+"""Rewrites the counters and gauges of a recorded host so that no two are the same: a column that is taken for its neighbour
+shows, even on a host where both were 0."""
+
+import re
+
+NUMBER = re.compile(r"(?<![\w.-])\d+(?![\w.])")
+
+
+class Numbers:
+    """Different ones, scattered, below 2^31: the kernel prints some in 32 bits."""
+
+    def __init__(self):
+        self.count = 0
+
+    def next(self, _match=None):
+        self.count += 1
+        return str((self.count * 2654435761) % (1 << 20) * 2011 + self.count)
+
+    def next_hex(self):
+        return f"{int(self.next()):08x}"
+
+
+def rewrite(path, change):
+    if path.exists():
+        path.write_text("".join(change(line) for line in path.read_text().splitlines(keepends=True)))
+
+
+def behind(pattern, numbers):
+    """All numbers of a line behind what matches; a line that does not match stays."""
+    def change(line):
+        match = re.match(pattern, line)
+        return line[:match.end()] + NUMBER.sub(numbers.next, line[match.end():]) if match else line
+    return change
+
+
+def change_hex(path, keep, numbers):
+    """Columns of eight hexadecimal digits but those named."""
+    def change(line):
+        words = line.split()
+        if not re.fullmatch("[0-9a-f]{8}", words[0]):
+            return line
+        return " ".join(word if i in keep else numbers.next_hex() for i, word in enumerate(words)) + "\n"
+    rewrite(path, change)
+
+
+def make_distinct(root):
+    numbers = Numbers()
+    proc, sys = root / "proc", root / "sys"
+    rewrite(proc / "stat", behind(r"(cpu\d* |ctxt |processes |procs_\w+ |softirq |intr )", numbers))
+    for path in (proc / "meminfo", proc / "vmstat"):
+        rewrite(path, behind(r"[\w()]+:? ", numbers))
+    rewrite(proc / "diskstats", behind(r" *\d+ +\d+ \S+ ", numbers))
+    rewrite(proc / "net/dev", behind(r" *[^:|]+:", numbers))
+    for name in ("snmp", "netstat"):
+        # "Ip: 1 64 ...": the first says whether the host forwards, and is no number
+        rewrite(proc / "net" / name, behind(r"(Ip: \d+|\w+:(?= [\d-]))", numbers))
+    rewrite(proc / "net/snmp6", behind(r"\w+", numbers))
+    for name in ("sockstat", "sockstat6"):
+        rewrite(proc / "net" / name, behind(r"\w+:", numbers))
+    for resource in ("cpu", "memory", "io", "irq"):
+        rewrite(proc / "pressure" / resource, lambda line: re.sub(r"(?<=total=)\d+", numbers.next, line))
+    # The last of softnet's columns but two is the CPU's number.
+    change_hex(proc / "net/softnet_stat", {12}, numbers)
+    # The same number of entries stands in every CPU's line, and in a file of its own.
+    change_hex(proc / "net/stat/nf_conntrack", {0}, numbers)
+    rewrite(proc / "sys/net/netfilter/nf_conntrack_max", behind("", numbers))
+    # "allocated, free, limit": free ones are 0 on every kernel since 2.6, and we count those in use.
+    rewrite(proc / "sys/fs/file-nr", lambda line: f"{numbers.next()}\t0\t{numbers.next()}\n")
+    for node in sys.glob("devices/system/node/node[0-9]*"):
+        rewrite(node / "meminfo", behind(r"Node \d+ [\w()]+:", numbers))
+        rewrite(node / "numastat", behind(r"\w+", numbers))
+    for interface in sys.glob("class/net/*"):
+        rewrite(interface / "carrier_changes", behind("", numbers))
+        rewrite(interface / "mtu", behind("", numbers))
