@@ -1,13 +1,12 @@
 """Runs node_exporter and the agent, reads what both write, and compares it row by row of the table."""
 
+import http.client
 import os
 import re
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from fractions import Fraction
 from pathlib import Path
 
@@ -60,6 +59,8 @@ class NodeExporter:
             self.port = s.getsockname()[1]
         paths = [f"--path.procfs={root}/proc", f"--path.sysfs={root}/sys", f"--path.rootfs={root}",
                  f"--path.udev.data={root}/run/udev/data"] if root else []
+        # One connection for all scrapes: a new one each would be counted by node_exporter and be gone when the agent counts.
+        self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         self.command = [PROGRAM, f"--web.listen-address=127.0.0.1:{self.port}", *paths, *arguments]
 
     def __enter__(self):
@@ -70,19 +71,21 @@ class NodeExporter:
             try:
                 self.scrape()
                 return self
-            except (urllib.error.URLError, ConnectionError):
+            except OSError:
+                self.connection.close()
                 if self.process.poll() is not None or time.monotonic() > deadline:
                     self.__exit__()
                     sys.exit(f"node_exporter does not answer: {self.command}")
                 time.sleep(0.05)
 
     def __exit__(self, *exception):
+        self.connection.close()
         self.process.kill()
         self.process.wait()
 
     def scrape(self):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=30) as reply:
-            return parse(reply.read().decode())
+        self.connection.request("GET", "/metrics")
+        return parse(self.connection.getresponse().read().decode())
 
 
 def agent_once(root, *arguments):
@@ -116,6 +119,7 @@ def node_series(row, scrape, failures):
                 continue
             theirs = dict(labels)
             ours = {row.rename.get(label, label): text for label, text in labels if label not in row.fixed}
+            ours.pop(None, None)
             key = frozenset({**ours, **row.ours_fixed}.items())
             number = units(value, row.node_scale, f"{name}{theirs}", failures)
             series[key] = (number + (series[key][0] if key in series else 0), theirs)
@@ -138,8 +142,8 @@ def excused(row, root, labels, number):
 def unknown_metrics(scrape):
     """(metrics that are nowhere in the tables, how many are beyond node_exporter's defaults)"""
     defaults = {name: re.compile(default_of(f"collector.{name}.fields")) for name in ("netstat", "vmstat")}
-    prefixes = tuple(row.node[:-1] for row in mapping.TABLE if row.node.endswith("*"))
-    known = {row.node for row in mapping.TABLE}
+    prefixes = tuple(row.node[:-1] for row in mapping.LIVE_TABLE if row.node.endswith("*"))
+    known = {row.node for row in mapping.LIVE_TABLE}
     refused = re.compile("|".join(f"(?:{names})" for names, _ in mapping.NOT_OURS))
     unknown, beyond = [], 0
     for name in scrape:

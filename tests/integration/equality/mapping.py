@@ -26,7 +26,7 @@ class Row(NamedTuple):
     kind: str = COUNTER
     fixed: dict = {}  # labels node_exporter's series must have, and ours has in its name
     ours_fixed: dict = {}  # labels ours has, and node_exporter in `fixed`
-    rename: dict = {}  # node_exporter's labels that we call otherwise
+    rename: dict = {}  # node_exporter's labels that we call otherwise, None for one we do not have
     convert: Optional[Callable] = None  # of ours, after scaling
     excuse: Optional[Callable] = None  # (root, labels, value) -> why we do not show this series, or None
 
@@ -281,7 +281,38 @@ NETWORK += [Row(f"node_sockstat_{node}", f"sonde_network_sockets_{ours}", kind=G
 NETWORK += [Row(f"node_sockstat_{name}_mem", f"sonde_network_sockets_{name.lower()}_memory_bytes", our_scale=Fraction(1, PAGE),
                 kind=GAUGE) for name in ("TCP", "UDP")]
 
+
+def elsewhere(root, labels, value):
+    """One mount of each file system is shown, and none without a size or with the kernel's own contents."""
+    if value == 0:
+        return "absent is not zero: no size, or inodes made as they are needed"
+    point = labels["mountpoint"].encode().decode("unicode_escape")
+    number = os.stat(point).st_dev
+    with open("/proc/self/mountinfo") as mounts:
+        points = [line.split()[4] for line in mounts if line.split()[2] == f"{os.major(number)}:{os.minor(number)}"]
+    return "another mount of a file system that is shown" if len(points) > 1 else None
+
+
+MOUNT = {"rename": {"mountpoint": "mount_point", "device": None, "fstype": None}, "excuse": elsewhere}
+FILESYSTEMS = [Row(f"node_filesystem_{node}", f"sonde_filesystems_filesystems_{ours}", kind=kind, **MOUNT) for node, ours, kind in (
+    ("size_bytes", "size_bytes", STEADY), ("free_bytes", "free_bytes", GAUGE), ("avail_bytes", "available_bytes", GAUGE),
+    ("files", "inodes", STEADY), ("files_free", "inodes_free", GAUGE))]
+
+# adjtimex's frequency: parts per million times 2^16, around which node_exporter puts 1
+SPEED = Fraction(65536 * 1000000)
+CLOCK = [
+    Row("node_timex_offset_seconds", "sonde_sensors_clock_offset_seconds", kind=GAUGE, **scaled(1000000000)),
+    Row("node_timex_estimated_error_seconds", "sonde_sensors_clock_estimated_error_seconds", kind=GAUGE, **scaled(1000000)),
+    Row("node_timex_maxerror_seconds", "sonde_sensors_clock_maximum_error_seconds", kind=GAUGE, **scaled(1000000)),
+    Row("node_timex_frequency_adjustment_ratio", "sonde_sensors_clock_frequency_correction_ratio", SPEED, SPEED, kind=GAUGE,
+        convert=lambda ours: ours + SPEED),
+    Row("node_timex_sync_status", "sonde_sensors_clock_synchronised", kind=STEADY),
+    Row("node_timex_tai_offset_seconds", "sonde_sensors_clock_tai_offset_seconds", kind=STEADY),
+]
+
 TABLE = CPU + MEMORY + VMSTAT + PRESSURE + DISKS + NETWORK
+# These ask the running kernel, and nothing a tree could hold.
+LIVE_TABLE = TABLE + FILESYSTEMS + CLOCK
 
 # What node_exporter has by default and we do not: (names, why). A metric that is neither in the table nor here fails the test.
 NOT_OURS = [
@@ -292,6 +323,7 @@ NOT_OURS = [
     (r"node_(time|nfs|nfsd|xfs|btrfs|zfs|bonding|arp|infiniband|fibrechannel|ipvs|tapestats|bcache|entropy)_.*",
      "a collector we do not have: not about a host's performance, or a file system's own matters"),
     (r"node_schedstat_.*", "the kernel counts these only where it was built and told to; waiting for a CPU is in pressure"),
+    (r"node_filesystem_(readonly|device_error)", "said of the file system in its section, as no number"),
     (r"node_udp_queues", "reads the whole of /proc/net/udp, which grows with every socket; sockstat's memory says it for all"),
     (r"node_network_(address_assign_type|device_id|dormant|flags|iface_id|iface_link|iface_link_mode|name_assign_type"
      r"|net_dev_group|protocol_type|transmit_queue_length)", "a setting, not a measurement; one sysfs file an interface each"),
