@@ -83,19 +83,26 @@ class NodeExporter:
         self.process.kill()
         self.process.wait()
 
-    def scrape(self):
+    def text(self):
         self.connection.request("GET", "/metrics")
-        return parse(self.connection.getresponse().read().decode())
+        return self.connection.getresponse().read().decode()
+
+    def scrape(self):
+        return parse(self.text())
 
 
-def agent_once(root, *arguments):
+def agent_text(root, *arguments):
     command = [AGENT, "--config", "/dev/null", "--once", "--format", "prometheus", *arguments]
     if root:
         command += ["--root", root]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     if done.returncode != 0:
         sys.exit(f"sonde-agent failed ({done.returncode}): {done.stderr}")
-    return parse(done.stdout)
+    return done.stdout
+
+
+def agent_once(root, *arguments):
+    return parse(agent_text(root, *arguments))
 
 
 def units(value, scale, what, failures):

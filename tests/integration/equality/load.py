@@ -25,7 +25,8 @@ class Load:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.datagrams.bind(("127.0.0.1", 0))
-        self.threads = [each_until(self.stop, action) for action in (self.files, self.connections, self.packets, self.processes)]
+        work = (self.files, self.connections, self.packets, self.processes)
+        self.threads = [each_until(self.stop, action) for action in work]
         return self
 
     def __exit__(self, *exception):

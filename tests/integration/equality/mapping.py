@@ -294,7 +294,8 @@ def elsewhere(root, labels, value):
 
 
 MOUNT = {"rename": {"mountpoint": "mount_point", "device": None, "fstype": None}, "excuse": elsewhere}
-FILESYSTEMS = [Row(f"node_filesystem_{node}", f"sonde_filesystems_filesystems_{ours}", kind=kind, **MOUNT) for node, ours, kind in (
+FILESYSTEMS = [Row(f"node_filesystem_{node}", f"sonde_filesystems_filesystems_{ours}", kind=kind, **MOUNT)
+               for node, ours, kind in (
     ("size_bytes", "size_bytes", STEADY), ("free_bytes", "free_bytes", GAUGE), ("avail_bytes", "available_bytes", GAUGE),
     ("files", "inodes", STEADY), ("files_free", "inodes_free", GAUGE))]
 

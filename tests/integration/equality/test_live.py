@@ -1,4 +1,5 @@
-"""On the running kernel, under load: node_exporter's counters before, ours, node_exporter's after. Each of ours must lie between.
+"""On the running kernel, under load: node_exporter's counters before, ours, node_exporter's after. Each of ours must lie
+between.
 
 Gauges may be anything between two readings, and the agent that runs meanwhile has stacks, pages and files of its own: they must
 be near. That they are the same numbers is what the recorded hosts show."""
