@@ -133,6 +133,9 @@ enum { FILEPAGES, ANONPAGES, SWAPENTS, SHMEMPAGES };
 
 /* Mapped into the agent. */
 volatile __u64 folds_from_ns = TASKS_NEVER_NS; /* processes that began later were in no reading yet [T5] */
+/* Files are counted of processes whose turn it is (pid modulo TASKS_FILES_TURNS) or that began since this time. */
+__u32 files_turn;
+__u64 files_known_ns;
 __u64 exits_folded;
 __u64 exits_left_out;
 
@@ -238,11 +241,14 @@ ALWAYS_INLINE void read_memory(struct tasks_process *process, struct task_struct
 		return;
 	struct mm_struct___atomic *old = (void *)mm;
 	__s64 pages;
-	if (bpf_core_field_exists(old->rss_stat.count))
-		pages = old->rss_stat.count[FILEPAGES].counter + old->rss_stat.count[ANONPAGES].counter +
-			old->rss_stat.count[SHMEMPAGES].counter;
-	else
+	if (bpf_core_field_exists(old->rss_stat.count)) {
+		/* Not directly: the verifier of those kernels looks through no typedef inside an array. */
+		__s64 counts[SHMEMPAGES + 1] = {};
+		bpf_core_read(counts, sizeof(counts), &old->rss_stat.count);
+		pages = counts[FILEPAGES] + counts[ANONPAGES] + counts[SHMEMPAGES];
+	} else {
 		pages = mm->rss_stat[FILEPAGES].count + mm->rss_stat[ANONPAGES].count + mm->rss_stat[SHMEMPAGES].count;
+	}
 	process->resident_pages = pages > 0 ? pages : 0;
 }
 
@@ -255,6 +261,11 @@ ALWAYS_INLINE __u32 bits_in(__u64 word)
 
 ALWAYS_INLINE void read_files(struct tasks_process *process, struct task_struct *task)
 {
+	/* Three cache lines that nothing else wants: a quarter of what a process costs. */
+	if (process->leader.pid % TASKS_FILES_TURNS != files_turn && process->start_ns < files_known_ns) {
+		process->leader.has |= TASKS_FILES_LATER;
+		return;
+	}
 	struct files_struct *files = task->files;
 	if (!files)
 		return;
@@ -305,7 +316,7 @@ int visit_task(struct bpf_iter__task *ctx)
 	process.leader.has |= TASKS_HAS_CGROUP;
 	read_memory(&process, task);
 	read_files(&process, task);
-	bpf_probe_read_kernel_str(process.comm, sizeof(process.comm), task->comm);
+	__builtin_memcpy(process.comm, task->comm, sizeof(process.comm));
 	bpf_seq_write(seq, &process, sizeof(process));
 	return 0;
 }

@@ -7,6 +7,7 @@
 #define TASKS_NEVER_NS (~0ull)
 #define TASKS_EXITED_ROWS 1024
 #define TASKS_EXIT_RING_BYTES (512 * 1024) /* about 4,000 exits between two readings; a power of two */
+#define TASKS_FILES_TURNS 4		   /* passes in which the files of all processes are counted once */
 #define TASKS_FILES_MAX 4096		   /* descriptors that are counted; a larger table is not */
 
 /* What exists of a thread, and of the dead threads of a process together. */
@@ -26,6 +27,7 @@ enum tasks_has {
 	TASKS_HAS_FILES = 1 << 3,
 	TASKS_HAS_RUN_DELAY = 1 << 4,
 	TASKS_HAS_IO_DELAY = 1 << 5,
+	TASKS_FILES_LATER = 1 << 6, /* not its turn: what was counted before holds */
 };
 
 /* One a thread. The leader's (pid == tgid) is the beginning of a struct tasks_process. */

@@ -91,9 +91,9 @@ static int read_tasks(struct self *self, struct tasks_table *table, int fd)
 	}
 }
 
-static int read_pass(struct self *self, struct tasks_table *table, const struct tasks_table *before)
+static int read_pass(struct self *self, struct tasks_table *table, const struct tasks_table *before, uint64_t known_ns)
 {
-	int fd = tasks_begin_pass(self->probe);
+	int fd = tasks_begin_pass(self->probe, known_ns);
 	if (fd < 0)
 		return fd;
 	int r = read_tasks(self, table, fd);
@@ -132,7 +132,7 @@ static int read_table(void *arg, struct process_table *ret, struct collector_sta
 	struct self *self = arg;
 	struct tasks_table *table = &self->tables[!self->current];
 	uint64_t folds_from = tasks_fold_from(self->probe, TASKS_NEVER_NS);
-	int r = read_pass(self, table, &self->tables[self->current]);
+	int r = read_pass(self, table, &self->tables[self->current], folds_from == TASKS_NEVER_NS ? 0 : folds_from);
 	/* What begins from here on cannot be in this reading; a reading that failed leaves things as they were. */
 	(void)tasks_fold_from(self->probe, r < 0 ? folds_from : boottime_ns());
 	if (r == 0) {

@@ -19,9 +19,10 @@ void tasks_unload(struct tasks_probe *probe); /* accepts NULL */
 
 bool tasks_sees_exits(const struct tasks_probe *probe) __attribute__((nonnull));
 
-/* A new pass over all tasks: a file descriptor to read() records from, of the pid namespace of the caller. Negative
- * errno. */
-int tasks_begin_pass(const struct tasks_probe *probe) __attribute__((nonnull, warn_unused_result));
+/* A new pass over all tasks: a file descriptor to read() records from, of the pid namespace of the caller. Open files
+ * are counted of a part of the processes, in turns, and of those that began after known_ns (CLOCK_BOOTTIME; 0 before
+ * the first reading). Negative errno. */
+int tasks_begin_pass(struct tasks_probe *probe, uint64_t known_ns) __attribute__((nonnull, warn_unused_result));
 
 /* From now on the program folds processes that began after this CLOCK_BOOTTIME, and hands over the others one by one.
  * TASKS_NEVER_NS: hands over all. Returns what it was. */

@@ -176,8 +176,9 @@ static void add_process(struct process_row *row, struct tasks_extra *extra, cons
 	row->start_ns = tasks_start_shown(process->start_ns);
 	row->cgroup_id = process->cgroup_id;
 	row->resident_bytes = process->resident_pages * page_bytes;
-	memcpy(row->comm, process->comm, sizeof(row->comm));
-	row->comm[sizeof(row->comm) - 1] = '\0';
+	/* Old kernels leave the rest of a longer name behind the end of a shorter one. */
+	memcpy(row->comm, process->comm, strnlen(process->comm, sizeof(row->comm) - 1));
+	extra->files_later = process->leader.has & TASKS_FILES_LATER;
 	extra->has_leader = true;
 	add_usage(row, extra, &process->dead);
 }
@@ -314,6 +315,10 @@ static void carry(struct process_row *row, struct tasks_extra *extra, const stru
 	not_less(&row->read_bytes, before->read_bytes);
 	not_less(&row->write_bytes, before->write_bytes);
 	not_less(&row->cancelled_write_bytes, before->cancelled_write_bytes);
+	if (extra->files_later && before->has & PROCESS_HAS_FILES) {
+		row->open_files = before->open_files;
+		row->has |= PROCESS_HAS_FILES;
+	}
 	row->user_ns = before->user_ns;
 	row->system_ns = before->system_ns;
 	row->run_delay_ns = before->run_delay_ns;

@@ -18,6 +18,7 @@ struct tasks_extra {
 	bool has_leader;
 	bool settled; /* its exit has been accounted for */
 	bool running, uninterruptible;
+	bool files_later; /* open files as they were */
 	char leader_state;
 };
 

@@ -1,7 +1,8 @@
 /* The task iterator on the running kernel, through the process source's public interface, against /proc and against
  * what the kernel tells a parent of its children. */
-#include "agent/processes/source.h"
 #include "common/clock.h"
+#include "tests/integration/bpf/proc_text.h"
+#include "tests/integration/bpf/tasks_ledger.h"
 
 #include <bpf/bpf.h>
 #include <dirent.h>
@@ -25,96 +26,10 @@
 
 #include <cmocka.h>
 
-#define SECOND_NS 1000000000ull
 #define MANY 3000
-#define CGROUP "/sys/fs/cgroup/memory/sonde_tasks_test"
 #define UNPRIVILEGED 65534
 
-static void *source;
 static struct root root;
-static struct collector_context context;
-
-static void nap(uint64_t ns)
-{
-	struct timespec time = {.tv_sec = (time_t)(ns / SECOND_NS), .tv_nsec = (long)(ns % SECOND_NS)};
-	while (nanosleep(&time, &time) < 0 && errno == EINTR)
-		;
-}
-
-static struct process_table read_source(void)
-{
-	struct process_table table;
-	struct collector_state state = {0};
-	int r = process_source_bpf.read(source, &table, &state);
-	if (r < 0)
-		fail_msg("%s: %s", state.reason, state.detail);
-	return table;
-}
-
-static int create_source(void **state)
-{
-	struct collector_state why = {0};
-	int r = process_source_bpf.create(&context, &source, &why);
-	if (r < 0)
-		fail_msg("%s: %s", why.reason, why.detail);
-	return 0;
-}
-
-static int destroy_source(void **state)
-{
-	process_source_bpf.destroy(source);
-	return 0;
-}
-
-static const struct process_row *row_of(const struct process_table *table, pid_t pid)
-{
-	for (size_t i = 0; i < table->n; i++) {
-		if (table->rows[i].pid == (uint32_t)pid)
-			return &table->rows[i];
-	}
-	return NULL;
-}
-
-static void burn(uint64_t ns)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	uint64_t until = (uint64_t)t.tv_sec * SECOND_NS + (uint64_t)t.tv_nsec + ns;
-	do
-		clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	while ((uint64_t)t.tv_sec * SECOND_NS + (uint64_t)t.tv_nsec < until);
-}
-
-static char *proc_text(pid_t pid, const char *name, char *text, size_t size)
-{
-	char path[64];
-	(void)snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
-	if (fd >= 0)
-		close(fd);
-	text[n > 0 ? n : 0] = '\0';
-	return n > 0 ? text : NULL;
-}
-
-/* Field of /proc/PID/stat by its number in proc(5), after the name. */
-static uint64_t stat_field(const char *text, int number)
-{
-	const char *p = strrchr(text, ')');
-	assert_non_null(p);
-	for (int i = 2; i < number; i++) {
-		p = strchr(p + 1, ' ');
-		assert_non_null(p);
-	}
-	return strtoull(p + 1, NULL, 10);
-}
-
-static uint64_t named_field(const char *text, const char *name)
-{
-	const char *p = strstr(text, name);
-	assert_non_null(p);
-	return strtoull(p + strlen(name), NULL, 10);
-}
 
 static void *thread_that_dies(void *arg)
 {
@@ -134,6 +49,24 @@ static void *thread_that_lives(void *arg)
 	for (;;)
 		pause();
 	return NULL;
+}
+
+/* Where the test's own cgroup goes: v1's memory controller, else v2. */
+static const char *cgroup_path(void)
+{
+	return access("/sys/fs/cgroup/memory/cgroup.procs", F_OK) == 0 ? "/sys/fs/cgroup/memory/sonde_tasks_test"
+								       : "/sys/fs/cgroup/sonde_tasks_test";
+}
+
+static void enter_cgroup(void)
+{
+	char path[128];
+	if (mkdir(cgroup_path(), 0755) < 0 && errno != EEXIST)
+		return;
+	(void)snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup_path());
+	FILE *file = fopen(path, "we");
+	if (file && (fprintf(file, "%d\n", (int)getpid()) < 0 || fclose(file) != 0))
+		_exit(1);
 }
 
 /* Works, lets some of its threads die, then sleeps and says so. */
@@ -171,11 +104,7 @@ static pid_t start_long_living(void)
 	pid_t pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
-		if (mkdir(CGROUP, 0755) == 0 || errno == EEXIST) {
-			FILE *file = fopen(CGROUP "/cgroup.procs", "we");
-			if (file && (fprintf(file, "%d\n", (int)getpid()) < 0 || fclose(file) != 0))
-				_exit(1);
-		}
+		enter_cgroup();
 		long_living_child(ready[1]);
 	}
 	close(ready[1]);
@@ -208,7 +137,8 @@ static unsigned count_files(pid_t pid)
 static uint64_t cgroup_inode(pid_t pid)
 {
 	char text[4096], path[PATH_MAX];
-	assert_non_null(proc_text(pid, "cgroup", text, sizeof(text)));
+	if (!proc_text(pid, "cgroup", text, sizeof(text)))
+		return 0; /* nothing was ever mounted */
 	const char *at = strstr(text, ":memory:");
 	const char *mount = at ? "/sys/fs/cgroup/memory" : "/sys/fs/cgroup";
 	at = at ? at + strlen(":memory:") : strstr(text, "0::");
@@ -270,7 +200,7 @@ static void a_process_with_threads_equals_proc(void **state)
 	else
 		print_message("no cgroups are mounted: ids not compared\n");
 	end_child(pid);
-	(void)rmdir(CGROUP);
+	(void)rmdir(cgroup_path());
 }
 
 static void the_table_is_that_of_proc(void **state)
@@ -307,62 +237,6 @@ static void the_table_is_that_of_proc(void **state)
 	const struct process_row *kthreadd = row_of(&table, 2);
 	if (kthreadd && !table.namespaced)
 		assert_string_equal(kthreadd->comm, "kthreadd");
-}
-
-/* What a reader makes of two readings: all of a new process, else the difference. */
-struct ledger {
-	struct process_row *rows;
-	size_t n;
-	uint64_t visible_ns, named_ns;
-	uint64_t exited_ns, exited_named_ns, exited_named;
-	uint64_t began_exited_ns;
-	uint64_t left_out;
-	const char *name;
-};
-
-static void ledger_add(struct ledger *ledger, bool first)
-{
-	struct process_table table = read_source();
-	for (size_t i = 0; i < table.n && !first; i++) {
-		const struct process_row *row = &table.rows[i];
-		uint64_t delta = row->cpu_ns;
-		for (size_t j = 0; j < ledger->n; j++) {
-			if (ledger->rows[j].pid == row->pid && ledger->rows[j].start_ns == row->start_ns) {
-				assert_true(row->cpu_ns >= ledger->rows[j].cpu_ns);
-				assert_true(row->user_ns >= ledger->rows[j].user_ns);
-				delta = row->cpu_ns - ledger->rows[j].cpu_ns;
-			}
-		}
-		ledger->visible_ns += delta;
-		if (strcmp(row->comm, ledger->name) == 0)
-			ledger->named_ns += delta;
-	}
-	ledger->exited_ns = ledger->exited_named_ns = ledger->exited_named = 0;
-	for (size_t i = 0; i < table.n_exited; i++) {
-		const struct exited_row *row = &table.exited[i];
-		assert_int_equal(row->user_ns + row->system_ns, row->cpu_ns);
-		ledger->exited_ns += row->cpu_ns;
-		if (strcmp(row->comm, ledger->name) == 0) {
-			ledger->exited_named_ns += row->cpu_ns;
-			ledger->exited_named += row->exits;
-		}
-	}
-	if (first)
-		ledger->began_exited_ns = ledger->exited_ns;
-	ledger->left_out = table.exits_left_out;
-	ledger->rows = reallocarray(ledger->rows, table.n, sizeof(*table.rows));
-	assert_non_null(ledger->rows);
-	memcpy(ledger->rows, table.rows, table.n * sizeof(*table.rows));
-	ledger->n = table.n;
-}
-
-/* Tasks are freed after a grace period, which a busy machine draws out. */
-static void ledger_await(struct ledger *ledger, uint64_t exits)
-{
-	for (int i = 0; i < 50 && ledger->exited_named < exits; i++) {
-		nap(SECOND_NS / 10);
-		ledger_add(ledger, false);
-	}
 }
 
 static uint64_t busy_ns(void)
@@ -637,7 +511,7 @@ static int create_denied(void)
 {
 	struct collector_state why = {0};
 	void *self = NULL;
-	int r = process_source_bpf.create(&context, &self, &why);
+	int r = process_source_bpf.create(&tasks_source.context, &self, &why);
 	if (r == 0 || self)
 		return 1;
 	if (why.code != SONDE__V1__STATE__CODE__CODE_DENIED)
@@ -655,7 +529,7 @@ static int read_without_capabilities(void)
 	struct process_table table;
 	struct collector_state why = {0};
 	for (int i = 0; i < 2; i++) {
-		if (process_source_bpf.read(source, &table, &why) < 0)
+		if (process_source_bpf.read(tasks_source.self, &table, &why) < 0)
 			return strstr(why.detail, "CAP_BPF") ? 10 : 1;
 		if (table.n < 2 || !table.rows)
 			return 2;
@@ -699,7 +573,7 @@ int main(void)
 	}
 	if (root_open(&root, NULL) < 0)
 		return 1;
-	context = (struct collector_context){.root = &root, .live = true};
+	tasks_source.context = (struct collector_context){.root = &root, .live = true};
 #define WITH_SOURCE(test) cmocka_unit_test_setup_teardown(test, create_source, destroy_source)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_recorded_host_has_none),
