@@ -7,17 +7,22 @@ NUMBER = re.compile(r"(?<![\w.-])\d+(?![\w.])")
 
 
 class Numbers:
-    """Different ones, scattered, below 2^31: the kernel prints some in 32 bits."""
+    """Different ones, scattered: below 2^31, for the kernel prints some in 32 bits, and below 2^49, which doubles of any
+    unit still hold: of ticks that is 178,000 years, of sectors 256 PiB."""
 
-    def __init__(self):
+    def __init__(self, large=False):
         self.count = 0
+        self.factor = 1 << 18 if large else 1
 
-    def next(self, _match=None):
+    def small(self, _match=None):
         self.count += 1
         return str((self.count * 2654435761) % (1 << 20) * 2011 + self.count)
 
+    def next(self, _match=None):
+        return str(int(self.small()) * self.factor + self.count)
+
     def next_hex(self):
-        return f"{int(self.next()):08x}"
+        return f"{int(self.small()):08x}"
 
 
 def rewrite(path, change):
@@ -25,11 +30,11 @@ def rewrite(path, change):
         path.write_text("".join(change(line) for line in path.read_text().splitlines(keepends=True)))
 
 
-def behind(pattern, numbers):
+def behind(pattern, next_number):
     """All numbers of a line behind what matches; a line that does not match stays."""
     def change(line):
         match = re.match(pattern, line)
-        return line[:match.end()] + NUMBER.sub(numbers.next, line[match.end():]) if match else line
+        return line[:match.end()] + NUMBER.sub(next_number, line[match.end():]) if match else line
     return change
 
 
@@ -43,32 +48,31 @@ def change_hex(path, keep, numbers):
     rewrite(path, change)
 
 
-def make_distinct(root):
-    numbers = Numbers()
+def make_distinct(root, numbers):
     proc, sys = root / "proc", root / "sys"
-    rewrite(proc / "stat", behind(r"(cpu\d* |ctxt |processes |procs_\w+ |softirq |intr )", numbers))
+    rewrite(proc / "stat", behind(r"(cpu\d* |ctxt |processes |procs_\w+ |softirq |intr )", numbers.next))
     for path in (proc / "meminfo", proc / "vmstat"):
-        rewrite(path, behind(r"[\w()]+:? ", numbers))
-    rewrite(proc / "diskstats", behind(r" *\d+ +\d+ \S+ ", numbers))
-    rewrite(proc / "net/dev", behind(r" *[^:|]+:", numbers))
+        rewrite(path, behind(r"[\w()]+:? ", numbers.next))
+    rewrite(proc / "diskstats", behind(r" *\d+ +\d+ \S+ ", numbers.next))
+    rewrite(proc / "net/dev", behind(r" *[^:|]+:", numbers.next))
     for name in ("snmp", "netstat"):
         # "Ip: 1 64 ...": the first says whether the host forwards, and is no number
-        rewrite(proc / "net" / name, behind(r"(Ip: \d+|\w+:(?= [\d-]))", numbers))
-    rewrite(proc / "net/snmp6", behind(r"\w+", numbers))
+        rewrite(proc / "net" / name, behind(r"(Ip: \d+|\w+:(?= [\d-]))", numbers.next))
+    rewrite(proc / "net/snmp6", behind(r"\w+", numbers.next))
     for name in ("sockstat", "sockstat6"):
-        rewrite(proc / "net" / name, behind(r"\w+:", numbers))
+        rewrite(proc / "net" / name, behind(r"\w+:", numbers.next))
     for resource in ("cpu", "memory", "io", "irq"):
         rewrite(proc / "pressure" / resource, lambda line: re.sub(r"(?<=total=)\d+", numbers.next, line))
     # The last of softnet's columns but two is the CPU's number.
     change_hex(proc / "net/softnet_stat", {12}, numbers)
     # The same number of entries stands in every CPU's line, and in a file of its own.
     change_hex(proc / "net/stat/nf_conntrack", {0}, numbers)
-    rewrite(proc / "sys/net/netfilter/nf_conntrack_max", behind("", numbers))
+    rewrite(proc / "sys/net/netfilter/nf_conntrack_max", behind("", numbers.small))
     # "allocated, free, limit": free ones are 0 on every kernel since 2.6, and we count those in use.
     rewrite(proc / "sys/fs/file-nr", lambda line: f"{numbers.next()}\t0\t{numbers.next()}\n")
     for node in sys.glob("devices/system/node/node[0-9]*"):
-        rewrite(node / "meminfo", behind(r"Node \d+ [\w()]+:", numbers))
-        rewrite(node / "numastat", behind(r"\w+", numbers))
+        rewrite(node / "meminfo", behind(r"Node \d+ [\w()]+:", numbers.next))
+        rewrite(node / "numastat", behind(r"\w+", numbers.next))
     for interface in sys.glob("class/net/*"):
-        rewrite(interface / "carrier_changes", behind("", numbers))
-        rewrite(interface / "mtu", behind("", numbers))
+        rewrite(interface / "carrier_changes", behind("", numbers.small))
+        rewrite(interface / "mtu", behind("", numbers.small))

@@ -106,10 +106,11 @@ def agent_once(root, *arguments):
 
 
 def units(value, scale, what, failures):
-    """The whole number of the kernel's file. Both sides write doubles: what they are off by must be far below one unit."""
-    exact = Fraction(value) * scale
+    """The whole number of the kernel's file. node_exporter's values are doubles in the shortest digits that tell them apart, our
+    counters have all their digits; what either is off by, in seconds, must be below half a unit."""
+    exact = value * scale
     whole = round(exact)
-    if abs(exact - whole) > Fraction(1, 1000):
+    if abs(exact - whole) > Fraction(1, 4):
         failures.append(f"{what}: {value} times {scale} is no whole number")
     return whole
 
@@ -127,18 +128,22 @@ def node_series(row, scrape, failures):
             theirs = dict(labels)
             ours = {row.rename.get(label, label): text for label, text in labels if label not in row.fixed}
             ours.pop(None, None)
+            if row.relabel:
+                ours = row.relabel(theirs, scrape)
             key = frozenset({**ours, **row.ours_fixed}.items())
-            number = units(value, row.node_scale, f"{name}{theirs}", failures)
+            number = units(Fraction(float(value)), row.node_scale, f"{name}{theirs}", failures)
             series[key] = (number + (series[key][0] if key in series else 0), theirs)
     return series
 
 
 def our_series(row, scrape, failures):
+    """{labels to compare: (whole number, labels)}"""
     series = {}
     for labels, value in scrape.get(row.ours, {}).items():
         if row.ours_fixed.items() <= labels:
-            number = units(value, row.our_scale, f"{row.ours}{dict(labels)}", failures)
-            series[labels] = row.convert(number) if row.convert else number
+            number = units(Fraction(value), row.our_scale, f"{row.ours}{dict(labels)}", failures)
+            key = frozenset(row.ours_relabel(dict(labels)).items()) if row.ours_relabel else labels
+            series[key] = (row.convert(number) if row.convert else number, labels)
     return series
 
 

@@ -27,6 +27,8 @@ class Row(NamedTuple):
     fixed: dict = {}  # labels node_exporter's series must have, and ours has in its name
     ours_fixed: dict = {}  # labels ours has, and node_exporter in `fixed`
     rename: dict = {}  # node_exporter's labels that we call otherwise, None for one we do not have
+    relabel: Optional[Callable] = None  # (node_exporter's labels, its scrape) -> ours, where renaming is not enough
+    ours_relabel: Optional[Callable] = None  # (our labels) -> what they are compared as
     convert: Optional[Callable] = None  # of ours, after scaling
     excuse: Optional[Callable] = None  # (root, labels, value) -> why we do not show this series, or None
 
@@ -59,7 +61,8 @@ CPU += [Row("node_softirqs_total", "sonde_cpu_softirq_kinds_serviced_total", fix
             ours_fixed={"kind": ours})
         for node, ours in zip("hi timer net_tx net_rx block block_iopoll tasklet sched hrtimer rcu".split(),
                               "HI TIMER NET_TX NET_RX BLOCK IRQ_POLL TASKLET SCHED HRTIMER RCU".split())]
-CPU += [Row("node_cpu_scaling_frequency_hertz", "sonde_cpu_cores_frequency_hertz", kind=GAUGE)]
+CPU += [Row("node_cpu_scaling_frequency_hertz", "sonde_cpu_cores_frequency_hz", node_scale=Fraction(1, 1000),
+            our_scale=Fraction(1, 1000), kind=GAUGE)]
 
 MEMINFO = """
     MemTotal total_bytes, MemFree free_bytes, MemAvailable available_bytes, Buffers buffers_bytes, Cached cached_bytes,
@@ -282,6 +285,85 @@ NETWORK += [Row(f"node_sockstat_{name}_mem", f"sonde_network_sockets_{name.lower
                 kind=GAUGE) for name in ("TCP", "UDP")]
 
 
+def cleaned(name):
+    """As node_exporter writes the names of devices."""
+    return re.sub("[^a-z0-9:_]", "_", name.lower())
+
+
+def value_of(scrape, metric, label, **fixed):
+    """The label of the metric's one series with these labels, or None."""
+    found = [dict(labels)[label] for labels in scrape.get(metric, {}) if fixed.items() <= labels]
+    return found[0] if found else None
+
+
+def hwmon_labels(labels, scrape):
+    """chip is "BUS_DEVICE" there; the chip's name and the sensor's label are metrics of their own."""
+    chip, sensor = labels["chip"], labels["sensor"]
+    return {"chip": value_of(scrape, "node_hwmon_chip_names", "chip_name", chip=chip), "device": chip.partition("_")[2],
+            "sensor": value_of(scrape, "node_hwmon_sensor_label", "label", chip=chip, sensor=sensor) or sensor}
+
+
+def device_cleaned(labels):
+    return {**labels, "device": cleaned(labels["device"])}
+
+
+def zones_hidden(root, labels, value):
+    """Thermal zones show what the chips of hwmon do once more, under other names."""
+    return "thermal zones where hwmon has temperatures" if any(root.glob("sys/class/hwmon/hwmon*/temp*_input")) else None
+
+
+def no_module(root, labels, value):
+    """Errors no module could be told of are in the controller's own count."""
+    if labels["csrow"] == "unknown":
+        return "errors of no known module, which are in the controller's count"
+    modules = any(root.glob("sys/devices/system/edac/mc/mc*/dimm*")) or any(root.glob("sys/devices/system/edac/mc/mc*/rank*"))
+    return "rows of memory where its modules are known" if modules else None
+
+
+def hwmon(node, ours, scale, kind=GAUGE):
+    return Row(f"node_hwmon_{node}", f"sonde_sensors_{ours}", kind=kind, relabel=hwmon_labels, ours_relabel=device_cleaned,
+               **scaled(scale))
+
+
+def rapl(zone):
+    return Row(f"node_rapl_{zone}_joules_total", "sonde_sensors_energy_energy_joules_total", **scaled(1000000),
+               relabel=lambda labels, scrape: {"zone": labels["path"].rpartition("/")[2]},
+               ours_relabel=lambda labels: {"zone": labels["device"]})
+
+
+HARDWARE = [
+    hwmon("temp_celsius", "temperatures_celsius", 1000),
+    hwmon("temp_max_celsius", "temperatures_high_celsius", 1000),
+    hwmon("temp_crit_celsius", "temperatures_critical_celsius", 1000),
+    hwmon("fan_rpm", "fans_rpm", 1),
+    hwmon("in_volts", "voltages_volts", 1000),
+    hwmon("power_watt", "power_power_watts", 1000000),
+    hwmon("power_average_watt", "power_power_watts", 1000000),
+    hwmon("energy_joule_total", "energy_energy_joules_total", 1000000, COUNTER),
+    *(rapl(zone) for zone in ("package", "core", "uncore", "dram", "psys")),
+    Row("node_thermal_zone_temp", "sonde_sensors_temperatures_celsius", kind=GAUGE, excuse=zones_hidden, **scaled(1000),
+        relabel=lambda labels, scrape: {
+            "chip": "thermal", "device": f"thermal_zone{labels['zone']}", "sensor": labels["type"]}),
+    # One core's counter is that of all its threads; ours is the package's sum.
+    Row("node_cpu_core_throttles_total", "sonde_sensors_throttling_core_throttles_total", rename={"core": None}),
+    Row("node_cpu_package_throttles_total", "sonde_sensors_throttling_package_throttles_total"),
+]
+for errors, ours in (("correctable", "corrected"), ("uncorrectable", "uncorrected")):
+    HARDWARE += [
+        Row(f"node_edac_{errors}_errors_total", f"sonde_sensors_memory_controllers_{ours}_errors_total",
+            relabel=lambda labels, scrape: {"controller": f"mc{labels['controller']}"}),
+        Row(f"node_edac_csrow_{errors}_errors_total", f"sonde_sensors_memory_controllers_modules_{ours}_errors_total",
+            relabel=lambda labels, scrape: {"controller": f"mc{labels['controller']}", "module": f"csrow{labels['csrow']}"},
+            excuse=no_module),
+    ]
+
+# /proc/mdstat; blocks of 1 KiB
+HARDWARE += [Row("node_md_disks", f"sonde_disks_arrays_disks_{state}", fixed={"state": state}, kind=GAUGE)
+             for state in ("active", "failed", "spare")]
+HARDWARE += [Row("node_md_disks_required", "sonde_disks_arrays_disks_total", kind=STEADY),
+             Row("node_md_blocks", "sonde_disks_arrays_size_bytes", our_scale=Fraction(1, 1024), kind=STEADY)]
+
+
 def elsewhere(root, labels, value):
     """One mount of each file system is shown, and none without a size or with the kernel's own contents."""
     if value == 0:
@@ -311,7 +393,7 @@ CLOCK = [
     Row("node_timex_tai_offset_seconds", "sonde_sensors_clock_tai_offset_seconds", kind=STEADY),
 ]
 
-TABLE = CPU + MEMORY + VMSTAT + PRESSURE + DISKS + NETWORK
+TABLE = CPU + MEMORY + VMSTAT + PRESSURE + DISKS + NETWORK + HARDWARE
 # These ask the running kernel, and nothing a tree could hold.
 LIVE_TABLE = TABLE + FILESYSTEMS + CLOCK
 
@@ -324,6 +406,12 @@ NOT_OURS = [
     (r"node_(time|nfs|nfsd|xfs|btrfs|zfs|bonding|arp|infiniband|fibrechannel|ipvs|tapestats|bcache|entropy)_.*",
      "a collector we do not have: not about a host's performance, or a file system's own matters"),
     (r"node_schedstat_.*", "the kernel counts these only where it was built and told to; waiting for a CPU is in pressure"),
+    (r"node_cpu_(scaling_)?frequency_(min|max)_hertz", "a limit, not a measurement"),
+    (r"node_cpu_frequency_hertz", "cpuinfo_cur_freq asks the hardware and interrupts the CPU; scaling_cur_freq is shown"),
+    (r"node_hwmon_(chip_names|sensor_label)", "labels of our series"),
+    (r"node_hwmon_.*_(alarm|min|max|lcrit|crit|beep|fault|type|offset|hyst|target|interval).*", "limits but of temperatures"),
+    (r"node_cooling_device_.*", "how hard a device is being slowed down shows in its frequency"),
+    (r"node_md_(blocks_synced|state)", "as sync_progress_ratio and the array's state in words"),
     (r"node_filesystem_(readonly|device_error)", "said of the file system in its section, as no number"),
     (r"node_udp_queues", "reads the whole of /proc/net/udp, which grows with every socket; sockstat's memory says it for all"),
     (r"node_network_(address_assign_type|device_id|dormant|flags|iface_id|iface_link|iface_link_mode|name_assign_type"

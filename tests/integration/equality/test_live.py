@@ -74,7 +74,7 @@ def compare(before, ours, after, tally):
         for key in low.keys() & high.keys():
             number, labels = low[key]
             if key in got:
-                compare_series(row, key, number, got[key], high[key][0], tally)
+                compare_series(row, key, number, got[key][0], high[key][0], tally)
                 continue
             reason = harness.excused(row, None, labels, number)
             if reason:

@@ -1,7 +1,7 @@
 """node_exporter and the agent read the same recorded host: every number both have must be the same, exactly.
 
-Recorded hosts are mostly idle, and 0 equals 0 whichever column was read. So each is compared a second time with every number of
-its files replaced by one of its own."""
+Recorded hosts are mostly idle, and 0 equals 0 whichever column was read. So each is compared again with every number of its
+files replaced by one of its own; and with hardware that virtual machines do not have."""
 
 import shutil
 import sys
@@ -11,11 +11,19 @@ from pathlib import Path
 
 import harness
 import mapping
-from distinct import make_distinct
+from distinct import Numbers, make_distinct
+from hardware import add_hardware
 
 # statfs can be asked of the running kernel only: node_exporter would show this host's file systems as the recorded one's.
 # Its netlink answers for the running kernel too, adjtimex likewise.
 ON_A_TREE = ["--no-collector.filesystem", "--no-collector.netdev.netlink", "--no-collector.timex", "--no-collector.udp_queues"]
+
+CHANGES = {
+    "every number its own": lambda root: make_distinct(root, Numbers()),
+    "every number its own and large": lambda root: make_distinct(root, Numbers(large=True)),
+    "made-up hardware with sensor chips": lambda root: add_hardware(root, Numbers(), with_chips=True),
+    "made-up hardware without sensor chips": lambda root: add_hardware(root, Numbers(), with_chips=False),
+}
 
 failures = []
 
@@ -41,10 +49,11 @@ def compare(name, root):
                     failures.append(f"{name}: {row.node}{labels} is {number}, {row.ours} has no such series")
                 continue
             compared += 1
-            matched.add((row.ours, key))
             distinct.add(number)
-            if got[key] != number:
-                failures.append(f"{name}: {row.node}{labels} is {number}, {row.ours} is {got[key]}")
+            our_number, our_labels = got[key]
+            matched.add((row.ours, our_labels))
+            if our_number != number:
+                failures.append(f"{name}: {row.node}{labels} is {number}, {row.ours} is {our_number}")
         metrics, series = metrics + (compared > 0), series + compared
     for metric in {row.ours for row in mapping.TABLE} & ours.keys():
         for labels in ours[metric]:
@@ -68,11 +77,12 @@ def main():
         sys.exit("no recorded host")
     for host in hosts:
         compare(host.name, host)
-        with tempfile.TemporaryDirectory(prefix="sonde-test-") as directory:
-            root = Path(directory) / host.name
-            shutil.copytree(host, root, symlinks=True)
-            make_distinct(root)
-            compare(f"{host.name}, every number its own", root)
+        for what, change in CHANGES.items():
+            with tempfile.TemporaryDirectory(prefix="sonde-test-") as directory:
+                root = Path(directory) / host.name
+                shutil.copytree(host, root, symlinks=True)
+                change(root)
+                compare(f"{host.name}, {what}", root)
     for failure in failures:
         print(failure)
     print(f"{len(hosts)} recorded hosts, {len(failures)} differences")
