@@ -76,3 +76,32 @@ def make_distinct(root, numbers):
     for interface in sys.glob("class/net/*"):
         rewrite(interface / "carrier_changes", behind("", numbers.small))
         rewrite(interface / "mtu", behind("", numbers.small))
+        # Megabits per second; -1 where there is no speed to speak of.
+        rewrite(interface / "speed", lambda line: f"{int(numbers.small()) % 400000}\n")
+
+
+# Lines of configurations the recorded hosts do not have: contiguous memory, poisoned pages, 32-bit mappings, TDX.
+MORE_MEMINFO = ("EarlyMemtestBad", "HardwareCorrupted", "CmaTotal", "CmaFree", "Unaccepted", "DirectMap4M")
+OLD_VMSTAT = {"workingset_refault_file": "workingset_refault", "workingset_activate_file": "workingset_activate",
+              "workingset_restore_file": "workingset_restore", "thp_split_page": "thp_split", "allocstall_normal": "allocstall"}
+NEW_VMSTAT = ("workingset_refault_anon", "workingset_activate_anon", "workingset_restore_anon", "allocstall_")
+
+
+def make_older(root, numbers):
+    """As kernels before 4.12 wrote it: 11 numbers a disk, 11 columns of softnet without the CPU's, other names in vmstat, no
+    pressure."""
+    make_distinct(root, numbers)
+    proc = root / "proc"
+    with open(proc / "meminfo", "a") as meminfo:
+        meminfo.writelines(f"{name + ':':<15} {numbers.next()} kB\n" for name in MORE_MEMINFO)
+
+    def older_name(line):
+        name, value = line.split()
+        if name in OLD_VMSTAT:
+            return f"{OLD_VMSTAT[name]} {value}\n"
+        return "" if name.startswith(NEW_VMSTAT) else line
+    rewrite(proc / "vmstat", older_name)
+    rewrite(proc / "diskstats", lambda line: " ".join(line.split()[:14]) + "\n")
+    rewrite(proc / "net/softnet_stat", lambda line: " ".join(line.split()[:11]) + "\n")
+    for resource in (proc / "pressure").iterdir():
+        resource.unlink()

@@ -2,6 +2,7 @@
 frequencies, RAID. Laid out as the kernel documents it (hwmon/sysfs-interface.rst, edac.rst, power/powercap.rst, md.rst)."""
 
 import os
+import shutil
 
 MDSTAT = """Personalities : [raid1] [raid6] [raid5] [raid4]
 md1 : active raid5 sdd1[3](F) sdc1[2] sdb2[1] sda2[0] sde1[4](S)
@@ -37,7 +38,7 @@ def write(path, value):
 def add_chips(sys):
     for number, (name, bus, device, files) in enumerate(CHIPS):
         chip, target = sys / f"class/hwmon/hwmon{number}", sys / "devices" / bus / device
-        target.mkdir(parents=True)
+        target.mkdir(parents=True, exist_ok=True)
         write(chip / "name", name)
         (chip / "device").symlink_to(os.path.relpath(target, chip))
         for file, value in files.items():
@@ -54,7 +55,8 @@ def add_zones(sys):
 
 def add_energy(sys):
     for zone, name, value in (("intel-rapl:0", "package-0", 31234567890), ("intel-rapl:0:0", "core", 1234567),
-                              ("intel-rapl:0:1", "dram", 987654321), ("intel-rapl:1", "package-1", 262143328849)):
+                              ("intel-rapl:0:1", "dram", 987654321), ("intel-rapl:0:2", "uncore", 7654321),
+                              ("intel-rapl:2", "psys", 98765432109), ("intel-rapl:1", "package-1", 262143328849)):
         write(sys / "class/powercap" / zone / "name", name)
         write(sys / "class/powercap" / zone / "energy_uj", value)
         write(sys / "class/powercap" / zone / "max_energy_range_uj", 262143328850)
@@ -98,6 +100,7 @@ def add_memory_controllers(sys, numbers):
 
 def add_hardware(root, numbers, with_chips):
     sys = root / "sys"
+    shutil.rmtree(sys / "class/hwmon", ignore_errors=True)
     if with_chips:
         add_chips(sys)
     add_zones(sys)

@@ -106,8 +106,8 @@ def agent_once(root, *arguments):
 
 
 def units(value, scale, what, failures):
-    """The whole number of the kernel's file. node_exporter's values are doubles in the shortest digits that tell them apart, our
-    counters have all their digits; what either is off by, in seconds, must be below half a unit."""
+    """The whole number of the kernel's file. node_exporter's values are doubles in the shortest digits that tell them apart,
+    our counters have all their digits; what either is off by, in seconds, must be below half a unit."""
     exact = value * scale
     whole = round(exact)
     if abs(exact - whole) > Fraction(1, 4):

@@ -213,11 +213,22 @@ NETWORK += [Row("node_nf_conntrack_entries", "sonde_network_conntrack_entries", 
             Row("node_nf_conntrack_entries_limit", "sonde_network_conntrack_max_entries", kind=STEADY)]
 
 IP = """
-    InReceives receive_packets, InOctets receive_bytes, InDelivers receive_delivers,
-    InHdrErrors receive_header_errors, InAddrErrors receive_address_errors, InTooBigErrors receive_too_big_errors,
-    InUnknownProtos receive_unknown_protocols, InTruncatedPkts receive_truncated, InCsumErrors receive_checksum_errors,
-    InNoRoutes receive_no_routes, InDiscards receive_discards, InCEPkts receive_congestion_marks,
-    ForwDatagrams forwarded_packets, OutForwDatagrams forwarded_packets, OutRequests transmit_packets,
+    InReceives receive_packets, InDelivers receive_delivers, InHdrErrors receive_header_errors,
+    InAddrErrors receive_address_errors, InUnknownProtos receive_unknown_protocols, InDiscards receive_discards,
+    ForwDatagrams forwarded_packets, OutRequests transmit_packets, OutDiscards transmit_discards,
+    OutNoRoutes transmit_no_routes, ReasmReqds reassembly_fragments, ReasmOKs reassembled_packets,
+    ReasmTimeout reassembly_timeouts, ReasmFails reassembly_failures, FragOKs fragmented_packets,
+    FragFails fragmentation_failures, FragCreates fragments_created
+"""
+IPEXT = """
+    InOctets receive_bytes, InTruncatedPkts receive_truncated, InCsumErrors receive_checksum_errors,
+    InNoRoutes receive_no_routes, InCEPkts receive_congestion_marks, OutOctets transmit_bytes
+"""
+IP6 = """
+    InReceives receive_packets, InOctets receive_bytes, InDelivers receive_delivers, InHdrErrors receive_header_errors,
+    InAddrErrors receive_address_errors, InTooBigErrors receive_too_big_errors, InUnknownProtos receive_unknown_protocols,
+    InTruncatedPkts receive_truncated, InNoRoutes receive_no_routes, InDiscards receive_discards,
+    InCEPkts receive_congestion_marks, OutForwDatagrams forwarded_packets, OutRequests transmit_packets,
     OutOctets transmit_bytes, OutDiscards transmit_discards, OutNoRoutes transmit_no_routes,
     ReasmReqds reassembly_fragments, ReasmOKs reassembled_packets, ReasmTimeout reassembly_timeouts,
     ReasmFails reassembly_failures, FragOKs fragmented_packets, FragFails fragmentation_failures,
@@ -225,46 +236,59 @@ IP = """
 """
 ICMP = """
     InMsgs receive_messages, InErrors receive_errors, InCsumErrors receive_checksum_errors,
+    InDestUnreachs receive_unreachable, InTimeExcds receive_time_exceeded, InRedirects receive_redirects,
+    InEchos receive_echo_requests, OutMsgs transmit_messages, OutErrors transmit_errors,
+    OutDestUnreachs transmit_unreachable, OutTimeExcds transmit_time_exceeded, OutRateLimitGlobal transmit_rate_limited,
+    OutRateLimitHost transmit_rate_limited_per_peer
+"""
+ICMP6 = """
+    InMsgs receive_messages, InErrors receive_errors, InCsumErrors receive_checksum_errors,
     InDestUnreachs receive_unreachable, InTimeExcds receive_time_exceeded, InPktTooBigs receive_too_big,
     InRedirects receive_redirects, InEchos receive_echo_requests, OutMsgs transmit_messages, OutErrors transmit_errors,
     OutDestUnreachs transmit_unreachable, OutTimeExcds transmit_time_exceeded, OutPktTooBigs transmit_too_big,
-    OutRateLimitGlobal transmit_rate_limited, OutRateLimitHost transmit_rate_limited_per_peer
+    OutRateLimitHost transmit_rate_limited_per_peer
 """
 TCP = """
-    ActiveOpens active_opens, PassiveOpens passive_opens, AttemptFails failed_attempts,
-    EstabResets established_resets, InSegs receive_segments, InErrs receive_errors, InCsumErrors receive_checksum_errors,
-    OutSegs transmit_segments, OutRsts transmit_resets, RetransSegs retransmitted_segments, TCPSynRetrans syn_retransmits,
-    TCPFastRetrans fast_retransmits, TCPSlowStartRetrans slow_start_retransmits, TCPLostRetransmit lost_retransmits,
-    TCPRetransFail retransmit_failures, TCPTimeouts timeouts, TCPSpuriousRTOs spurious_timeouts,
-    TCPLossProbes loss_probes, TCPLossProbeRecovery loss_probe_recoveries, TCPSackRecovery sack_recoveries,
-    TCPSACKReorder sack_reorders, TCPDSACKRecv duplicate_segments_reported, TCPOrigDataSent data_segments_sent,
-    TCPDelivered delivered_segments, TCPDeliveredCE delivered_congestion_marks, ListenOverflows listen_overflows,
-    ListenDrops listen_drops, TCPReqQFullDrop request_queue_full_drops, TCPReqQFullDoCookies request_queue_full_cookies,
-    SyncookiesSent syncookies_sent, SyncookiesRecv syncookies_received, SyncookiesFailed syncookies_failed,
-    EmbryonicRsts embryonic_resets, TCPDeferAcceptDrop deferred_accept_drops, TCPOFOQueue out_of_order_segments,
-    TCPOFODrop out_of_order_drops, OfoPruned out_of_order_prunes, TCPRcvQDrop receive_queue_drops,
-    PruneCalled receive_queue_prunes, RcvPruned receive_prune_drops, TCPRcvCollapsed receive_collapsed,
-    TCPBacklogDrop backlog_drops, TCPZeroWindowDrop zero_window_drops, TCPToZeroWindowAdv zero_window_shut,
-    TCPFromZeroWindowAdv zero_window_opened, TCPWinProbe window_probes, TCPKeepAlive keepalives,
-    TCPAbortOnData abort_on_data, TCPAbortOnClose abort_on_close, TCPAbortOnMemory abort_on_memory,
-    TCPAbortOnTimeout abort_on_timeout, TCPAbortOnLinger abort_on_linger, TCPAbortFailed abort_failures,
-    TCPMemoryPressures memory_pressures,
-    TCPWqueueTooBig write_queue_too_big, TCPTimeWaitOverflow time_wait_overflows, TW time_wait_ended,
-    PAWSEstab timestamp_rejects, TCPChallengeACK challenge_acks, TCPMD5Failure md5_failures,
-    TCPMTUPFail path_mtu_failures, TCPFastOpenActive fast_open_active, TCPFastOpenActiveFail fast_open_active_failures,
+    ActiveOpens active_opens, PassiveOpens passive_opens, AttemptFails failed_attempts, EstabResets established_resets,
+    InSegs receive_segments, InErrs receive_errors, InCsumErrors receive_checksum_errors, OutSegs transmit_segments,
+    OutRsts transmit_resets, RetransSegs retransmitted_segments
+"""
+TCPEXT = """
+    TCPSynRetrans syn_retransmits, TCPFastRetrans fast_retransmits, TCPSlowStartRetrans slow_start_retransmits,
+    TCPLostRetransmit lost_retransmits, TCPRetransFail retransmit_failures, TCPTimeouts timeouts,
+    TCPSpuriousRTOs spurious_timeouts, TCPLossProbes loss_probes, TCPLossProbeRecovery loss_probe_recoveries,
+    TCPSackRecovery sack_recoveries, TCPSACKReorder sack_reorders, TCPDSACKRecv duplicate_segments_reported,
+    TCPOrigDataSent data_segments_sent, TCPDelivered delivered_segments, TCPDeliveredCE delivered_congestion_marks,
+    ListenOverflows listen_overflows, ListenDrops listen_drops, TCPReqQFullDrop request_queue_full_drops,
+    TCPReqQFullDoCookies request_queue_full_cookies, SyncookiesSent syncookies_sent, SyncookiesRecv syncookies_received,
+    SyncookiesFailed syncookies_failed, EmbryonicRsts embryonic_resets, TCPDeferAcceptDrop deferred_accept_drops,
+    TCPOFOQueue out_of_order_segments, TCPOFODrop out_of_order_drops, OfoPruned out_of_order_prunes,
+    TCPRcvQDrop receive_queue_drops, PruneCalled receive_queue_prunes, RcvPruned receive_prune_drops,
+    TCPRcvCollapsed receive_collapsed, TCPBacklogDrop backlog_drops, TCPZeroWindowDrop zero_window_drops,
+    TCPToZeroWindowAdv zero_window_shut, TCPFromZeroWindowAdv zero_window_opened, TCPWinProbe window_probes,
+    TCPKeepAlive keepalives, TCPAbortOnData abort_on_data, TCPAbortOnClose abort_on_close,
+    TCPAbortOnMemory abort_on_memory, TCPAbortOnTimeout abort_on_timeout, TCPAbortOnLinger abort_on_linger,
+    TCPAbortFailed abort_failures, TCPMemoryPressures memory_pressures, TCPWqueueTooBig write_queue_too_big,
+    TCPTimeWaitOverflow time_wait_overflows, TW time_wait_ended, PAWSEstab timestamp_rejects,
+    TCPChallengeACK challenge_acks, TCPMD5Failure md5_failures, TCPMTUPFail path_mtu_failures,
+    TCPFastOpenActive fast_open_active, TCPFastOpenActiveFail fast_open_active_failures,
     TCPFastOpenPassive fast_open_passive, TCPFastOpenPassiveFail fast_open_passive_failures,
     TCPFastOpenListenOverflow fast_open_listen_overflows
 """
 UDP = """
     InDatagrams receive_datagrams, NoPorts receive_no_port, InErrors receive_errors, RcvbufErrors receive_buffer_errors,
-    InCsumErrors receive_checksum_errors, MemErrors memory_errors, IgnoredMulti receive_ignored_multicast,
-    OutDatagrams transmit_datagrams, SndbufErrors transmit_buffer_errors
+    InCsumErrors receive_checksum_errors, MemErrors memory_errors, OutDatagrams transmit_datagrams,
+    SndbufErrors transmit_buffer_errors
 """
-PROTOCOLS = {"Ip": (IP, "ip4"), "IpExt": (IP, "ip4"), "Ip6": (IP, "ip6"), "Icmp": (ICMP, "icmp4"), "Icmp6": (ICMP, "icmp6"),
-             "Tcp": (TCP, "tcp"), "TcpExt": (TCP, "tcp"), "Udp": (UDP, "udp4"), "Udp6": (UDP, "udp6"),
+PROTOCOLS = {"Ip": (IP, "ip4"), "IpExt": (IPEXT, "ip4"), "Ip6": (IP6, "ip6"),
+             "Icmp": (ICMP, "icmp4"), "Icmp6": (ICMP6, "icmp6"), "Tcp": (TCP, "tcp"), "TcpExt": (TCPEXT, "tcp"),
+             "Udp": (UDP, "udp4"), "Udp6": (UDP, "udp6"),
              "UdpLite": (UDP, "udplite4"), "UdpLite6": (UDP, "udplite6")}
 NETWORK += [Row(f"node_netstat_{group}_{node}", f"sonde_network_{section}_{ours}_total")
             for group, (text, section) in PROTOCOLS.items() for node, ours in pairs(text)]
+# UDP-Lite over IPv6 has no such line.
+NETWORK += [Row(f"node_netstat_{group}_IgnoredMulti", f"sonde_network_{section}_receive_ignored_multicast_total")
+            for group, section in (("Udp", "udp4"), ("Udp6", "udp6"), ("UdpLite", "udplite4"))]
 NETWORK += [
     # 1 and 2 in the kernel's file, yes and no
     Row("node_netstat_Ip_Forwarding", "sonde_network_ip4_forwarding", kind=STEADY, convert=lambda ours: 2 - ours),
@@ -419,7 +443,7 @@ NOT_OURS = [
     (r"node_network_carrier_(up|down)_changes_total", "carrier_changes is their sum"),
     (r"node_network_receive_nohandler_total", "not in /proc/net/dev: one more sysfs file an interface and tick"),
     (r"node_nf_conntrack_stat_ignore", "a column the kernel no longer fills"),
-    (r"node_nf_conntrack_stat_insert", "counts what programs insert by netlink only; entries and insert_failed are shown"),
+    (r"node_nf_conntrack_stat_insert", "counts what programs insert by netlink, not what is tracked; entries and insert_failed are shown"),
     (r"node_timex_(pps_.*|status|tick_seconds|loop_time_constant)", "the inner workings of the kernel's clock discipline"),
     (r"node_memory_numa_(Bounce|FilePmdMapped|NFS_Unstable|SecPageTables|ShmemPmdMapped|WritebackTmp)",
      "a collector node_exporter has off by default; the host's total is shown"),
