@@ -5,6 +5,7 @@
 #include "agent/collectors/source.h"
 #include "agent/delivery/queue.h"
 #include "agent/delivery/sender.h"
+#include "agent/lane.h"
 #include "agent/scan.h"
 #include "agent/status.h"
 
@@ -139,6 +140,11 @@ static int collect(void *opaque, struct tick *tick, ProtobufCMessage *section)
 	SET(agent, late_ticks, self->status->late_ticks);
 	SET(agent, missed_ticks, self->status->missed_ticks);
 	fill_delivery(self->status, agent);
+	if (self->status->lane) {
+		struct lane_stats lane = lane_stats(self->status->lane);
+		SET(agent, lane_stuck, lane.stuck);
+		SET(agent, lane_waiting, lane.waiting);
+	}
 	return fill_collectors(self->status, tick, agent);
 }
 
