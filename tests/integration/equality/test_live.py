@@ -22,6 +22,10 @@ NEAR_BYTES = 64 << 20
 NEAR_COUNT = 256
 NEAR_SECONDS = 0.1
 
+# These keep a file open for each process or cgroup there is, thousands on some hosts, which count as open files themselves.
+# node_exporter has nothing like them.
+NOT_COMPARED = "processes,cgroups,perf,block_io,events,custom"
+
 failures = []
 
 
@@ -103,7 +107,7 @@ def main():
         for _ in range(ROUNDS):
             time.sleep(0.2)
             before = exporter.scrape()
-            ours = harness.agent_once(None, "--interval", "200ms")
+            ours = harness.agent_once(None, "--interval", "200ms", "--disable", NOT_COMPARED)
             compare(before, ours, exporter.scrape(), tally)
     report(tally)
     for failure in failures:
