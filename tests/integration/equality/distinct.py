@@ -92,8 +92,9 @@ def make_older(root, numbers):
     pressure."""
     make_distinct(root, numbers)
     proc = root / "proc"
+    there = (proc / "meminfo").read_text()
     with open(proc / "meminfo", "a") as meminfo:
-        meminfo.writelines(f"{name + ':':<15} {numbers.next()} kB\n" for name in MORE_MEMINFO)
+        meminfo.writelines(f"{name + ':':<15} {numbers.next()} kB\n" for name in MORE_MEMINFO if f"{name}:" not in there)
 
     def older_name(line):
         name, value = line.split()
@@ -102,6 +103,8 @@ def make_older(root, numbers):
         return "" if name.startswith(NEW_VMSTAT) else line
     rewrite(proc / "vmstat", older_name)
     rewrite(proc / "diskstats", lambda line: " ".join(line.split()[:14]) + "\n")
-    rewrite(proc / "net/softnet_stat", lambda line: " ".join(line.split()[:11]) + "\n")
-    for resource in (proc / "pressure").iterdir():
+    cpus = re.findall(r"^cpu(\d+) ", (proc / "stat").read_text(), re.M)
+    if cpus == [str(i) for i in range(len(cpus))]:  # else nobody could tell whose a line without the CPU's number is
+        rewrite(proc / "net/softnet_stat", lambda line: " ".join(line.split()[:11]) + "\n")
+    for resource in (proc / "pressure").glob("*"):
         resource.unlink()

@@ -41,10 +41,17 @@ def scaled(scale):
     return {"node_scale": Fraction(scale), "our_scale": Fraction(scale)}
 
 
+def offline_cpu(root, labels, value):
+    """Of a CPU that /proc/stat leaves out between two others node_exporter says 0."""
+    shown = re.findall(r"^cpu(\d+) ", (root / "proc/stat").read_text(), re.M)
+    return "absent is not zero: a CPU that is offline" if labels["cpu"] not in shown else None
+
+
 MODES = "user nice system idle iowait irq softirq steal".split()
 CPU = [Row("node_cpu_seconds_total", f"sonde_cpu_cores_{mode}_seconds_total", fixed={"mode": mode}, **scaled(TICKS),
-           kind=BACKWARDS if mode in ("idle", "iowait") else COUNTER) for mode in MODES]
-CPU += [Row("node_cpu_guest_seconds_total", f"sonde_cpu_cores_{ours}_seconds_total", fixed={"mode": mode}, **scaled(TICKS))
+           kind=BACKWARDS if mode in ("idle", "iowait") else COUNTER, excuse=offline_cpu) for mode in MODES]
+CPU += [Row("node_cpu_guest_seconds_total", f"sonde_cpu_cores_{ours}_seconds_total", fixed={"mode": mode}, **scaled(TICKS),
+            excuse=offline_cpu)
         for mode, ours in (("user", "guest"), ("nice", "guest_nice"))]
 CPU += [
     Row("node_context_switches_total", "sonde_cpu_context_switches_total"),
@@ -62,7 +69,7 @@ CPU += [Row("node_softirqs_total", "sonde_cpu_softirq_kinds_serviced_total", fix
         for node, ours in zip("hi timer net_tx net_rx block block_iopoll tasklet sched hrtimer rcu".split(),
                               "HI TIMER NET_TX NET_RX BLOCK IRQ_POLL TASKLET SCHED HRTIMER RCU".split())]
 CPU += [Row("node_cpu_scaling_frequency_hertz", "sonde_cpu_cores_frequency_hz", node_scale=Fraction(1, 1000),
-            our_scale=Fraction(1, 1000), kind=GAUGE)]
+            our_scale=Fraction(1, 1000), kind=GAUGE, excuse=offline_cpu)]
 
 MEMINFO = """
     MemTotal total_bytes, MemFree free_bytes, MemAvailable available_bytes, Buffers buffers_bytes, Cached cached_bytes,
@@ -204,7 +211,18 @@ NETWORK += [
     Row("node_network_mtu_bytes", "sonde_network_interfaces_mtu_bytes", kind=STEADY, **DEVICE),
     Row("node_network_speed_bytes", "sonde_network_interfaces_speed_bytes_per_second", kind=STEADY, excuse=no_speed, **DEVICE),
 ]
-NETWORK += [Row(f"node_softnet_{node}_total", f"sonde_network_softnet_{ours}_total")
+
+
+def softnet_cpu(labels, scrape):
+    """node_exporter numbers the lines; the kernel writes none for a CPU that is offline."""
+    times = {}
+    for series, seconds in scrape["node_cpu_seconds_total"].items():
+        cpu = int(dict(series)["cpu"])
+        times[cpu] = times.get(cpu, 0) + float(seconds)
+    return {"cpu": str(sorted(cpu for cpu, seconds in times.items() if seconds > 0)[int(labels["cpu"])])}
+
+
+NETWORK += [Row(f"node_softnet_{node}_total", f"sonde_network_softnet_{ours}_total", relabel=softnet_cpu)
             for node, ours in pairs("processed processed, dropped dropped, times_squeezed time_squeezed")]
 NETWORK += [Row(f"node_nf_conntrack_stat_{node}", f"sonde_network_conntrack_{ours}_total") for node, ours in pairs("""
     found found, invalid invalid, insert_failed insert_failures, drop drops, early_drop early_drops,
