@@ -162,10 +162,10 @@ static int parse_memory_and_swap_v1(const char *text, size_t len, struct cgroup_
 	return r;
 }
 
-static void set_cpu_limit(uint64_t quota_us, uint64_t period_us, Sonde__V1__Cgroup *out)
+static void set_cpu_limit(double quota_us, double period_us, Sonde__V1__Cgroup *out)
 {
 	if (period_us > 0)
-		SET(out, cpu_limit_ratio, (double)quota_us / (double)period_us);
+		SET(out, cpu_limit_ratio, quota_us / period_us);
 }
 
 /* 50000 100000, or "max 100000" */
@@ -181,7 +181,7 @@ static int parse_cpu_max(const char *text, size_t len, struct cgroup_parsing *pa
 		return 0;
 	if (word_u64(quota, &quota_us) < 0)
 		return -EPROTO;
-	set_cpu_limit(quota_us, period_us, out);
+	set_cpu_limit((double)quota_us, (double)period_us, out);
 	return 0;
 }
 
@@ -209,7 +209,7 @@ static int parse_quota_v1(const char *text, size_t len, struct cgroup_parsing *p
 		return 0;
 	if (word_u64(word, &quota_us) < 0)
 		return -EPROTO;
-	set_cpu_limit(quota_us, (uint64_t)out->cpu_limit_ratio, out);
+	set_cpu_limit((double)quota_us, out->cpu_limit_ratio, out);
 	return 0;
 }
 
@@ -377,37 +377,37 @@ static int parse_serviced(const char *text, size_t len, struct cgroup_parsing *p
 }
 
 const struct cgroup_file cgroup_files[CGROUP_FILES] = {
-	{"cpu.stat", CGROUP_CPU, true, false, parse_cpu_stat},
-	{"memory.current", CGROUP_MEMORY, true, false, parse_memory},
-	{"io.stat", CGROUP_BLKIO, true, false, parse_io_stat},
-	{"pids.current", CGROUP_PIDS, true, false, parse_tasks},
-	{"cpu.max", CGROUP_CPU, true, true, parse_cpu_max},
-	{"memory.max", CGROUP_MEMORY, true, true, parse_memory_limit},
-	{"memory.high", CGROUP_MEMORY, true, true, parse_memory_high},
-	{"memory.peak", CGROUP_MEMORY, true, true, parse_memory_peak},
-	{"memory.swap.current", CGROUP_MEMORY, true, true, parse_swap},
-	{"memory.stat", CGROUP_MEMORY, true, true, parse_memory_stat},
-	{"memory.events", CGROUP_MEMORY, true, true, parse_memory_events},
-	{"pids.max", CGROUP_PIDS, true, true, parse_tasks_limit},
-	{"cpu.pressure", CGROUP_CPU, true, true, parse_cpu_pressure},
-	{"memory.pressure", CGROUP_MEMORY, true, true, parse_memory_pressure},
-	{"io.pressure", CGROUP_BLKIO, true, true, parse_io_pressure},
-	{"irq.pressure", CGROUP_CPU, true, true, parse_irq_pressure},
-	{"cpuacct.usage", CGROUP_CPUACCT, false, false, parse_usage_v1},
-	{"memory.usage_in_bytes", CGROUP_MEMORY, false, false, parse_memory},
-	{"pids.current", CGROUP_PIDS, false, false, parse_tasks},
-	{"cpu.stat", CGROUP_CPU, false, false, parse_cpu_stat_v1},
-	{"blkio.throttle.io_service_bytes_recursive", CGROUP_BLKIO, false, false, parse_service_bytes},
-	{"blkio.throttle.io_serviced_recursive", CGROUP_BLKIO, false, false, parse_serviced},
-	{"cpuacct.stat", CGROUP_CPUACCT, false, true, parse_usage_split_v1},
-	{"cpu.cfs_period_us", CGROUP_CPU, false, true, parse_period_v1},
-	{"cpu.cfs_quota_us", CGROUP_CPU, false, true, parse_quota_v1},
-	{"memory.limit_in_bytes", CGROUP_MEMORY, false, true, parse_memory_limit},
-	{"memory.max_usage_in_bytes", CGROUP_MEMORY, false, true, parse_memory_peak},
-	{"memory.memsw.usage_in_bytes", CGROUP_MEMORY, false, true, parse_memory_and_swap_v1},
-	{"memory.kmem.usage_in_bytes", CGROUP_MEMORY, false, true, parse_kernel},
-	{"memory.stat", CGROUP_MEMORY, false, true, parse_memory_stat_v1},
-	{"memory.failcnt", CGROUP_MEMORY, false, true, parse_failures},
-	{"memory.oom_control", CGROUP_MEMORY, false, true, parse_oom_control},
-	{"pids.max", CGROUP_PIDS, false, true, parse_tasks_limit},
+	{"cpu.stat", CGROUP_CPU, true, CGROUP_READ_RANK, parse_cpu_stat},
+	{"memory.current", CGROUP_MEMORY, true, CGROUP_READ_RANK, parse_memory},
+	{"io.stat", CGROUP_BLKIO, true, CGROUP_READ_USAGE, parse_io_stat},
+	{"pids.current", CGROUP_PIDS, true, CGROUP_READ_USAGE, parse_tasks},
+	{"cpu.max", CGROUP_CPU, true, CGROUP_READ_DETAIL, parse_cpu_max},
+	{"memory.max", CGROUP_MEMORY, true, CGROUP_READ_DETAIL, parse_memory_limit},
+	{"memory.high", CGROUP_MEMORY, true, CGROUP_READ_DETAIL, parse_memory_high},
+	{"memory.peak", CGROUP_MEMORY, true, CGROUP_READ_DETAIL, parse_memory_peak},
+	{"memory.swap.current", CGROUP_MEMORY, true, CGROUP_READ_DETAIL, parse_swap},
+	{"memory.stat", CGROUP_MEMORY, true, CGROUP_READ_DETAIL, parse_memory_stat},
+	{"memory.events", CGROUP_MEMORY, true, CGROUP_READ_DETAIL, parse_memory_events},
+	{"pids.max", CGROUP_PIDS, true, CGROUP_READ_DETAIL, parse_tasks_limit},
+	{"cpu.pressure", CGROUP_CORE, true, CGROUP_READ_DETAIL, parse_cpu_pressure},
+	{"memory.pressure", CGROUP_CORE, true, CGROUP_READ_DETAIL, parse_memory_pressure},
+	{"io.pressure", CGROUP_CORE, true, CGROUP_READ_DETAIL, parse_io_pressure},
+	{"irq.pressure", CGROUP_CORE, true, CGROUP_READ_DETAIL, parse_irq_pressure},
+	{"cpuacct.usage", CGROUP_CPUACCT, false, CGROUP_READ_RANK, parse_usage_v1},
+	{"memory.usage_in_bytes", CGROUP_MEMORY, false, CGROUP_READ_RANK, parse_memory},
+	{"pids.current", CGROUP_PIDS, false, CGROUP_READ_USAGE, parse_tasks},
+	{"cpu.stat", CGROUP_CPU, false, CGROUP_READ_USAGE, parse_cpu_stat_v1},
+	{"blkio.throttle.io_service_bytes_recursive", CGROUP_BLKIO, false, CGROUP_READ_USAGE, parse_service_bytes},
+	{"blkio.throttle.io_serviced_recursive", CGROUP_BLKIO, false, CGROUP_READ_USAGE, parse_serviced},
+	{"cpuacct.stat", CGROUP_CPUACCT, false, CGROUP_READ_DETAIL, parse_usage_split_v1},
+	{"cpu.cfs_period_us", CGROUP_CPU, false, CGROUP_READ_DETAIL, parse_period_v1},
+	{"cpu.cfs_quota_us", CGROUP_CPU, false, CGROUP_READ_DETAIL, parse_quota_v1},
+	{"memory.limit_in_bytes", CGROUP_MEMORY, false, CGROUP_READ_DETAIL, parse_memory_limit},
+	{"memory.max_usage_in_bytes", CGROUP_MEMORY, false, CGROUP_READ_DETAIL, parse_memory_peak},
+	{"memory.memsw.usage_in_bytes", CGROUP_MEMORY, false, CGROUP_READ_DETAIL, parse_memory_and_swap_v1},
+	{"memory.kmem.usage_in_bytes", CGROUP_MEMORY, false, CGROUP_READ_DETAIL, parse_kernel},
+	{"memory.stat", CGROUP_MEMORY, false, CGROUP_READ_DETAIL, parse_memory_stat_v1},
+	{"memory.failcnt", CGROUP_MEMORY, false, CGROUP_READ_DETAIL, parse_failures},
+	{"memory.oom_control", CGROUP_MEMORY, false, CGROUP_READ_DETAIL, parse_oom_control},
+	{"pids.max", CGROUP_PIDS, false, CGROUP_READ_DETAIL, parse_tasks_limit},
 };

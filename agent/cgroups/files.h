@@ -25,11 +25,18 @@ struct cgroup_parsing {
 	uint64_t io_left_out;
 };
 
+/* How often a file is read; each with those before it. */
+enum cgroup_read {
+	CGROUP_READ_RANK,   /* tells which cgroups are shown, where there are too many */
+	CGROUP_READ_USAGE,  /* at every tick */
+	CGROUP_READ_DETAIL, /* in turns */
+};
+
 struct cgroup_file {
 	const char *name;
 	enum cgroup_controller controller;
 	bool unified; /* of v2 */
-	bool detail;  /* may wait where there are many cgroups */
+	enum cgroup_read when;
 	int (*parse)(const char *text, size_t len, struct cgroup_parsing *parsing, Sonde__V1__Cgroup *out);
 };
 

@@ -1,5 +1,6 @@
 /* A v1 hierarchy says in its options which controllers it has. On a hybrid host the v2 hierarchy is there for tracking
- * processes and has few controllers or none: what v1 has is taken from v1. */
+ * processes and has few controllers or none: what v1 has is taken from v1, and pressure, which v1 never has, from v2.
+ */
 #include "agent/cgroups/hierarchies.h"
 
 #include "agent/host/mounts.h"
@@ -7,7 +8,8 @@
 #include <errno.h>
 #include <string.h>
 
-static const char *const names[CGROUP_CONTROLLERS] = {
+/* As v1 spells them; v1 has no core. */
+static const char *const names[CGROUP_CORE] = {
 	[CGROUP_MEMORY] = "memory", [CGROUP_CPUACCT] = "cpuacct", [CGROUP_CPU] = "cpu",
 	[CGROUP_PIDS] = "pids",	    [CGROUP_BLKIO] = "blkio",
 };
@@ -40,7 +42,7 @@ static void add(struct cgroup_hierarchies *out, const struct mount *mount, bool 
 				return;
 		}
 	}
-	for (size_t c = 0; c < CGROUP_CONTROLLERS && !unified; c++) {
+	for (size_t c = 0; c < CGROUP_CORE && !unified; c++) {
 		if (out->of[c] < 0 && has_option(mount->options, names[c])) {
 			out->of[c] = (int)out->n;
 			wanted = true;
@@ -60,7 +62,7 @@ static void choose(struct cgroup_hierarchies *out)
 		if (out->list[i].unified)
 			unified = (int)i;
 	}
-	for (size_t c = 0; c < CGROUP_CONTROLLERS && v1 < 0; c++)
+	for (size_t c = 0; c < CGROUP_CORE && v1 < 0; c++)
 		v1 = out->of[c];
 	if (out->n == 0)
 		return;

@@ -14,6 +14,7 @@ enum cgroup_controller {
 	CGROUP_CPU,
 	CGROUP_PIDS,
 	CGROUP_BLKIO, /* "io" in v2 */
+	CGROUP_CORE,  /* no controller: what the v2 hierarchy has of every cgroup, whoever has the controllers */
 	CGROUP_CONTROLLERS
 };
 

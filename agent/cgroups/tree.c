@@ -47,6 +47,7 @@ struct cgroup_tree {
 	uint64_t generation;
 	uint64_t walked_us;
 	bool walked, missed, changed;
+	int error; /* of the last walk */
 };
 
 /* --- by id ------------------------------------------------------------------------------------------------------- */
@@ -307,13 +308,14 @@ int cgroup_tree_refresh(struct cgroup_tree *tree, uint64_t now_us)
 	uint64_t age_ms = (now_us - tree->walked_us) / 1000;
 	bool due = !tree->walked || age_ms >= CGROUP_TREE_PERIOD_MS || (tree->missed && age_ms >= CGROUP_TREE_SOON_MS);
 	if (!due)
-		return 0;
+		return tree->error;
 	tree->walked = true;
 	tree->walked_us = now_us;
 	tree->missed = false;
 	/* Cgroups may be mounted after the agent has started. */
 	int r = tree->dirfd < 0 ? open_tree(tree) : 0;
-	return r < 0 || tree->dirfd < 0 ? r : walk(tree);
+	tree->error = r < 0 || tree->dirfd < 0 ? r : walk(tree);
+	return tree->error;
 }
 
 /* --- what is asked ----------------------------------------------------------------------------------------------- */

@@ -44,7 +44,8 @@ void cgroup_tree_free(struct cgroup_tree *tree); /* accepts NULL */
 enum cgroup_layout cgroup_tree_layout(const struct cgroup_tree *tree) __attribute__((nonnull));
 const struct cgroup_hierarchies *cgroup_tree_hierarchies(const struct cgroup_tree *tree) __attribute__((nonnull));
 
-/* Brings it up to date if it is time. now_us as in struct tick. 0 or negative errno (then what it had stays). */
+/* Brings it up to date if it is time. now_us as in struct tick. 0, or negative errno until a walk succeeds (what it
+ * had stays). */
 int cgroup_tree_refresh(struct cgroup_tree *tree, uint64_t now_us) __attribute__((nonnull, warn_unused_result));
 
 /* In the order of their paths. Valid until the next refresh. */

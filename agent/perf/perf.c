@@ -2,6 +2,7 @@
  * and the section fails only when neither can be had. */
 #include "agent/perf/perf.h"
 
+#include "agent/host/descriptors.h"
 #include "agent/perf/calibrate.h"
 #include "agent/perf/reason.h"
 #include "agent/perf/source.h"
@@ -10,7 +11,6 @@
 #include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 
 #define CPU_LIST_MAX ((size_t)16384)
 #define STATUS_MAX ((size_t)16384)
@@ -36,16 +36,6 @@ static void destroy(void *arg)
 	perf_source_close(&self->software);
 	root_file_close(&self->online);
 	free(self);
-}
-
-/* Each CPU takes a descriptor an event. Where the hard limit is low, what cannot be opened says so. */
-static void raise_file_limit(void)
-{
-	struct rlimit limit;
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 static int read_cpu_list(const struct root *root, const char *path, struct cpu_set *ret)
@@ -139,7 +129,8 @@ static int start(struct self *self, struct collector_state *state)
 	self->hardware.pin_first = true;
 	self->hardware.kinds = self->kinds;
 	self->hardware.n_kinds = self->n_kinds;
-	raise_file_limit();
+	/* Each CPU takes a descriptor an event. Where the hard limit is low, what cannot be opened says so. */
+	(void)descriptors_raise();
 	open_source(self, &self->hardware, &online);
 	open_source(self, &self->software, &online);
 	if (self->hardware.error < 0 && self->software.error < 0) {

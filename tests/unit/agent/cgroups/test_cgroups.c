@@ -1,5 +1,6 @@
 /* The tree and the section over made-up hosts. */
 #include "agent/cgroups/cgroups.h"
+#include "agent/cgroups/places.h"
 #include "agent/cgroups/tree.h"
 #include "tests/unit/agent/tree.h"
 #include "tests/unit/cmocka_all.h"
@@ -187,27 +188,120 @@ static void malformed_files_are_said(void **state)
 	assert_int_equal(row(f, "/a")->memory_bytes, 5);
 }
 
+static void hybrid_takes_pressure_from_v2(void **state)
+{
+	struct fixture *f = *state;
+	write_in(f, "memory/a.slice", "memory.usage_in_bytes", "5000\n");
+	write_in(f, "memory/b.slice", "memory.usage_in_bytes", "6000\n");
+	write_in(f, "cpuacct/a.slice", "cpuacct.usage", "8000\n");
+	write_in(f, "unified/a.slice", "cpu.stat", "usage_usec 5\n");
+	write_in(f, "unified/a.slice", "memory.pressure", "some avg10=0.00 avg60=0.00 avg300=0.00 total=77\n");
+	begin(f, "29 25 0:25 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n" V1);
+	assert_int_equal(collect(f), 0);
+	assert_string_equal(f->out.layout, "hybrid");
+	const Sonde__V1__Cgroup *a = row(f, "/a.slice");
+	assert_int_equal(a->cpu_us, 8);
+	assert_int_equal(a->memory_bytes, 5000);
+	assert_int_equal(a->memory_pressure->some->total_us, 77);
+	assert_null(row(f, "/b.slice")->memory_pressure);
+	assert_false(row(f, "/b.slice")->has_cpu_us);
+}
+
+/* A controller that is switched on while the cgroup lives. */
+static void files_that_come_later(void **state)
+{
+	struct fixture *f = *state;
+	write_in(f, "a", "cpu.stat", "usage_usec 5\n");
+	begin(f, V2);
+	assert_int_equal(collect(f), 0);
+	write_in(f, "a", "memory.current", "5\n");
+	f->now_us += SECOND;
+	assert_int_equal(collect(f), 0);
+	assert_false(row(f, "/a")->has_memory_bytes);
+	f->now_us += CGROUP_LOOK_AGAIN_MS * 1000;
+	assert_int_equal(collect(f), 0);
+	assert_int_equal(row(f, "/a")->memory_bytes, 5);
+}
+
+static const char *name_of(int i)
+{
+	static char name[32];
+	(void)snprintf(name, sizeof(name), "c%03d", i);
+	return name;
+}
+
 static void too_many_are_ranked(void **state)
 {
 	struct fixture *f = *state;
-	char name[32], text[32];
+	char text[32];
 	for (int i = 0; i < CGROUPS_SHOWN_MAX + 88; i++) {
-		(void)snprintf(name, sizeof(name), "c%03d", i);
 		(void)snprintf(text, sizeof(text), "%d\n", i);
-		write_in(f, name, "memory.current", text);
-		write_in(f, name, "cpu.stat", "usage_usec 1\n");
+		write_in(f, name_of(i), "memory.current", text);
+		write_in(f, name_of(i), "cpu.stat", "usage_usec 1\n");
+		write_in(f, name_of(i), "pids.current", "3\n");
 	}
 	begin(f, V2);
-	assert_int_equal(collect(f), 0);
-	write_in(f, "c000", "cpu.stat", "usage_usec 1000\n");
-	f->now_us += SECOND;
 	assert_int_equal(collect(f), 0);
 	/* The root has no file here and no row. */
 	assert_int_equal(f->out.cgroup_count, CGROUPS_SHOWN_MAX + 88);
 	assert_int_equal(f->out.n_cgroups, CGROUPS_SHOWN_MAX);
 	assert_int_equal(f->out.left_out, 88);
 	assert_non_null(row(f, "/c599"));
-	assert_non_null(row(f, "/c000"));
+	assert_false(row(f, "/c599")->has_tasks);
+	int hidden = 0;
+	while (row(f, (snprintf(text, sizeof(text), "/%s", name_of(hidden)), text)))
+		hidden++;
+
+	/* What is shown is read whole from then on; what is not comes to the front in its turn. */
+	write_in(f, name_of(hidden), "cpu.stat", "usage_usec 1000\n");
+	bool found = false;
+	for (int i = 0; i < 5; i++) {
+		f->now_us += SECOND;
+		assert_int_equal(collect(f), 0);
+		assert_int_equal(f->out.cgroup_count, CGROUPS_SHOWN_MAX + 88);
+		assert_int_equal(f->out.n_cgroups, CGROUPS_SHOWN_MAX);
+		assert_int_equal(f->out.left_out, 88);
+		assert_int_equal(row(f, "/c599")->tasks, 3);
+		const Sonde__V1__Cgroup *front = row(f, text);
+		found = found || (front && front->cpu_us == 1000);
+	}
+	assert_true(found);
+}
+
+static void descriptors_are_bounded(void **state)
+{
+	struct fixture *f = *state;
+	const char *text;
+	for (int i = 0; i < 4; i++) {
+		write_in(f, name_of(i), "memory.current", "7\n");
+		write_in(f, name_of(i), "memory.max", "9\n");
+	}
+	tree_write(&f->host, "proc/1/mountinfo", V2);
+	assert_int_equal(cgroup_tree_new(&f->host.root, &f->tree), 0);
+	assert_int_equal(cgroup_tree_refresh(f->tree, f->now_us), 0);
+	struct cgroup_places *places = cgroup_places_new(&f->host.root, f->tree, 3);
+	assert_non_null(places);
+	for (int turn = 0; turn < 3; turn++) {
+		size_t readings = 0;
+		assert_int_equal(cgroup_places_begin(places, f->now_us), 0);
+		for (size_t c = 0; c < cgroup_tree_count(f->tree); c++) {
+			const struct cgroup *cgroup = cgroup_tree_at(f->tree, c);
+			struct cgroup_place *place = cgroup_places_of(places, cgroup);
+			for (size_t i = 0; i < cgroup_places_files(places); i++) {
+				bool limit = strcmp(cgroup_places_file(places, i)->name, "memory.max") == 0;
+				if (cgroup_places_read(places, place, cgroup, i, &text) > 0) {
+					assert_int_equal(text[0], limit ? '9' : '7');
+					assert_false(limit &&
+						     place->fds[i] >= 0); /* no room but for what is read often */
+					readings++;
+				}
+			}
+		}
+		assert_int_equal(readings, 8);
+		assert_int_equal(cgroup_places_open(places), 3);
+	}
+	cgroup_places_free(places);
+	cgroup_places_free(NULL);
 }
 
 static void odd_names(void **state)
@@ -251,6 +345,14 @@ static void hosts_that_cannot_be_read(void **state)
 	assert_int_equal(collect(f), -EPROTO);
 	assert_int_equal(f->state.code, SONDE__V1__STATE__CODE__CODE_FAILED);
 	assert_string_equal(f->state.reason, "cannot_walk");
+	/* Until the next walk too, which has better luck. */
+	f->now_us += SECOND / 10;
+	assert_int_equal(collect(f), -EPROTO);
+	assert_string_equal(f->state.reason, "cannot_walk");
+	tree_write(&f->host, "proc/1/mountinfo", V2);
+	write_in(f, ".", "cpu.stat", "usage_usec 900\n");
+	f->now_us += CGROUP_TREE_PERIOD_MS * 1000;
+	assert_int_equal(collect(f), 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -262,7 +364,10 @@ int main(void)
 		TEST(an_unknown_id_is_looked_for_soon),
 		TEST(v1_in_several_hierarchies),
 		TEST(malformed_files_are_said),
+		TEST(hybrid_takes_pressure_from_v2),
+		TEST(files_that_come_later),
 		TEST(too_many_are_ranked),
+		TEST(descriptors_are_bounded),
 		TEST(odd_names),
 		TEST(hosts_without),
 		TEST(hosts_that_cannot_be_read),

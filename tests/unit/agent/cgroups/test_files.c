@@ -117,6 +117,9 @@ static void v1(void **state)
 	assert_false(c->has_cpu_limit_ratio);
 	assert_int_equal(parse(f, "cpu.cfs_quota_us", false, "250000\n"), 0);
 	assert_true(c->has_cpu_limit_ratio && c->cpu_limit_ratio == 2.5);
+	assert_int_equal(parse(f, "cpu.cfs_period_us", false, "18446744073709551615\n"), 0);
+	assert_int_equal(parse(f, "cpu.cfs_quota_us", false, "18446744073709551615\n"), 0);
+	assert_true(c->cpu_limit_ratio == 1);
 	assert_int_equal(parse(f, "memory.limit_in_bytes", false, "9223372036854771712\n"), 0);
 	assert_false(c->has_memory_limit_bytes);
 	assert_int_equal(parse(f, "memory.limit_in_bytes", false, "1048576\n"), 0);

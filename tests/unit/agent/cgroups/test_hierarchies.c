@@ -42,6 +42,7 @@ static void v1(void **state)
 	assert_int_equal(h.of[CGROUP_CPUACCT], 0);
 	assert_int_equal(h.of[CGROUP_MEMORY], 1);
 	assert_int_equal(h.of[CGROUP_PIDS], -1);
+	assert_int_equal(h.of[CGROUP_CORE], -1);
 	h = parse(CPU);
 	assert_string_equal(h.list[h.tree].dir, "sys/fs/cgroup/cpu,cpuacct");
 }
@@ -53,6 +54,7 @@ static void hybrid(void **state)
 	assert_int_equal(h.layout, CGROUP_HYBRID);
 	assert_string_equal(h.list[h.tree].dir, "sys/fs/cgroup/memory");
 	assert_true(h.list[h.of[CGROUP_PIDS]].unified);
+	assert_true(h.list[h.of[CGROUP_CORE]].unified);
 	assert_false(h.list[h.of[CGROUP_CPU]].unified);
 }
 
