@@ -17,7 +17,7 @@ enum command_line {
 #define SETTINGS_PATH_SIZE 4096
 
 struct collector_settings {
-	uint32_t top;	      /* processes and cgroups shown by each measure; 1 to SETTINGS_TOP_MAX */
+	uint32_t top;	      /* processes shown by each measure; 1 to SETTINGS_TOP_MAX */
 	uint32_t keyframe_ms; /* the whole process table this often */
 	enum command_line command_line;
 	char custom_dir[SETTINGS_PATH_SIZE]; /* of Prometheus-text files, "*.prom"; "" is none */

@@ -208,10 +208,11 @@ ssize_t cgroup_places_read(struct cgroup_places *places, struct cgroup_place *pl
 	ssize_t n = fd < 0 ? fd : read_text(places, fd);
 	if (is_missing(n))
 		note_missing(places, place, i);
-	*ret_text = places->text;
 	if (fd < 0)
 		return n;
-	/* One made anew in this hierarchy only has the path of the tree's, and another file. */
+	if (n >= 0)
+		*ret_text = places->text;
+	/* One that cannot be read any more belongs to a cgroup that has gone; the next may have its path. */
 	bool keep = n >= 0 && (was_open ? places->keeps_all || places->files[i]->when != CGROUP_READ_DETAIL
 					: keeps(places, places->files[i]));
 	if (keep && !was_open) {

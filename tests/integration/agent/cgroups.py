@@ -126,6 +126,35 @@ class CgroupsTest(unittest.TestCase):
             self.assertEqual(leaf["tasks_limit"], 50)
 
 
+class ManyTest(unittest.TestCase):
+    """What a cgroup more costs, of idle ones. The bound is generous: a debug build on a busy machine must hold it too."""
+
+    def setUp(self):
+        self.made = []
+        self.addCleanup(lambda: [directory.rmdir() for directory in reversed(self.made)])
+
+    def least_us(self):
+        """The least of some readings, and how many cgroups they were of."""
+        sections = [CgroupsTest.once(self)["cgroups"] for _ in range(5)]
+        self.assertEqual({section["state"]["code"] for section in sections}, {"ok"})
+        return min(section["state"]["duration_us"] for section in sections), sections[-1]["cgroup_count"]
+
+    def test_slope(self):
+        few_us, few = self.least_us()
+        try:
+            for i in range(100):
+                for directory, _ in hierarchies():
+                    (directory / f"sonde-test-{os.getpid()}-{i}").mkdir()
+                    self.made.append(directory / f"sonde-test-{os.getpid()}-{i}")
+        except OSError as e:
+            self.skipTest(f"no cgroup can be made here: {e}")
+        many_us, many = self.least_us()
+        self.assertEqual(many - few, 100)
+        slope = (many_us - few_us) / (many - few)
+        print(f"{few} cgroups {few_us} us, {many} cgroups {many_us} us: {slope:.2f} us a cgroup more", flush=True)
+        self.assertLess(slope, 200)
+
+
 if __name__ == "__main__":
     if os.geteuid() != 0:
         print("SKIP: wants root, to make cgroups")
