@@ -83,7 +83,7 @@ static int read_files(struct reading *reading, const struct cgroup *cgroup, stru
 	for (size_t i = 0; i < cgroup_places_files(places); i++) {
 		const struct cgroup_file *file = cgroup_places_file(places, i);
 		const char *text;
-		if ((int)file->when > what)
+		if ((int)file->when > what || (file->of_devices && row->n_io == 0))
 			continue;
 		ssize_t n = cgroup_places_read(places, place, cgroup, i, &text);
 		if (n < 0)

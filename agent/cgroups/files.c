@@ -255,8 +255,9 @@ static int read_device(struct word word, uint32_t *ret_major, uint32_t *ret_mino
 	return 0;
 }
 
-/* The row of a device, made when it is not there. 0 and NULL when there is no room for it. */
-static int io_row(struct cgroup_parsing *parsing, struct word number, Sonde__V1__Cgroup *out, Sonde__V1__CgroupIo **ret)
+/* The row of a device, made when it is not there and wanted. 0 and NULL when there is none, or no room for it. */
+static int io_row(struct cgroup_parsing *parsing, struct word number, bool wanted, Sonde__V1__Cgroup *out,
+		  Sonde__V1__CgroupIo **ret)
 {
 	uint32_t major, minor;
 	int r = read_device(number, &major, &minor);
@@ -271,6 +272,8 @@ static int io_row(struct cgroup_parsing *parsing, struct word number, Sonde__V1_
 			return 0;
 	}
 	*ret = NULL;
+	if (!wanted)
+		return 0;
 	if (out->n_io == CGROUP_IO_MAX) {
 		parsing->io_left_out++;
 		return 0;
@@ -324,7 +327,7 @@ static int parse_io_stat(const char *text, size_t len, struct cgroup_parsing *pa
 			if (word_u64((struct word){equals + 1, word.len - before - 1}, &value) < 0)
 				continue;
 			if (!row) {
-				r = io_row(parsing, number, out, &row);
+				r = io_row(parsing, number, true, out, &row);
 				if (r < 0)
 					return r;
 				if (!row)
@@ -357,7 +360,7 @@ static int parse_blkio(const char *text, size_t len, struct cgroup_parsing *pars
 							     : NULL;
 		if (!key)
 			continue;
-		r = io_row(parsing, number, out, &row);
+		r = io_row(parsing, number, bytes, out, &row);
 		if (r < 0)
 			return r;
 		if (row)
@@ -366,9 +369,24 @@ static int parse_blkio(const char *text, size_t len, struct cgroup_parsing *pars
 	return r;
 }
 
+/* Of a device without a throttling rule Linux 6.1 writes zeroes here, whatever was read or written, and 6.18 nothing:
+ * one without a byte is one of which nothing is known. */
+static void drop_silent(Sonde__V1__Cgroup *out)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < out->n_io; i++) {
+		Sonde__V1__CgroupIo *row = out->io[i];
+		if (row->read_bytes > 0 || row->write_bytes > 0 || row->discard_bytes > 0)
+			out->io[n++] = row;
+	}
+	out->n_io = n;
+}
+
 static int parse_service_bytes(const char *text, size_t len, struct cgroup_parsing *parsing, Sonde__V1__Cgroup *out)
 {
-	return parse_blkio(text, len, parsing, true, out);
+	int r = parse_blkio(text, len, parsing, true, out);
+	drop_silent(out);
+	return r;
 }
 
 static int parse_serviced(const char *text, size_t len, struct cgroup_parsing *parsing, Sonde__V1__Cgroup *out)
@@ -377,37 +395,38 @@ static int parse_serviced(const char *text, size_t len, struct cgroup_parsing *p
 }
 
 const struct cgroup_file cgroup_files[CGROUP_FILES] = {
-	{"cpu.stat", CGROUP_CPU, true, CGROUP_READ_RANK, parse_cpu_stat},
-	{"memory.current", CGROUP_MEMORY, true, CGROUP_READ_RANK, parse_memory},
-	{"io.stat", CGROUP_BLKIO, true, CGROUP_READ_USAGE, parse_io_stat},
-	{"pids.current", CGROUP_PIDS, true, CGROUP_READ_USAGE, parse_tasks},
-	{"cpu.max", CGROUP_CPU, true, CGROUP_READ_DETAIL, parse_cpu_max},
-	{"memory.max", CGROUP_MEMORY, true, CGROUP_READ_DETAIL, parse_memory_limit},
-	{"memory.high", CGROUP_MEMORY, true, CGROUP_READ_DETAIL, parse_memory_high},
-	{"memory.peak", CGROUP_MEMORY, true, CGROUP_READ_DETAIL, parse_memory_peak},
-	{"memory.swap.current", CGROUP_MEMORY, true, CGROUP_READ_DETAIL, parse_swap},
-	{"memory.stat", CGROUP_MEMORY, true, CGROUP_READ_DETAIL, parse_memory_stat},
-	{"memory.events", CGROUP_MEMORY, true, CGROUP_READ_DETAIL, parse_memory_events},
-	{"pids.max", CGROUP_PIDS, true, CGROUP_READ_DETAIL, parse_tasks_limit},
-	{"cpu.pressure", CGROUP_CORE, true, CGROUP_READ_DETAIL, parse_cpu_pressure},
-	{"memory.pressure", CGROUP_CORE, true, CGROUP_READ_DETAIL, parse_memory_pressure},
-	{"io.pressure", CGROUP_CORE, true, CGROUP_READ_DETAIL, parse_io_pressure},
-	{"irq.pressure", CGROUP_CORE, true, CGROUP_READ_DETAIL, parse_irq_pressure},
-	{"cpuacct.usage", CGROUP_CPUACCT, false, CGROUP_READ_RANK, parse_usage_v1},
-	{"memory.usage_in_bytes", CGROUP_MEMORY, false, CGROUP_READ_RANK, parse_memory},
-	{"pids.current", CGROUP_PIDS, false, CGROUP_READ_USAGE, parse_tasks},
-	{"cpu.stat", CGROUP_CPU, false, CGROUP_READ_USAGE, parse_cpu_stat_v1},
-	{"blkio.throttle.io_service_bytes_recursive", CGROUP_BLKIO, false, CGROUP_READ_USAGE, parse_service_bytes},
-	{"blkio.throttle.io_serviced_recursive", CGROUP_BLKIO, false, CGROUP_READ_USAGE, parse_serviced},
-	{"cpuacct.stat", CGROUP_CPUACCT, false, CGROUP_READ_DETAIL, parse_usage_split_v1},
-	{"cpu.cfs_period_us", CGROUP_CPU, false, CGROUP_READ_DETAIL, parse_period_v1},
-	{"cpu.cfs_quota_us", CGROUP_CPU, false, CGROUP_READ_DETAIL, parse_quota_v1},
-	{"memory.limit_in_bytes", CGROUP_MEMORY, false, CGROUP_READ_DETAIL, parse_memory_limit},
-	{"memory.max_usage_in_bytes", CGROUP_MEMORY, false, CGROUP_READ_DETAIL, parse_memory_peak},
-	{"memory.memsw.usage_in_bytes", CGROUP_MEMORY, false, CGROUP_READ_DETAIL, parse_memory_and_swap_v1},
-	{"memory.kmem.usage_in_bytes", CGROUP_MEMORY, false, CGROUP_READ_DETAIL, parse_kernel},
-	{"memory.stat", CGROUP_MEMORY, false, CGROUP_READ_DETAIL, parse_memory_stat_v1},
-	{"memory.failcnt", CGROUP_MEMORY, false, CGROUP_READ_DETAIL, parse_failures},
-	{"memory.oom_control", CGROUP_MEMORY, false, CGROUP_READ_DETAIL, parse_oom_control},
-	{"pids.max", CGROUP_PIDS, false, CGROUP_READ_DETAIL, parse_tasks_limit},
+	{"cpu.stat", CGROUP_CPU, true, CGROUP_READ_RANK, false, parse_cpu_stat},
+	{"memory.current", CGROUP_MEMORY, true, CGROUP_READ_RANK, false, parse_memory},
+	{"io.stat", CGROUP_BLKIO, true, CGROUP_READ_USAGE, false, parse_io_stat},
+	{"pids.current", CGROUP_PIDS, true, CGROUP_READ_USAGE, false, parse_tasks},
+	{"cpu.max", CGROUP_CPU, true, CGROUP_READ_DETAIL, false, parse_cpu_max},
+	{"memory.max", CGROUP_MEMORY, true, CGROUP_READ_DETAIL, false, parse_memory_limit},
+	{"memory.high", CGROUP_MEMORY, true, CGROUP_READ_DETAIL, false, parse_memory_high},
+	{"memory.peak", CGROUP_MEMORY, true, CGROUP_READ_DETAIL, false, parse_memory_peak},
+	{"memory.swap.current", CGROUP_MEMORY, true, CGROUP_READ_DETAIL, false, parse_swap},
+	{"memory.stat", CGROUP_MEMORY, true, CGROUP_READ_DETAIL, false, parse_memory_stat},
+	{"memory.events", CGROUP_MEMORY, true, CGROUP_READ_DETAIL, false, parse_memory_events},
+	{"pids.max", CGROUP_PIDS, true, CGROUP_READ_DETAIL, false, parse_tasks_limit},
+	{"cpu.pressure", CGROUP_CORE, true, CGROUP_READ_DETAIL, false, parse_cpu_pressure},
+	{"memory.pressure", CGROUP_CORE, true, CGROUP_READ_DETAIL, false, parse_memory_pressure},
+	{"io.pressure", CGROUP_CORE, true, CGROUP_READ_DETAIL, false, parse_io_pressure},
+	{"irq.pressure", CGROUP_CORE, true, CGROUP_READ_DETAIL, false, parse_irq_pressure},
+	{"cpuacct.usage", CGROUP_CPUACCT, false, CGROUP_READ_RANK, false, parse_usage_v1},
+	{"memory.usage_in_bytes", CGROUP_MEMORY, false, CGROUP_READ_RANK, false, parse_memory},
+	{"pids.current", CGROUP_PIDS, false, CGROUP_READ_USAGE, false, parse_tasks},
+	{"cpu.stat", CGROUP_CPU, false, CGROUP_READ_USAGE, false, parse_cpu_stat_v1},
+	{"blkio.throttle.io_service_bytes_recursive", CGROUP_BLKIO, false, CGROUP_READ_USAGE, false,
+	 parse_service_bytes},
+	{"blkio.throttle.io_serviced_recursive", CGROUP_BLKIO, false, CGROUP_READ_USAGE, true, parse_serviced},
+	{"cpuacct.stat", CGROUP_CPUACCT, false, CGROUP_READ_DETAIL, false, parse_usage_split_v1},
+	{"cpu.cfs_period_us", CGROUP_CPU, false, CGROUP_READ_DETAIL, false, parse_period_v1},
+	{"cpu.cfs_quota_us", CGROUP_CPU, false, CGROUP_READ_DETAIL, false, parse_quota_v1},
+	{"memory.limit_in_bytes", CGROUP_MEMORY, false, CGROUP_READ_DETAIL, false, parse_memory_limit},
+	{"memory.max_usage_in_bytes", CGROUP_MEMORY, false, CGROUP_READ_DETAIL, false, parse_memory_peak},
+	{"memory.memsw.usage_in_bytes", CGROUP_MEMORY, false, CGROUP_READ_DETAIL, false, parse_memory_and_swap_v1},
+	{"memory.kmem.usage_in_bytes", CGROUP_MEMORY, false, CGROUP_READ_DETAIL, false, parse_kernel},
+	{"memory.stat", CGROUP_MEMORY, false, CGROUP_READ_DETAIL, false, parse_memory_stat_v1},
+	{"memory.failcnt", CGROUP_MEMORY, false, CGROUP_READ_DETAIL, false, parse_failures},
+	{"memory.oom_control", CGROUP_MEMORY, false, CGROUP_READ_DETAIL, false, parse_oom_control},
+	{"pids.max", CGROUP_PIDS, false, CGROUP_READ_DETAIL, false, parse_tasks_limit},
 };

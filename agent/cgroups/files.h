@@ -37,6 +37,7 @@ struct cgroup_file {
 	enum cgroup_controller controller;
 	bool unified; /* of v2 */
 	enum cgroup_read when;
+	bool of_devices; /* only says more of devices that were found before it */
 	int (*parse)(const char *text, size_t len, struct cgroup_parsing *parsing, Sonde__V1__Cgroup *out);
 };
 

@@ -142,6 +142,24 @@ static void v1(void **state)
 	assert_true(c->io[0]->read_bytes == 4096 && c->io[0]->discard_bytes == 3 && c->io[0]->writes == 2);
 }
 
+/* A throttling policy without rules writes zeroes, whatever was read. */
+static void io_that_is_not_counted(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(parse(f, "blkio.throttle.io_service_bytes_recursive", false,
+			       "8:0 Read 0\n8:0 Write 0\n8:0 Discard 0\n8:0 Total 0\n8:16 Read 0\n8:16 Write 5\n"
+			       "8:16 Total 5\n254:0 Read 0\nTotal 5\n"),
+			 0);
+	assert_int_equal(f->out.n_io, 1);
+	assert_string_equal(f->out.io[0]->device, "8:16");
+	assert_true(f->out.io[0]->has_read_bytes && f->out.io[0]->write_bytes == 5);
+	assert_int_equal(parse(f, "blkio.throttle.io_serviced_recursive", false,
+			       "8:0 Read 1\n8:0 Write 2\n8:16 Read 0\n8:16 Write 1\nTotal 4\n"),
+			 0);
+	assert_int_equal(f->out.n_io, 1);
+	assert_true(f->out.io[0]->writes == 1);
+}
+
 /* What no kernel writes, to every file: refused or passed over, never taken for a number. */
 static void rubbish(void **state)
 {
@@ -181,6 +199,7 @@ static void rubbish(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {TEST(v2), TEST(io_v2), TEST(v1), TEST(rubbish)};
+	const struct CMUnitTest tests[] = {TEST(v2), TEST(io_v2), TEST(v1), TEST(io_that_is_not_counted),
+					   TEST(rubbish)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
