@@ -188,14 +188,22 @@ def check_disks(root, section):
         for field, file in (("read_only", "ro"), ("rotational", "queue/rotational")):
             check(f"{name} {field}", disk[field], (block / file).read_text().strip() == "1")
         if (block / "slaves").is_dir():
-            check(f"{name} leaves", disk["leaves"], leaves_below(root, name))
+            check(f"{name} leaves", sorted(disk["leaves"]), leaves_below(root, name))
             check(f"{name} is a leaf", disk["leaf"], False)
+        elif not name.startswith("loop"):  # a loop's leaf is where its file lies
+            check(f"{name} is a leaf", disk["leaf"], True)
         if (block / "dm/name").exists():
             check(f"{name} alias", disk["alias"], (block / "dm/name").read_text().strip())
     mdstat = root / "proc/mdstat"
-    lines = re.findall(r"^(md\d+) : (\w+) (?:\(.*\) )?(raid\d+) .*\n.*\[(\d+)/(\d+)\]", mdstat.read_text() if mdstat.exists() else "", re.M)
-    check("arrays", [(a["device"], a["array_state"], a["level"], a["disks_total"], a["disks_active"]) for a in section.get("arrays", [])],
-          [(name, state, level, int(total), int(active)) for name, state, level, total, active in lines])
+    for array in section.get("arrays", []):
+        block = re.search(rf"^{array['device']} : .*\n(?:  .*\n)*", mdstat.read_text(), re.M)[0]
+        words, counts = block.split(), re.search(r"\[(\d+)/(\d+)\]", block)
+        check(f"{array['device']} state", array["array_state"], words[2])
+        check(f"{array['device']} level", array.get("level"), words[3] if words[3].startswith("raid") else None)
+        check(f"{array['device']} disks", (array.get("disks_total"), array.get("disks_active")),
+              (int(counts[1]), int(counts[2])) if counts else (None, None))
+    check("arrays", sorted(array["device"] for array in section.get("arrays", [])),
+          sorted(re.findall(r"^(md\d+) :", mdstat.read_text(), re.M)) if mdstat.exists() else [])
 
 
 def check_against_files(root, snapshot):
