@@ -49,14 +49,8 @@ int sampler_find(const struct collector *const *table, const char *name)
 
 void sampler_default_settings(struct sampler_settings *ret)
 {
-	*ret = (struct sampler_settings){
-		.collector =
-			{
-				.top = SETTINGS_TOP_DEFAULT,
-				.keyframe_ms = SETTINGS_KEYFRAME_MS_DEFAULT,
-				.command_line = COMMAND_LINE_SCRUBBED,
-			},
-	};
+	*ret = (struct sampler_settings){.disabled = 0};
+	settings_default(&ret->collector);
 }
 
 static int add_section(struct sampler *sampler, const struct collector *collector, bool disabled)

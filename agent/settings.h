@@ -22,3 +22,13 @@ struct collector_settings {
 	enum command_line command_line;
 	char custom_dir[SETTINGS_PATH_SIZE]; /* of Prometheus-text files, "*.prom"; "" is none */
 };
+
+/* As it is when nobody says otherwise. */
+static inline void settings_default(struct collector_settings *ret)
+{
+	*ret = (struct collector_settings){
+		.top = SETTINGS_TOP_DEFAULT,
+		.keyframe_ms = SETTINGS_KEYFRAME_MS_DEFAULT,
+		.command_line = COMMAND_LINE_SCRUBBED,
+	};
+}
