@@ -111,10 +111,12 @@ KEYS(parse_memory_stat, KEY("anon", anonymous_bytes), KEY("file", file_bytes), K
      KEY("inactive_file", inactive_file_bytes), KEY("slab", slab_bytes),
      KEY("workingset_refault_anon", refaults_anonymous), KEY("workingset_refault_file", refaults_file),
      KEY("pgfault", page_faults), KEY("pgmajfault", major_page_faults))
+/* Without swap accounting the kernel leaves total_swap out. memsw less usage would be two counters of two moments,
+ * which differ by pages in flight on hosts without swap too. */
 KEYS(parse_memory_stat_v1, KEY("total_cache", file_bytes), KEY("total_rss", anonymous_bytes),
      KEY("total_shmem", shared_bytes), KEY("total_dirty", file_dirty_bytes),
      KEY("total_workingset_refault_anon", refaults_anonymous), KEY("total_workingset_refault_file", refaults_file),
-     KEY("total_pgfault", page_faults), KEY("total_pgmajfault", major_page_faults),
+     KEY("total_swap", swap_bytes), KEY("total_pgfault", page_faults), KEY("total_pgmajfault", major_page_faults),
      KEY("total_inactive_file", inactive_file_bytes))
 KEYS(parse_memory_events, KEY("low", memory_low_events), KEY("high", memory_high_events),
      KEY("max", memory_limit_events), KEY("oom", oom_events), KEY("oom_kill", oom_kills))
@@ -146,20 +148,6 @@ static int parse_usage_split_v1(const char *text, size_t len, struct cgroup_pars
 		keys[i].divide = parsing->user_hz;
 	}
 	return parse_keys(text, len, keys, sizeof(keys) / sizeof(keys[0]), out);
-}
-
-/* memory.memsw.usage_in_bytes is memory and swap; memory itself was read before. */
-static int parse_memory_and_swap_v1(const char *text, size_t len, struct cgroup_parsing *parsing,
-				    Sonde__V1__Cgroup *out)
-{
-	static const struct key key = KEY("", swap_bytes);
-	(void)parsing;
-	int r = parse_number(text, len, &key, out);
-	if (r == 0 && out->has_swap_bytes)
-		out->swap_bytes = out->has_memory_bytes && out->swap_bytes > out->memory_bytes
-					  ? out->swap_bytes - out->memory_bytes
-					  : 0;
-	return r;
 }
 
 static void set_cpu_limit(double quota_us, double period_us, Sonde__V1__Cgroup *out)
@@ -289,7 +277,7 @@ static int io_row(struct cgroup_parsing *parsing, struct word number, bool wante
 	return 0;
 }
 
-static int set_io(Sonde__V1__CgroupIo *row, struct word key, uint64_t value)
+static void set_io(Sonde__V1__CgroupIo *row, struct word key, uint64_t value)
 {
 	if (word_is(key, "rbytes"))
 		SET(row, read_bytes, value);
@@ -303,7 +291,6 @@ static int set_io(Sonde__V1__CgroupIo *row, struct word key, uint64_t value)
 		SET(row, discard_bytes, value);
 	else if (word_is(key, "dios"))
 		SET(row, discards, value);
-	return 0;
 }
 
 /* 8:16 rbytes=1459200 wbytes=314773504 rios=192 wios=353 dbytes=0 dios=0; a device may stand there without numbers */
@@ -333,7 +320,7 @@ static int parse_io_stat(const char *text, size_t len, struct cgroup_parsing *pa
 				if (!row)
 					break;
 			}
-			(void)set_io(row, (struct word){word.text, before}, value);
+			set_io(row, (struct word){word.text, before}, value);
 		}
 	}
 	return r;
@@ -364,7 +351,7 @@ static int parse_blkio(const char *text, size_t len, struct cgroup_parsing *pars
 		if (r < 0)
 			return r;
 		if (row)
-			(void)set_io(row, (struct word){key, strlen(key)}, value);
+			set_io(row, (struct word){key, strlen(key)}, value);
 	}
 	return r;
 }
@@ -423,7 +410,6 @@ const struct cgroup_file cgroup_files[CGROUP_FILES] = {
 	{"cpu.cfs_quota_us", CGROUP_CPU, false, CGROUP_READ_DETAIL, false, parse_quota_v1},
 	{"memory.limit_in_bytes", CGROUP_MEMORY, false, CGROUP_READ_DETAIL, false, parse_memory_limit},
 	{"memory.max_usage_in_bytes", CGROUP_MEMORY, false, CGROUP_READ_DETAIL, false, parse_memory_peak},
-	{"memory.memsw.usage_in_bytes", CGROUP_MEMORY, false, CGROUP_READ_DETAIL, false, parse_memory_and_swap_v1},
 	{"memory.kmem.usage_in_bytes", CGROUP_MEMORY, false, CGROUP_READ_DETAIL, false, parse_kernel},
 	{"memory.stat", CGROUP_MEMORY, false, CGROUP_READ_DETAIL, false, parse_memory_stat_v1},
 	{"memory.failcnt", CGROUP_MEMORY, false, CGROUP_READ_DETAIL, false, parse_failures},

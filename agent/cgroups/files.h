@@ -41,5 +41,5 @@ struct cgroup_file {
 	int (*parse)(const char *text, size_t len, struct cgroup_parsing *parsing, Sonde__V1__Cgroup *out);
 };
 
-#define CGROUP_FILES 33
+#define CGROUP_FILES 32
 extern const struct cgroup_file cgroup_files[CGROUP_FILES];

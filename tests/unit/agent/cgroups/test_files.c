@@ -125,11 +125,13 @@ static void v1(void **state)
 	assert_int_equal(parse(f, "memory.limit_in_bytes", false, "1048576\n"), 0);
 	assert_int_equal(c->memory_limit_bytes, 1048576);
 	assert_int_equal(parse(f, "memory.usage_in_bytes", false, "1000\n"), 0);
-	assert_int_equal(parse(f, "memory.memsw.usage_in_bytes", false, "1500\n"), 0);
-	assert_int_equal(c->swap_bytes, 500);
 	assert_int_equal(
 		parse(f, "memory.stat", false, "cache 1\nrss 2\ntotal_cache 10\ntotal_rss 20\ntotal_pgfault 30\n"), 0);
 	assert_true(c->file_bytes == 10 && c->anonymous_bytes == 20 && c->page_faults == 30);
+	/* Swap accounting is off: the kernel writes no line. "swap" is this cgroup's own, without those below. */
+	assert_false(c->has_swap_bytes);
+	assert_int_equal(parse(f, "memory.stat", false, "swap 1\ntotal_swap 4096\ntotal_swapcached 9\n"), 0);
+	assert_true(c->has_swap_bytes && c->swap_bytes == 4096);
 	assert_int_equal(parse(f, "memory.oom_control", false, "oom_kill_disable 0\nunder_oom 0\noom_kill 4\n"), 0);
 	assert_int_equal(c->oom_kills, 4);
 	assert_int_equal(parse(f, "blkio.throttle.io_service_bytes_recursive", false,
