@@ -59,6 +59,12 @@ static uint32_t slot_state(const struct self *self, uint32_t slot)
 	return __atomic_load_n(&self->slots[slot].state, __ATOMIC_ACQUIRE);
 }
 
+/* Whether the slot is taken and its counters can be read; without memory to map them it waits for the next tick. */
+static bool is_live(const struct self *self, uint32_t slot)
+{
+	return slot_state(self, slot) == BLOCK_IO_SLOT_LIVE && block_io_show(self->probe, slot) == 0;
+}
+
 static struct ledger_entry *entry_of(struct self *self, uint32_t slot)
 {
 	return ledger_find(&self->ledger, self->slots[slot].name, &self->devices[slot].hint);
@@ -75,7 +81,7 @@ static int read_diskstats(struct self *self)
 static void count_traced(struct self *self)
 {
 	for (uint32_t slot = 0; slot < self->table.slots; slot++) {
-		if (slot_state(self, slot) == BLOCK_IO_SLOT_LIVE)
+		if (is_live(self, slot))
 			self->devices[slot].operations_before = rows_operations(&self->table, slot);
 	}
 }
@@ -92,7 +98,7 @@ static int begin_ledger(struct self *self)
 		return r;
 	ledger_begin(&self->ledger);
 	for (uint32_t slot = 0; slot < self->table.slots; slot++) {
-		if (slot_state(self, slot) != BLOCK_IO_SLOT_LIVE)
+		if (!is_live(self, slot))
 			continue;
 		struct ledger_entry *entry = entry_of(self, slot);
 		if (entry)
@@ -206,7 +212,7 @@ static void follow_slots(struct self *self)
 		uint32_t state = slot_state(self, slot);
 		if (state == BLOCK_IO_SLOT_RETIRED && block_io_release(self->probe, slot) < 0)
 			continue; /* again at the next tick */
-		if (state != BLOCK_IO_SLOT_LIVE)
+		if (state != BLOCK_IO_SLOT_LIVE || !is_live(self, slot))
 			continue;
 		if (!device->bound)
 			bind_device(self, slot);

@@ -32,8 +32,9 @@ struct block_io_probe {
 	struct bpf_link *links[MAX_LINKS];
 	const struct rung *rung;
 	struct block_io_plan plan;
-	struct block_io_row *rows;
+	struct block_io_row *rows; /* room for all of them; what lies behind it is mapped slot by slot */
 	size_t rows_bytes;
+	bool shown[BLOCK_IO_MAX_SLOTS];
 };
 
 static int read_facts(const struct collector_context *context, struct kernel_facts *ret, struct collector_state *state)
@@ -117,16 +118,50 @@ static int fill_free_slots(struct block_io_probe *probe)
 	return 0;
 }
 
-static int map_rows(struct block_io_probe *probe)
+static size_t page_bytes(void)
 {
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	long page = sysconf(_SC_PAGESIZE);
+	return page > 0 ? (size_t)page : 4096;
+}
+
+/* Room without memory. The kernel makes every page of a mapped array ours at once, used or not: 36 KiB a slot and
+ * shard, of which most slots are spare. */
+static int reserve_rows(struct block_io_probe *probe)
+{
+	size_t page = page_bytes();
 	size_t bytes = (size_t)probe->plan.shards * probe->plan.slots * BLOCK_IO_CLASSES * sizeof(struct block_io_row);
 	bytes = (bytes + page - 1) / page * page;
-	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(probe->skeleton->maps.rows), 0);
+	void *p = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (p == MAP_FAILED)
 		return -errno;
 	probe->rows = p;
 	probe->rows_bytes = bytes;
+	return 0;
+}
+
+/* The pages a slot's rows of one shard lie on, as an offset into the rows; those at the ends may be a neighbour's too.
+ */
+static size_t pages_of(const struct block_io_probe *probe, uint32_t shard, uint32_t slot, size_t *ret_bytes)
+{
+	size_t page = page_bytes(), slot_bytes = BLOCK_IO_CLASSES * sizeof(struct block_io_row);
+	size_t from = ((size_t)shard * probe->plan.slots + slot) * slot_bytes, to = from + slot_bytes;
+	from = from / page * page;
+	*ret_bytes = (to + page - 1) / page * page - from;
+	return from;
+}
+
+int block_io_show(struct block_io_probe *probe, uint32_t slot)
+{
+	if (probe->shown[slot])
+		return 0;
+	for (uint32_t shard = 0; shard < probe->plan.shards; shard++) {
+		size_t bytes, from = pages_of(probe, shard, slot, &bytes);
+		void *p = mmap((char *)probe->rows + from, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+			       bpf_map__fd(probe->skeleton->maps.rows), (off_t)from);
+		if (p == MAP_FAILED)
+			return -errno; /* what is mapped already is mapped again at the next try */
+	}
+	probe->shown[slot] = true;
 	return 0;
 }
 
@@ -156,7 +191,7 @@ static int try_rung(struct block_io_probe *probe, const struct collector_context
 	if (r == 0)
 		r = fill_free_slots(probe);
 	if (r == 0)
-		r = map_rows(probe);
+		r = reserve_rows(probe);
 	if (r < 0)
 		return r;
 	*ret_step = "attach_failed";
@@ -172,6 +207,7 @@ static void unload_rung(struct block_io_probe *probe)
 	if (probe->rows)
 		munmap(probe->rows, probe->rows_bytes);
 	probe->rows = NULL;
+	memset(probe->shown, 0, sizeof(probe->shown));
 	block_io__destroy(probe->skeleton);
 	probe->skeleton = NULL;
 }

@@ -22,11 +22,16 @@ void block_io_unload(struct block_io_probe *probe);
 /* "tp_btf" or "raw_tp". */
 const char *block_io_attach(const struct block_io_probe *probe);
 
-/* The mapped memory; programs write to it at any moment, so read it by relaxed atomic loads. */
+/* The mapped memory; programs write to it at any moment, so read it by relaxed atomic loads. Of the rows only those of
+ * slots that were shown may be touched. */
 struct block_io_row *block_io_rows(const struct block_io_probe *probe);
 struct block_io_slot *block_io_slots(const struct block_io_probe *probe);
 __u32 *block_io_queue_slots(const struct block_io_probe *probe);
 const __u64 *block_io_without_slot(const struct block_io_probe *probe);
+
+/* Maps a slot's rows, if they are not. They stay mapped: the disk's next medium takes the slot again. 0 or negative
+ * errno. */
+int block_io_show(struct block_io_probe *probe, uint32_t slot) __attribute__((nonnull, warn_unused_result));
 
 /* Two steps, one tick apart, so that no program still writes into what is cleared: unlink makes the programs take a new
  * slot at the device's next request; release clears the counters and gives the slot back. The second is for the map

@@ -496,6 +496,8 @@ static void count_with(const struct block_io_plan *plan)
 		if (s->state != BLOCK_IO_SLOT_LIVE || strcmp(s->name, loop.name) != 0)
 			continue;
 		found = true;
+		assert_int_equal(block_io_show(other, slot), 0);
+		assert_int_equal(block_io_show(other, slot), 0); /* is mapped, stays so */
 		for (unsigned class = 0; class < BLOCK_IO_CLASSES; class ++)
 			rows_sum(&table, slot, class, &sum[class]);
 	}
