@@ -1,6 +1,7 @@
-/* Three amounts of a cgroup's files are read: all of them in its turn, those of usage at every tick, and where there
- * are too many cgroups, of those not shown only what tells whether they should be. A cgroup that goes away between the
- * walk and the reading is no error: its row is left out. */
+/* At every tick a cgroup is asked for its CPU time. When that has moved, its usage is read too; when it has not,
+ * nothing ran in it, and what was last read is said again. All of its files are read in its turn, and where there are
+ * too many cgroups, of those not shown only what tells whether they should be. A cgroup that goes away between the walk
+ * and the reading is no error: its row is left out. */
 #include "agent/cgroups/cgroups.h"
 
 #include "agent/cgroups/devices.h"
@@ -30,8 +31,9 @@ struct reading {
 	struct cgroups *self;
 	struct tick *tick;
 	struct cgroup_parsing parsing;
-	bool crowded;	       /* there are more than can be shown */
-	size_t waiting;	       /* of those not shown, whose turn it was not */
+	bool crowded;	/* there are more than can be shown */
+	size_t waiting; /* of those not shown, whose turn it was not */
+	uint64_t io_left_out;
 	const char *malformed; /* the first file that did not read as the kernel writes it */
 };
 
@@ -74,18 +76,31 @@ static int create(const struct collector_context *context, void **ret_self, stru
 	return 0;
 }
 
-/* 1 when something was read, 0 when there was nothing to read, -ENOMEM. */
-static int read_files(struct reading *reading, const struct cgroup *cgroup, struct cgroup_place *place, int what,
-		      Sonde__V1__Cgroup *row)
+/* Whether the row is read on with this file, in a reading of `what`. */
+static bool says_something(const struct cgroup_file *file, const struct cgroup_place *place, enum cgroup_read what,
+			   const Sonde__V1__Cgroup *row)
+{
+	if (file->condition == CGROUP_DEVICES_FOUND)
+		return row->n_io > 0;
+	if (what == CGROUP_READ_DETAIL)
+		return true;
+	return file->condition == CGROUP_ALWAYS || (file->condition == CGROUP_HAD_LIMIT && place->limited) ||
+	       (file->condition == CGROUP_HAD_IO && place->kept.n_io > 0);
+}
+
+/* From *at on, which becomes the first that was not read. 1 when something was read, 0 when there was nothing to read,
+ * -ENOMEM. */
+static int read_files(struct reading *reading, const struct cgroup *cgroup, struct cgroup_place *place,
+		      enum cgroup_read what, size_t *at, Sonde__V1__Cgroup *row)
 {
 	struct cgroup_places *places = reading->self->places;
 	int some = 0;
-	for (size_t i = 0; i < cgroup_places_files(places); i++) {
-		const struct cgroup_file *file = cgroup_places_file(places, i);
+	for (; *at < cgroup_places_files(places) && cgroup_places_file(places, *at)->when <= what; ++*at) {
+		const struct cgroup_file *file = cgroup_places_file(places, *at);
 		const char *text;
-		if ((int)file->when > what || (file->of_devices && row->n_io == 0))
+		if (!says_something(file, place, what, row))
 			continue;
-		ssize_t n = cgroup_places_read(places, place, cgroup, i, &text);
+		ssize_t n = cgroup_places_read(places, place, cgroup, *at, &text);
 		if (n < 0)
 			continue;
 		int r = file->parse(text, (size_t)n, &reading->parsing, row);
@@ -117,19 +132,26 @@ static void fill_identity(const struct cgroup *cgroup, Sonde__V1__Cgroup *row)
 /* At first all of them, then a fifth of them in each second. */
 static bool has_turn(struct cgroup_place *place, const struct cgroup *cgroup, uint64_t now_us)
 {
-	if (now_us < place->detail_us)
+	if (now_us < place->turn_us)
 		return false;
 	uint64_t period_us = CGROUPS_DETAIL_MS * 1000ull, turn_us = cgroup->slot % 5 * period_us / 5;
-	place->detail_us = (now_us - turn_us % period_us) / period_us * period_us + period_us + turn_us;
+	place->turn_us = (now_us - turn_us % period_us) / period_us * period_us + period_us + turn_us;
 	return true;
 }
 
-static int what_to_read(const struct reading *reading, struct cgroup_place *place, const struct cgroup *cgroup)
+/* Before anything of it was read. */
+static int least_to_read(const struct reading *reading, struct cgroup_place *place, const struct cgroup *cgroup)
 {
-	bool turn = has_turn(place, cgroup, reading->tick->boottime_us);
+	uint64_t now_us = reading->tick->boottime_us;
+	bool turn = has_turn(place, cgroup, now_us);
 	if (reading->crowded && !place->shown)
 		return turn ? CGROUP_READ_RANK : READ_NOTHING;
-	return turn || reading->tick->watched ? CGROUP_READ_DETAIL : CGROUP_READ_USAGE;
+	if (reading->tick->watched || place->detail_us == 0)
+		return CGROUP_READ_DETAIL;
+	if (!turn)
+		return CGROUP_READ_CPU;
+	return place->worked || now_us - place->detail_us >= CGROUPS_IDLE_MS * 1000ull ? CGROUP_READ_DETAIL
+										       : CGROUP_READ_USAGE;
 }
 
 static void rank(struct candidate *candidate, uint64_t now_us)
@@ -144,13 +166,48 @@ static void rank(struct candidate *candidate, uint64_t now_us)
 	place->read_us = now_us;
 }
 
+/* Where nothing is known of its CPU time, something may have run. */
+static bool has_worked(const struct cgroup_place *place, const Sonde__V1__Cgroup *row)
+{
+	return !row->has_cpu_us || !place->has_cpu || row->cpu_us != place->cpu_us;
+}
+
+/* Its row, as far as it is to be read at this tick. As read_files(). */
+static int read_row(struct reading *reading, const struct cgroup *cgroup, struct cgroup_place *place,
+		    enum cgroup_read what, Sonde__V1__Cgroup *row)
+{
+	size_t at = 0;
+	reading->parsing.io_left_out = 0;
+	int some = read_files(reading, cgroup, place, what, &at, row);
+	if (some < 0)
+		return some;
+	if (has_worked(place, row)) {
+		place->worked = true;
+		if (what == CGROUP_READ_CPU) {
+			int more = read_files(reading, cgroup, place, CGROUP_READ_USAGE, &at, row);
+			some = more != 0 ? more : some;
+		}
+	}
+	if (what == CGROUP_READ_DETAIL) {
+		cgroup_kept_reset(&place->kept);
+		place->detail_us = reading->tick->boottime_us;
+		place->worked = false;
+		place->limited = row->has_cpu_limit_ratio;
+	}
+	if (some <= 0)
+		return some;
+	int r = cgroup_kept_exchange(&place->kept, reading->tick->arena, row, &reading->parsing.io_left_out);
+	reading->io_left_out += reading->parsing.io_left_out;
+	return r < 0 ? r : some;
+}
+
 /* 1 and a candidate, 0 for a cgroup that has gone or waits for its turn, -ENOMEM. */
 static int read_cgroup(struct reading *reading, const struct cgroup *cgroup, struct candidate *ret)
 {
 	struct cgroup_place *place = cgroup_places_of(reading->self->places, cgroup);
 	if (!place)
 		return -ENOMEM;
-	int what = what_to_read(reading, place, cgroup);
+	int what = least_to_read(reading, place, cgroup);
 	if (what == READ_NOTHING) {
 		reading->waiting += !place->empty;
 		return 0;
@@ -158,7 +215,7 @@ static int read_cgroup(struct reading *reading, const struct cgroup *cgroup, str
 	Sonde__V1__Cgroup *row = arena_message(reading->tick->arena, &sonde__v1__cgroup__descriptor);
 	if (!row)
 		return -ENOMEM;
-	int r = read_files(reading, cgroup, place, what, row);
+	int r = read_row(reading, cgroup, place, (enum cgroup_read)what, row);
 	place->empty = r == 0;
 	if (r <= 0)
 		return r;
@@ -220,16 +277,20 @@ static int show(struct reading *reading, struct candidate *candidates, size_t n,
 	if (!out->cgroups)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
-		candidates[i].place->shown = candidates[i].chosen;
-		if (candidates[i].chosen)
+		struct cgroup_place *place = candidates[i].place;
+		place->shown = candidates[i].chosen;
+		if (place->shown) {
 			out->cgroups[shown++] = candidates[i].row;
-		else
-			cgroup_places_close(self->places, candidates[i].place);
+			continue;
+		}
+		cgroup_places_close(self->places, place);
+		cgroup_kept_reset(&place->kept);
+		place->detail_us = 0;
 	}
 	out->n_cgroups = shown;
 	SET(out, cgroup_count, n + reading->waiting);
 	SET(out, left_out, n + reading->waiting - shown + cgroup_tree_left_out(self->tree));
-	SET(out, io_left_out, reading->parsing.io_left_out);
+	SET(out, io_left_out, reading->io_left_out);
 	return 0;
 }
 

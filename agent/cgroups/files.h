@@ -27,9 +27,18 @@ struct cgroup_parsing {
 
 /* How often a file is read; each with those before it. */
 enum cgroup_read {
-	CGROUP_READ_RANK,   /* tells which cgroups are shown, where there are too many */
-	CGROUP_READ_USAGE,  /* at every tick */
+	CGROUP_READ_CPU,    /* at every tick: tells whether anything ran in it */
+	CGROUP_READ_RANK,   /* tells with it which cgroups are shown, where there are too many */
+	CGROUP_READ_USAGE,  /* in every tick in which something ran */
 	CGROUP_READ_DETAIL, /* in turns */
+};
+
+/* Of files that say nothing of most cgroups. */
+enum cgroup_condition {
+	CGROUP_ALWAYS,
+	CGROUP_DEVICES_FOUND, /* only says more of devices that were found before it */
+	CGROUP_HAD_LIMIT,     /* more often than as a detail only where there is a limit of CPU time */
+	CGROUP_HAD_IO,	      /* more often than as a detail only where it had something to say */
 };
 
 struct cgroup_file {
@@ -37,7 +46,7 @@ struct cgroup_file {
 	enum cgroup_controller controller;
 	bool unified; /* of v2 */
 	enum cgroup_read when;
-	bool of_devices; /* only says more of devices that were found before it */
+	enum cgroup_condition condition;
 	int (*parse)(const char *text, size_t len, struct cgroup_parsing *parsing, Sonde__V1__Cgroup *out);
 };
 

@@ -18,9 +18,10 @@ struct cgroup_places {
 	struct cgroup_tree *tree;
 	struct cgroup_place *list[CGROUP_TREE_MAX];
 	const struct cgroup_file *files[CGROUP_FILES]; /* what this layout has */
-	size_t n_files, n_often;		       /* of them not detail */
+	size_t n_files;
 	int hierarchy_fds[CGROUP_HIERARCHIES_MAX];
 	size_t open, open_max;
+	uint64_t swept; /* the tree's generation then */
 	uint64_t now_us;
 	bool laid_out, keeps_all;
 	char text[TEXT_SIZE];
@@ -49,7 +50,7 @@ static void close_one(struct cgroup_places *places, struct cgroup_place *place, 
 
 void cgroup_places_close(struct cgroup_places *places, struct cgroup_place *place)
 {
-	for (size_t i = 0; i < CGROUP_FILES; i++) {
+	for (size_t i = 0; i < places->n_files; i++) {
 		if (place->fds[i] >= 0)
 			close_one(places, place, i);
 	}
@@ -57,9 +58,12 @@ void cgroup_places_close(struct cgroup_places *places, struct cgroup_place *plac
 
 static void drop(struct cgroup_places *places, size_t slot)
 {
-	if (places->list[slot])
-		cgroup_places_close(places, places->list[slot]);
-	free(places->list[slot]);
+	struct cgroup_place *place = places->list[slot];
+	if (!place)
+		return;
+	cgroup_places_close(places, place);
+	cgroup_kept_free(&place->kept);
+	free(place);
 	places->list[slot] = NULL;
 }
 
@@ -85,13 +89,13 @@ static int lay_out(struct cgroup_places *places)
 		if (places->hierarchy_fds[i] < 0)
 			return places->hierarchy_fds[i];
 	}
-	for (size_t i = 0; i < CGROUP_FILES; i++) {
-		const struct cgroup_file *file = &cgroup_files[i];
-		int at = h->of[file->controller];
-		if (at < 0 || h->list[at].unified != file->unified)
-			continue;
-		places->files[places->n_files++] = file;
-		places->n_often += file->when != CGROUP_READ_DETAIL;
+	for (int when = CGROUP_READ_CPU; when <= CGROUP_READ_DETAIL; when++) {
+		for (size_t i = 0; i < CGROUP_FILES; i++) {
+			const struct cgroup_file *file = &cgroup_files[i];
+			int at = h->of[file->controller];
+			if ((int)file->when == when && at >= 0 && h->list[at].unified == file->unified)
+				places->files[places->n_files++] = file;
+		}
 	}
 	places->laid_out = true;
 	return 0;
@@ -99,6 +103,9 @@ static int lay_out(struct cgroup_places *places)
 
 static void sweep(struct cgroup_places *places)
 {
+	if (places->swept == cgroup_tree_generation(places->tree))
+		return;
+	places->swept = cgroup_tree_generation(places->tree);
 	uint64_t live[CGROUP_TREE_MAX / 64] = {0};
 	for (size_t i = 0; i < cgroup_tree_count(places->tree); i++) {
 		size_t slot = cgroup_tree_at(places->tree, i)->slot;
@@ -127,10 +134,10 @@ struct cgroup_place *cgroup_places_of(struct cgroup_places *places, const struct
 	if (place && place->generation == cgroup->generation)
 		return place;
 	drop(places, cgroup->slot);
-	place = calloc(1, sizeof(*place));
+	place = calloc(1, sizeof(*place) + places->n_files * sizeof(place->fds[0]));
 	if (!place)
 		return NULL;
-	for (size_t i = 0; i < CGROUP_FILES; i++)
+	for (size_t i = 0; i < places->n_files; i++)
 		place->fds[i] = -1;
 	place->generation = cgroup->generation;
 	places->list[cgroup->slot] = place;

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "agent/cgroups/files.h"
+#include "agent/cgroups/kept.h"
 #include "agent/cgroups/tree.h"
 
 #include <stdbool.h>
@@ -20,17 +21,21 @@ struct cgroup_places;
 
 struct cgroup_place {
 	/* The user's own; zeroed when the place is given to a cgroup. */
-	uint64_t detail_us; /* when its turn comes next */
+	uint64_t turn_us;   /* when its turn comes next */
+	uint64_t detail_us; /* when all of it was read */
 	uint64_t cpu_us;    /* as it was at read_us */
 	uint64_t read_us;
+	struct cgroup_kept kept;
 	bool has_cpu;
-	bool shown; /* at the last tick */
-	bool empty; /* nothing could be read of it, it may be gone */
+	bool worked;  /* something ran in it since detail_us */
+	bool limited; /* of CPU time */
+	bool shown;   /* at the last tick */
+	bool empty;   /* nothing could be read of it, it may be gone */
 
 	uint64_t generation; /* whose it is */
 	uint64_t missing;    /* files it has not, one bit each */
 	uint64_t look_again_us;
-	int fds[CGROUP_FILES]; /* -1: not open */
+	int fds[]; /* of the files of this host's hierarchies; -1: not open */
 };
 
 /* Borrows both. open_max is lowered to CGROUP_OPEN_MAX. NULL when out of memory. */
@@ -45,7 +50,8 @@ int cgroup_places_begin(struct cgroup_places *places, uint64_t now_us) __attribu
 /* NULL when out of memory. */
 struct cgroup_place *cgroup_places_of(struct cgroup_places *places, const struct cgroup *cgroup)
 	__attribute__((nonnull));
-/* The files of this host's hierarchies, in the order in which they are to be read. */
+/* The files of this host's hierarchies, those that are read more often first, in the order in which they are to be
+ * read. */
 size_t cgroup_places_files(const struct cgroup_places *places) __attribute__((nonnull));
 const struct cgroup_file *cgroup_places_file(const struct cgroup_places *places, size_t i) __attribute__((nonnull));
 

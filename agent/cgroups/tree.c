@@ -22,7 +22,8 @@
 #define DEPTH_MAX 32
 #define PATH_SIZE 4096
 #define TABLE_SIZE (2 * CGROUP_TREE_MAX) /* a power of two */
-#define NONE SIZE_MAX
+#define NONE UINT16_MAX
+_Static_assert(CGROUP_TREE_MAX < NONE, "a slot has a number of its own");
 
 struct member {
 	struct cgroup cgroup;
@@ -38,13 +39,15 @@ struct cgroup_tree {
 	int dirfd;   /* of the tree's hierarchy; -1 */
 	bool kernfs; /* inodes are the kernel's ids */
 	struct member *slots[CGROUP_TREE_MAX];
-	size_t order[CGROUP_TREE_MAX]; /* slots by path */
+	size_t n_slots;			 /* beyond them none was ever used: the agent keeps no memory for them */
+	uint16_t order[CGROUP_TREE_MAX]; /* slots by path */
 	size_t n;
-	size_t table[TABLE_SIZE]; /* slots by id, open addressing; NONE is free */
-	size_t queue[CGROUP_TREE_MAX];
+	uint16_t table[TABLE_SIZE]; /* slots by id, open addressing; NONE is free */
+	uint16_t queue[CGROUP_TREE_MAX];
 	size_t queued;
 	size_t left_out;
-	uint64_t generation;
+	uint64_t generation; /* of the newest cgroup */
+	uint64_t changes;
 	uint64_t walked_us;
 	bool walked, missed, changed;
 	int error; /* of the last walk */
@@ -62,7 +65,7 @@ static void table_add(struct cgroup_tree *tree, size_t slot)
 	size_t at = hash_id(tree->slots[slot]->cgroup.id);
 	while (tree->table[at] != NONE)
 		at = (at + 1) & (TABLE_SIZE - 1);
-	tree->table[at] = slot;
+	tree->table[at] = (uint16_t)slot;
 }
 
 static struct member *table_find(const struct cgroup_tree *tree, uint64_t id)
@@ -137,13 +140,15 @@ static int take(struct cgroup_tree *tree, const char *directory, uint64_t id)
 		member = member_new(directory, id);
 		if (!member)
 			return -ENOMEM;
+		if (slot >= tree->n_slots)
+			tree->n_slots = slot + 1;
 		member->cgroup.slot = slot;
 		member->cgroup.generation = ++tree->generation;
 		tree->slots[slot] = member;
 		tree->changed = true;
 	}
 	if (!member->seen)
-		tree->queue[tree->queued++] = member->cgroup.slot;
+		tree->queue[tree->queued++] = (uint16_t)member->cgroup.slot;
 	member->seen = true;
 	return 0;
 }
@@ -200,12 +205,12 @@ static int look_into(struct cgroup_tree *tree, const char *directory)
 static int by_path(const void *a, const void *b, void *tree)
 {
 	const struct cgroup_tree *t = tree;
-	return strcmp(t->slots[*(const size_t *)a]->path, t->slots[*(const size_t *)b]->path);
+	return strcmp(t->slots[*(const uint16_t *)a]->path, t->slots[*(const uint16_t *)b]->path);
 }
 
 static void forget_unseen(struct cgroup_tree *tree)
 {
-	for (size_t slot = 0; slot < CGROUP_TREE_MAX; slot++) {
+	for (size_t slot = 0; slot < tree->n_slots; slot++) {
 		if (!tree->slots[slot] || tree->slots[slot]->seen)
 			continue;
 		free(tree->slots[slot]);
@@ -217,12 +222,13 @@ static void forget_unseen(struct cgroup_tree *tree)
 static void arrange(struct cgroup_tree *tree)
 {
 	tree->n = 0;
+	tree->changes++;
 	for (size_t i = 0; i < TABLE_SIZE; i++)
 		tree->table[i] = NONE;
-	for (size_t slot = 0; slot < CGROUP_TREE_MAX; slot++) {
+	for (size_t slot = 0; slot < tree->n_slots; slot++) {
 		if (!tree->slots[slot])
 			continue;
-		tree->order[tree->n++] = slot;
+		tree->order[tree->n++] = (uint16_t)slot;
 		table_add(tree, slot);
 	}
 	qsort_r(tree->order, tree->n, sizeof(tree->order[0]), by_path, tree);
@@ -296,7 +302,7 @@ void cgroup_tree_free(struct cgroup_tree *tree)
 {
 	if (!tree)
 		return;
-	for (size_t slot = 0; slot < CGROUP_TREE_MAX; slot++)
+	for (size_t slot = 0; slot < tree->n_slots; slot++)
 		free(tree->slots[slot]);
 	if (tree->dirfd >= 0)
 		close(tree->dirfd);
@@ -338,6 +344,11 @@ size_t cgroup_tree_count(const struct cgroup_tree *tree)
 const struct cgroup *cgroup_tree_at(const struct cgroup_tree *tree, size_t i)
 {
 	return &tree->slots[tree->order[i]]->cgroup;
+}
+
+uint64_t cgroup_tree_generation(const struct cgroup_tree *tree)
+{
+	return tree->changes;
 }
 
 size_t cgroup_tree_left_out(const struct cgroup_tree *tree)

@@ -51,6 +51,8 @@ int cgroup_tree_refresh(struct cgroup_tree *tree, uint64_t now_us) __attribute__
 /* In the order of their paths. Valid until the next refresh. */
 size_t cgroup_tree_count(const struct cgroup_tree *tree) __attribute__((nonnull));
 const struct cgroup *cgroup_tree_at(const struct cgroup_tree *tree, size_t i) __attribute__((nonnull));
+/* Another number whenever a cgroup came or went; 0 before the first. */
+uint64_t cgroup_tree_generation(const struct cgroup_tree *tree) __attribute__((nonnull));
 /* What there was no room for at the last walk. */
 size_t cgroup_tree_left_out(const struct cgroup_tree *tree) __attribute__((nonnull));
 /* By the kernel's id; NULL when it is not known. Valid until the next refresh. */

@@ -108,7 +108,7 @@ static void v2_comes_and_goes(void **state)
 	assert_false(row(f, "/system.slice")->has_memory_bytes);
 	uint64_t id = a->id;
 
-	/* Usage at every tick, limits in turns, all of it for who watches. */
+	/* Usage at every tick, limits in turns (of what works), all of it for who watches. */
 	f->now_us += SECOND / 10;
 	assert_int_equal(collect(f), 0);
 	a = row(f, "/system.slice/a.service");
@@ -119,11 +119,14 @@ static void v2_comes_and_goes(void **state)
 	f->watched = false;
 	size_t seen = 0;
 	for (int i = 0; i < 10; i++) {
+		char text[32];
+		(void)snprintf(text, sizeof(text), "usage_usec %d\n", 6 + i);
+		write_in(f, "system.slice/a.service", "cpu.stat", text);
 		f->now_us += SECOND;
 		assert_int_equal(collect(f), 0);
 		seen += row(f, "/system.slice/a.service")->has_memory_limit_bytes;
 	}
-	assert_true(seen == 2);
+	assert_int_equal(seen, 2);
 
 	/* One goes, one comes; what stays is the same. */
 	tree_remove(&f->host, "sys/fs/cgroup/system.slice/a.service/cpu.stat");
@@ -140,6 +143,97 @@ static void v2_comes_and_goes(void **state)
 	assert_non_null(cgroup_tree_find_path(f->tree, "/system.slice/b.service", 23));
 	assert_non_null(cgroup_tree_find_path(f->tree, "/", 1));
 	assert_null(cgroup_tree_find_path(f->tree, "/system.slice/b.serv", 20));
+}
+
+/* As many ticks of a second as asked for; how many of them had the limit of a cgroup. */
+static size_t ticks_with_limit(struct fixture *f, const char *path, int ticks)
+{
+	size_t seen = 0;
+	for (int i = 0; i < ticks; i++) {
+		f->now_us += SECOND;
+		assert_int_equal(collect(f), 0);
+		seen += row(f, path)->has_memory_limit_bytes;
+	}
+	return seen;
+}
+
+/* Nothing runs in it: what was read is said again, at most until its turn. */
+static void idle_ones_are_said_again(void **state)
+{
+	struct fixture *f = *state;
+	write_in(f, "a", "cpu.stat", "usage_usec 5\n");
+	write_in(f, "a", "memory.current", "70\n");
+	write_in(f, "a", "memory.max", "700\n");
+	write_in(f, "a", "pids.current", "3\n");
+	write_in(f, "a", "io.stat", "8:0 rbytes=1 wios=4\n8:16 rbytes=2\n");
+	begin(f, V2);
+	assert_int_equal(collect(f), 0);
+	write_in(f, "a", "memory.current", "60\n");
+	write_in(f, "a", "pids.current", "2\n");
+	write_in(f, "a", "io.stat", "8:0 rbytes=9 wios=4\n8:16 rbytes=2\n");
+	f->now_us += SECOND / 10;
+	assert_int_equal(collect(f), 0);
+	const Sonde__V1__Cgroup *a = row(f, "/a");
+	assert_true(a->memory_bytes == 70 && a->tasks == 3 && a->n_io == 2 && !a->has_memory_limit_bytes);
+	assert_true(a->io[0]->read_bytes == 1 && a->io[0]->writes == 4 && !a->io[0]->has_reads);
+	assert_string_equal(a->io[1]->device, "8:16");
+
+	/* Something ran: all of its usage is read. */
+	write_in(f, "a", "cpu.stat", "usage_usec 6\n");
+	f->now_us += SECOND / 10;
+	assert_int_equal(collect(f), 0);
+	a = row(f, "/a");
+	assert_true(a->cpu_us == 6 && a->memory_bytes == 60 && a->tasks == 2 && a->io[0]->read_bytes == 9);
+
+	/* Nothing runs any more: one turn for the details of what ran, then every 30 s; usage in each turn. */
+	assert_int_equal(ticks_with_limit(f, "/a", 10), 1);
+	write_in(f, "a", "pids.current", "1\n");
+	assert_int_equal(ticks_with_limit(f, "/a", 5), 0);
+	assert_int_equal(row(f, "/a")->tasks, 1);
+	assert_int_equal(ticks_with_limit(f, "/a", 60), 2);
+
+	/* Who watches sees what is there now, whatever was kept. */
+	write_in(f, "a", "pids.current", "7\n");
+	write_in(f, "a", "io.stat", "");
+	f->watched = true;
+	assert_int_equal(collect(f), 0);
+	assert_true(row(f, "/a")->tasks == 7 && row(f, "/a")->n_io == 0);
+	f->watched = false;
+	assert_int_equal(collect(f), 0);
+	assert_true(row(f, "/a")->tasks == 7 && row(f, "/a")->n_io == 0);
+}
+
+/* v1: throttling is counted of those with a limit, I/O of those with a rule; of the others these files are details. */
+static void v1_files_that_say_nothing(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const names[] = {"limited", "free"};
+	for (size_t i = 0; i < 2; i++) {
+		char directory[64];
+		(void)snprintf(directory, sizeof(directory), "memory/%s", names[i]);
+		write_in(f, directory, "memory.usage_in_bytes", "5\n");
+		(void)snprintf(directory, sizeof(directory), "cpuacct/%s", names[i]);
+		write_in(f, directory, "cpuacct.usage", "1000\n");
+		(void)snprintf(directory, sizeof(directory), "cpu/%s", names[i]);
+		write_in(f, directory, "cpu.stat", "nr_periods 1\nnr_throttled 0\nthrottled_time 0\n");
+		write_in(f, directory, "cpu.cfs_period_us", "100000\n");
+		write_in(f, directory, "cpu.cfs_quota_us", i == 0 ? "50000\n" : "-1\n");
+	}
+	begin(f, V1 "33 25 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n");
+	assert_int_equal(collect(f), 0);
+	write_in(f, "cpu/limited", "cpu.stat", "nr_periods 2\nnr_throttled 0\nthrottled_time 0\n");
+	write_in(f, "cpu/free", "cpu.stat", "nr_periods 2\nnr_throttled 0\nthrottled_time 0\n");
+	write_in(f, "cpuacct/limited", "cpuacct.usage", "9000\n");
+	write_in(f, "cpuacct/free", "cpuacct.usage", "9000\n");
+	f->now_us += SECOND / 10;
+	assert_int_equal(collect(f), 0);
+	assert_int_equal(row(f, "/limited")->cpu_periods, 2);
+	assert_true(row(f, "/free")->has_cpu_periods && row(f, "/free")->cpu_periods == 1);
+	for (int i = 0; i < 5; i++) {
+		f->now_us += SECOND;
+		assert_int_equal(collect(f), 0);
+	}
+	assert_int_equal(row(f, "/free")->cpu_periods, 2);
 }
 
 static void an_unknown_id_is_looked_for_soon(void **state)
@@ -361,6 +455,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(v2_comes_and_goes),
+		TEST(idle_ones_are_said_again),
+		TEST(v1_files_that_say_nothing),
 		TEST(an_unknown_id_is_looked_for_soon),
 		TEST(v1_in_several_hierarchies),
 		TEST(malformed_files_are_said),
