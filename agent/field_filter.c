@@ -1,6 +1,11 @@
-/* A name becomes a path of field descriptors from its section down. Applying one walks that path, through every row of
- * a repeated message on it, and clears the last field's presence. */
+/* A name becomes a path of field descriptors from its section down, and the fields that go at its end. Applying one
+ * walks that path, through every row of a repeated message on it, and clears their presence. Which fields are labels
+ * stands in options that protobuf-c's descriptors do not have: the embedded descriptor set is compiled for as long as
+ * names are looked up, which is when somebody changes the configuration. */
 #include "agent/field_filter.h"
+
+#include "common/schema/schema.h"
+#include "proto/descriptors.h"
 
 #include <sonde/v1/snapshot.pb-c.h>
 
@@ -13,9 +18,10 @@
 
 struct path {
 	const ProtobufCMessageDescriptor *section;
-	const ProtobufCFieldDescriptor *fields[DEPTH_MAX]; /* below the section */
-	size_t depth;					   /* of them; the last is taken out */
-	bool all;					   /* "*": everything of the message they lead to */
+	const ProtobufCFieldDescriptor *fields[DEPTH_MAX]; /* below the section, to the message that loses fields */
+	size_t depth;
+	const ProtobufCFieldDescriptor **out; /* of that message: what it loses */
+	size_t n_out;
 };
 
 struct field_filter {
@@ -23,13 +29,12 @@ struct field_filter {
 	struct path paths[FIELD_NAMES_MAX];
 };
 
-/* The metric.proto options are not in protobuf-c's descriptors; rows are told apart by required parts of these kinds.
- */
-static bool may_be_left_out(const ProtobufCFieldDescriptor *field)
+/* Rows are told apart by labels, and strings say what people call them; sections keep their states. */
+static bool may_be_left_out(const struct schema *schema, const ProtobufCMessageDescriptor *type,
+			    const ProtobufCFieldDescriptor *field)
 {
-	if (field->type == PROTOBUF_C_TYPE_STRING || field->descriptor == &sonde__v1__state__descriptor)
-		return false;
-	return true;
+	return field->type != PROTOBUF_C_TYPE_STRING && field->descriptor != &sonde__v1__state__descriptor &&
+	       schema_field_label(schema, type->name, field->id) == SCHEMA_LABEL_NONE;
 }
 
 static const ProtobufCFieldDescriptor *find(const ProtobufCMessageDescriptor *type, const char *name, size_t len)
@@ -42,7 +47,23 @@ static const ProtobufCFieldDescriptor *find(const ProtobufCMessageDescriptor *ty
 	return protobuf_c_message_descriptor_get_field_by_name(type, text);
 }
 
-static int compile(const char *name, struct path *path)
+/* The fields of `type` that are called so, or all that may go for "*". 0, -EINVAL for none, -ENOMEM. */
+static int compile_out(const struct schema *schema, const ProtobufCMessageDescriptor *type, const char *name,
+		       struct path *path)
+{
+	bool all = strcmp(name, "*") == 0;
+	path->out = calloc(type->n_fields + 1, sizeof(ProtobufCFieldDescriptor *));
+	if (!path->out)
+		return -ENOMEM;
+	for (unsigned i = 0; i < type->n_fields; i++) {
+		const ProtobufCFieldDescriptor *field = &type->fields[i];
+		if ((all || strcmp(field->name, name) == 0) && may_be_left_out(schema, type, field))
+			path->out[path->n_out++] = field;
+	}
+	return all || path->n_out > 0 ? 0 : -EINVAL;
+}
+
+static int compile(const struct schema *schema, const char *name, struct path *path)
 {
 	size_t len = strcspn(name, ".");
 	const ProtobufCFieldDescriptor *field = find(&sonde__v1__snapshot__descriptor, name, len);
@@ -51,21 +72,35 @@ static int compile(const char *name, struct path *path)
 	const ProtobufCMessageDescriptor *type = field->descriptor;
 	if (!protobuf_c_message_descriptor_get_field_by_name(type, "state"))
 		return -EINVAL;
-	*path = (struct path){.section = type};
-	while (name[len] == '.') {
+	path->section = type;
+	for (;;) {
 		name += len + 1;
 		len = strcspn(name, ".");
-		if (strcmp(name, "*") == 0) {
-			path->all = true;
-			return 0;
-		}
-		field = type ? find(type, name, len) : NULL;
-		if (!field || path->depth == DEPTH_MAX || field->descriptor == &sonde__v1__state__descriptor)
+		if (name[len] != '.')
+			return compile_out(schema, type, name, path);
+		field = find(type, name, len);
+		if (!field || field->type != PROTOBUF_C_TYPE_MESSAGE || path->depth == DEPTH_MAX ||
+		    field->descriptor == &sonde__v1__state__descriptor)
 			return -EINVAL;
 		path->fields[path->depth++] = field;
-		type = field->type == PROTOBUF_C_TYPE_MESSAGE ? field->descriptor : NULL;
+		type = field->descriptor;
 	}
-	return may_be_left_out(field) ? 0 : -EINVAL;
+}
+
+static int compile_all(const struct field_names *names, struct field_filter *filter, const char **ret_wrong)
+{
+	struct descriptor_blob set = descriptors_snapshot();
+	struct schema *schema;
+	int r = schema_compile(set.data, set.len, "sonde.v1.Snapshot", &schema);
+	if (r < 0)
+		return -ENOMEM; /* the set is of this build */
+	for (size_t i = 0; i < names->n && r == 0; i++) {
+		r = compile(schema, names->names[i], &filter->paths[filter->n++]);
+		if (r == -EINVAL)
+			*ret_wrong = names->names[i];
+	}
+	schema_unref(schema);
+	return r;
 }
 
 int field_filter_new(const struct field_names *names, struct field_filter **ret, const char **ret_wrong)
@@ -77,12 +112,10 @@ int field_filter_new(const struct field_names *names, struct field_filter **ret,
 	struct field_filter *filter = calloc(1, sizeof(*filter));
 	if (!filter)
 		return -ENOMEM;
-	for (size_t i = 0; i < names->n; i++) {
-		if (compile(names->names[i], &filter->paths[filter->n++]) < 0) {
-			*ret_wrong = names->names[i];
-			free(filter);
-			return -EINVAL;
-		}
+	int r = compile_all(names, filter, ret_wrong);
+	if (r < 0) {
+		field_filter_free(filter);
+		return r;
 	}
 	*ret = filter;
 	return 0;
@@ -90,6 +123,8 @@ int field_filter_new(const struct field_names *names, struct field_filter **ret,
 
 void field_filter_free(struct field_filter *filter)
 {
+	for (size_t i = 0; filter && i < filter->n; i++)
+		free(filter->paths[i].out);
 	free(filter);
 }
 
@@ -109,29 +144,15 @@ static void clear(ProtobufCMessage *message, const ProtobufCFieldDescriptor *fie
 	}
 }
 
-static void clear_all(ProtobufCMessage *message)
-{
-	for (unsigned i = 0; i < message->descriptor->n_fields; i++) {
-		const ProtobufCFieldDescriptor *field = &message->descriptor->fields[i];
-		if (may_be_left_out(field))
-			clear(message, field);
-	}
-}
-
 static void apply(const struct path *path, size_t level, ProtobufCMessage *message)
 {
 	if (level == path->depth) {
-		clear_all(message);
+		for (size_t i = 0; i < path->n_out; i++)
+			clear(message, path->out[i]);
 		return;
 	}
 	const ProtobufCFieldDescriptor *field = path->fields[level];
-	if (level + 1 == path->depth && !path->all) {
-		clear(message, field);
-		return;
-	}
 	char *base = (char *)message;
-	if (field->type != PROTOBUF_C_TYPE_MESSAGE)
-		return;
 	if (field->label == PROTOBUF_C_LABEL_REPEATED) {
 		size_t n;
 		ProtobufCMessage **rows;

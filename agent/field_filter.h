@@ -1,6 +1,7 @@
 /* Fields a person does not want: "memory.slab_bytes", "disks.devices.discards", "vmstat.*", "cpu.cores". Looked up in
- * the Snapshot's descriptor once, then taken out of each section after its collector has filled it. Strings and
- * states cannot be taken out: without them rows lose their names and sections their reason. */
+ * the Snapshot's descriptor once, then taken out of each section after its collector has filled it. Labels of any type
+ * (names, CPU numbers, ifindex), other strings and states cannot be taken out: without them rows lose their identity
+ * and sections their reason. */
 #pragma once
 
 #include <protobuf-c/protobuf-c.h>

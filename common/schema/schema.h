@@ -77,6 +77,10 @@ const struct schema_metric *schema_find(const struct schema *schema, const char 
  */
 uint32_t schema_section(const struct schema *schema, const char *name);
 
+/* What a field of a message type ("sonde.v1.Disk") identifies; SCHEMA_LABEL_NONE for what is no label or not there. */
+enum schema_label_role schema_field_label(const struct schema *schema, const char *type, uint32_t number)
+	__attribute__((nonnull));
+
 /* --- walk ------------------------------------------------------------------------------------------------------ */
 
 enum schema_value_type { SCHEMA_VALUE_UINT, SCHEMA_VALUE_INT, SCHEMA_VALUE_DOUBLE, SCHEMA_VALUE_HISTOGRAM };

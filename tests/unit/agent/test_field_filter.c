@@ -80,6 +80,23 @@ static void whole_messages_and_all(void **state)
 	assert_ptr_equal(cpu.state, &ok);
 }
 
+/* Numbers that tell rows apart stay where all else goes. */
+static void numeric_labels_stay(void **state)
+{
+	(void)state;
+	Sonde__V1__Interface lo = SONDE__V1__INTERFACE__INIT, *rows[] = {&lo};
+	Sonde__V1__Network network = SONDE__V1__NETWORK__INIT;
+	network.interfaces = rows;
+	network.n_interfaces = 1;
+	lo.interface = (char *)"lo";
+	SET(&lo, ifindex, 1);
+	SET(&lo, receive_bytes, 7);
+	apply("network.interfaces.*", &network.base);
+	assert_string_equal(lo.interface, "lo");
+	assert_true(lo.has_ifindex && lo.ifindex == 1);
+	assert_false(lo.has_receive_bytes);
+}
+
 static void what_may_not(void **state)
 {
 	(void)state;
@@ -93,6 +110,10 @@ static void what_may_not(void **state)
 					    "memory.state.code",
 					    "memory.free_bytes.more",
 					    "disks.devices.device",
+					    "disks.devices.diskseq",
+					    "cpu.cores.cpu",
+					    "network.interfaces.ifindex",
+					    "cgroups.cgroups.id",
 					    "sequence",
 					    "timestamp.seconds",
 					    "disks..discards",
@@ -123,8 +144,12 @@ static void none(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(scalar),	cmocka_unit_test(in_rows), cmocka_unit_test(whole_messages_and_all),
-		cmocka_unit_test(what_may_not), cmocka_unit_test(none),
+		cmocka_unit_test(scalar),
+		cmocka_unit_test(in_rows),
+		cmocka_unit_test(whole_messages_and_all),
+		cmocka_unit_test(numeric_labels_stay),
+		cmocka_unit_test(what_may_not),
+		cmocka_unit_test(none),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
