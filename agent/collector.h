@@ -27,6 +27,7 @@ struct agent_status;
 struct cgroup_tree;
 struct collector_settings;
 struct lane;
+struct programs;
 
 /* What a collector may use for as long as it lives. */
 struct collector_context {
@@ -38,6 +39,7 @@ struct collector_context {
 	const struct collector_settings *settings; /* agent/settings.h; may change between two ticks */
 	struct lane *lane;			   /* for what may block: agent/lane.h */
 	struct cgroup_tree *cgroups;		   /* which cgroups there are: agent/cgroups/tree.h; NULL: none */
+	struct programs *programs; /* BPF programs and their cost: agent/ebpf/programs.h; NULL: not listed */
 };
 
 /* One tick. */

@@ -3,6 +3,7 @@
 #include "agent/sampler.h"
 
 #include "agent/cgroups/tree.h"
+#include "agent/ebpf/programs.h"
 #include "agent/host/identity.h"
 #include "agent/lane.h"
 #include "agent/section.h"
@@ -30,6 +31,7 @@ struct sampler {
 	bool every_tick;
 	struct lane *lane;
 	struct cgroup_tree *cgroups;
+	struct programs *programs;
 	struct arena *arena;
 	struct summary *summary;
 	struct buf packed;
@@ -93,6 +95,8 @@ static int init(struct sampler *sampler, const struct sampler_options *options)
 	r = lane_new(&sampler->lane);
 	if (r == 0)
 		r = cgroup_tree_new(options->root, &sampler->cgroups);
+	if (r == 0)
+		r = programs_new(options->root, &sampler->programs);
 	if (r < 0)
 		return r;
 	sampler->context = (struct collector_context){
@@ -103,6 +107,7 @@ static int init(struct sampler *sampler, const struct sampler_options *options)
 		.settings = &sampler->settings.collector,
 		.lane = sampler->lane,
 		.cgroups = sampler->cgroups,
+		.programs = sampler->programs,
 	};
 	sampler->status.lane = sampler->lane;
 	memcpy(sampler->boot_id, options->boot_id, sizeof(sampler->boot_id));
@@ -147,8 +152,10 @@ void sampler_free(struct sampler *sampler)
 	bool ended = lane_free(sampler->lane);
 	for (size_t i = 0; i < sampler->n; i++)
 		section_destroy(&sampler->sections[i], ended);
-	if (ended)
+	if (ended) {
 		cgroup_tree_free(sampler->cgroups);
+		programs_free(sampler->programs);
+	}
 	summary_free(sampler->summary);
 	arena_free(sampler->arena);
 	field_filter_free(sampler->filter);

@@ -5,9 +5,11 @@
 #include "agent/collectors/source.h"
 #include "agent/delivery/queue.h"
 #include "agent/delivery/sender.h"
+#include "agent/ebpf/programs.h"
 #include "agent/lane.h"
 #include "agent/scan.h"
 #include "agent/status.h"
+#include "common/clock.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -18,6 +20,7 @@
 
 struct self {
 	const struct agent_status *status;
+	struct programs *programs; /* or NULL */
 	struct root live;
 	struct root_file statm;
 	uint64_t page_bytes;
@@ -40,6 +43,7 @@ static int create(const struct collector_context *context, void **ret_self, stru
 		return source_no_room(state);
 	self->live.dirfd = -1;
 	self->status = context->status;
+	self->programs = context->programs;
 	long page = sysconf(_SC_PAGESIZE);
 	self->page_bytes = page > 0 ? (uint64_t)page : 4096;
 	int r = root_open(&self->live, NULL);
@@ -129,11 +133,61 @@ static int fill_collectors(const struct agent_status *status, struct tick *tick,
 	return 0;
 }
 
+static void fill_cost(const struct program *program, const struct program_cost *cost, Sonde__V1__BpfProgram *to)
+{
+	if (cost->has_runs)
+		SET(to, runs, cost->runs);
+	if (cost->measured_runs > 0) {
+		SET(to, measured_runs, cost->measured_runs);
+		SET(to, measured_ns, cost->measured_ns);
+	}
+	if (cost->has_rate) {
+		SET(to, run_ns, cost->run_ns);
+		SET(to, cpu_ratio, cost->cpu_ratio);
+	}
+	if (program->meters)
+		SET(to, missed_runs, programs_meter(program).missed_runs);
+}
+
+static int fill_programs(struct programs *programs, struct tick *tick, Sonde__V1__Agent *agent)
+{
+	static const Sonde__V1__BpfProgram__State states[] = {
+		[PROGRAM_ATTACHED] = SONDE__V1__BPF_PROGRAM__STATE__STATE_ATTACHED,
+		[PROGRAM_OFF] = SONDE__V1__BPF_PROGRAM__STATE__STATE_OFF,
+		[PROGRAM_REFUSED] = SONDE__V1__BPF_PROGRAM__STATE__STATE_REFUSED,
+	};
+	programs_measure(programs, clock_monotonic_ns());
+	unsigned n = programs_count(programs);
+	if (n == 0)
+		return 0;
+	agent->programs = arena_messages(tick->arena, &sonde__v1__bpf_program__descriptor, n);
+	if (!agent->programs)
+		return source_no_room(tick->state);
+	for (unsigned i = 0; i < n; i++) {
+		struct program_cost cost;
+		const struct program *from = programs_at(programs, i, &cost);
+		if (!from)
+			continue;
+		/* Packed within this tick, never written to. */
+		Sonde__V1__BpfProgram *to = agent->programs[agent->n_programs++];
+		to->probe = (char *)from->probe;
+		to->program = (char *)from->name;
+		to->attach = (char *)from->attach;
+		if (from->detail[0] != '\0')
+			to->detail = (char *)from->detail;
+		SET(to, state, states[from->state]);
+		fill_cost(from, &cost, to);
+	}
+	return 0;
+}
+
 static int collect(void *opaque, struct tick *tick, ProtobufCMessage *section)
 {
 	struct self *self = opaque;
 	Sonde__V1__Agent *agent = (Sonde__V1__Agent *)section;
 	int r = collect_process(self, tick, agent);
+	if (r == 0 && self->programs)
+		r = fill_programs(self->programs, tick, agent);
 	if (r < 0 || !self->status)
 		return r;
 	SET(agent, ticks, self->status->ticks);

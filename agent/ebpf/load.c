@@ -4,6 +4,7 @@
 #include "agent/ebpf/load.h"
 
 #include "agent/ebpf/kernel_facts.h"
+#include "agent/ebpf/programs.h"
 #include "agent/ebpf/refusal.h"
 #include "common/log.h"
 
@@ -32,6 +33,7 @@ struct block_io_probe {
 	struct bpf_link *links[MAX_LINKS];
 	const struct rung *rung;
 	struct block_io_plan plan;
+	struct programs *listed; /* or NULL */
 	struct block_io_row *rows; /* room for all of them; what lies behind it is mapped slot by slot */
 	size_t rows_bytes;
 	bool shown[BLOCK_IO_MAX_SLOTS];
@@ -177,6 +179,9 @@ static int attach(struct block_io_probe *probe, const struct kernel_facts *facts
 		if (!link)
 			return errno ? -errno : -EINVAL;
 		probe->links[n++] = link;
+		/* Without a place it is not listed, which harms nothing else. */
+		(void)programs_add_attached(probe->listed, "block_io", bpf_program__name(program), probe->rung->name,
+					    bpf_program__fd(program));
 	}
 	return 0;
 }
@@ -200,6 +205,7 @@ static int try_rung(struct block_io_probe *probe, const struct collector_context
 
 static void unload_rung(struct block_io_probe *probe)
 {
+	programs_remove(probe->listed, "block_io");
 	for (size_t i = 0; i < MAX_LINKS; i++) {
 		(void)bpf_link__destroy(probe->links[i]); /* of a descriptor: cannot fail in a way that matters */
 		probe->links[i] = NULL;
@@ -228,6 +234,7 @@ int block_io_load(const struct collector_context *context, const struct block_io
 	for (size_t i = plan->avoid_tp_btf; probe && i < sizeof(rungs) / sizeof(rungs[0]); i++) {
 		probe->rung = &rungs[i];
 		probe->plan = *plan;
+		probe->listed = context->programs;
 		r = try_rung(probe, context, &facts, &step);
 		if (r == 0)
 			break;

@@ -1,6 +1,7 @@
 /* The exits are the lesser part: a kernel that refuses only them still gives the table. */
 #include "agent/ebpf/tasks_load.h"
 
+#include "agent/ebpf/programs.h"
 #include "agent/ebpf/refusal.h"
 #include "common/log.h"
 
@@ -15,6 +16,7 @@
 
 struct tasks_probe {
 	struct tasks *skeleton;
+	struct programs *listed; /* or NULL */
 	struct bpf_link *iterator;
 	struct bpf_link *exits;
 	struct ring_buffer *ring;
@@ -59,6 +61,7 @@ static int attach_exits(struct tasks_probe *probe)
 static int load(struct tasks_probe *probe, const struct collector_context *context, bool exits, const char **ret_step)
 {
 	*ret_step = "load_failed";
+	probe->listed = context->programs;
 	LIBBPF_OPTS(bpf_object_open_opts, options, .btf_custom_path = context->btf_path);
 	probe->skeleton = tasks__open_opts(&options);
 	if (!probe->skeleton)
@@ -74,11 +77,19 @@ static int load(struct tasks_probe *probe, const struct collector_context *conte
 	probe->iterator = bpf_program__attach_iter(probe->skeleton->progs.visit_task, NULL);
 	if (!probe->iterator)
 		return errno ? -errno : -EINVAL;
-	return exits ? attach_exits(probe) : 0;
+	/* Without a place it is not listed, which harms nothing else. */
+	(void)programs_add_attached(context->programs, "processes", "visit_task", "iterator",
+				    bpf_program__fd(probe->skeleton->progs.visit_task));
+	r = exits ? attach_exits(probe) : 0;
+	if (r == 0 && exits)
+		(void)programs_add_attached(context->programs, "processes", "free_task", "tp_btf",
+					    bpf_program__fd(probe->skeleton->progs.free_task));
+	return r;
 }
 
 static void unload(struct tasks_probe *probe)
 {
+	programs_remove(probe->listed, "processes");
 	/* Of descriptors: cannot fail in a way that matters. */
 	(void)bpf_link__destroy(probe->exits);
 	(void)bpf_link__destroy(probe->iterator);

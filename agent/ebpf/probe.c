@@ -1,0 +1,488 @@
+/* An object that failed to load cannot be loaded again, and does not say which program it was. So the common case,
+ * where everything loads, is tried first; when it fails, each program is loaded alone to see, and then those that
+ * passed together. Maps are made anew each time: this happens at start only, and seldom. */
+#include "agent/ebpf/probe.h"
+
+#include "agent/ebpf/refusal.h"
+#include "common/log.h"
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define VERIFIER_LOG_BYTES 65536
+
+/* How a generated skeleton begins. */
+struct skeleton_head {
+	struct bpf_object_skeleton *skeleton;
+	struct bpf_object *object;
+};
+
+struct rung {
+	const char *name;   /* and the section's prefix */
+	const char *suffix; /* of the program's name */
+};
+
+/* In the order of trying: tp_btf reads kernel structs without calls; raw_tp is for kernels that refuse
+ * BPF_PROG_TYPE_TRACING or have their types in a file only. */
+static const struct rung rungs[] = {{"tp_btf", "_btf"}, {"raw_tp", "_raw"}};
+#define N_RUNGS (sizeof(rungs) / sizeof(rungs[0]))
+
+struct candidate {
+	char name[PROGRAM_NAME]; /* as in the object; "" where the ladder has no such rung */
+	bool usable;		 /* the kernel has the tracepoint, and has not refused the program */
+};
+
+struct probe_program {
+	char name[PROGRAM_NAME];
+	struct candidate candidates[N_RUNGS];
+	int rung; /* of the one in use; negative: none */
+	struct bpf_program *program;
+	struct bpf_link *link;
+	int listed;
+	char refusal[PROGRAM_DETAIL];
+};
+
+struct probe {
+	const struct probe_kind *kind;
+	struct programs *list;
+	void *skeleton;
+	struct probe_program programs[PROBE_MAX_PROGRAMS];
+	size_t n;
+	struct probe_meter *meters;
+	size_t meters_bytes;
+};
+
+struct loading {
+	struct probe *probe;
+	const struct collector_context *context;
+	const struct btf *btf;
+	void *arg;
+};
+
+int probe_tracepoint_arguments(const struct btf *btf, const char *tracepoint)
+{
+	char name[96];
+	(void)snprintf(name, sizeof(name), "btf_trace_%.80s", tracepoint);
+	int id = btf__find_by_name_kind(btf, name, BTF_KIND_TYPEDEF);
+	if (id < 0)
+		return -ENOENT;
+	const struct btf_type *type = btf__type_by_id(btf, btf__type_by_id(btf, (uint32_t)id)->type);
+	if (!type || !btf_is_ptr(type))
+		return -ENOENT;
+	type = btf__type_by_id(btf, type->type);
+	if (!type || !btf_is_func_proto(type) || btf_vlen(type) == 0)
+		return -ENOENT;
+	return btf_vlen(type) - 1;
+}
+
+uint32_t probe_cpus(void)
+{
+	int n = libbpf_num_possible_cpus();
+	return n > 0 ? (uint32_t)n : 1;
+}
+
+int probe_map_array(const struct bpf_map *map, size_t bytes, void **ret, size_t *ret_bytes)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	bytes = (bytes + page - 1) / page * page;
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
+	if (p == MAP_FAILED)
+		return -errno;
+	*ret = p;
+	*ret_bytes = bytes;
+	return 0;
+}
+
+static struct bpf_object *object_of(void *skeleton)
+{
+	return ((struct skeleton_head *)skeleton)->object;
+}
+
+static int open_skeleton(const struct loading *loading, void **ret)
+{
+	LIBBPF_OPTS(bpf_object_open_opts, options, .btf_custom_path = loading->context->btf_path);
+	void *skeleton = loading->probe->kind->open(&options);
+	if (!skeleton)
+		return errno ? -errno : -EINVAL;
+	struct bpf_map *meters = bpf_object__find_map_by_name(object_of(skeleton), "meters");
+	uint32_t numbers = 0;
+	while (loading->probe->kind->meters && loading->probe->kind->meters[numbers])
+		numbers++;
+	int r = meters && numbers > 0 ? bpf_map__set_max_entries(meters, probe_cpus() * numbers) : 0;
+	if (r == 0)
+		r = loading->probe->kind->prepare(skeleton, loading->btf, loading->arg);
+	if (r < 0) {
+		loading->probe->kind->destroy(skeleton);
+		return r;
+	}
+	*ret = skeleton;
+	return 0;
+}
+
+/* The rung by the section's prefix, *ret_tracepoint what follows it; or -1. */
+static int rung_of(const char *section, const char **ret_tracepoint)
+{
+	for (size_t i = 0; i < N_RUNGS; i++) {
+		size_t n = strlen(rungs[i].name);
+		if (strncmp(section, rungs[i].name, n) == 0 && section[n] == '/') {
+			*ret_tracepoint = section + n + 1;
+			return (int)i;
+		}
+	}
+	return -1;
+}
+
+static struct probe_program *find(const struct probe *probe, const char *name, size_t len)
+{
+	for (size_t i = 0; i < probe->n; i++) {
+		const struct probe_program *p = &probe->programs[i];
+		if (strlen(p->name) == len && memcmp(p->name, name, len) == 0)
+			return (struct probe_program *)p;
+	}
+	return NULL;
+}
+
+/* One program of the object: a rung of one of ours. */
+static void survey_program(const struct loading *loading, const struct bpf_program *program)
+{
+	struct probe *probe = loading->probe;
+	const char *name = bpf_program__name(program), *tracepoint;
+	size_t len = strlen(name);
+	int rung = rung_of(bpf_program__section_name(program), &tracepoint);
+	if (rung < 0 || len >= PROGRAM_NAME)
+		return;
+	size_t suffix = strlen(rungs[rung].suffix), base = len;
+	if (len > suffix && memcmp(name + len - suffix, rungs[rung].suffix, suffix) == 0)
+		base = len - suffix;
+	struct probe_program *p = find(probe, name, base);
+	if (!p && probe->n == PROBE_MAX_PROGRAMS)
+		return;
+	if (!p) {
+		p = &probe->programs[probe->n];
+		*p = (struct probe_program){.rung = -1, .listed = -1};
+		memcpy(p->name, name, base);
+		if (probe->kind->wants && !probe->kind->wants(p->name, loading->btf, loading->arg))
+			return; /* another variant has its place */
+		probe->n++;
+	}
+	struct candidate *candidate = &p->candidates[rung];
+	memcpy(candidate->name, name, len + 1);
+	candidate->usable = probe_tracepoint_arguments(loading->btf, tracepoint) >= 0;
+	if (!candidate->usable)
+		(void)snprintf(p->refusal, sizeof(p->refusal), "this kernel has no tracepoint %.60s", tracepoint);
+}
+
+static int survey(const struct loading *loading)
+{
+	void *skeleton;
+	int r = open_skeleton(loading, &skeleton);
+	if (r < 0)
+		return r;
+	struct bpf_program *program;
+	bpf_object__for_each_program(program, object_of(skeleton)) survey_program(loading, program);
+	loading->probe->kind->destroy(skeleton);
+	return 0;
+}
+
+/* The first rung that is left; NULL for none. */
+static const struct candidate *choice(const struct probe_program *p)
+{
+	for (size_t i = 0; i < N_RUNGS; i++) {
+		if (p->candidates[i].usable)
+			return &p->candidates[i];
+	}
+	return NULL;
+}
+
+static bool is_chosen(const struct probe *probe, const char *name)
+{
+	for (size_t i = 0; i < probe->n; i++) {
+		const struct candidate *candidate = choice(&probe->programs[i]);
+		if (candidate && strcmp(candidate->name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Opens, loads `only` or, without one, all that are chosen. */
+static int try_load(const struct loading *loading, const char *only, char *log, void **ret)
+{
+	void *skeleton;
+	int r = open_skeleton(loading, &skeleton);
+	if (r < 0)
+		return r;
+	struct bpf_program *program;
+	bpf_object__for_each_program(program, object_of(skeleton))
+	{
+		const char *name = bpf_program__name(program);
+		bool wanted = only ? strcmp(name, only) == 0 : is_chosen(loading->probe, name);
+		r = bpf_program__set_autoload(program, wanted);
+		if (r == 0 && wanted && log)
+			r = bpf_program__set_log_buf(program, log, VERIFIER_LOG_BYTES);
+		if (r < 0)
+			break;
+	}
+	if (r == 0)
+		r = bpf_object__load_skeleton(((struct skeleton_head *)skeleton)->skeleton);
+	if (r < 0) {
+		loading->probe->kind->destroy(skeleton);
+		return r;
+	}
+	*ret = skeleton;
+	return 0;
+}
+
+/* The verifier's last word: its last line that is not a count. */
+static const char *last_word(char *log)
+{
+	const char *word = "";
+	char *rest = log;
+	for (char *line; (line = strsep(&rest, "\n")) != NULL;) {
+		if (strncmp(line, "processed ", 10) != 0 && line[0] != '\0' &&
+		    strncmp(line, "verification time", 17) != 0 && strncmp(line, "stack depth", 11) != 0)
+			word = line;
+	}
+	return word;
+}
+
+/* Crosses off what this kernel refuses by itself. Returns the last refusal, 0 for none. */
+static int try_one_by_one(const struct loading *loading)
+{
+	char *log = calloc(1, VERIFIER_LOG_BYTES);
+	int last = 0;
+	for (size_t i = 0; i < loading->probe->n; i++) {
+		struct probe_program *p = &loading->probe->programs[i];
+		for (size_t rung = 0; rung < N_RUNGS; rung++) {
+			struct candidate *candidate = &p->candidates[rung];
+			void *skeleton;
+			if (!candidate->usable || candidate != choice(p))
+				continue;
+			if (log)
+				log[0] = '\0';
+			int r = try_load(loading, candidate->name, log, &skeleton);
+			if (r == 0) {
+				loading->probe->kind->destroy(skeleton);
+				continue;
+			}
+			candidate->usable = false;
+			const char *word = log ? last_word(log) : "";
+			(void)snprintf(p->refusal, sizeof(p->refusal), "the kernel refused it (%s%s%.150s)",
+				       log_strerror(r), word[0] ? ": " : "", word);
+			log_debug("program refused", LOG_STR("probe", loading->probe->kind->name),
+				  LOG_STR("program", candidate->name), LOG_STR("why", p->refusal),
+				  LOG_STR("libbpf", refusal_said()));
+			last = r;
+		}
+	}
+	free(log);
+	return last;
+}
+
+static bool any_chosen(const struct probe *probe)
+{
+	for (size_t i = 0; i < probe->n; i++) {
+		if (choice(&probe->programs[i]))
+			return true;
+	}
+	return false;
+}
+
+static int load(const struct loading *loading)
+{
+	struct probe *probe = loading->probe;
+	int r = survey(loading);
+	if (r < 0)
+		return r;
+	if (!any_chosen(probe))
+		return -ENOENT;
+	r = try_load(loading, NULL, NULL, &probe->skeleton);
+	if (r == 0)
+		return 0;
+	int alone = try_one_by_one(loading);
+	/* All pass alone and fail together: not a matter of one program. */
+	if (alone == 0 || !any_chosen(probe))
+		return alone == 0 ? r : alone;
+	return try_load(loading, NULL, NULL, &probe->skeleton);
+}
+
+static int number_of_meter(const struct probe_kind *kind, const char *name)
+{
+	for (int i = 0; kind->meters && kind->meters[i]; i++) {
+		if (strcmp(kind->meters[i], name) == 0)
+			return i;
+	}
+	return -1;
+}
+
+static void list_program(struct probe *probe, struct probe_program *p)
+{
+	struct program program = {
+		.probe = probe->kind->name,
+		.attach = p->rung >= 0 ? rungs[p->rung].name : NULL,
+		.state = p->program ? PROGRAM_OFF : PROGRAM_REFUSED,
+		.fd = p->program ? bpf_program__fd(p->program) : -1,
+		.cpus = probe_cpus(),
+	};
+	int meter = number_of_meter(probe->kind, p->name);
+	if (probe->meters && meter >= 0) {
+		program.meters = &probe->meters[meter];
+		while (probe->kind->meters[program.stride])
+			program.stride++;
+	}
+	memcpy(program.name, p->name, sizeof(program.name));
+	memcpy(program.detail, p->refusal, sizeof(program.detail));
+	p->listed = programs_add(probe->list, &program);
+}
+
+/* After loading: which program each name stands for. */
+static int settle(struct probe *probe)
+{
+	struct bpf_object *object = object_of(probe->skeleton);
+	struct bpf_map *meters = bpf_object__find_map_by_name(object, "meters");
+	if (meters && probe->kind->meters) {
+		void *p;
+		int r = probe_map_array(meters, (size_t)bpf_map__max_entries(meters) * sizeof(*probe->meters), &p,
+					&probe->meters_bytes);
+		if (r < 0)
+			return r;
+		probe->meters = p;
+	}
+	for (size_t i = 0; i < probe->n; i++) {
+		struct probe_program *p = &probe->programs[i];
+		const struct candidate *candidate = choice(p);
+		if (candidate) {
+			p->rung = (int)(candidate - p->candidates);
+			p->program = bpf_object__find_program_by_name(object, candidate->name);
+			p->refusal[0] = '\0';
+		}
+		list_program(probe, p);
+	}
+	return 0;
+}
+
+int probe_load(const struct probe_kind *kind, const struct collector_context *context, void *arg, struct probe **ret,
+	       struct collector_state *state)
+{
+	libbpf_print_fn_t before = refusal_listen();
+	struct btf *btf = NULL;
+	int r = refusal_or_btf(context, &btf, state);
+	struct probe *probe = r < 0 ? NULL : calloc(1, sizeof(*probe));
+	if (probe) {
+		*probe = (struct probe){.kind = kind, .list = context->programs};
+		struct loading loading = {.probe = probe, .context = context, .btf = btf, .arg = arg};
+		r = load(&loading);
+		if (r == 0)
+			r = settle(probe);
+		if (r == -ENOENT && !any_chosen(probe))
+			(void)collector_fail(state, SONDE__V1__STATE__CODE__CODE_UNAVAILABLE, r, "no_tracepoints",
+					     "this kernel has none of the tracepoints %s uses: use one with "
+					     "CONFIG_TRACEPOINTS and CONFIG_BPF_EVENTS",
+					     kind->what);
+		else if (r < 0)
+			(void)refusal_state(state, r, kind->what, "load_failed");
+	} else if (r == 0) {
+		r = collector_fail(state, SONDE__V1__STATE__CODE__CODE_FAILED, -ENOMEM, "no_memory", "no memory for %s",
+				   kind->what);
+	}
+	btf__free(btf);
+	(void)libbpf_set_print(before);
+	if (r < 0) {
+		probe_free(probe);
+		return r;
+	}
+	*ret = probe;
+	return 0;
+}
+
+void probe_free(struct probe *probe)
+{
+	if (!probe)
+		return;
+	programs_remove(probe->list, probe->kind->name);
+	for (size_t i = 0; i < probe->n; i++)
+		(void)bpf_link__destroy(
+			probe->programs[i].link); /* of a descriptor: cannot fail in a way that matters */
+	if (probe->meters)
+		munmap(probe->meters, probe->meters_bytes);
+	if (probe->skeleton)
+		probe->kind->destroy(probe->skeleton);
+	free(probe);
+}
+
+void *probe_skeleton(const struct probe *probe)
+{
+	return probe->skeleton;
+}
+
+bool probe_has(const struct probe *probe, const char *program)
+{
+	const struct probe_program *p = find(probe, program, strlen(program));
+	return p && p->program;
+}
+
+const char *probe_refusal(const struct probe *probe, const char *program)
+{
+	const struct probe_program *p = find(probe, program, strlen(program));
+	return p ? p->refusal : "there is no such program";
+}
+
+bool probe_is_attached(const struct probe *probe, const char *program)
+{
+	const struct probe_program *p = find(probe, program, strlen(program));
+	return p && p->link;
+}
+
+const char *probe_rung(const struct probe *probe)
+{
+	for (size_t i = 0; i < probe->n; i++) {
+		if (probe->programs[i].program)
+			return rungs[probe->programs[i].rung].name;
+	}
+	return "";
+}
+
+int probe_attach(struct probe *probe, const char *program)
+{
+	struct probe_program *p = find(probe, program, strlen(program));
+	if (!p || !p->program)
+		return -ENOENT;
+	if (p->link)
+		return 0;
+	libbpf_print_fn_t before = refusal_listen();
+	p->link = bpf_program__attach(p->program);
+	int r = p->link ? 0 : errno ? -errno : -EINVAL;
+	(void)libbpf_set_print(before);
+	char detail[PROGRAM_DETAIL] = "";
+	if (r < 0)
+		(void)snprintf(detail, sizeof(detail), "the kernel refused to attach it (%s)", log_strerror(r));
+	programs_set_state(probe->list, p->listed, r < 0 ? PROGRAM_REFUSED : PROGRAM_ATTACHED, detail);
+	return r;
+}
+
+static void detach(struct probe *probe, struct probe_program *p, const char *why)
+{
+	if (!p->program)
+		return;
+	(void)bpf_link__destroy(p->link); /* of a descriptor: cannot fail in a way that matters */
+	p->link = NULL;
+	programs_set_state(probe->list, p->listed, PROGRAM_OFF, why);
+}
+
+void probe_detach(struct probe *probe, const char *program, const char *why)
+{
+	struct probe_program *p = find(probe, program, strlen(program));
+	if (p)
+		detach(probe, p, why);
+}
+
+void probe_detach_all(struct probe *probe, const char *why)
+{
+	for (size_t i = 0; i < probe->n; i++)
+		detach(probe, &probe->programs[i], why);
+}

@@ -1,0 +1,72 @@
+/* One BPF object at work: a skeleton whose programs are tried one by one, so that what a kernel lacks or refuses costs
+ * that program and no other; attached and detached while the agent runs, without loading anew; each listed with its
+ * cost (agent/ebpf/programs.h). Nothing is pinned: when the agent goes, however it goes, everything goes. The
+ * scheduler's thread; loading needs CAP_BPF and CAP_PERFMON (CAP_SYS_ADMIN before 5.8), and so does attaching.
+ *
+ * The ladder is in the names: of "switch_btf" (section tp_btf/...) and "switch_raw" (raw_tp/...) the first that this
+ * kernel has the tracepoint for and accepts is taken, and the program is called "switch" from then on. One without a
+ * suffix has no other rung. */
+#pragma once
+
+#include "agent/collector.h"
+#include "agent/ebpf/programs.h"
+
+#include <bpf/libbpf.h>
+#include <stddef.h>
+
+struct btf;
+struct probe;
+
+#define PROBE_MAX_PROGRAMS 16
+
+struct probe_kind {
+	const char *name; /* the section it serves */
+	const char *what; /* "the scheduler's probe": for sentences */
+	/* The skeleton's own open_opts and destroy. */
+	void *(*open)(const struct bpf_object_open_opts *options);
+	void (*destroy)(void *skeleton);
+	/* Constants and sizes of maps, after each opening. 0 or negative errno. */
+	int (*prepare)(void *skeleton, const struct btf *btf, void *arg);
+	/* Of variants with different names: whether this kernel is to have that one. NULL: all. */
+	bool (*wants)(const char *program, const struct btf *btf, void *arg);
+	/* Names of programs by their number in the map "meters" (bpf/probe_meter.h), NULL at the end; or NULL when
+	 * there is no such map. */
+	const char *const *meters;
+};
+
+/* Opens with the file of --btf where one is given, and loads; nothing is attached yet. 0 when at least one program is
+ * loaded, or negative errno with *state. RLIMIT_MEMLOCK is no matter: libbpf raises it where the kernel still counts by
+ * it, and goes on when that is refused. `arg` is for prepare() and wants() during this call. */
+int probe_load(const struct probe_kind *kind, const struct collector_context *context, void *arg, struct probe **ret,
+	       struct collector_state *state) __attribute__((nonnull(1, 2, 4, 5), warn_unused_result));
+/* Detaches, takes its programs off the list and frees everything. Accepts NULL. */
+void probe_free(struct probe *probe);
+
+void *probe_skeleton(const struct probe *probe) __attribute__((nonnull));
+
+/* Whether a program is loaded; names without the rung's suffix. */
+bool probe_has(const struct probe *probe, const char *program) __attribute__((nonnull));
+/* Why it is not, in words; "" when it is. */
+const char *probe_refusal(const struct probe *probe, const char *program) __attribute__((nonnull));
+bool probe_is_attached(const struct probe *probe, const char *program) __attribute__((nonnull));
+/* "tp_btf" or "raw_tp" of the first program that is loaded. */
+const char *probe_rung(const struct probe *probe) __attribute__((nonnull));
+
+/* Idempotent. 0; -ENOENT for one that is not loaded, or the kernel's negative errno: the list then says that it was
+ * refused. */
+int probe_attach(struct probe *probe, const char *program) __attribute__((nonnull, warn_unused_result));
+/* `why` is for the list: "switched off in the agent's configuration". */
+void probe_detach(struct probe *probe, const char *program, const char *why) __attribute__((nonnull));
+void probe_detach_all(struct probe *probe, const char *why) __attribute__((nonnull));
+
+/* Maps an array with BPF_F_MMAPABLE for reading and writing, `bytes` rounded up to pages. 0 and *ret, for munmap() of
+ * *ret_bytes; or negative errno. */
+int probe_map_array(const struct bpf_map *map, size_t bytes, void **ret, size_t *ret_bytes)
+	__attribute__((nonnull, warn_unused_result));
+
+/* CPUs there can be, numbered from 0; at least 1. */
+uint32_t probe_cpus(void);
+
+/* Arguments of a tracepoint by the kernel's types, the leading context pointer not counted; -ENOENT if there is no such
+ * tracepoint. */
+int probe_tracepoint_arguments(const struct btf *btf, const char *tracepoint) __attribute__((nonnull));

@@ -1,0 +1,76 @@
+/* The BPF programs the agent has, whoever loaded them, and what each costs: one list, made by the sampler, shown in the
+ * agent's own section. The scheduler's thread.
+ *
+ * The figures are a program's own, where it has a meter (bpf/probe_meter.h). Otherwise they are the kernel's: run_cnt
+ * and run_time_ns of bpf_prog_info, which count only while statistics are on and add about 60 ns to every run of every
+ * program then. So they are switched on for a second in each minute, where CAP_SYS_ADMIN allows it, and used always
+ * where kernel.bpf_stats_enabled is set; without both there are none. */
+#pragma once
+
+#include "agent/host/root.h"
+
+#include <linux/types.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bpf/probe_meter.h"
+
+#define PROGRAMS_MAX 64
+#define PROGRAM_NAME 32
+#define PROGRAM_DETAIL 256
+
+enum program_state {
+	PROGRAM_ATTACHED,
+	PROGRAM_OFF,	 /* loaded and not attached, or not wanted: detail says why */
+	PROGRAM_REFUSED, /* this kernel cannot or will not run it: detail says why */
+};
+
+struct program {
+	const char *probe; /* the section it serves; a literal */
+	char name[PROGRAM_NAME];
+	const char *attach; /* "tp_btf", "raw_tp", "iterator"; a literal, or NULL */
+	enum program_state state;
+	char detail[PROGRAM_DETAIL];	  /* "" when attached */
+	int fd;				  /* borrowed; negative when it is not loaded */
+	const struct probe_meter *meters; /* of the first CPU, or NULL */
+	uint32_t cpus;
+	uint32_t stride; /* meters from one CPU to the next */
+};
+
+/* What was measured. */
+struct program_cost {
+	bool has_runs; /* every run is counted, not only those while statistics are on */
+	uint64_t runs;
+	uint64_t measured_runs; /* cumulative */
+	uint64_t measured_ns;
+	bool has_rate; /* the following two: of the last interval in which it was measured */
+	double run_ns;
+	double cpu_ratio; /* of one CPU's time, all CPUs' runs together */
+};
+
+struct programs;
+
+/* 0 or -ENOMEM. The root is borrowed: kernel.bpf_stats_enabled is read there. */
+int programs_new(const struct root *root, struct programs **ret) __attribute__((nonnull, warn_unused_result));
+void programs_free(struct programs *programs); /* accepts NULL */
+
+/* Copies *program in. Returns its number, or -ENOSPC; a NULL list takes nothing and returns -ENOSPC. */
+int programs_add(struct programs *programs, const struct program *program) __attribute__((nonnull(2)));
+/* One that is attached and has no meter, as programs_add(). */
+int programs_add_attached(struct programs *programs, const char *probe, const char *name, const char *attach, int fd)
+	__attribute__((nonnull(2, 3, 4)));
+/* For whoever switches it on and off; detail may be NULL for "". Accepts a NULL list and a negative number. */
+void programs_set_state(struct programs *programs, int number, enum program_state state, const char *detail);
+/* Forgets a probe's programs, before their descriptors and meters go. Accepts a NULL list. */
+void programs_remove(struct programs *programs, const char *probe) __attribute__((nonnull(2)));
+
+/* At each tick; now_ns of CLOCK_MONOTONIC. */
+void programs_measure(struct programs *programs, uint64_t now_ns) __attribute__((nonnull));
+
+/* In the order of adding; numbers of removed ones are left out: NULL there. */
+unsigned programs_count(const struct programs *programs) __attribute__((nonnull));
+const struct program *programs_at(const struct programs *programs, unsigned number, struct program_cost *ret_cost)
+	__attribute__((nonnull));
+
+/* Adds up a program's meters. */
+struct probe_meter programs_meter(const struct program *program) __attribute__((nonnull));

@@ -1,0 +1,160 @@
+#include "agent/ebpf/programs.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define NS_PER_S 1000000000ull
+
+enum { CPUS = 3, PROGRAMS_EACH = 2 };
+
+static struct root root;
+static struct programs *programs;
+static struct probe_meter meters[CPUS][PROGRAMS_EACH];
+
+static int set_up(void **state)
+{
+	memset(meters, 0, sizeof(meters));
+	assert_int_equal(root_open(&root, NULL), 0);
+	assert_int_equal(programs_new(&root, &programs), 0);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	programs_free(programs);
+	root_close(&root);
+	return 0;
+}
+
+static int add_metered(const char *name, unsigned number)
+{
+	struct program program = {.probe = "scheduler",
+				  .attach = "tp_btf",
+				  .state = PROGRAM_ATTACHED,
+				  .fd = -1,
+				  .meters = &meters[0][number],
+				  .cpus = CPUS,
+				  .stride = PROGRAMS_EACH};
+	memcpy(program.name, name, strlen(name) + 1);
+	return programs_add(programs, &program);
+}
+
+/* What a program does in `runs` runs of so many nanoseconds each, where the clock takes 40. */
+static void run(unsigned cpu, unsigned number, uint64_t runs, uint64_t ns)
+{
+	struct probe_meter *meter = &meters[cpu][number];
+	uint64_t timed = runs / PROBE_METER_EVERY;
+	meter->runs += runs;
+	meter->timed_runs += timed;
+	meter->timed_ns += timed * (ns + 40);
+	meter->clock_ns += timed * 40;
+}
+
+static void runs_of_all_cpus_cost_what_the_timed_ones_say(void **state)
+{
+	struct program_cost cost;
+	assert_int_equal(add_metered("switch", 0), 0);
+	assert_int_equal(add_metered("wake", 1), 1);
+	run(0, 0, 100000, 500); /* before the first reading: in the sums, not in the rate */
+	programs_measure(programs, NS_PER_S);
+	assert_string_equal(programs_at(programs, 0, &cost)->name, "switch");
+	assert_false(cost.has_rate);
+	assert_int_equal(cost.runs, 100000);
+	run(0, 0, 256000, 100);
+	run(2, 0, 256000, 300);
+	run(1, 1, 512, 50);
+	programs_measure(programs, 3 * NS_PER_S);
+	assert_non_null(programs_at(programs, 0, &cost));
+	assert_true(cost.has_runs && cost.has_rate);
+	assert_int_equal(cost.runs, 612000);
+	assert_int_equal(cost.measured_runs, 390 + 2000);
+	assert_int_equal(cost.measured_ns, 390 * 500 + 1000 * 100 + 1000 * 300);
+	assert_float_equal(cost.run_ns, 200, 1e-9);
+	assert_float_equal(cost.cpu_ratio, 512000 * 200e-9 / 2, 1e-9);
+	assert_non_null(programs_at(programs, 1, &cost));
+	assert_int_equal(cost.runs, 512);
+	assert_int_equal(cost.measured_ns, 100);
+}
+
+/* One timed run in an interval may have met an interrupt. */
+static void few_runs_are_judged_by_the_whole_life(void **state)
+{
+	struct program_cost cost;
+	assert_int_equal(add_metered("switch", 0), 0);
+	programs_measure(programs, NS_PER_S);
+	run(0, 0, 256000, 100);
+	programs_measure(programs, 2 * NS_PER_S);
+	run(0, 0, 256, 100000);
+	programs_measure(programs, 3 * NS_PER_S);
+	assert_non_null(programs_at(programs, 0, &cost));
+	assert_float_equal(cost.run_ns, (1000 * 100 + 100000) / 1001.0, 1e-6);
+	assert_float_equal(cost.cpu_ratio, 256 * cost.run_ns / 1e9, 1e-12);
+	/* Nor is an interval that is too short. */
+	run(0, 0, 256000, 700);
+	programs_measure(programs, 3 * NS_PER_S + NS_PER_S / 4);
+	assert_non_null(programs_at(programs, 0, &cost));
+	assert_float_equal(cost.cpu_ratio, 256 * cost.run_ns / 1e9, 1e-12);
+	programs_measure(programs, 4 * NS_PER_S);
+	assert_non_null(programs_at(programs, 0, &cost));
+	assert_float_equal(cost.run_ns, 700, 1e-9);
+}
+
+static void switching_breaks_the_interval_and_says_why(void **state)
+{
+	struct program_cost cost;
+	int number = add_metered("switch", 0);
+	programs_measure(programs, NS_PER_S);
+	run(0, 0, 256000, 100);
+	programs_measure(programs, 2 * NS_PER_S);
+	programs_set_state(programs, number, PROGRAM_OFF, "switched off");
+	programs_measure(programs, 3 * NS_PER_S);
+	const struct program *program = programs_at(programs, 0, &cost);
+	assert_int_equal(program->state, PROGRAM_OFF);
+	assert_string_equal(program->detail, "switched off");
+	assert_false(cost.has_rate);
+	assert_int_equal(cost.runs, 256000);
+	programs_set_state(programs, number, PROGRAM_ATTACHED, NULL);
+	assert_string_equal(program->detail, "");
+	programs_measure(programs, 4 * NS_PER_S);
+	assert_non_null(programs_at(programs, 0, &cost));
+	assert_false(cost.has_rate);
+	programs_set_state(programs, -1, PROGRAM_OFF, NULL);
+	programs_set_state(NULL, 0, PROGRAM_OFF, NULL);
+}
+
+static void the_list_is_bounded_and_places_are_used_again(void **state)
+{
+	struct program_cost cost;
+	for (int i = 0; i < PROGRAMS_MAX; i++)
+		assert_int_equal(programs_add_attached(programs, i % 2 ? "block_io" : "tcp", "p", "raw_tp", -1), i);
+	assert_int_equal(programs_add_attached(programs, "tcp", "p", "raw_tp", -1), -ENOSPC);
+	programs_remove(programs, "tcp");
+	assert_null(programs_at(programs, 0, &cost));
+	assert_string_equal(programs_at(programs, 1, &cost)->probe, "block_io");
+	assert_null(programs_at(programs, PROGRAMS_MAX, &cost));
+	static const char long_name[] = "a_name_that_is_longer_than_a_name_can_be";
+	assert_int_equal(programs_add_attached(programs, "perf", long_name, "raw_tp", -1), 0);
+	assert_int_equal(strlen(programs_at(programs, 0, &cost)->name), PROGRAM_NAME - 1);
+	assert_int_equal(programs_add_attached(NULL, "tcp", "p", "raw_tp", -1), -ENOSPC);
+	programs_remove(NULL, "tcp");
+	programs_measure(programs, NS_PER_S); /* descriptors that are none */
+	programs_measure(programs, 3 * NS_PER_S);
+	assert_non_null(programs_at(programs, 1, &cost));
+	assert_false(cost.has_runs || cost.has_rate);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(runs_of_all_cpus_cost_what_the_timed_ones_say, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(few_runs_are_judged_by_the_whole_life, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(switching_breaks_the_interval_and_says_why, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(the_list_is_bounded_and_places_are_used_again, set_up, tear_down),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
