@@ -16,7 +16,7 @@ function(sonde_bpf_skeleton name)
   add_custom_command(
     OUTPUT ${dir}/${name}.skel.h
     COMMAND ${BPF_CLANG} -g -O2 -target bpf -mcpu=v3 -Wall -Werror -D__TARGET_ARCH_${SONDE_BPF_ARCH}
-            -I${CMAKE_SOURCE_DIR} -idirafter /usr/include/${CMAKE_C_LIBRARY_ARCHITECTURE}
+            -I${CMAKE_SOURCE_DIR} -idirafter ${CMAKE_SYSROOT}/usr/include/${CMAKE_C_LIBRARY_ARCHITECTURE}
             -MD -MF ${dir}/${name}.d -MT ${dir}/${name}.skel.h -c ${src} -o ${dir}/${name}.bpf.o
     COMMAND ${BPF_STRIP} -g ${dir}/${name}.bpf.o
     COMMAND sh -c "${BPFTOOL} gen skeleton ${dir}/${name}.bpf.o name ${name} > ${dir}/${name}.skel.h"

@@ -1,0 +1,15 @@
+# Cross-building for arm64 with Debian's gcc-aarch64-linux-gnu. SONDE_SYSROOT: a directory with the arm64 libraries and their headers,
+# as tests/emulation/cross.py makes one. protoc-c, clang (BPF) and bpftool are this machine's.
+set(CMAKE_SYSTEM_NAME Linux)
+set(CMAKE_SYSTEM_PROCESSOR aarch64)
+set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)
+set(CMAKE_LIBRARY_ARCHITECTURE aarch64-linux-gnu)
+if(NOT DEFINED ENV{SONDE_SYSROOT})
+  message(FATAL_ERROR "SONDE_SYSROOT names no directory: python3 -m emulation.cross arm64 (in tests/) makes one and builds")
+endif()
+set(CMAKE_SYSROOT $ENV{SONDE_SYSROOT})
+set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
+set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
+set(ENV{PKG_CONFIG_SYSROOT_DIR} ${CMAKE_SYSROOT})
+set(ENV{PKG_CONFIG_LIBDIR} ${CMAKE_SYSROOT}/usr/lib/aarch64-linux-gnu/pkgconfig:${CMAKE_SYSROOT}/usr/share/pkgconfig)
