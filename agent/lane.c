@@ -165,9 +165,11 @@ int lane_submit(struct lane *lane, struct lane_job *job)
 		lane->tail = &job->next;
 		lane->stats.waiting++;
 		enter(job, LANE_WAITING);
-		pthread_cond_signal(&lane->work);
 	}
 	pthread_mutex_unlock(&lane->lock);
+	/* Behind the lock, or who wakes up would wait for it first. The lane is freed by nobody but who submits. */
+	if (r == 0)
+		pthread_cond_signal(&lane->work);
 	return r;
 }
 

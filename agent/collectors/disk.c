@@ -21,6 +21,7 @@
 #define US_PER_MS 1000
 #define RECHECK_US 1000000
 #define RECHECK_ROUNDS 64 /* every device is looked at again about once a minute */
+#define WHOLE_US 60000000 /* and with more than its diskseq not more often, however few there are */
 
 struct disks {
 	const struct root *root;
@@ -81,14 +82,26 @@ static size_t rechecks(const struct disks *disks)
 	return 1 + disks->devices.n / RECHECK_ROUNDS;
 }
 
+/* Files of sysfs cost more than all counters of a disk: only the one that says whether it is the same is read often. */
+static bool has_changed(const struct disks *disks, uint64_t now_us, struct disk_device *device)
+{
+	bool whole = now_us - device->looked_us >= WHOLE_US;
+	if (whole)
+		device->looked_us = now_us;
+	else if (!device->is_whole)
+		return false; /* a partition has none, and is told from a disk by a search */
+	return whole ? disk_device_has_changed(disks->root, device) : disk_device_is_other(disks->root, device);
+}
+
 static void update_device(struct disks *disks, uint64_t now_us, bool is_new, const struct diskstats_row *row,
 			  struct disk_device *device)
 {
 	size_t at = (size_t)((char *)device - disks->devices.items) / disks->devices.item_size;
 	bool turn = now_us >= disks->next_us && at >= disks->recheck && at < disks->recheck + rechecks(disks);
-	if (!is_new && !is_suspect(device, row) && !(turn && disk_device_has_changed(disks->root, device)))
+	if (!is_new && !is_suspect(device, row) && !(turn && has_changed(disks, now_us, device)))
 		return;
 	disk_device_read(disks->root, row->major, row->minor, device);
+	device->looked_us = now_us;
 	disks->changed = true;
 }
 

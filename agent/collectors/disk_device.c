@@ -206,11 +206,17 @@ void disk_device_read(const struct root *root, uint32_t major, uint32_t minor, s
 	*device = now;
 }
 
+bool disk_device_is_other(const struct root *root, const struct disk_device *device)
+{
+	uint64_t diskseq;
+	return !device->has_diskseq || !read_number(root, device, "/diskseq", &diskseq) || diskseq != device->diskseq;
+}
+
 bool disk_device_has_changed(const struct root *root, const struct disk_device *device)
 {
-	uint64_t diskseq, sectors;
+	uint64_t sectors;
 	bool iostats = false, read_only = false;
-	if (!device->has_diskseq || !read_number(root, device, "/diskseq", &diskseq) || diskseq != device->diskseq)
+	if (disk_device_is_other(root, device))
 		return true;
 	if (read_switch(root, device, "/queue/iostats", &iostats) != device->has_iostats ||
 	    iostats != device->iostats || read_switch(root, device, "/ro", &read_only) != device->has_read_only ||

@@ -36,6 +36,7 @@ struct disk_device {
 	uint32_t n_leaves, leaves_left_out;
 	size_t head;
 
+	uint64_t looked_us; /* the collector's: when more than its number was looked at */
 	/* The collector's: counters at the last reading, which going backwards means another device. */
 	bool has_last;
 	uint64_t last_us;
@@ -47,8 +48,9 @@ struct disk_device {
 void disk_device_read(const struct root *root, uint32_t major, uint32_t minor, struct disk_device *device)
 	__attribute__((nonnull));
 
-/* Its sequence number, its size, a switch or what it stands on is another one now, or the kernel (before 5.15) gives no
- * number to tell by. */
+/* Its sequence number is another one now, or the kernel (before 5.15) gives no number to tell by. */
+bool disk_device_is_other(const struct root *root, const struct disk_device *device) __attribute__((nonnull));
+/* That, or its size, a switch or what it stands on is another one. */
 bool disk_device_has_changed(const struct root *root, const struct disk_device *device) __attribute__((nonnull));
 
 /* Counted in totals: nothing that is counted too lies below it. */

@@ -277,10 +277,10 @@ static void test_what_lies_on_what(void **state)
 	assert_null(find(&out, "sda")->alias);
 	assert_int_equal(find(&out, "sda")->n_leaves, 0);
 
-	/* The volume moves to another disk under the same number: found when its turn comes. */
+	/* The volume moves to another disk under the same number: found when its turn comes in the next minute. */
 	tree_remove(&f->tree, "sys/block/dm-0/slaves/md0");
 	tree_mkdir(&f->tree, "sys/block/dm-0/slaves/sdc");
-	for (int i = 0; i < 16; i++)
+	for (int i = 0; i < 60 + 16; i++)
 		assert_int_equal(collect(f, &out), 0);
 	LEAVES(&out, "dm-0", "sdc");
 }
@@ -317,9 +317,9 @@ static void test_identity(void **state)
 	assert_true(sda->rotational && sda->has_read_only && sda->read_only && sda->has_iostats && sda->iostats);
 	assert_false(find(&out, "sdb")->has_read_only || find(&out, "sdb")->has_iostats);
 
-	/* Switches are looked at again in turn. */
+	/* Switches are looked at again once a minute, in turn. */
 	tree_write(&f->tree, "sys/block/sda/queue/iostats", "0\n");
-	for (int i = 0; i < 8; i++)
+	for (int i = 0; i < 60 + 8; i++)
 		assert_int_equal(collect(f, &out), 0);
 	assert_false(find(&out, "sda")->iostats);
 	assert_null(find(&out, "sda")->rates); /* stands still: nobody counted */

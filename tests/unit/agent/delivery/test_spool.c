@@ -21,6 +21,23 @@ static void crc_is_castagnolis(void **state)
 	assert_int_equal(crc32c_of(&crc, crc32c_of(&crc, 0, "12345", 5), "6789", 4), 0xe3069283);
 }
 
+/* A spool may be read by another processor than wrote it. */
+static void crc_is_the_same_by_tables(void **state)
+{
+	struct crc32c crc, tables;
+	uint8_t bytes[300];
+	crc32c_init(&crc);
+	crc32c_init_tables(&tables);
+	assert_int_equal(crc32c_of(&tables, 0, "123456789", 9), 0xe3069283);
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(i * 151 + i / 7);
+	for (size_t at = 0; at < 9; at++) {
+		for (size_t len = 0; at + len <= sizeof(bytes); len += 1 + len / 20)
+			assert_int_equal(crc32c_of(&crc, (uint32_t)len, bytes + at, len),
+					 crc32c_of(&tables, (uint32_t)len, bytes + at, len));
+	}
+}
+
 static void keeps_over_a_restart(void **state)
 {
 	struct fixture *f = *state;
@@ -313,6 +330,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(crc_is_castagnolis),
+		cmocka_unit_test(crc_is_the_same_by_tables),
 		TEST(keeps_over_a_restart),
 		TEST(oldest_instance_first),
 		TEST(counts_what_it_drops),
