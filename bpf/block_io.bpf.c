@@ -32,7 +32,35 @@ struct blk_mq_hw_ctx {
 	struct blk_mq_tags *tags;
 	struct blk_mq_tags *sched_tags;
 };
-struct bio;
+struct kernfs_node {
+	const char *name;
+	__u64 id;
+};
+/* The parent was renamed in 6.15 (633488947ef6). */
+struct kernfs_node___before {
+	struct kernfs_node *parent;
+};
+struct kernfs_node___since {
+	struct kernfs_node *__parent;
+};
+struct cgroup {
+	struct kernfs_node *kn;
+};
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+	int id;
+	__u64 serial_nr;
+};
+struct blkcg {
+	struct cgroup_subsys_state css;
+};
+struct blkcg_gq {
+	struct blkcg *blkcg;
+};
+/* Without CONFIG_BLK_CGROUP a bio belongs to nobody. */
+struct bio {
+	struct blkcg_gq *bi_blkg;
+};
 struct request {
 	struct request_queue *q;
 	struct blk_mq_hw_ctx *mq_hctx;
@@ -54,6 +82,7 @@ struct request___disk {
 const volatile __u32 flag_io_stat = 1;
 const volatile __u32 flag_flush_seq = 1;
 const volatile bool has_io_done = true;
+const volatile bool has_cgroups = true;
 const volatile __u32 slots_count = 1;
 const volatile __u32 shard_mask = 0;
 const volatile __u32 stamps_per_slot = 1; /* a power of two */
@@ -62,6 +91,9 @@ const volatile __u32 stamps_per_slot = 1; /* a power of two */
 __u32 queue_slot[BLOCK_IO_MAX_QUEUES]; /* by request_queue.id: slot + 1 */
 struct block_io_slot slots[BLOCK_IO_MAX_SLOTS];
 __u64 requests_without_slot;
+__u16 css_cgroup[BLOCK_IO_MAX_CSS]; /* by cgroup_subsys_state.id: slot + 1 */
+struct block_io_cgroup cgroups[BLOCK_IO_CGROUP_SLOTS];
+__u64 operations_without_cgroup;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -92,6 +124,35 @@ struct {
 	__type(key, struct block_io_device_key);
 	__type(value, __u32);
 } claims SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct block_io_cgroup_row);
+} cgroup_rows SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, BLOCK_IO_CGROUP_SLOTS);
+	__type(key, __u32);
+	__type(value, struct block_io_cgroup_path);
+} cgroup_paths SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_STACK);
+	__uint(max_entries, BLOCK_IO_CGROUP_SLOTS);
+	__type(value, __u32);
+} free_cgroups SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, BLOCK_IO_CGROUP_SLOTS);
+	__type(key, __u64); /* serial */
+	__type(value, __u32);
+} cgroup_claims SEC(".maps");
 
 #define NO_SLOT (~0u)
 
@@ -185,6 +246,98 @@ ALWAYS_INLINE __u32 slot_of(struct request *rq, bool *ret_none, bool direct)
 	return take_slot((__u64)disk, (__u64)hctx, queue, generation);
 }
 
+#define MAX_CGROUP_DEPTH 16
+#define NAME_ROOM 128 /* a name that is longer is cut */
+
+/* At a cgroup's first request. [13] */
+static __attribute__((noinline)) int write_path(__u64 kn_address, __u32 number)
+{
+	struct block_io_cgroup_path *path = bpf_map_lookup_elem(&cgroup_paths, &number);
+	if (!path)
+		return -1;
+	struct kernfs_node *kn = (struct kernfs_node *)kn_address;
+	__u32 at = 0;
+	bool is_whole = false;
+	for (int i = 0; i < MAX_CGROUP_DEPTH && at <= BLOCK_IO_CGROUP_PATH - NAME_ROOM; i++) {
+		struct kernfs_node___before *before = (void *)kn;
+		struct kernfs_node___since *since = (void *)kn;
+		struct kernfs_node *parent = bpf_core_field_exists(before->parent) ? BPF_CORE_READ(before, parent)
+										   : BPF_CORE_READ(since, __parent);
+		is_whole = !parent;
+		if (is_whole)
+			break;
+		long n = bpf_probe_read_kernel_str(&path->names[at], NAME_ROOM, BPF_CORE_READ(kn, name));
+		if (n <= 0 || n >= NAME_ROOM)
+			break;
+		at += (__u32)n;
+		kn = parent;
+	}
+	path->len = at;
+	path->is_cut = !is_whole;
+	return 0;
+}
+
+static __attribute__((noinline)) __u32 take_cgroup(__u64 css_address, __u32 id, __u64 serial)
+{
+	__u32 *taken = bpf_map_lookup_elem(&cgroup_claims, &serial);
+	if (taken) {
+		__u32 number = *taken;
+		if (id < BLOCK_IO_MAX_CSS)
+			css_cgroup[id] = (__u16)(number + 1);
+		return number;
+	}
+	__u32 popped = 0;
+	if (bpf_map_pop_elem(&free_cgroups, &popped))
+		return NO_SLOT;
+	/* What the verifier knows of a variable on the stack it forgets at each call that is given its address. */
+	__u32 number = popped;
+	barrier_var(number);
+	if (number >= BLOCK_IO_CGROUP_SLOTS)
+		return NO_SLOT;
+	struct cgroup_subsys_state *css = (struct cgroup_subsys_state *)css_address;
+	struct kernfs_node *kn = BPF_CORE_READ(css, cgroup, kn);
+	struct block_io_cgroup *cgroup = &cgroups[number];
+	cgroup->serial = serial;
+	cgroup->id = BPF_CORE_READ(kn, id);
+	cgroup->css = id;
+	write_path((__u64)kn, number);
+	if (bpf_map_update_elem(&cgroup_claims, &serial, &popped, BPF_NOEXIST)) {
+		bpf_map_push_elem(&free_cgroups, &popped, 0);
+		taken = bpf_map_lookup_elem(&cgroup_claims, &serial);
+		return taken ? *taken : NO_SLOT;
+	}
+	cgroup->state = BLOCK_IO_SLOT_LIVE;
+	if (id < BLOCK_IO_MAX_CSS)
+		css_cgroup[id] = (__u16)(number + 1);
+	return number;
+}
+
+/* The slot + 1 of the cgroup that the request is charged to; 0 for none. [13] */
+ALWAYS_INLINE __u32 cgroup_of(struct request *rq, bool direct)
+{
+	struct bio *bio = NULL;
+	struct blkcg_gq *group = NULL;
+	struct blkcg *blkcg = NULL;
+	if (!has_cgroups)
+		return 0;
+	READ_FIELD(bio, rq, bio);
+	READ_FIELD(group, bio, bi_blkg);
+	READ_FIELD(blkcg, group, blkcg);
+	int id = 0;
+	__u64 serial = 0;
+	READ_FIELD(id, blkcg, css.id);
+	READ_FIELD(serial, blkcg, css.serial_nr);
+	if (!serial)
+		return 0;
+	__u32 css = (__u32)id;
+	if (css < BLOCK_IO_MAX_CSS) {
+		__u32 number = css_cgroup[css] - 1u;
+		if (number < BLOCK_IO_CGROUP_SLOTS && cgroups[number].serial == serial)
+			return number + 1;
+	}
+	return take_cgroup((__u64)&blkcg->css, css, serial) + 1;
+}
+
 ALWAYS_INLINE struct block_io_stamp *stamp_of(struct request *rq, __u32 slot, bool is_flush, bool direct)
 {
 	if (slot >= BLOCK_IO_MAX_SLOTS)
@@ -209,7 +362,7 @@ ALWAYS_INLINE bool stamp_is(const struct block_io_stamp *stamp, struct request *
 ALWAYS_INLINE struct block_io_row *row_of(__u32 slot, __u32 class)
 {
 	__u32 shard = bpf_get_smp_processor_id() & shard_mask;
-	__u32 index = (shard * slots_count + slot) * BLOCK_IO_CLASSES + class;
+	__u32 index = (slot * (shard_mask + 1) + shard) * BLOCK_IO_CLASSES + class;
 	return bpf_map_lookup_elem(&rows, &index);
 }
 
@@ -219,14 +372,27 @@ ALWAYS_INLINE void add(__u64 *counter, __u64 n)
 	__sync_fetch_and_add(counter, n);
 }
 
-/* The fast clock of bpf_ktime_get_ns() may stand behind the one the kernel stamped with: never below 0. */
-ALWAYS_INLINE void observe(struct block_io_histogram *histogram, __u64 from_ns, __u64 to_ns)
+ALWAYS_INLINE void observe(struct block_io_latency *histogram, __u64 ns)
 {
-	__u64 ns = (__s64)(to_ns - from_ns) > 0 ? to_ns - from_ns : 0;
-	__u32 bucket = histogram_bucket(ns);
-	if (bucket >= HISTOGRAM_BUCKETS)
+	__u32 bucket = block_io_bucket(ns, BLOCK_IO_LATENCY_FIRST, BLOCK_IO_LATENCY_BUCKETS);
+	if (bucket >= BLOCK_IO_LATENCY_BUCKETS)
 		return;
 	add(&histogram->sum, ns);
+	add(&histogram->counts[bucket], 1);
+}
+
+/* The fast clock of bpf_ktime_get_ns() may stand behind the one the kernel stamped with: never below 0. */
+ALWAYS_INLINE __u64 elapsed(__u64 from_ns, __u64 to_ns)
+{
+	return (__s64)(to_ns - from_ns) > 0 ? to_ns - from_ns : 0;
+}
+
+ALWAYS_INLINE void observe_size(struct block_io_size *histogram, __u32 bytes)
+{
+	__u32 bucket = block_io_bucket(bytes, BLOCK_IO_SIZE_FIRST, BLOCK_IO_SIZE_BUCKETS);
+	if (bucket >= BLOCK_IO_SIZE_BUCKETS)
+		return;
+	add(&histogram->sum, bytes);
 	add(&histogram->counts[bucket], 1);
 }
 
@@ -251,9 +417,34 @@ ALWAYS_INLINE int on_issue(struct request *rq, bool direct)
 		stamp->request = (__u64)rq;
 		stamp->start_ns = start_ns;
 		stamp->first_issue_ns = now;
+		unsigned int bytes = 0;
+		if (!is_flush)
+			READ_FIELD(bytes, rq, __data_len);
+		stamp->bytes = bytes;
+		stamp->cgroup = bytes && slots[slot].charging != BLOCK_IO_CHARGING_OFF ? cgroup_of(rq, direct) : 0;
 	}
 	stamp->last_issue_ns = now;
 	return 0;
+}
+
+/* The cgroup's part of an operation that moved data. [13] */
+ALWAYS_INLINE void charge(const struct block_io_stamp *stamp, __u32 charging, __u32 class, __u64 ns)
+{
+	if (charging == BLOCK_IO_CHARGING_OFF)
+		return;
+	__u32 shard = bpf_get_smp_processor_id() & shard_mask;
+	__u32 index = (stamp->cgroup - 1) * (shard_mask + 1) + shard;
+	__u32 of = block_io_cgroup_class(class);
+	struct block_io_cgroup_row *row = NULL;
+	if (charging == BLOCK_IO_CHARGING_ON && stamp->cgroup)
+		row = bpf_map_lookup_elem(&cgroup_rows, &index);
+	if (!row || of >= BLOCK_IO_CLASSES - 1) {
+		add(&operations_without_cgroup, 1);
+		return;
+	}
+	add(&row->of[of].operations, 1);
+	add(&row->of[of].bytes, stamp->bytes);
+	add(&row->of[of].latency_ns, ns);
 }
 
 /* An operation that diskstats counts has ended. */
@@ -263,10 +454,16 @@ ALWAYS_INLINE void count_operation(struct request *rq, __u32 slot, __u32 class, 
 	__u64 now = bpf_ktime_get_ns();
 	__u64 start_ns = 0;
 	READ_FIELD(start_ns, rq, start_time_ns);
-	observe(&row->request, start_ns, now);
+	__u64 request_ns = elapsed(start_ns, now);
+	observe(&row->request, request_ns);
 	if (stamp && stamp_is(stamp, rq, start_ns)) {
-		observe(&row->device, stamp->last_issue_ns, now);
-		observe(&row->queue, start_ns, stamp->first_issue_ns);
+		observe(&row->device, elapsed(stamp->last_issue_ns, now));
+		observe(&row->queue, elapsed(start_ns, stamp->first_issue_ns));
+		if (stamp->bytes) {
+			observe_size(&row->size, stamp->bytes);
+			if (has_cgroups && slot < BLOCK_IO_MAX_SLOTS)
+				charge(stamp, slots[slot].charging, class, request_ns);
+		}
 		stamp->request = 0;
 	}
 	add(&row->operations, 1);
@@ -355,6 +552,25 @@ ALWAYS_INLINE int on_done(struct request *rq, bool direct)
 	return 0;
 }
 
+/* The stamp stays: the request began when it began, and the next issue is its latest. */
+ALWAYS_INLINE int on_requeue(struct request *rq, bool direct)
+{
+	unsigned int cmd_flags = 0, rq_flags = 0;
+	READ_FIELD(cmd_flags, rq, cmd_flags);
+	READ_FIELD(rq_flags, rq, rq_flags);
+	__u32 class = block_io_class(cmd_flags);
+	if (class != BLOCK_IO_FLUSH && !(rq_flags & flag_io_stat))
+		return 0;
+	bool none;
+	__u32 slot = slot_of(rq, &none, direct);
+	if (slot >= slots_count)
+		return 0;
+	struct block_io_row *row = row_of(slot, class);
+	if (row)
+		add(&row->requeues, 1);
+	return 0;
+}
+
 SEC("tp_btf/block_rq_issue")
 int issue_btf(__u64 *ctx)
 {
@@ -367,6 +583,18 @@ SEC("tp_btf/block_rq_issue")
 int issue_queue_first_btf(__u64 *ctx)
 {
 	return on_issue((struct request *)ctx[1], true);
+}
+
+SEC("tp_btf/block_rq_requeue")
+int requeue_btf(__u64 *ctx)
+{
+	return on_requeue((struct request *)ctx[0], true);
+}
+
+SEC("tp_btf/block_rq_requeue")
+int requeue_queue_first_btf(__u64 *ctx)
+{
+	return on_requeue((struct request *)ctx[1], true);
 }
 
 SEC("tp_btf/block_rq_complete")
@@ -391,6 +619,18 @@ SEC("raw_tp/block_rq_issue")
 int issue_queue_first_raw(struct bpf_raw_tracepoint_args *ctx)
 {
 	return on_issue((struct request *)ctx->args[1], false);
+}
+
+SEC("raw_tp/block_rq_requeue")
+int requeue_raw(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_requeue((struct request *)ctx->args[0], false);
+}
+
+SEC("raw_tp/block_rq_requeue")
+int requeue_queue_first_raw(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_requeue((struct request *)ctx->args[1], false);
 }
 
 SEC("raw_tp/block_rq_complete")

@@ -40,6 +40,9 @@ static inline __attribute__((always_inline)) __u32 block_io_class(__u32 cmd_flag
 #define BLOCK_IO_MAX_SLOTS 512
 #define BLOCK_IO_MAX_SHARDS 8
 #define BLOCK_IO_NAME 32 /* DISK_NAME_LEN */
+#define BLOCK_IO_CGROUP_SLOTS 512
+#define BLOCK_IO_MAX_CSS 8192 /* cgroup_subsys_state.id below this is found without a hash */
+#define BLOCK_IO_CGROUP_PATH 480
 
 enum block_io_slot_state {
 	BLOCK_IO_SLOT_FREE,
@@ -47,31 +50,64 @@ enum block_io_slot_state {
 	BLOCK_IO_SLOT_RETIRED, /* set by the agent: no longer found by the programs, not yet cleared */
 };
 
-/* One disk, from its first request on. Written by the program that took the slot; `state` last. */
+/* Whether what a device does is its cgroups' too: what stands on another device would be counted twice. */
+enum block_io_charging {
+	BLOCK_IO_CHARGING_UNKNOWN, /* until the agent has looked: counted as left out */
+	BLOCK_IO_CHARGING_ON,
+	BLOCK_IO_CHARGING_OFF,
+};
+
+/* One disk, from its first request on. Written by the program that took the slot (`state` last), `charging` by the
+ * agent. */
 struct block_io_slot {
 	__u64 generation; /* gendisk.diskseq; the gendisk's address on kernels that have none */
 	__u32 state;
 	__u32 queue;
 	__u32 has_diskseq;
 	__u32 stamp_stride; /* tags of one hardware queue, and one place for its flush */
+	__u32 charging;
+	__u32 unused;
 	char name[BLOCK_IO_NAME];
 };
 
-struct block_io_histogram {
+/* The part of the scheme's 252 buckets that is kept: latencies from 64 ns to 2^38 ns (275 s), sizes from 512 bytes to
+ * all of 32 bits. What is smaller or larger is in the first or last one; the sum is exact. */
+#define BLOCK_IO_LATENCY_FIRST 20
+#define BLOCK_IO_LATENCY_BUCKETS 128
+#define BLOCK_IO_SIZE_FIRST 32
+#define BLOCK_IO_SIZE_BUCKETS 92
+
+struct block_io_latency {
 	__u64 sum;
-	__u64 counts[HISTOGRAM_BUCKETS];
+	__u64 counts[BLOCK_IO_LATENCY_BUCKETS];
 };
 
-/* Counters of one (shard, slot, class): index (shard * slots + slot) * BLOCK_IO_CLASSES + class. A multiple of the
- * cache line, so that shards share none. */
+struct block_io_size {
+	__u64 sum;
+	__u64 counts[BLOCK_IO_SIZE_BUCKETS];
+};
+
+static inline __attribute__((always_inline)) __u32 block_io_bucket(__u64 value, __u32 first, __u32 buckets)
+{
+	__u32 bucket = histogram_bucket(value);
+	if (bucket < first)
+		return 0;
+	bucket -= first;
+	return bucket < buckets ? bucket : buckets - 1;
+}
+
+/* Counters of one (slot, shard, class): index (slot * shards + shard) * BLOCK_IO_CLASSES + class. 4 KiB, so that shards
+ * share no cache line and the agent maps the pages of the disks there are. */
 struct block_io_row {
 	__u64 operations;
 	__u64 bytes;
 	__u64 errors;
-	struct block_io_histogram request;
-	struct block_io_histogram device;
-	struct block_io_histogram queue;
-	__u64 unused[6];
+	__u64 requeues;
+	struct block_io_latency request;
+	struct block_io_latency device;
+	struct block_io_latency queue;
+	struct block_io_size size;
+	__u64 unused[28];
 };
 
 /* When a request was handed to the driver. `request` is its address, lowest bit set once an error was counted. */
@@ -80,7 +116,40 @@ struct block_io_stamp {
 	__u64 start_ns; /* rq->start_time_ns: the same address with another start is another request */
 	__u64 first_issue_ns;
 	__u64 last_issue_ns;
+	__u32 bytes;  /* of the whole request, at its first issue */
+	__u32 cgroup; /* slot + 1, 0 without one */
 };
+
+/* One cgroup of the io (v1: blkio) controller, from its first request on. `state` as of devices. */
+struct block_io_cgroup {
+	__u64 serial; /* cgroup_subsys_state.serial_nr: never given twice */
+	__u64 id;     /* kernfs: the inode of its directory */
+	__u32 css;
+	__u32 state;
+};
+
+/* Names from the cgroup upwards, each terminated, the root's left out. */
+struct block_io_cgroup_path {
+	__u32 len;
+	__u32 is_cut; /* there was no room for all of it */
+	char names[BLOCK_IO_CGROUP_PATH];
+};
+
+/* Index slot * shards + shard. */
+struct block_io_cgroup_row {
+	struct {
+		__u64 operations;
+		__u64 bytes;
+		__u64 latency_ns;   /* of the request, summed */
+	} of[BLOCK_IO_CLASSES - 1]; /* block_io_cgroup_class() */
+	__u64 unused;
+};
+
+/* A flush belongs to nobody: it moves no data, and one serves many. */
+static inline __attribute__((always_inline)) __u32 block_io_cgroup_class(__u32 class)
+{
+	return class < BLOCK_IO_FLUSH ? class : class - 1;
+}
 
 struct block_io_device_key {
 	__u64 generation;

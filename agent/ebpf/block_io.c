@@ -4,6 +4,7 @@
 #include "agent/ebpf/block_io.h"
 
 #include "agent/collectors/disk_device.h"
+#include "agent/ebpf/block_io_cgroups.h"
 #include "agent/ebpf/ledger.h"
 #include "agent/ebpf/load.h"
 #include "agent/ebpf/rows.h"
@@ -37,6 +38,7 @@ struct self {
 	struct block_io_probe *probe;
 	struct block_io_table table;
 	struct block_io_slot *slots;
+	struct block_io_cgroups_table *cgroups; /* NULL where the kernel does not tell */
 	struct ledger ledger;
 	struct root_file diskstats;
 	uint32_t check_cursor;
@@ -48,6 +50,7 @@ static void destroy(void *arg)
 	struct self *self = arg;
 	if (!self)
 		return;
+	block_io_cgroups_free(self->cgroups);
 	block_io_unload(self->probe);
 	ledger_free(&self->ledger);
 	root_file_close(&self->diskstats);
@@ -60,9 +63,12 @@ static uint32_t slot_state(const struct self *self, uint32_t slot)
 }
 
 /* Whether the slot is taken and its counters can be read; without memory to map them it waits for the next tick. */
-static bool is_live(const struct self *self, uint32_t slot)
+static bool is_live(struct self *self, uint32_t slot)
 {
-	return slot_state(self, slot) == BLOCK_IO_SLOT_LIVE && block_io_show(self->probe, slot) == 0;
+	if (slot_state(self, slot) != BLOCK_IO_SLOT_LIVE)
+		return false;
+	self->table.rows[slot] = block_io_rows(self->probe, slot);
+	return self->table.rows[slot] != NULL;
 }
 
 static struct ledger_entry *entry_of(struct self *self, uint32_t slot)
@@ -126,9 +132,11 @@ static int start(struct self *self, const struct collector_context *context, str
 	if (r < 0)
 		return r;
 	self->slots = block_io_slots(self->probe);
-	self->table =
-		(struct block_io_table){.rows = block_io_rows(self->probe), .slots = plan.slots, .shards = plan.shards};
-	return begin_ledger(self);
+	self->table.slots = plan.slots;
+	self->table.shards = plan.shards;
+	if (block_io_cgroup_slots(self->probe) > 0)
+		r = block_io_cgroups_new(context, self->probe, &self->cgroups);
+	return r < 0 ? r : begin_ledger(self);
 }
 
 static int create(const struct collector_context *context, void **ret_self, struct collector_state *state)
@@ -210,9 +218,13 @@ static void follow_slots(struct self *self)
 	for (uint32_t slot = 0; slot < self->table.slots; slot++) {
 		struct device *device = &self->devices[slot];
 		uint32_t state = slot_state(self, slot);
-		if (state == BLOCK_IO_SLOT_RETIRED && block_io_release(self->probe, slot) < 0)
-			continue; /* again at the next tick */
-		if (state != BLOCK_IO_SLOT_LIVE || !is_live(self, slot))
+		if (state == BLOCK_IO_SLOT_RETIRED) {
+			/* On failure again at the next tick. */
+			if (block_io_release(self->probe, slot) == 0)
+				self->table.rows[slot] = NULL;
+			continue;
+		}
+		if (!is_live(self, slot))
 			continue;
 		if (!device->bound)
 			bind_device(self, slot);
@@ -253,6 +265,26 @@ static void describe(struct self *self, uint32_t slot, const struct ledger_entry
 	disk_device_read(self->root, entry->major, 0, &disk);
 	self->devices[slot].is_leaf = disk_device_is_leaf(&disk);
 	self->devices[slot].described = disk.is_whole;
+	__u32 charging = self->devices[slot].is_leaf ? BLOCK_IO_CHARGING_ON : BLOCK_IO_CHARGING_OFF;
+	if (disk.is_whole)
+		__atomic_store_n(&self->slots[slot].charging, charging, __ATOMIC_RELAXED);
+}
+
+/* diskstats counts the merges of write-zeroes with those of writes. */
+static void fill_merges(const struct ledger_entry *entry, Sonde__V1__BlockIoDevice *message)
+{
+	const uint64_t merged[BLOCK_IO_CLASSES] = {
+		[BLOCK_IO_READ] = entry->reads_merged,
+		[BLOCK_IO_WRITE] = entry->writes_merged,
+		[BLOCK_IO_DISCARD] = entry->discards_merged,
+	};
+	static const enum block_io_class groups[] = {BLOCK_IO_READ, BLOCK_IO_WRITE, BLOCK_IO_DISCARD};
+	for (size_t i = 0; i < message->n_operations; i++) {
+		for (size_t j = 0; j < sizeof(groups) / sizeof(groups[0]); j++) {
+			if (strcmp(message->operations[i]->operation, block_io_class_name(groups[j])) == 0)
+				SET(message->operations[i], merges, merged[groups[j]]);
+		}
+	}
 }
 
 static void compare(struct self *self, uint32_t slot, uint64_t after, Sonde__V1__BlockIoDevice *message,
@@ -269,6 +301,7 @@ static void compare(struct self *self, uint32_t slot, uint64_t after, Sonde__V1_
 		return;
 	if (!device->described)
 		describe(self, slot, entry);
+	fill_merges(entry, message);
 	if (device->described)
 		SET(message, leaf, device->is_leaf);
 	device->epoch = entry->epoch;
@@ -344,6 +377,13 @@ static int collect(void *arg, struct tick *tick, ProtobufCMessage *section)
 			return r;
 		message->n_devices++;
 	}
+	if (self->cgroups) {
+		r = block_io_cgroups_fill(self->cgroups, tick->arena, message);
+		if (r < 0)
+			return r;
+		SET(message, operations_without_cgroup,
+		    __atomic_load_n(block_io_without_cgroup(self->probe), __ATOMIC_RELAXED));
+	}
 	SET(message, requests_without_slot, __atomic_load_n(block_io_without_slot(self->probe), __ATOMIC_RELAXED));
 	set_state(&worst, tick->state);
 	return 0;
@@ -351,7 +391,8 @@ static int collect(void *arg, struct tick *tick, ProtobufCMessage *section)
 
 const struct collector collector_block_io = {
 	.name = "block_io",
-	.reads = "block_rq_issue, block_rq_complete and block_io_done through eBPF; /proc/diskstats",
+	.reads = "block_rq_issue, block_rq_requeue, block_rq_complete and block_io_done through eBPF; "
+		 "/proc/diskstats",
 	.needs = "CAP_BPF and CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8), BTF",
 	.create = create,
 	.collect = collect,

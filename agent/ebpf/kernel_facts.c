@@ -25,6 +25,21 @@ static int tracepoint_arguments(const struct btf *btf, const char *typedef_name)
 	return btf_vlen(type);
 }
 
+static bool has_member(const struct btf *btf, const char *structure, const char *member)
+{
+	int id = btf__find_by_name_kind(btf, structure, BTF_KIND_STRUCT);
+	if (id < 0)
+		return false;
+	const struct btf_type *type = btf__type_by_id(btf, (uint32_t)id);
+	const struct btf_member *members = btf_members(type);
+	for (unsigned i = 0; i < btf_vlen(type); i++) {
+		const char *text = btf__name_by_offset(btf, members[i].name_off);
+		if (text && strcmp(text, member) == 0)
+			return true;
+	}
+	return false;
+}
+
 static uint32_t flag_bit(const struct btf *btf, const struct btf_type *type, const char *name, uint32_t otherwise)
 {
 	const struct btf_enum *values = btf_enum(type);
@@ -45,6 +60,8 @@ int kernel_facts_read(const struct btf *btf, struct kernel_facts *ret)
 		return -ENOENT;
 	facts.issue_queue_first = issue > 2;
 	facts.has_io_done = tracepoint_arguments(btf, "btf_trace_block_io_done") > 0;
+	facts.has_cgroups = has_member(btf, "bio", "bi_blkg") && has_member(btf, "blkcg_gq", "blkcg") &&
+			    has_member(btf, "cgroup_subsys_state", "serial_nr");
 	for (uint32_t id = 1; id < btf__type_cnt(btf); id++) {
 		const struct btf_type *type = btf__type_by_id(btf, id);
 		if (!btf_is_enum(type))

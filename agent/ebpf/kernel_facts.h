@@ -10,6 +10,7 @@ struct btf;
 struct kernel_facts {
 	bool issue_queue_first; /* block_rq_issue(queue, request), until 5.11 and 5.10.137 */
 	bool has_io_done;	/* block_io_done, from 6.5: raised exactly where /proc/diskstats counts */
+	bool has_cgroups;	/* a bio says which cgroup it is charged to (CONFIG_BLK_CGROUP) */
 	uint32_t flag_io_stat;	/* RQF_IO_STAT of request.rq_flags */
 	uint32_t flag_flush_seq;
 };

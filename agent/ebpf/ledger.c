@@ -74,6 +74,9 @@ static void take_in(struct ledger *ledger, const struct diskstats_row *row)
 	ledger->without_flushes = row->n_values <= DISKSTATS_FLUSHES;
 	entry->major = row->major;
 	entry->total = total;
+	entry->reads_merged = row->values[DISKSTATS_READS_MERGED];
+	entry->writes_merged = row->values[DISKSTATS_WRITES_MERGED];
+	entry->discards_merged = row->values[DISKSTATS_DISCARDS_MERGED];
 	entry->seen = true;
 	ledger->cursor = (size_t)(entry - ledger->entries) + 1;
 }

@@ -16,6 +16,7 @@ struct ledger_entry {
 	char name[LEDGER_NAME];
 	uint32_t major;
 	uint64_t total; /* operations diskstats counts, at the last reading */
+	uint64_t reads_merged, writes_merged, discards_merged;
 	/* What diskstats had counted and the probe had not when tracing of it began; a range for the same reason. */
 	uint64_t base_low;
 	uint64_t base_high;

@@ -19,7 +19,7 @@
 
 #include <block_io.skel.h>
 
-#define MAX_LINKS 3
+#define MAX_LINKS 4
 
 struct rung {
 	const char *name;
@@ -28,15 +28,22 @@ struct rung {
 
 static const struct rung rungs[] = {{"tp_btf", "_btf"}, {"raw_tp", "_raw"}};
 
+/* A part of a map's memory; `data` is what was asked for, which need not begin with a page. */
+struct mapping {
+	void *pages;
+	size_t bytes;
+	void *data;
+};
+
 struct block_io_probe {
 	struct block_io *skeleton;
 	struct bpf_link *links[MAX_LINKS];
 	const struct rung *rung;
 	struct block_io_plan plan;
 	struct programs *listed; /* or NULL */
-	struct block_io_row *rows; /* room for all of them; what lies behind it is mapped slot by slot */
-	size_t rows_bytes;
-	bool shown[BLOCK_IO_MAX_SLOTS];
+	struct mapping rows[BLOCK_IO_MAX_SLOTS];
+	struct mapping cgroup_rows;
+	uint32_t cgroup_rows_n;
 };
 
 static int read_facts(const struct collector_context *context, struct kernel_facts *ret, struct collector_state *state)
@@ -67,6 +74,8 @@ static bool is_wanted(const char *program, const struct rung *rung, const struct
 		return false;
 	if (strncmp(program, "issue", 5) == 0)
 		return (strncmp(program, "issue_queue_first", 17) == 0) == facts->issue_queue_first;
+	if (strncmp(program, "requeue", 7) == 0)
+		return (strncmp(program, "requeue_queue_first", 19) == 0) == facts->issue_queue_first;
 	if (strncmp(program, "done", 4) == 0)
 		return facts->has_io_done;
 	return true;
@@ -82,6 +91,15 @@ static int size_maps(struct block_io *skeleton, const struct block_io_plan *plan
 		r = bpf_map__set_max_entries(skeleton->maps.free_slots, plan->slots);
 	if (r == 0)
 		r = bpf_map__set_max_entries(skeleton->maps.claims, plan->slots);
+	uint32_t cgroups = plan->cgroups > 0 ? plan->cgroups : 1; /* no map may be empty */
+	if (r == 0)
+		r = bpf_map__set_max_entries(skeleton->maps.cgroup_rows, cgroups * plan->shards);
+	if (r == 0)
+		r = bpf_map__set_max_entries(skeleton->maps.cgroup_paths, cgroups);
+	if (r == 0)
+		r = bpf_map__set_max_entries(skeleton->maps.free_cgroups, cgroups);
+	if (r == 0)
+		r = bpf_map__set_max_entries(skeleton->maps.cgroup_claims, cgroups);
 	return r;
 }
 
@@ -96,6 +114,9 @@ static int prepare(struct block_io_probe *probe, const struct collector_context 
 	skeleton->rodata->flag_io_stat = facts->flag_io_stat;
 	skeleton->rodata->flag_flush_seq = facts->flag_flush_seq;
 	skeleton->rodata->has_io_done = facts->has_io_done;
+	if (!facts->has_cgroups)
+		probe->plan.cgroups = 0;
+	skeleton->rodata->has_cgroups = probe->plan.cgroups > 0;
 	skeleton->rodata->slots_count = probe->plan.slots;
 	skeleton->rodata->shard_mask = probe->plan.shards - 1;
 	skeleton->rodata->stamps_per_slot = probe->plan.stamps_per_slot;
@@ -109,62 +130,39 @@ static int prepare(struct block_io_probe *probe, const struct collector_context 
 	return size_maps(skeleton, &probe->plan);
 }
 
-/* Slots before programs: the first request takes one. */
-static int fill_free_slots(struct block_io_probe *probe)
+static int fill_stack(const struct bpf_map *map, uint32_t n)
 {
-	int fd = bpf_map__fd(probe->skeleton->maps.free_slots);
-	for (uint32_t i = probe->plan.slots; i-- > 0;) {
+	int fd = bpf_map__fd(map);
+	for (uint32_t i = n; i-- > 0;) {
 		if (bpf_map_update_elem(fd, NULL, &i, 0) < 0)
 			return -errno;
 	}
 	return 0;
 }
 
-static size_t page_bytes(void)
+/* Slots before programs: the first request takes one. */
+static int fill_free_slots(struct block_io_probe *probe)
 {
-	long page = sysconf(_SC_PAGESIZE);
-	return page > 0 ? (size_t)page : 4096;
+	int r = fill_stack(probe->skeleton->maps.free_slots, probe->plan.slots);
+	return r < 0 ? r : fill_stack(probe->skeleton->maps.free_cgroups, probe->plan.cgroups);
 }
 
-/* Room without memory. The kernel makes every page of a mapped array ours at once, used or not: 36 KiB a slot and
- * shard, of which most slots are spare. */
-static int reserve_rows(struct block_io_probe *probe)
+static int map_part(const struct bpf_map *map, size_t from, size_t bytes, struct mapping *ret)
 {
-	size_t page = page_bytes();
-	size_t bytes = (size_t)probe->plan.shards * probe->plan.slots * BLOCK_IO_CLASSES * sizeof(struct block_io_row);
-	bytes = (bytes + page - 1) / page * page;
-	void *p = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	size_t first = from / page * page, end = (from + bytes + page - 1) / page * page;
+	void *p = mmap(NULL, end - first, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), (off_t)first);
 	if (p == MAP_FAILED)
 		return -errno;
-	probe->rows = p;
-	probe->rows_bytes = bytes;
+	*ret = (struct mapping){.pages = p, .bytes = end - first, .data = (char *)p + (from - first)};
 	return 0;
 }
 
-/* The pages a slot's rows of one shard lie on, as an offset into the rows; those at the ends may be a neighbour's too.
- */
-static size_t pages_of(const struct block_io_probe *probe, uint32_t shard, uint32_t slot, size_t *ret_bytes)
+static void unmap(struct mapping *mapping)
 {
-	size_t page = page_bytes(), slot_bytes = BLOCK_IO_CLASSES * sizeof(struct block_io_row);
-	size_t from = ((size_t)shard * probe->plan.slots + slot) * slot_bytes, to = from + slot_bytes;
-	from = from / page * page;
-	*ret_bytes = (to + page - 1) / page * page - from;
-	return from;
-}
-
-int block_io_show(struct block_io_probe *probe, uint32_t slot)
-{
-	if (probe->shown[slot])
-		return 0;
-	for (uint32_t shard = 0; shard < probe->plan.shards; shard++) {
-		size_t bytes, from = pages_of(probe, shard, slot, &bytes);
-		void *p = mmap((char *)probe->rows + from, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
-			       bpf_map__fd(probe->skeleton->maps.rows), (off_t)from);
-		if (p == MAP_FAILED)
-			return -errno; /* what is mapped already is mapped again at the next try */
-	}
-	probe->shown[slot] = true;
-	return 0;
+	if (mapping->pages)
+		munmap(mapping->pages, mapping->bytes);
+	*mapping = (struct mapping){0};
 }
 
 static int attach(struct block_io_probe *probe, const struct kernel_facts *facts)
@@ -195,8 +193,6 @@ static int try_rung(struct block_io_probe *probe, const struct collector_context
 		r = block_io__load(probe->skeleton);
 	if (r == 0)
 		r = fill_free_slots(probe);
-	if (r == 0)
-		r = reserve_rows(probe);
 	if (r < 0)
 		return r;
 	*ret_step = "attach_failed";
@@ -210,10 +206,10 @@ static void unload_rung(struct block_io_probe *probe)
 		(void)bpf_link__destroy(probe->links[i]); /* of a descriptor: cannot fail in a way that matters */
 		probe->links[i] = NULL;
 	}
-	if (probe->rows)
-		munmap(probe->rows, probe->rows_bytes);
-	probe->rows = NULL;
-	memset(probe->shown, 0, sizeof(probe->shown));
+	for (size_t i = 0; i < BLOCK_IO_MAX_SLOTS; i++)
+		unmap(&probe->rows[i]);
+	unmap(&probe->cgroup_rows);
+	probe->cgroup_rows_n = 0;
 	block_io__destroy(probe->skeleton);
 	probe->skeleton = NULL;
 }
@@ -264,9 +260,18 @@ const char *block_io_attach(const struct block_io_probe *probe)
 	return probe->rung->name;
 }
 
-struct block_io_row *block_io_rows(const struct block_io_probe *probe)
+uint32_t block_io_shards(const struct block_io_probe *probe)
 {
-	return probe->rows;
+	return probe->plan.shards;
+}
+
+const struct block_io_row *block_io_rows(struct block_io_probe *probe, uint32_t slot)
+{
+	struct mapping *rows = &probe->rows[slot];
+	size_t bytes = probe->plan.shards * BLOCK_IO_CLASSES * sizeof(struct block_io_row);
+	if (!rows->pages && map_part(probe->skeleton->maps.rows, slot * bytes, bytes, rows) < 0)
+		return NULL;
+	return rows->data;
 }
 
 struct block_io_slot *block_io_slots(const struct block_io_probe *probe)
@@ -299,16 +304,88 @@ int block_io_unlink(struct block_io_probe *probe, uint32_t number)
 
 int block_io_release(struct block_io_probe *probe, uint32_t number)
 {
-	for (uint32_t shard = 0; shard < probe->plan.shards; shard++) {
-		size_t first = ((size_t)shard * probe->plan.slots + number) * BLOCK_IO_CLASSES;
-		memset(&probe->rows[first], 0, BLOCK_IO_CLASSES * sizeof(*probe->rows));
-	}
+	if (!block_io_rows(probe, number))
+		return -ENOMEM;
+	memset(probe->rows[number].data, 0, probe->plan.shards * BLOCK_IO_CLASSES * sizeof(struct block_io_row));
 	struct block_io_slot *slot = &block_io_slots(probe)[number];
 	struct block_io_slot held = *slot;
 	memset(slot, 0, sizeof(*slot));
 	if (bpf_map_update_elem(bpf_map__fd(probe->skeleton->maps.free_slots), NULL, &number, 0) < 0) {
 		int error = -errno;
 		*slot = held;
+		return error;
+	}
+	unmap(&probe->rows[number]);
+	return 0;
+}
+
+uint32_t block_io_cgroup_slots(const struct block_io_probe *probe)
+{
+	return probe->plan.cgroups;
+}
+
+struct block_io_cgroup *block_io_cgroups(const struct block_io_probe *probe)
+{
+	return probe->skeleton->bss->cgroups;
+}
+
+const __u64 *block_io_without_cgroup(const struct block_io_probe *probe)
+{
+	return &probe->skeleton->bss->operations_without_cgroup;
+}
+
+/* Slots are taken from the lowest on, so what is mapped is little more than what is used. */
+const struct block_io_cgroup_row *block_io_cgroup_rows(struct block_io_probe *probe, uint32_t n)
+{
+	if (n > probe->cgroup_rows_n || !probe->cgroup_rows.pages) {
+		size_t bytes = (size_t)n * probe->plan.shards * sizeof(struct block_io_cgroup_row);
+		unmap(&probe->cgroup_rows);
+		probe->cgroup_rows_n = 0;
+		if (map_part(probe->skeleton->maps.cgroup_rows, 0, bytes, &probe->cgroup_rows) < 0)
+			return NULL;
+		probe->cgroup_rows_n = n;
+	}
+	return probe->cgroup_rows.data;
+}
+
+int block_io_cgroup_path(const struct block_io_probe *probe, uint32_t slot, struct block_io_cgroup_path *ret)
+{
+	struct mapping path;
+	int r = map_part(probe->skeleton->maps.cgroup_paths, slot * sizeof(*ret), sizeof(*ret), &path);
+	if (r < 0)
+		return r;
+	memcpy(ret, path.data, sizeof(*ret));
+	unmap(&path);
+	return 0;
+}
+
+int block_io_unlink_cgroup(struct block_io_probe *probe, uint32_t number)
+{
+	struct block_io_cgroup *cgroup = &block_io_cgroups(probe)[number];
+	if (bpf_map_delete_elem(bpf_map__fd(probe->skeleton->maps.cgroup_claims), &cgroup->serial) < 0 &&
+	    errno != ENOENT)
+		return -errno;
+	if (cgroup->css < BLOCK_IO_MAX_CSS) {
+		__u16 expected = (__u16)(number + 1);
+		__u16 *link = &probe->skeleton->bss->css_cgroup[cgroup->css];
+		(void)__atomic_compare_exchange_n(link, &expected, 0, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+	}
+	__atomic_store_n(&cgroup->state, BLOCK_IO_SLOT_RETIRED, __ATOMIC_RELEASE);
+	return 0;
+}
+
+int block_io_release_cgroup(struct block_io_probe *probe, uint32_t number)
+{
+	if (!block_io_cgroup_rows(probe, number + 1))
+		return -ENOMEM;
+	struct block_io_cgroup_row *rows = probe->cgroup_rows.data;
+	memset(&rows[number * probe->plan.shards], 0, probe->plan.shards * sizeof(*rows));
+	struct block_io_cgroup *cgroup = &block_io_cgroups(probe)[number];
+	struct block_io_cgroup held = *cgroup;
+	memset(cgroup, 0, sizeof(*cgroup));
+	if (bpf_map_update_elem(bpf_map__fd(probe->skeleton->maps.free_cgroups), NULL, &number, 0) < 0) {
+		int error = -errno;
+		*cgroup = held;
 		return error;
 	}
 	return 0;

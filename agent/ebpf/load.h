@@ -21,20 +21,33 @@ void block_io_unload(struct block_io_probe *probe);
 
 /* "tp_btf" or "raw_tp". */
 const char *block_io_attach(const struct block_io_probe *probe);
+/* As the plan has them. */
+uint32_t block_io_shards(const struct block_io_probe *probe);
 
-/* The mapped memory; programs write to it at any moment, so read it by relaxed atomic loads. Of the rows only those of
- * slots that were shown may be touched. */
-struct block_io_row *block_io_rows(const struct block_io_probe *probe);
+/* The mapped memory; programs write to it at any moment, so read it by relaxed atomic loads. */
 struct block_io_slot *block_io_slots(const struct block_io_probe *probe);
 __u32 *block_io_queue_slots(const struct block_io_probe *probe);
 const __u64 *block_io_without_slot(const struct block_io_probe *probe);
-
-/* Maps a slot's rows, if they are not. They stay mapped: the disk's next medium takes the slot again. 0 or negative
- * errno. */
-int block_io_show(struct block_io_probe *probe, uint32_t slot) __attribute__((nonnull, warn_unused_result));
+/* All shards of one slot, mapped at the first call: pages of slots that nobody asks for are not the agent's. NULL when
+ * there is no memory for that. Good until the slot is released. */
+const struct block_io_row *block_io_rows(struct block_io_probe *probe, uint32_t slot);
 
 /* Two steps, one tick apart, so that no program still writes into what is cleared: unlink makes the programs take a new
  * slot at the device's next request; release clears the counters and gives the slot back. The second is for the map
  * system calls; -EPERM on kernels before 5.19 once CAP_BPF has been dropped: try again or do without the slot. */
 int block_io_unlink(struct block_io_probe *probe, uint32_t slot) __attribute__((warn_unused_result));
 int block_io_release(struct block_io_probe *probe, uint32_t slot) __attribute__((warn_unused_result));
+
+/* Of cgroups: how many there is room for (0: this kernel does not say, or the plan wants none), who they are, and their
+ * counters, all shards of the slots below `n`. The last is NULL when there is no memory, and good until the next call.
+ */
+uint32_t block_io_cgroup_slots(const struct block_io_probe *probe);
+struct block_io_cgroup *block_io_cgroups(const struct block_io_probe *probe);
+const struct block_io_cgroup_row *block_io_cgroup_rows(struct block_io_probe *probe, uint32_t n);
+const __u64 *block_io_without_cgroup(const struct block_io_probe *probe);
+/* 0 or negative errno. */
+int block_io_cgroup_path(const struct block_io_probe *probe, uint32_t slot, struct block_io_cgroup_path *ret)
+	__attribute__((nonnull, warn_unused_result));
+/* In two steps as above. */
+int block_io_unlink_cgroup(struct block_io_probe *probe, uint32_t slot) __attribute__((warn_unused_result));
+int block_io_release_cgroup(struct block_io_probe *probe, uint32_t slot) __attribute__((warn_unused_result));

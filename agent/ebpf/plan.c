@@ -1,4 +1,4 @@
-/* Counters of one disk take 36 KiB a shard, so a fixed size would either waste memory on a laptop or have no room on a
+/* Counters of one disk take 24 KiB a shard, so a fixed size would either waste memory on a laptop or have no room on a
  * host with 500 disks. */
 #include "agent/ebpf/plan.h"
 
@@ -33,7 +33,7 @@ static uint32_t power_of_two_from(uint64_t n, uint32_t max)
 
 struct block_io_plan block_io_plan(const struct block_io_survey *survey)
 {
-	struct block_io_plan plan = {.slots = 0};
+	struct block_io_plan plan = {.cgroups = BLOCK_IO_CGROUP_SLOTS};
 	uint64_t slots = (uint64_t)survey->devices + at_least(SPARE_SLOTS, survey->devices / 4);
 	plan.slots = slots > BLOCK_IO_MAX_SLOTS ? BLOCK_IO_MAX_SLOTS : (uint32_t)slots;
 	plan.shards = power_of_two_from(survey->cpus, BLOCK_IO_MAX_SHARDS);

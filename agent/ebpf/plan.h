@@ -18,6 +18,7 @@ struct block_io_plan {
 	uint32_t slots;		  /* disks that have room at one time, at most BLOCK_IO_MAX_SLOTS */
 	uint32_t shards;	  /* copies of each counter, a power of two, at most BLOCK_IO_MAX_SHARDS */
 	uint32_t stamps_per_slot; /* a power of two */
+	uint32_t cgroups;	  /* that have room at one time, at most BLOCK_IO_CGROUP_SLOTS; 0 follows none */
 	/* What the kernel would allow and is not to be used: how the other ways are tested on a kernel that has all. */
 	bool avoid_tp_btf;
 	bool avoid_io_done;

@@ -10,7 +10,8 @@
 #include "bpf/block_io.h"
 
 struct block_io_table {
-	const struct block_io_row *rows; /* programs may be writing to it */
+	/* Each slot's shards, NULL where the agent has mapped none; programs may be writing to them. */
+	const struct block_io_row *rows[BLOCK_IO_MAX_SLOTS];
 	uint32_t slots;
 	uint32_t shards;
 	bool without_flushes; /* /proc/diskstats has no column for them (before 5.5) */
@@ -22,7 +23,7 @@ const char *block_io_class_name(enum block_io_class class);
 /* Operations of a slot that /proc/diskstats counts too, all classes and shards. */
 uint64_t rows_operations(const struct block_io_table *table, uint32_t slot) __attribute__((nonnull));
 
-/* Adds up the shards of one class. */
+/* Adds up the shards of one class; nothing where none are mapped. */
 void rows_sum(const struct block_io_table *table, uint32_t slot, enum block_io_class class, struct block_io_row *ret)
 	__attribute__((nonnull));
 

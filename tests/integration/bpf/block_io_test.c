@@ -8,7 +8,7 @@
 #include "agent/ebpf/block_io.h"
 #include "agent/ebpf/load.h"
 #include "agent/ebpf/rows.h"
-#include "common/clock.h"
+#include "tests/integration/bpf/block_io_view.h"
 #include "tests/integration/bpf/loop_device.h"
 
 #include <linux/fs.h>
@@ -34,143 +34,6 @@
 
 #define MIB ((size_t)1 << 20)
 #define DEVICE_BYTES (32 * MIB)
-#define ATTEMPTS 5
-
-struct probe {
-	struct root root;
-	struct arena *arena;
-	struct collector_state state;
-	void *self;
-	Sonde__V1__BlockIo section; /* of the last collect */
-};
-
-static struct probe probe;
-
-struct operation {
-	uint64_t operations, bytes, errors, request, request_sum, device, device_sum, queue, queue_sum;
-};
-
-enum { READ, WRITE, FLUSH, DISCARD, WRITE_ZEROES, OTHER, KINDS };
-static const char *const names[KINDS] = {"read", "write", "flush", "discard", "write_zeroes", "other"};
-
-struct view {
-	bool present;
-	bool leaf;
-	uint64_t diskseq;
-	int64_t untraced;
-	struct operation by[KINDS];
-};
-
-static void collect(void)
-{
-	arena_reset(probe.arena);
-	probe.state = (struct collector_state){0};
-	sonde__v1__block_io__init(&probe.section);
-	struct tick tick = {.arena = probe.arena, .boottime_us = clock_boottime_us(), .state = &probe.state};
-	assert_int_equal(collector_block_io.collect(probe.self, &tick, &probe.section.base), 0);
-}
-
-static uint64_t count(const Sonde__V1__Histogram *h, uint64_t *sum)
-{
-	uint64_t n = 0;
-	assert_non_null(h);
-	assert_int_equal(h->n_indexes, h->n_counts);
-	for (size_t i = 0; i < h->n_counts; i++) {
-		if (i > 0)
-			assert_true(h->indexes[i] > h->indexes[i - 1]);
-		assert_true(h->counts[i] > 0);
-		n += h->counts[i];
-	}
-	*sum = h->sum;
-	return n;
-}
-
-/* The last collect's row of one device. */
-static struct view view_of(const char *device)
-{
-	struct view view = {0};
-	for (size_t i = 0; i < probe.section.n_devices; i++) {
-		const Sonde__V1__BlockIoDevice *d = probe.section.devices[i];
-		if (strcmp(d->device, device) != 0)
-			continue;
-		assert_false(view.present); /* never two at once */
-		view.present = true;
-		view.diskseq = d->diskseq;
-		assert_true(d->has_leaf);
-		view.leaf = d->leaf;
-		assert_true(d->has_untraced_operations);
-		view.untraced = d->untraced_operations;
-		for (size_t j = 0; j < d->n_operations; j++) {
-			const Sonde__V1__BlockIoOperation *o = d->operations[j];
-			size_t kind = 0;
-			while (kind < KINDS && strcmp(names[kind], o->operation) != 0)
-				kind++;
-			assert_true(kind < KINDS);
-			struct operation *to = &view.by[kind];
-			to->operations = o->operations;
-			to->bytes = o->bytes;
-			to->errors = o->errors;
-			to->request = count(o->request_latency_ns, &to->request_sum);
-			to->device = count(o->device_latency_ns, &to->device_sum);
-			to->queue = count(o->queue_latency_ns, &to->queue_sum);
-		}
-	}
-	return view;
-}
-
-/* What happened between two views, and between two readings of diskstats. */
-struct step {
-	struct view view;
-	struct diskstats stats;
-	struct operation by[KINDS];
-	struct diskstats in_stats;
-	uint64_t began_ns;
-	uint64_t elapsed_ns;
-};
-
-static void begin(struct step *step, const char *device)
-{
-	assert_int_equal(diskstats_settle(device, &step->stats), 0);
-	collect();
-	step->view = view_of(device);
-	step->began_ns = clock_monotonic_ns();
-}
-
-static void end(struct step *step, const char *device)
-{
-	struct diskstats now;
-	step->elapsed_ns = clock_monotonic_ns() - step->began_ns;
-	assert_int_equal(diskstats_settle(device, &now), 0);
-	collect();
-	struct view view = view_of(device);
-	assert_true(view.present);
-	assert_int_equal(view.untraced, 0);
-	uint64_t *after = (uint64_t *)view.by, *before = (uint64_t *)step->view.by, *by = (uint64_t *)step->by;
-	for (size_t i = 0; i < sizeof(step->by) / (sizeof(uint64_t)); i++)
-		by[i] = after[i] - before[i];
-	uint64_t *stats = (uint64_t *)&now, *old = (uint64_t *)&step->stats, *in = (uint64_t *)&step->in_stats;
-	for (size_t i = 0; i < sizeof(now) / sizeof(uint64_t); i++)
-		in[i] = stats[i] - old[i];
-}
-
-static void assert_equals_diskstats(const struct step *step)
-{
-	const struct operation *by = step->by;
-	const struct diskstats *in = &step->in_stats;
-	assert_int_equal(by[READ].operations, in->reads);
-	assert_int_equal(by[READ].bytes, in->read_sectors * 512);
-	assert_int_equal(by[WRITE].operations + by[WRITE_ZEROES].operations, in->writes);
-	assert_int_equal(by[WRITE].bytes + by[WRITE_ZEROES].bytes, in->write_sectors * 512);
-	assert_int_equal(by[DISCARD].operations, in->discards);
-	assert_int_equal(by[DISCARD].bytes, in->discard_sectors * 512);
-	assert_int_equal(by[FLUSH].operations, in->flushes);
-	assert_int_equal(by[OTHER].operations, 0);
-	for (size_t i = 0; i < KINDS; i++) {
-		assert_int_equal(by[i].request, by[i].operations);
-		assert_true(by[i].device <= by[i].operations);
-		assert_int_equal(by[i].device, by[i].queue);
-	}
-}
 
 static void transfer(int fd, bool is_write, size_t bytes, unsigned n)
 {
@@ -198,11 +61,11 @@ static void direct_io_is_counted_exactly(void **state)
 {
 	struct loop_device loop = attach_loop();
 	struct step step = {0};
-	begin(&step, loop.name);
+	view_begin(&step, loop.name);
 	transfer(loop.direct_fd, false, 4096, 1500);
 	transfer(loop.direct_fd, true, 8192, 700);
-	end(&step, loop.name);
-	assert_equals_diskstats(&step);
+	view_end(&step, loop.name);
+	view_assert_equals_diskstats(&step);
 	assert_int_equal(step.by[READ].operations, 1500);
 	assert_int_equal(step.by[READ].bytes, 1500 * 4096);
 	assert_int_equal(step.by[WRITE].operations, 700);
@@ -225,11 +88,11 @@ static void large_transfers_are_counted_by_their_bytes(void **state)
 {
 	struct loop_device loop = attach_loop();
 	struct step step = {0};
-	begin(&step, loop.name);
+	view_begin(&step, loop.name);
 	transfer(loop.direct_fd, false, 4 * MIB, 8);
 	transfer(loop.direct_fd, true, MIB, 8);
-	end(&step, loop.name);
-	assert_equals_diskstats(&step);
+	view_end(&step, loop.name);
+	view_assert_equals_diskstats(&step);
 	assert_int_equal(step.by[READ].bytes, 32 * MIB);
 	assert_int_equal(step.by[WRITE].bytes, 8 * MIB);
 	loop_device_close(&loop);
@@ -243,16 +106,16 @@ static void flushes_and_forced_writes_are_counted_once(void **state)
 	int forced = open(path, O_RDWR | O_DIRECT | O_DSYNC | O_CLOEXEC);
 	assert_true(forced >= 0);
 	struct step step = {0};
-	begin(&step, loop.name);
+	view_begin(&step, loop.name);
 	for (unsigned i = 0; i < 50; i++) {
 		transfer(loop.fd, true, 16384, 4);
 		assert_int_equal(fsync(loop.fd), 0);
 		assert_int_equal(fsync(loop.direct_fd), 0); /* a flush without data */
 	}
 	transfer(forced, true, 4096, 100);
-	end(&step, loop.name);
+	view_end(&step, loop.name);
 	close(forced);
-	assert_equals_diskstats(&step);
+	view_assert_equals_diskstats(&step);
 	assert_true(step.by[FLUSH].operations >= 150);
 	assert_int_equal(step.by[FLUSH].device, step.by[FLUSH].operations);
 	assert_int_equal(step.by[FLUSH].bytes, 0);
@@ -263,15 +126,15 @@ static void discards_and_zeroes_are_told_apart(void **state)
 {
 	struct loop_device loop = attach_loop();
 	struct step step = {0};
-	begin(&step, loop.name);
+	view_begin(&step, loop.name);
 	unsigned discarded = 0, zeroed = 0;
 	for (uint64_t i = 0; i < 20; i++) {
 		uint64_t range[2] = {i * MIB, MIB / 2};
 		discarded += ioctl(loop.fd, BLKDISCARD, range) == 0;
 		zeroed += ioctl(loop.fd, BLKZEROOUT, range) == 0;
 	}
-	end(&step, loop.name);
-	assert_equals_diskstats(&step);
+	view_end(&step, loop.name);
+	view_assert_equals_diskstats(&step);
 	assert_int_equal(discarded, 20);
 	assert_int_equal(step.by[DISCARD].operations, 20);
 	assert_int_equal(step.by[DISCARD].bytes, 10 * MIB);
@@ -306,7 +169,7 @@ static void parallel_requests_keep_their_own_times(void **state)
 	struct loop_device loop = attach_loop();
 	struct step step = {0};
 	struct worker workers[WORKERS];
-	begin(&step, loop.name);
+	view_begin(&step, loop.name);
 	for (size_t i = 0; i < WORKERS; i++) {
 		workers[i] = (struct worker){.fd = loop.direct_fd, .n = 500};
 		assert_int_equal(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
@@ -316,8 +179,8 @@ static void parallel_requests_keep_their_own_times(void **state)
 		assert_int_equal(pthread_join(workers[i].thread, &failed), 0);
 		assert_null(failed);
 	}
-	end(&step, loop.name);
-	assert_equals_diskstats(&step);
+	view_end(&step, loop.name);
+	view_assert_equals_diskstats(&step);
 	assert_int_equal(step.by[READ].operations, WORKERS * 500);
 	assert_int_equal(step.by[READ].device, WORKERS * 500);
 	assert_true(step.by[READ].device_sum <= step.by[READ].request_sum);
@@ -330,16 +193,16 @@ static void two_devices_are_not_mixed_up(void **state)
 	struct loop_device a = attach_loop(), b = attach_loop();
 	struct step on_a = {0}, on_b = {0};
 	struct worker workers[2] = {{.fd = a.direct_fd, .n = 2000}, {.fd = b.direct_fd, .n = 3000}};
-	begin(&on_a, a.name);
-	begin(&on_b, b.name);
+	view_begin(&on_a, a.name);
+	view_begin(&on_b, b.name);
 	for (size_t i = 0; i < 2; i++)
 		assert_int_equal(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
 	for (size_t i = 0; i < 2; i++)
 		assert_int_equal(pthread_join(workers[i].thread, NULL), 0);
-	end(&on_a, a.name);
-	end(&on_b, b.name);
-	assert_equals_diskstats(&on_a);
-	assert_equals_diskstats(&on_b);
+	view_end(&on_a, a.name);
+	view_end(&on_b, b.name);
+	view_assert_equals_diskstats(&on_a);
+	view_assert_equals_diskstats(&on_b);
 	assert_int_equal(on_a.by[READ].operations, 2000);
 	assert_int_equal(on_b.by[READ].operations, 3000);
 	loop_device_close(&a);
@@ -353,7 +216,7 @@ static void leaves_are_what_nothing_counted_lies_below(void **state)
 	bool has_disk = loop_device_open(&on_disk, "/var/tmp", DEVICE_BYTES, -1) == 0;
 	if (has_disk)
 		transfer(on_disk.fd, false, 4096, 4);
-	collect();
+	view_collect();
 	assert_true(view_of(on_memory.name).leaf);
 	if (has_disk) {
 		struct stat directory;
@@ -372,14 +235,14 @@ static void a_new_medium_is_a_new_series(void **state)
 	struct diskstats stats;
 	transfer(loop.direct_fd, true, 4096, 100);
 	assert_int_equal(diskstats_settle(loop.name, &stats), 0);
-	collect();
+	view_collect();
 	struct view old = view_of(loop.name);
 	assert_true(old.present && old.by[WRITE].operations >= 100);
 	loop_device_close(&loop);
 
 	/* Detached: the device is idle and another one by its diskseq, so it leaves the section. */
-	collect();
-	collect();
+	view_collect();
+	view_collect();
 	char name[32];
 	(void)snprintf(name, sizeof(name), "loop%d", number);
 	assert_false(view_of(name).present);
@@ -387,7 +250,7 @@ static void a_new_medium_is_a_new_series(void **state)
 	assert_int_equal(loop_device_open(&loop, "/dev/shm", DEVICE_BYTES, number), 0);
 	transfer(loop.direct_fd, false, 4096, 7);
 	assert_int_equal(diskstats_settle(loop.name, &stats), 0);
-	collect();
+	view_collect();
 	struct view new = view_of(loop.name);
 	assert_true(new.present);
 	assert_true(new.diskseq > old.diskseq);
@@ -410,7 +273,7 @@ static void a_medium_changed_between_two_ticks(void **state)
 		assert_int_equal(loop_device_open(&loop, "/dev/shm", DEVICE_BYTES, number), 0);
 		transfer(loop.direct_fd, false, 4096, 3);
 		assert_int_equal(diskstats_settle(loop.name, &stats), 0);
-		collect();
+		view_collect();
 		struct view view = view_of(loop.name);
 		assert_true(view.present);
 		assert_int_equal(view.by[WRITE].operations, 0);
@@ -418,7 +281,7 @@ static void a_medium_changed_between_two_ticks(void **state)
 		assert_int_equal(view.untraced, 0);
 	}
 	/* More media than slots: they were given back. */
-	assert_int_equal(probe.section.requests_without_slot, 0);
+	assert_int_equal(view_probe.section.requests_without_slot, 0);
 	loop_device_close(&loop);
 }
 
@@ -443,13 +306,13 @@ static void errors_are_counted_once_each(void **state)
 	assert_non_null(buffer);
 	memset(buffer, 1, 4096);
 	struct step step = {0};
-	begin(&step, loop.name);
+	view_begin(&step, loop.name);
 	uint64_t failed = 0;
 	for (unsigned i = 0; i < 512; i++)
 		failed += pwrite(loop.direct_fd, buffer, 4096, (off_t)i * 8192) != 4096;
-	end(&step, loop.name);
+	view_end(&step, loop.name);
 	free(buffer);
-	assert_equals_diskstats(&step);
+	view_assert_equals_diskstats(&step);
 	assert_int_equal(step.by[WRITE].operations, 512);
 	assert_true(failed >= 256);
 	assert_int_equal(step.by[WRITE].errors, failed);
@@ -477,7 +340,7 @@ static void every_kind_of_request(struct loop_device *loop)
 /* The ways that other kernels leave, walked on this one: without tp_btf, and counting at the last completion. */
 static void count_with(const struct block_io_plan *plan)
 {
-	struct collector_context context = {.root = &probe.root, .live = true};
+	struct collector_context context = {.root = &view_probe.root, .live = true};
 	struct collector_state why = {0};
 	struct block_io_probe *other = NULL;
 	struct loop_device loop = attach_loop();
@@ -488,7 +351,7 @@ static void count_with(const struct block_io_plan *plan)
 	every_kind_of_request(&loop);
 	assert_int_equal(diskstats_settle(loop.name, &after), 0);
 
-	struct block_io_table table = {.rows = block_io_rows(other), .slots = plan->slots, .shards = plan->shards};
+	struct block_io_table table = {.slots = plan->slots, .shards = plan->shards};
 	struct block_io_row sum[BLOCK_IO_CLASSES];
 	bool found = false;
 	for (uint32_t slot = 0; slot < plan->slots; slot++) {
@@ -496,8 +359,9 @@ static void count_with(const struct block_io_plan *plan)
 		if (s->state != BLOCK_IO_SLOT_LIVE || strcmp(s->name, loop.name) != 0)
 			continue;
 		found = true;
-		assert_int_equal(block_io_show(other, slot), 0);
-		assert_int_equal(block_io_show(other, slot), 0); /* is mapped, stays so */
+		table.rows[slot] = block_io_rows(other, slot);
+		assert_non_null(table.rows[slot]);
+		assert_ptr_equal(block_io_rows(other, slot), table.rows[slot]); /* is mapped, stays so */
 		for (unsigned class = 0; class < BLOCK_IO_CLASSES; class ++)
 			rows_sum(&table, slot, class, &sum[class]);
 	}
@@ -529,7 +393,7 @@ static void every_way_counts_the_same(void **state)
 /* Three slots for all disks of the host and five of ours. */
 static void requests_beyond_the_slots_are_counted(void **state)
 {
-	struct collector_context context = {.root = &probe.root, .live = true};
+	struct collector_context context = {.root = &view_probe.root, .live = true};
 	struct collector_state why = {0};
 	struct block_io_probe *other = NULL;
 	struct block_io_plan plan = {.slots = 3, .shards = 1, .stamps_per_slot = 512};
@@ -551,7 +415,7 @@ static void requests_beyond_the_slots_are_counted(void **state)
 
 static void a_recorded_host_is_not_traced(void **state)
 {
-	struct collector_context context = {.root = &probe.root, .live = false};
+	struct collector_context context = {.root = &view_probe.root, .live = false};
 	struct collector_state why = {0};
 	void *self = &why;
 	assert_true(collector_block_io.create(&context, &self, &why) < 0);
@@ -563,32 +427,13 @@ static void a_recorded_host_is_not_traced(void **state)
 
 static void missing_type_information_is_named(void **state)
 {
-	struct collector_context context = {.root = &probe.root, .live = true, .btf_path = "/nonexistent/btf"};
+	struct collector_context context = {.root = &view_probe.root, .live = true, .btf_path = "/nonexistent/btf"};
 	struct collector_state why = {0};
 	void *self = NULL;
 	assert_true(collector_block_io.create(&context, &self, &why) < 0);
 	assert_null(self);
 	assert_string_equal(why.reason, "no_btf");
 	assert_non_null(strstr(why.detail, "/nonexistent/btf"));
-}
-
-static int set_up(void **state)
-{
-	struct collector_context context = {.root = &probe.root, .live = true};
-	if (root_open(&probe.root, NULL) < 0 || !(probe.arena = arena_new(16 * MIB)))
-		return -1;
-	int r = collector_block_io.create(&context, &probe.self, &probe.state);
-	if (r < 0)
-		(void)fprintf(stderr, "create: %d %s: %s\n", r, probe.state.reason, probe.state.detail);
-	return r;
-}
-
-static int tear_down(void **state)
-{
-	collector_block_io.destroy(probe.self);
-	arena_free(probe.arena);
-	root_close(&probe.root);
-	return 0;
 }
 
 static const char *reason_to_skip(void)
@@ -602,24 +447,6 @@ static const char *reason_to_skip(void)
 	if (access("/dev/shm", W_OK) != 0)
 		return "no tmpfs at /dev/shm";
 	return NULL;
-}
-
-/* The process takes its loop devices and mounts with it, whatever happens. */
-static bool passes(const struct CMUnitTest *test)
-{
-	const struct CMUnitTest only[] = {*test};
-	for (int attempt = 1; attempt <= ATTEMPTS; attempt++) {
-		int status = -1;
-		pid_t child = fork();
-		if (child == 0)
-			exit(cmocka_run_group_tests_name(test->name, only, set_up, tear_down));
-		if (child < 0 || waitpid(child, &status, 0) != child)
-			return false;
-		if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-			return true;
-		(void)fprintf(stderr, "NOTE: %s failed in attempt %d of %d\n", test->name, attempt, ATTEMPTS);
-	}
-	return false;
 }
 
 int main(void)
@@ -647,6 +474,6 @@ int main(void)
 	};
 	int failed = 0;
 	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
-		failed += !passes(&tests[i]);
+		failed += !view_test_passes(&tests[i]);
 	return failed;
 }

@@ -4,6 +4,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -60,8 +61,40 @@ static void places_stay_inside_the_part_of_their_slot(void **state)
 
 static void shards_share_no_cache_line(void **state)
 {
-	assert_int_equal(sizeof(struct block_io_row) % 64, 0);
-	assert_int_equal(sizeof(struct block_io_stamp), 32);
+	assert_int_equal(sizeof(struct block_io_row), 4096);
+	assert_int_equal(sizeof(struct block_io_cgroup_row) % 64, 0);
+	assert_int_equal(sizeof(struct block_io_stamp), 40);
+}
+
+static void what_is_outside_of_the_buckets_is_in_the_outermost(void **state)
+{
+	assert_int_equal(BLOCK_IO_LATENCY_FIRST, histogram_bucket(64));
+	assert_int_equal(BLOCK_IO_LATENCY_FIRST + BLOCK_IO_LATENCY_BUCKETS, histogram_bucket(1ull << 38));
+	assert_int_equal(BLOCK_IO_SIZE_FIRST, histogram_bucket(512));
+	assert_int_equal(BLOCK_IO_SIZE_FIRST + BLOCK_IO_SIZE_BUCKETS, histogram_bucket(1ull << 32));
+	for (uint64_t v = 1; v < 1ull << 40; v = v * 5 / 4 + 1) {
+		uint32_t bucket = block_io_bucket(v, BLOCK_IO_LATENCY_FIRST, BLOCK_IO_LATENCY_BUCKETS);
+		uint32_t whole = histogram_bucket(v);
+		if (v < 64)
+			assert_int_equal(bucket, 0);
+		else if (v < 1ull << 38)
+			assert_int_equal(bucket + BLOCK_IO_LATENCY_FIRST, whole);
+		else
+			assert_int_equal(bucket, BLOCK_IO_LATENCY_BUCKETS - 1);
+	}
+	assert_int_equal(block_io_bucket(~0ull, BLOCK_IO_SIZE_FIRST, BLOCK_IO_SIZE_BUCKETS), BLOCK_IO_SIZE_BUCKETS - 1);
+}
+
+static void a_flush_is_no_cgroups(void **state)
+{
+	bool seen[BLOCK_IO_CLASSES - 1] = {false};
+	for (unsigned class = 0; class < BLOCK_IO_CLASSES; class ++) {
+		if (class == BLOCK_IO_FLUSH)
+			continue;
+		assert_true(block_io_cgroup_class(class) < BLOCK_IO_CLASSES - 1);
+		assert_false(seen[block_io_cgroup_class(class)]);
+		seen[block_io_cgroup_class(class)] = true;
+	}
 }
 
 int main(void)
@@ -72,6 +105,8 @@ int main(void)
 		cmocka_unit_test(the_place_outlives_the_drivers_tag),
 		cmocka_unit_test(places_stay_inside_the_part_of_their_slot),
 		cmocka_unit_test(shards_share_no_cache_line),
+		cmocka_unit_test(what_is_outside_of_the_buckets_is_in_the_outermost),
+		cmocka_unit_test(a_flush_is_no_cgroups),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

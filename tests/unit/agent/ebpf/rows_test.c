@@ -16,7 +16,9 @@ static struct block_io_table table;
 static int set_up(void **state)
 {
 	rows = calloc(SLOTS * SHARDS * BLOCK_IO_CLASSES, sizeof(*rows));
-	table = (struct block_io_table){.rows = rows, .slots = SLOTS, .shards = SHARDS};
+	table = (struct block_io_table){.slots = SLOTS, .shards = SHARDS};
+	for (unsigned slot = 0; rows && slot < SLOTS; slot++)
+		table.rows[slot] = rows + slot * SHARDS * BLOCK_IO_CLASSES;
 	return rows ? 0 : -1;
 }
 
@@ -29,13 +31,17 @@ static int tear_down(void **state)
 /* What the program does for one operation. */
 static void observe(uint32_t shard, uint32_t slot, unsigned class, uint64_t ns, uint64_t bytes)
 {
-	struct block_io_row *row = &rows[(shard * SLOTS + slot) * BLOCK_IO_CLASSES + class];
+	struct block_io_row *row = &rows[(slot * SHARDS + shard) * BLOCK_IO_CLASSES + class];
 	row->operations++;
 	row->bytes += bytes;
 	row->request.sum += ns;
-	row->request.counts[histogram_bucket(ns)]++;
+	row->request.counts[block_io_bucket(ns, BLOCK_IO_LATENCY_FIRST, BLOCK_IO_LATENCY_BUCKETS)]++;
 	row->device.sum += ns / 2;
-	row->device.counts[histogram_bucket(ns / 2)]++;
+	row->device.counts[block_io_bucket(ns / 2, BLOCK_IO_LATENCY_FIRST, BLOCK_IO_LATENCY_BUCKETS)]++;
+	if (bytes == 0)
+		return;
+	row->size.sum += bytes;
+	row->size.counts[block_io_bucket(bytes, BLOCK_IO_SIZE_FIRST, BLOCK_IO_SIZE_BUCKETS)]++;
 }
 
 static void shards_add_up_and_slots_do_not_mix(void **state)
@@ -51,7 +57,7 @@ static void shards_add_up_and_slots_do_not_mix(void **state)
 	assert_int_equal(sum.bytes, 4 * 4096);
 	assert_int_equal(sum.request.sum, 10000);
 	uint64_t count = 0;
-	for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++)
+	for (unsigned i = 0; i < BLOCK_IO_LATENCY_BUCKETS; i++)
 		count += sum.request.counts[i];
 	assert_int_equal(count, 4);
 	assert_int_equal(rows_operations(&table, 0), 0);
@@ -78,14 +84,20 @@ static void only_what_was_seen_is_sent(void **state)
 	assert_true(write->has_errors && write->errors == 0);
 	assert_int_equal(write->request_latency_ns->scheme, SONDE__V1__HISTOGRAM__SCHEME__SCHEME_LOG_LINEAR_4);
 	assert_int_equal(write->request_latency_ns->n_indexes, 2);
-	assert_int_equal(write->request_latency_ns->indexes[0], histogram_bucket(9));
+	assert_int_equal(write->request_latency_ns->indexes[0], histogram_bucket(64)); /* 9: the first that is kept */
 	assert_int_equal(write->request_latency_ns->counts[0], 1);
 	assert_int_equal(write->request_latency_ns->indexes[1], histogram_bucket(1000));
 	assert_int_equal(write->request_latency_ns->counts[1], 2);
 	assert_int_equal(write->request_latency_ns->sum, 2009);
 	assert_int_equal(write->queue_latency_ns->n_counts, 0);
 	assert_string_equal(flush->operation, "flush");
-	assert_int_equal(flush->request_latency_ns->indexes[0], HISTOGRAM_BUCKETS - 1);
+	assert_int_equal(flush->request_latency_ns->indexes[0], histogram_bucket((1ull << 38) - 1));
+	assert_int_equal(flush->request_size_bytes->n_counts, 0);
+	assert_int_equal(write->request_size_bytes->n_indexes, 1);
+	assert_int_equal(write->request_size_bytes->indexes[0], histogram_bucket(4096));
+	assert_int_equal(write->request_size_bytes->counts[0], 3);
+	assert_int_equal(write->request_size_bytes->sum, 3 * 4096);
+	assert_true(write->has_requeues && write->requeues == 0);
 	arena_free(arena);
 }
 
@@ -116,6 +128,34 @@ static void a_full_arena_is_an_error(void **state)
 	arena_free(arena);
 }
 
+static void a_request_that_was_only_requeued_is_shown(void **state)
+{
+	struct arena *arena = arena_new(1 << 20);
+	Sonde__V1__BlockIoDevice device = SONDE__V1__BLOCK_IO_DEVICE__INIT;
+	uint64_t operations = 0;
+	rows[1 * BLOCK_IO_CLASSES + BLOCK_IO_READ].requeues = 5;
+	rows[2 * BLOCK_IO_CLASSES + BLOCK_IO_READ].requeues = 2;
+	assert_int_equal(rows_operations_fill(&table, 0, arena, &device, &operations), 0);
+	assert_int_equal(device.n_operations, 1);
+	assert_int_equal(device.operations[0]->requeues, 7);
+	assert_int_equal(device.operations[0]->operations, 0);
+	arena_free(arena);
+}
+
+static void a_slot_that_is_not_mapped_has_nothing(void **state)
+{
+	struct arena *arena = arena_new(1 << 20);
+	Sonde__V1__BlockIoDevice device = SONDE__V1__BLOCK_IO_DEVICE__INIT;
+	uint64_t operations = 77;
+	observe(0, 1, BLOCK_IO_READ, 1, 1);
+	table.rows[1] = NULL;
+	assert_int_equal(rows_operations(&table, 1), 0);
+	assert_int_equal(rows_operations_fill(&table, 1, arena, &device, &operations), 0);
+	assert_int_equal(operations, 0);
+	assert_int_equal(device.n_operations, 0);
+	arena_free(arena);
+}
+
 static void every_class_has_its_name(void **state)
 {
 	for (unsigned class = 0; class < BLOCK_IO_CLASSES; class ++) {
@@ -132,6 +172,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(only_what_was_seen_is_sent, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(flushes_are_left_out_where_diskstats_has_none, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_full_arena_is_an_error, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_request_that_was_only_requeued_is_shown, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_slot_that_is_not_mapped_has_nothing, set_up, tear_down),
 		cmocka_unit_test(every_class_has_its_name),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
