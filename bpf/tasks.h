@@ -28,6 +28,7 @@ enum tasks_has {
 	TASKS_HAS_RUN_DELAY = 1 << 4,
 	TASKS_HAS_IO_DELAY = 1 << 5,
 	TASKS_FILES_LATER = 1 << 6, /* not its turn: what was counted before holds */
+	TASKS_NO_SWITCHES = 1 << 7, /* the record was not the iterator's: no context switches */
 };
 
 /* One a thread. The leader's (pid == tgid) is the beginning of a struct tasks_process. */

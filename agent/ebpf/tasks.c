@@ -1,6 +1,7 @@
 /* The BPF task iterator as a process source. Two tables take turns: what was read last is what the next reading
  * continues and what exits are compared with. */
 #include "agent/ebpf/tasks_exits.h"
+#include "agent/ebpf/tasks_first.h"
 #include "agent/ebpf/tasks_load.h"
 #include "agent/ebpf/tasks_table.h"
 #include "common/clock.h"
@@ -21,6 +22,9 @@ struct self {
 	unsigned current;
 	struct tasks_exits exits;
 	bool namespaced;
+	const struct root *root;
+	struct cgroup_tree *cgroups;
+	struct tasks_first *first; /* NULL where the iterator shows it itself */
 	char buffer[BUFFER_BYTES];
 };
 
@@ -33,6 +37,7 @@ static void destroy(void *arg)
 	tasks_table_free(&self->tables[0]);
 	tasks_table_free(&self->tables[1]);
 	tasks_exits_free(&self->exits);
+	tasks_first_close(self->first);
 	free(self);
 }
 
@@ -58,6 +63,8 @@ static int create(const struct collector_context *context, void **ret_self, stru
 	if (!self)
 		return -ENOMEM;
 	self->namespaced = is_namespaced();
+	self->root = context->root;
+	self->cgroups = context->cgroups;
 	int r = tasks_exits_init(&self->exits, boottime_ns());
 	/* A task that is freed has no namespace any more: exits would be those of the whole host. */
 	if (r == 0)
@@ -70,10 +77,22 @@ static int create(const struct collector_context *context, void **ret_self, stru
 	return 0;
 }
 
+static int feed_first(struct self *self, struct tasks_table *table)
+{
+	struct tasks_process process;
+	/* It is there as long as the kernel runs: if it cannot be read now, the table is without it this time. */
+	if (!self->first || tasks_first_read(self->first, self->cgroups, &process) < 0)
+		return 0;
+	return tasks_table_feed_apart(table, &process);
+}
+
 static int read_tasks(struct self *self, struct tasks_table *table, int fd)
 {
 	size_t held = 0;
 	tasks_table_begin(table);
+	int r = feed_first(self, table);
+	if (r < 0)
+		return r;
 	for (;;) {
 		ssize_t n = read(fd, self->buffer + held, sizeof(self->buffer) - held);
 		if (n < 0 && (errno == EINTR || errno == EAGAIN))
@@ -91,13 +110,27 @@ static int read_tasks(struct self *self, struct tasks_table *table, int fd)
 	}
 }
 
-static int read_pass(struct self *self, struct tasks_table *table, const struct tasks_table *before, uint64_t known_ns)
+static int read_pass(struct self *self, struct tasks_table *table, uint64_t known_ns)
 {
 	int fd = tasks_begin_pass(self->probe, known_ns);
 	if (fd < 0)
 		return fd;
 	int r = read_tasks(self, table, fd);
 	close(fd);
+	return r;
+}
+
+/* Some kernels leave process 1 out of every pass: the first one tells. */
+static int read_whole(struct self *self, struct tasks_table *table, const struct tasks_table *before, uint64_t known_ns)
+{
+	int r = read_pass(self, table, known_ns);
+	if (r == 0 && !self->first && !self->namespaced && !tasks_table_has(table, 1)) {
+		r = tasks_first_open(self->root, &self->first);
+		/* Nothing else lacks it: the table is good without. */
+		if (r < 0)
+			log_debug("process 1 cannot be read from /proc", LOG_ERR(r));
+		r = r < 0 ? 0 : read_pass(self, table, known_ns);
+	}
 	return r < 0 ? r : tasks_table_finish(table, before);
 }
 
@@ -132,7 +165,7 @@ static int read_table(void *arg, struct process_table *ret, struct collector_sta
 	struct self *self = arg;
 	struct tasks_table *table = &self->tables[!self->current];
 	uint64_t folds_from = tasks_fold_from(self->probe, TASKS_NEVER_NS);
-	int r = read_pass(self, table, &self->tables[self->current], folds_from == TASKS_NEVER_NS ? 0 : folds_from);
+	int r = read_whole(self, table, &self->tables[self->current], folds_from == TASKS_NEVER_NS ? 0 : folds_from);
 	/* What begins from here on cannot be in this reading; a reading that failed leaves things as they were. */
 	(void)tasks_fold_from(self->probe, r < 0 ? folds_from : boottime_ns());
 	if (r == 0) {

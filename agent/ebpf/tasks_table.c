@@ -27,6 +27,7 @@ void tasks_table_begin(struct tasks_table *table)
 {
 	table->n = 0;
 	table->last = 0;
+	table->apart = 0;
 	table->left_out = 0;
 	table->counts = (struct task_counts){0};
 	if (table->index)
@@ -164,7 +165,7 @@ static void add_process(struct process_row *row, struct tasks_extra *extra, cons
 		      {TASKS_HAS_FILES, PROCESS_HAS_FILES},
 		      {TASKS_HAS_RUN_DELAY, PROCESS_HAS_RUN_DELAY},
 		      {TASKS_HAS_IO_DELAY, PROCESS_HAS_IO_DELAY}};
-	row->has = PROCESS_HAS_SWITCHES;
+	row->has = process->leader.has & TASKS_NO_SWITCHES ? 0 : PROCESS_HAS_SWITCHES;
 	for (size_t i = 0; i < sizeof(offers) / sizeof(offers[0]); i++) {
 		if (process->leader.has & offers[i].from)
 			row->has |= offers[i].to;
@@ -216,14 +217,35 @@ ssize_t tasks_table_feed(struct tasks_table *table, const void *data, size_t len
 		size_t size = is_leader ? sizeof(record) : sizeof(record.leader);
 		if (len - used < size)
 			break;
+		used += size;
+		if (table->apart != 0 && record.leader.tgid == table->apart)
+			continue;
 		if (is_leader)
-			memcpy(&record, from + used, sizeof(record));
+			memcpy(&record, from + used - size, sizeof(record));
 		int r = feed_one(table, &record, is_leader, page_bytes);
 		if (r < 0)
 			return r;
-		used += size;
 	}
 	return (ssize_t)used;
+}
+
+int tasks_table_feed_apart(struct tasks_table *table, const struct tasks_process *process)
+{
+	int r = feed_one(table, process, true, (uint64_t)sysconf(_SC_PAGESIZE));
+	if (r < 0)
+		return r;
+	char letter = tasks_state_letter(process->leader.state);
+	for (uint32_t i = 1; i < process->threads; i++)
+		count_state(&table->counts, letter);
+	if (process->threads > 1)
+		table->counts.threads += process->threads - 1;
+	table->apart = process->leader.tgid;
+	return 0;
+}
+
+bool tasks_table_has(const struct tasks_table *table, uint32_t pid)
+{
+	return table->index && table->index[place_of(table, pid)] != 0;
 }
 
 /* A row on its way to another place. */

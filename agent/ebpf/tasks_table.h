@@ -31,6 +31,7 @@ struct tasks_table {
 	uint32_t *index; /* by pid: row + 1; a power of two, at least twice the capacity */
 	size_t index_size;
 	size_t last;		   /* the row that was fed last */
+	uint32_t apart;		   /* the process that was not the iterator's; 0: none */
 	struct tasks_order *order; /* for sorting, where that is needed at all */
 	size_t order_capacity;
 	size_t left_out;
@@ -44,6 +45,12 @@ void tasks_table_begin(struct tasks_table *table) __attribute__((nonnull));
  * -ENOMEM. */
 ssize_t tasks_table_feed(struct tasks_table *table, const void *data, size_t len)
 	__attribute__((nonnull, warn_unused_result));
+/* A process that the iterator leaves out, with the threads and states of process.threads: before all others. What the
+ * iterator should write of it all the same is passed over. 0 or -ENOMEM. */
+int tasks_table_feed_apart(struct tasks_table *table, const struct tasks_process *process)
+	__attribute__((nonnull, warn_unused_result));
+/* Whether a process has been fed since tasks_table_begin(). */
+bool tasks_table_has(const struct tasks_table *table, uint32_t pid) __attribute__((nonnull));
 /* Sorts; drops processes that were released in the middle of the reading; continues the counters of `before`, the last
  * finished table (or an empty one). 0 or -ENOMEM. */
 int tasks_table_finish(struct tasks_table *table, const struct tasks_table *before)

@@ -218,6 +218,46 @@ static void open_files_hold_until_their_turn(void **state)
 	tasks_table_free(&tables[1]);
 }
 
+/* What the iterator leaves out comes first, once, and is not added to should the iterator list it after all. */
+static void a_process_apart_is_counted_once(void **state)
+{
+	struct tasks_table tables[2] = {0};
+	for (size_t i = 0; i < 3; i++) {
+		struct tasks_table *table = &tables[i % 2];
+		struct tasks_process apart = leader(1), other = leader(7);
+		apart.leader.has |= TASKS_NO_SWITCHES;
+		apart.leader.usage.cpu_ns = 100 - i; /* goes back: must not be seen */
+		apart.threads = 13;
+		struct tasks_thread listed = thread(59, 1, 0, 1000);
+		tasks_table_begin(table);
+		assert_false(tasks_table_has(table, 1));
+		assert_int_equal(tasks_table_feed_apart(table, &apart), 0);
+		assert_true(tasks_table_has(table, 1));
+		feed(table, &listed, sizeof(listed));
+		feed(table, &other, sizeof(other));
+		feed(table, &apart, sizeof(apart));
+		finish(table, &tables[!(i % 2)]);
+		assert_int_equal(table->n, 2);
+		assert_int_equal(table->rows[0].pid, 1);
+		assert_int_equal(table->rows[0].cpu_ns, 100);
+		assert_int_equal(table->rows[0].state, 'S');
+		assert_int_equal(table->rows[0].has & PROCESS_HAS_SWITCHES, 0);
+		assert_int_equal(table->rows[1].has & PROCESS_HAS_SWITCHES, PROCESS_HAS_SWITCHES);
+		assert_int_equal(table->counts.processes, 2);
+		assert_int_equal(table->counts.threads, 14);
+		assert_int_equal(table->counts.sleeping, 14);
+	}
+	/* Only for the one reading. */
+	struct tasks_process process = leader(1);
+	tasks_table_begin(&tables[1]);
+	feed(&tables[1], &process, sizeof(process));
+	finish(&tables[1], &tables[0]);
+	assert_int_equal(tables[1].n, 1);
+	assert_int_equal(tables[1].rows[0].has & PROCESS_HAS_SWITCHES, PROCESS_HAS_SWITCHES);
+	tasks_table_free(&tables[0]);
+	tasks_table_free(&tables[1]);
+}
+
 static void names_end_where_they_end(void **state)
 {
 	struct tasks_table table = {0};
@@ -296,6 +336,7 @@ int main(void)
 		cmocka_unit_test(records_may_be_cut_anywhere),
 		cmocka_unit_test(counters_do_not_go_back),
 		cmocka_unit_test(open_files_hold_until_their_turn),
+		cmocka_unit_test(a_process_apart_is_counted_once),
 		cmocka_unit_test(names_end_where_they_end),
 		cmocka_unit_test(a_full_table_counts_the_rest),
 		cmocka_unit_test(states_have_the_letters_of_proc),
