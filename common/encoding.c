@@ -77,6 +77,61 @@ void encoding_uuid_random(uint8_t ret[16])
 	ret[8] = (uint8_t)((ret[8] & 0x3f) | 0x80);
 }
 
+size_t encoding_base64(const void *data, size_t len, char *out)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	const uint8_t *p = data;
+	size_t n = 0;
+	uint32_t bits = 0;
+	unsigned have = 0;
+	for (size_t i = 0; i < len; i++) {
+		bits = bits << 8 | p[i];
+		for (have += 8; have >= 6; have -= 6)
+			out[n++] = digits[bits >> (have - 6) & 63];
+	}
+	if (have > 0)
+		out[n++] = digits[bits << (6 - have) & 63];
+	out[n] = '\0';
+	return n;
+}
+
+static int base64_digit(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (c >= '0' && c <= '9')
+		return c - '0' + 52;
+	return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+int encoding_unbase64(const char *text, size_t text_len, uint8_t *ret, size_t *ret_len)
+{
+	size_t digits = text_len, n = 0;
+	if (text_len % 4 == 0) {
+		for (int i = 0; i < 2 && digits > 0 && text[digits - 1] == '='; i++)
+			digits--;
+	}
+	if (digits % 4 == 1)
+		return -EPROTO;
+	uint32_t bits = 0;
+	unsigned have = 0;
+	for (size_t i = 0; i < digits; i++) {
+		int digit = base64_digit(text[i]);
+		if (digit < 0)
+			return -EPROTO;
+		bits = bits << 6 | (uint32_t)digit;
+		have += 6;
+		if (have >= 8) {
+			have -= 8;
+			ret[n++] = (uint8_t)(bits >> have);
+		}
+	}
+	*ret_len = n;
+	return 0;
+}
+
 void encoding_random(void *ret, size_t len)
 {
 	uint8_t *p = ret;

@@ -31,6 +31,8 @@ struct grpc_call *call_new(struct connection *conn, int32_t stream_id)
 	call->timer.fn = call_timer;
 	call->headers = BUF_INIT(2 * GRPC_HEADER_LIST_BYTES);
 	call->held = BUF_INIT(2 * GRPC_STREAM_WINDOW_BYTES);
+	call->initial = call->trailing = BUF_INIT(GRPC_HEADER_LIST_BYTES);
+	call->compress_from = SIZE_MAX;
 	call->out = BUF_INIT(GRPC_SEND_QUEUE_BYTES + GRPC_SEND_MESSAGE_MAX + 2 * GRPC_FRAME_HEADER);
 	memcpy(call->peer, conn->peer, sizeof(call->peer));
 	call->next = conn->calls;
@@ -74,6 +76,8 @@ static void free_buffers(struct grpc_call *call)
 	buf_free(&call->held);
 	buf_free(&call->message);
 	buf_free(&call->out);
+	buf_free(&call->initial);
+	buf_free(&call->trailing);
 	call->out_done = 0;
 	grpc_deframer_free(&call->deframer);
 	call_account(call);
@@ -83,6 +87,7 @@ void call_detach(struct grpc_call *call)
 {
 	struct connection *conn = call->conn;
 	call->over = true;
+	atomic_store_explicit(&call->unwanted, true, memory_order_relaxed);
 	call->conn = NULL;
 	if (call->prev)
 		call->prev->next = call->next;
@@ -140,21 +145,6 @@ int call_header(struct grpc_call *call, const uint8_t *name, size_t name_len, co
 	return r;
 }
 
-const char *grpc_call_metadata(struct grpc_call *call, const char *name)
-{
-	const char *p = (const char *)call->headers.data;
-	if (!p)
-		return NULL;
-	const char *end = p + call->headers.len;
-	while (p < end) {
-		const char *value = p + strlen(p) + 1;
-		if (strcmp(p, name) == 0)
-			return value;
-		p = value + strlen(value) + 1;
-	}
-	return NULL;
-}
-
 static int compare_path(const void *key, const void *entry)
 {
 	return strcmp(key, ((const struct method_entry *)entry)->method->path);
@@ -202,6 +192,28 @@ static bool take_encoding(struct grpc_call *call)
 	return true;
 }
 
+/* "identity, deflate, gzip;q=1.0": a list with optional white space. */
+static bool lists_gzip(const char *text)
+{
+	while (*text) {
+		text += strspn(text, ", \t");
+		size_t n = strcspn(text, ",; \t");
+		if (n == 4 && memcmp(text, "gzip", 4) == 0)
+			return true;
+		text += strcspn(text, ",");
+	}
+	return false;
+}
+
+static void take_accepted(struct grpc_call *call)
+{
+	for (const char *v = NULL;
+	     !call->accepts_gzip && (v = grpc_call_metadata_next(call, "grpc-accept-encoding", v));)
+		call->accepts_gzip = lists_gzip(v);
+	if (call->accepts_gzip && call->method->compress_from > 0)
+		call->compress_from = call->method->compress_from;
+}
+
 static bool take_timeout(struct grpc_call *call)
 {
 	const char *text = grpc_call_metadata(call, "grpc-timeout");
@@ -246,6 +258,7 @@ void call_start(struct grpc_call *call)
 		grpc_deframer_init(&call->deframer, max);
 		call->message = BUF_INIT(max);
 		call->started = true;
+		take_accepted(call);
 		atomic_fetch_add_explicit(&server->calls_active, 1, memory_order_relaxed);
 		if (call->method->on_start)
 			call->method->on_start(call, call->service);
@@ -264,6 +277,11 @@ void grpc_call_set_data(struct grpc_call *call, void *data)
 void *grpc_call_data(struct grpc_call *call)
 {
 	return call->data;
+}
+
+bool grpc_call_wanted(struct grpc_call *call)
+{
+	return !atomic_load_explicit(&call->unwanted, memory_order_relaxed);
 }
 
 const char *grpc_call_peer(struct grpc_call *call)

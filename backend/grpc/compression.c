@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <zlib.h>
 
 #define GZIP_WINDOW_BITS (15 + 16)
@@ -48,4 +49,48 @@ int grpc_gunzip(const uint8_t *data, size_t len, struct buf *out)
 	int r = inflate_all(&z, out);
 	inflateEnd(&z);
 	return r;
+}
+
+struct grpc_compressor {
+	z_stream z;
+};
+
+struct grpc_compressor *grpc_compressor_new(void)
+{
+	struct grpc_compressor *c = calloc(1, sizeof(*c));
+	if (!c)
+		return NULL;
+	if (deflateInit2(&c->z, Z_BEST_SPEED, Z_DEFLATED, GZIP_WINDOW_BITS, 8, Z_DEFAULT_STRATEGY) != Z_OK) {
+		free(c);
+		return NULL;
+	}
+	return c;
+}
+
+void grpc_compressor_free(struct grpc_compressor *c)
+{
+	if (!c)
+		return;
+	deflateEnd(&c->z);
+	free(c);
+}
+
+int grpc_gzip(struct grpc_compressor *c, const void *data, size_t len, struct buf *out)
+{
+	if (len == 0 || len > UINT_MAX)
+		return -EMSGSIZE;
+	/* Room for one byte less than the plain text: what does not fit is not worth it. */
+	int r = buf_reserve(out, len - 1);
+	if (r < 0)
+		return r;
+	if (deflateReset(&c->z) != Z_OK)
+		return -ENOMEM;
+	c->z.next_in = (Bytef *)data;
+	c->z.avail_in = (uInt)len;
+	c->z.next_out = out->data + out->len;
+	c->z.avail_out = (uInt)(len - 1);
+	if (deflate(&c->z, Z_FINISH) != Z_STREAM_END)
+		return -EMSGSIZE;
+	out->len += len - 1 - c->z.avail_out;
+	return 0;
 }

@@ -10,28 +10,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define PREFACE_NS (10 * NS_PER_SECOND)
-#define KEEPALIVE_NS (30 * NS_PER_SECOND)
-#define KEEPALIVE_ANSWER_NS (20 * NS_PER_SECOND)
-/* Pings closer together than this, without data from us in between, are strikes. */
-#define PING_INTERVAL_NS (10 * NS_PER_SECOND)
+/* Pings closer together than the interval, without data from us in between, are strikes. */
 #define PING_STRIKES 10
 #define RESET_BURST 500
 #define RESETS_PER_SECOND 50
 /* Streams that we had to reset because of what the peer did. */
 #define FAULT_BURST 200
 #define FAULTS_PER_SECOND 20
-/* After the last GOAWAY a peer that still sends has this long to read it: closing at once would make the kernel reset
- * the connection and throw it away. */
-#define LINGER_NS NS_PER_SECOND
-#define LINGER_BYTES (1u << 20)
 #define OUTBOUND_ACKS 200
 #define CONTINUATIONS 8
-#define OUT_TARGET (64u << 10)
-#define OUT_MAX (256u << 10)
 
 static const uint8_t keepalive_payload[8] = "sondekal";
 static const uint8_t drain_payload[8] = "sondedrn";
@@ -136,8 +126,8 @@ static void on_ping(struct connection *conn, const nghttp2_frame *frame)
 		return;
 	}
 	uint64_t now = clock_monotonic_ns();
-	if (conn->ping_ns != 0 && now - conn->ping_ns < PING_INTERVAL_NS && ++conn->ping_strikes > PING_STRIKES &&
-	    !conn->goaway)
+	if (conn->ping_ns != 0 && now - conn->ping_ns < conn->worker->server->ping_interval_ns &&
+	    ++conn->ping_strikes > PING_STRIKES && !conn->goaway)
 		too_many_pings(conn);
 	conn->ping_ns = now;
 }
@@ -168,7 +158,8 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
 	case NGHTTP2_SETTINGS:
 		if (!conn->greeted && !(frame->hd.flags & NGHTTP2_FLAG_ACK)) {
 			conn->greeted = true;
-			timers_set(&conn->worker->timers, &conn->timer, clock_monotonic_ns() + KEEPALIVE_NS);
+			timers_set(&conn->worker->timers, &conn->timer,
+				   clock_monotonic_ns() + conn->worker->server->keepalive_ns);
 		}
 		break;
 	default:
@@ -221,7 +212,7 @@ static void connection_timer(struct timer *timer)
 	}
 	if (conn->active) {
 		conn->active = conn->pinged = false;
-		timers_set(&conn->worker->timers, timer, now + KEEPALIVE_NS);
+		timers_set(&conn->worker->timers, timer, now + conn->worker->server->keepalive_ns);
 	} else if (conn->pinged) {
 		connection_kill(conn, "keepalive was not answered");
 	} else if (nghttp2_submit_ping(conn->session, NGHTTP2_FLAG_NONE, keepalive_payload) != 0) {
@@ -229,7 +220,7 @@ static void connection_timer(struct timer *timer)
 	} else {
 		conn->pinged = true;
 		connection_mark_dirty(conn);
-		timers_set(&conn->worker->timers, timer, now + KEEPALIVE_ANSWER_NS);
+		timers_set(&conn->worker->timers, timer, now + conn->worker->server->keepalive_answer_ns);
 	}
 }
 
@@ -285,17 +276,6 @@ static int new_session(struct connection *conn)
 	return 0;
 }
 
-static int watch(struct connection *conn, int op, uint32_t events)
-{
-	struct epoll_event event = {.events = events, .data.ptr = conn};
-	if (conn->fd < 0 || (op == EPOLL_CTL_MOD && conn->epoll_events == events))
-		return 0;
-	if (epoll_ctl(conn->worker->epoll_fd, op, conn->fd, &event) < 0)
-		return -errno;
-	conn->epoll_events = events;
-	return 0;
-}
-
 static void link_connection(struct connection *conn)
 {
 	struct worker *worker = conn->worker;
@@ -314,16 +294,19 @@ int connection_new(struct worker *worker, int fd, const char *peer, struct conne
 		goto fail;
 	conn->worker = worker;
 	conn->fd = fd;
-	conn->out = BUF_INIT(OUT_MAX);
+	conn->out = BUF_INIT(GRPC_OUTPUT_MAX);
 	conn->timer.fn = connection_timer;
 	strncpy(conn->peer, peer, sizeof(conn->peer) - 1);
 	r = timers_reserve(&worker->timers);
 	if (r < 0)
 		goto fail;
-	r = new_session(conn);
+	r = connection_age_begin(conn);
 	if (r < 0)
 		goto fail_timer;
-	r = watch(conn, EPOLL_CTL_ADD, EPOLLIN);
+	r = new_session(conn);
+	if (r < 0)
+		goto fail_age;
+	r = connection_watch(conn, EPOLLIN);
 	if (r < 0)
 		goto fail_session;
 	timers_set(&worker->timers, &conn->timer, clock_monotonic_ns() + PREFACE_NS);
@@ -333,6 +316,8 @@ int connection_new(struct worker *worker, int fd, const char *peer, struct conne
 	return 0;
 fail_session:
 	nghttp2_session_del(conn->session);
+fail_age:
+	connection_age_end(conn);
 fail_timer:
 	timers_release(&worker->timers, &conn->timer);
 fail:
@@ -350,6 +335,7 @@ void connection_free(struct connection *conn)
 	while (conn->calls)
 		call_detach(conn->calls);
 	timers_release(&worker->timers, &conn->timer);
+	connection_age_end(conn);
 	if (conn->prev)
 		conn->prev->next = conn->next;
 	else
@@ -383,121 +369,8 @@ void connection_drain(struct connection *conn)
 	connection_mark_dirty(conn);
 }
 
-/* --- bytes ---------------------------------------------------------------------------------------------------------
- */
-
-void connection_input(struct connection *conn, const uint8_t *data, size_t len)
+void connection_abort_calls(struct connection *conn, const char *why)
 {
-	ssize_t n = nghttp2_session_mem_recv(conn->session, data, len);
-	if (n < 0)
-		connection_kill(conn, nghttp2_strerror((int)n));
-	else
-		connection_mark_dirty(conn);
-}
-
-/* Fills the output buffer up to its target; nghttp2 keeps the rest, bounded by the calls' own queues. */
-static int pull(struct connection *conn)
-{
-	while (conn->out.len - conn->out_done < OUT_TARGET) {
-		const uint8_t *data;
-		ssize_t n = nghttp2_session_mem_send(conn->session, &data);
-		if (n < 0)
-			return -EPROTO;
-		if (n == 0)
-			break;
-		int r = buf_append(&conn->out, data, (size_t)n);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-/* 1 when all was written, 0 when the socket is full, negative errno. */
-static int write_out(struct connection *conn)
-{
-	while (conn->out_done < conn->out.len) {
-		ssize_t n = (ssize_t)(conn->out.len - conn->out_done);
-		if (conn->fd >= 0)
-			n = send(conn->fd, conn->out.data + conn->out_done, (size_t)n, MSG_NOSIGNAL);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-			return 0;
-		if (n < 0)
-			return -errno;
-		conn->out_done += (size_t)n;
-		/* What fits into an empty socket buffer proves nothing about the peer; room in a full one does. */
-		if (conn->epoll_events == EPOLLOUT)
-			conn->active = true;
-	}
-	buf_reset(&conn->out);
-	conn->out_done = 0;
-	return 1;
-}
-
-static void finish(struct connection *conn)
-{
-	if (conn->worker->drain != DRAIN_NOT || conn->fd < 0 || shutdown(conn->fd, SHUT_WR) < 0 ||
-	    watch(conn, EPOLL_CTL_MOD, EPOLLIN) < 0) {
-		connection_kill(conn, "finished");
-		return;
-	}
-	conn->lingering = true;
-	while (conn->calls)
-		call_detach(conn->calls);
-	timers_set(&conn->worker->timers, &conn->timer, clock_monotonic_ns() + LINGER_NS);
-}
-
-/* While the socket is full nothing is read either: a peer that does not take its answers gets to ask no more. */
-void connection_flush(struct connection *conn)
-{
-	conn->dirty = false;
-	if (conn->dead || conn->lingering)
-		return;
-	for (;;) {
-		int r = pull(conn);
-		bool nothing = r == 0 && conn->out.len == conn->out_done;
-		if (r == 0)
-			r = write_out(conn);
-		if (r < 0) {
-			connection_kill(conn, log_strerror(r));
-			return;
-		}
-		if (r == 0) {
-			r = watch(conn, EPOLL_CTL_MOD, EPOLLOUT);
-			if (r < 0)
-				connection_kill(conn, log_strerror(r));
-			return;
-		}
-		if (nothing)
-			break;
-	}
-	if (!nghttp2_session_want_read(conn->session) && !nghttp2_session_want_write(conn->session)) {
-		finish(conn);
-		return;
-	}
-	int r = watch(conn, EPOLL_CTL_MOD, EPOLLIN);
-	if (r < 0)
-		connection_kill(conn, log_strerror(r));
-}
-
-void connection_event(struct connection *conn, uint32_t events)
-{
-	if (conn->dead)
-		return;
-	if (events & EPOLLOUT)
-		connection_mark_dirty(conn);
-	if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
-		return;
-	ssize_t n = recv(conn->fd, conn->worker->input, sizeof(conn->worker->input), 0);
-	if (n > 0 && conn->lingering) {
-		conn->lingered_bytes += (size_t)n;
-		if (conn->lingered_bytes > LINGER_BYTES)
-			connection_kill(conn, "finished, and still sending");
-	} else if (n > 0)
-		connection_input(conn, conn->worker->input, (size_t)n);
-	else if (n == 0)
-		connection_kill(conn, "the peer closed it");
-	else if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
-		connection_kill(conn, log_strerror(errno));
+	for (struct grpc_call *call = conn->calls; call; call = call->next)
+		call_abort(call, GRPC_UNAVAILABLE, why, NGHTTP2_NO_ERROR);
 }

@@ -1,5 +1,6 @@
-/* What the server's files share. server.c: start and stop. worker.c: the event loop. connection.c: one HTTP/2 session.
- * call.c: one call's life; request.c: its messages in; reply.c: its messages out.
+/* What the server's files share. server.c: start and stop. worker.c: the event loop. connection.c: one HTTP/2 session;
+ * connection_io.c: its bytes; connection_age.c: its end in good time. call.c: one call's life; request.c: its messages
+ * in; reply.c: its messages out; metadata.c: what goes beside them.
  *
  * Invariants
  * 1. A worker, its connections and their calls are touched by the worker's thread only. What others reach is the post
@@ -26,10 +27,14 @@
 #define GRPC_STREAM_WINDOW_BYTES (256u << 10)
 #define GRPC_CONNECTION_WINDOW_BYTES (4u << 20)
 #define GRPC_MAX_STREAMS 100
+#define GRPC_COMPRESS_MAX (8u << 20)
 /* Messages in the making and answers not yet taken, of all connections of a worker. Above it, calls that hold much are
  * refused. */
 #define GRPC_WORKER_BUFFER_BYTES ((size_t)256 << 20)
 #define GRPC_WORKER_BUFFER_SMALL (64u << 10)
+
+/* Written to sockets at a time. */
+#define GRPC_OUTPUT_MAX (256u << 10)
 
 #define GRPC_PEER_SIZE (INET6_ADDRSTRLEN + 9)
 
@@ -74,6 +79,8 @@ struct worker {
 	struct connection *dead;
 	struct grpc_call *resumed;
 	size_t buffered; /* see GRPC_WORKER_BUFFER_BYTES */
+	struct grpc_compressor *compressor;
+	struct buf output; /* on its way to some socket; empty between two connections */
 	uint8_t input[64 << 10];
 };
 
@@ -83,12 +90,13 @@ struct grpc_server {
 	struct method_entry *methods; /* by path */
 	size_t n_methods;
 	size_t max_connections;
+	uint64_t max_age_ns, max_age_grace_ns, keepalive_ns, keepalive_answer_ns, ping_interval_ns;
 	uint16_t port;
 	struct worker **workers;
 	unsigned n_workers;
 	atomic_bool stopping;
 	atomic_uint grace_ms;
-	atomic_uint_fast64_t connections, calls, calls_active;
+	atomic_uint_fast64_t connections, calls, calls_active, aged;
 };
 
 /* Tokens that come back with time: what a well-behaved peer never uses up. */
@@ -104,10 +112,12 @@ struct connection {
 	struct connection *prev, *next;
 	struct connection *dirty_next, *dead_next;
 	struct grpc_call *calls;
-	struct buf out; /* written up to out_done */
+	struct buf out; /* what the socket did not take, written up to out_done */
 	size_t out_done;
 	uint32_t epoll_events;
 	struct timer timer;
+	struct timer age_timer;
+	enum { AGE_YOUNG, AGE_NOTICE, AGE_DRAIN, AGE_ABORT, AGE_KILL } age;
 	bool dirty, dead;
 	bool greeted;	/* the peer's SETTINGS are here */
 	bool active;	/* a whole frame came, or bytes were taken, since the last tick */
@@ -125,6 +135,7 @@ enum call_encoding { CALL_IDENTITY, CALL_GZIP };
 
 struct grpc_call {
 	atomic_uint refs;
+	atomic_bool unwanted; /* over, for other threads */
 	struct post_queue *posts;
 	struct worker *worker;	 /* valid on its thread only */
 	struct connection *conn; /* NULL once detached */
@@ -139,6 +150,10 @@ struct grpc_call {
 	struct buf headers;	  /* name NUL value NUL ...; only until on_start returns */
 	size_t header_list_bytes; /* as RFC 9113 counts them */
 	enum call_encoding encoding;
+	bool accepts_gzip;
+	bool announced_gzip;  /* in our initial metadata */
+	size_t compress_from; /* SIZE_MAX: never */
+	struct buf initial, trailing;
 	struct timer timer; /* the deadline; after finish the time to take the rest */
 
 	struct grpc_deframer deframer;
@@ -154,6 +169,7 @@ struct grpc_call {
 	bool remote_closed; /* END_STREAM came */
 	bool half_close_due;
 	bool have_message; /* unary */
+	bool compressed;   /* the message at hand was */
 	bool replied;	   /* unary */
 	bool responded;	   /* response headers are submitted */
 	bool deferred;	   /* nghttp2 waits for data */
@@ -186,20 +202,36 @@ void post_queue_unref(struct post_queue *queue);
 int connection_new(struct worker *worker, int fd, const char *peer, struct connection **ret);
 /* From worker_settle() only. */
 void connection_free(struct connection *conn);
-void connection_event(struct connection *conn, uint32_t events);
-/* Bytes from the peer. */
-void connection_input(struct connection *conn, const uint8_t *data, size_t len);
-void connection_flush(struct connection *conn);
 void connection_mark_dirty(struct connection *conn);
 void connection_kill(struct connection *conn, const char *why);
 /* GOAWAY with the largest stream id, then with the real one. */
 void connection_drain_notice(struct connection *conn);
 void connection_drain(struct connection *conn);
+/* The calls that are left get UNAVAILABLE. */
+void connection_abort_calls(struct connection *conn, const char *why);
+/* connection_io.c */
+void connection_event(struct connection *conn, uint32_t events);
+/* Bytes from the peer. */
+void connection_input(struct connection *conn, const uint8_t *data, size_t len);
+void connection_flush(struct connection *conn);
+/* EPOLLIN or EPOLLOUT. 0 or negative errno. */
+int connection_watch(struct connection *conn, uint32_t events);
+/* connection_age.c. 0 or -ENOMEM. */
+int connection_age_begin(struct connection *conn);
+void connection_age_end(struct connection *conn);
 /* True when the bucket had a token. */
 bool bucket_take(struct bucket *bucket, uint64_t burst, uint64_t per_second, uint64_t now_ns);
 
-/* --- call.c, request.c, reply.c
- * --------------------------------------------------------------------------------------------------------
+/* --- metadata.c ----------------------------------------------------------------------------------------------------
+ */
+
+/* Walks a list from *at = 0; false at its end. */
+bool metadata_next(const struct buf *list, size_t *at, const char **ret_name, const char **ret_value);
+/* Any name that HTTP/2 allows, the value as base64. 0, -EMSGSIZE or -ENOMEM. */
+int metadata_add_bytes(struct buf *list, const char *name, const void *value, size_t len)
+	__attribute__((warn_unused_result));
+
+/* --- call.c, request.c, reply.c ------------------------------------------------------------------------------------
  */
 
 struct grpc_call *call_new(struct connection *conn, int32_t stream_id);

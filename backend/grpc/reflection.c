@@ -242,7 +242,7 @@ static void on_close(struct grpc_call *call, void *service)
 
 #define METHOD(service)                                                                                                \
 	{                                                                                                              \
-		.path = "/" service "/ServerReflectionInfo", .max_message = REQUEST_MAX_BYTES,                         \
+		.path = "/" service "/ServerReflectionInfo", .max_message = REQUEST_MAX_BYTES, .compress_from = 1024,  \
 		.on_message = on_message, .on_half_close = on_half_close, .on_close = on_close,                        \
 		.on_writable = on_writable                                                                             \
 	}

@@ -43,6 +43,7 @@ static void deliver_compressed(struct grpc_call *call, const uint8_t *message, s
 static int on_message(void *arg, const uint8_t *message, size_t len, bool compressed)
 {
 	struct grpc_call *call = arg;
+	call->compressed = compressed;
 	if (compressed)
 		deliver_compressed(call, message, len);
 	else
@@ -143,6 +144,11 @@ void call_half_close(struct grpc_call *call)
 		call->half_close_due = true;
 	else
 		half_close(call);
+}
+
+bool grpc_call_message_compressed(const struct grpc_call *call)
+{
+	return call->compressed;
 }
 
 void grpc_call_pause(struct grpc_call *call)

@@ -15,6 +15,10 @@
 #define BACKLOG 1024
 #define DEFAULT_MAX_CONNECTIONS 10000
 #define MAX_WORKERS 256
+#define MAX_AGE_GRACE_MS 10000
+#define KEEPALIVE_MS 30000
+#define KEEPALIVE_ANSWER_MS 20000
+#define PING_INTERVAL_MS 10000
 
 struct address {
 	struct sockaddr_storage storage;
@@ -157,6 +161,21 @@ static int open_server(struct grpc_server *server, const struct grpc_server_opti
 	return r == 0 ? run_workers(server) : r;
 }
 
+static uint64_t or_default_ns(uint32_t ms, uint32_t default_ms)
+{
+	return (ms ? ms : default_ms) * NS_PER_MS;
+}
+
+static void take_options(struct grpc_server *server, const struct grpc_server_options *options)
+{
+	server->max_connections = options->max_connections ? options->max_connections : DEFAULT_MAX_CONNECTIONS;
+	server->max_age_ns = options->max_age_ms * NS_PER_MS;
+	server->max_age_grace_ns = or_default_ns(options->max_age_grace_ms, MAX_AGE_GRACE_MS);
+	server->keepalive_ns = or_default_ns(options->keepalive_ms, KEEPALIVE_MS);
+	server->keepalive_answer_ns = or_default_ns(options->keepalive_answer_ms, KEEPALIVE_ANSWER_MS);
+	server->ping_interval_ns = or_default_ns(options->ping_interval_ms, PING_INTERVAL_MS);
+}
+
 static char *explain(const struct grpc_server_options *options, int error)
 {
 	char *line = NULL;
@@ -189,7 +208,7 @@ int grpc_server_start(const struct grpc_server_options *options, const struct gr
 	if (server) {
 		server->services = services;
 		server->n_services = n_services;
-		server->max_connections = options->max_connections ? options->max_connections : DEFAULT_MAX_CONNECTIONS;
+		take_options(server, options);
 		r = open_server(server, options);
 	}
 	if (r < 0) {
@@ -227,5 +246,6 @@ struct grpc_server_stats grpc_server_stats(struct grpc_server *server)
 		.connections = atomic_load(&server->connections),
 		.calls = atomic_load(&server->calls),
 		.calls_active = atomic_load(&server->calls_active),
+		.aged = atomic_load(&server->aged),
 	};
 }

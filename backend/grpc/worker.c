@@ -1,6 +1,7 @@
 /* One event loop: a listener, its connections, their timers, and a queue for work from other threads. What a turn of
  * the loop leaves behind (bytes to write, calls to go on with, connections to bury) is done at its end, in
  * worker_settle(), so that no callback ever frees what its caller still uses. */
+#include "backend/grpc/compression.h"
 #include "backend/grpc/internal.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -189,12 +190,6 @@ static void stop_listening(struct worker *w)
 	w->listen_fd = -1;
 }
 
-static void abort_calls(struct connection *conn)
-{
-	for (struct grpc_call *call = conn->calls; call; call = call->next)
-		call_abort(call, GRPC_UNAVAILABLE, "the server is shutting down", NGHTTP2_NO_ERROR);
-}
-
 /* notice -> the last GOAWAY -> the grace ends, calls are aborted -> what is still open is cut. */
 static void drain_step(struct timer *timer)
 {
@@ -209,7 +204,7 @@ static void drain_step(struct timer *timer)
 		} else {
 			connection_drain(conn);
 			if (w->drain == DRAIN_FLUSH)
-				abort_calls(conn);
+				connection_abort_calls(conn, "the server is shutting down");
 		}
 	}
 	if (w->drain == DRAIN_NOTICE)
@@ -321,6 +316,7 @@ int worker_new(struct grpc_server *server, int listen_fd, struct worker **ret)
 	w->epoll_fd = -1;
 	w->accept_timer.fn = listen_again;
 	w->drain_timer.fn = drain_step;
+	w->output = BUF_INIT(GRPC_OUTPUT_MAX);
 	int r = open_loop(w);
 	if (r < 0) {
 		worker_free(w);
@@ -354,5 +350,7 @@ void worker_free(struct worker *w)
 		close(w->epoll_fd);
 	post_queue_unref(w->posts);
 	timers_free(&w->timers);
+	grpc_compressor_free(w->compressor);
+	buf_free(&w->output);
 	free(w);
 }

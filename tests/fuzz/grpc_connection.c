@@ -70,8 +70,14 @@ static struct worker *fuzz_worker(void)
 	static struct worker *worker;
 	static struct method_entry entries[] = {{&methods[0], NULL}, {&methods[1], NULL}};
 	static const struct grpc_service service = {.name = "s", .methods = methods, .n_methods = 2};
-	static struct grpc_server server = {
-		.services = &service, .n_services = 1, .methods = entries, .n_methods = 2, .max_connections = 1};
+	static struct grpc_server server = {.services = &service,
+					    .n_services = 1,
+					    .methods = entries,
+					    .n_methods = 2,
+					    .max_connections = 1,
+					    .keepalive_ns = NS_PER_SECOND,
+					    .keepalive_answer_ns = NS_PER_SECOND,
+					    .ping_interval_ns = NS_PER_SECOND};
 	if (!worker && worker_new(&server, -1, &worker) < 0)
 		abort();
 	return worker;

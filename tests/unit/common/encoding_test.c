@@ -50,12 +50,43 @@ static void test_hex(void **state)
 	assert_int_equal(encoding_unhex("00ffxx", 6, bytes, 3), -EPROTO);
 }
 
+static void test_base64(void **state)
+{
+	static const char *const texts[] = {"", "f", "fo", "foo", "foob", "fooba", "foobar"};
+	static const char *const codes[] = {"", "Zg", "Zm8", "Zm9v", "Zm9vYg", "Zm9vYmE", "Zm9vYmFy"};
+	static const char *const padded[] = {"", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy"};
+	char text[ENCODING_BASE64_SIZE(256)];
+	uint8_t bytes[256], all[256];
+	size_t len;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		assert_int_equal(encoding_base64(texts[i], strlen(texts[i]), text), strlen(codes[i]));
+		assert_string_equal(text, codes[i]);
+		for (int j = 0; j < 2; j++) {
+			const char *code = j ? padded[i] : codes[i];
+			assert_int_equal(encoding_unbase64(code, strlen(code), bytes, &len), 0);
+			assert_int_equal(len, strlen(texts[i]));
+			assert_memory_equal(bytes, texts[i], len);
+		}
+	}
+	for (int i = 0; i < 256; i++)
+		all[i] = (uint8_t)i;
+	size_t n = encoding_base64(all, 256, text);
+	assert_int_equal(encoding_unbase64(text, n, bytes, &len), 0);
+	assert_int_equal(len, 256);
+	assert_memory_equal(bytes, all, 256);
+	static const char *const bad[] = {"A",	  "Zg=",      "Zm9v=",		 "====", "Zm9 ", "Zm-v",
+					  "Zm_v", "Zg==Zg==", "\xc3\xa9\xc3\xa9"};
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(encoding_unbase64(bad[i], strlen(bad[i]), bytes, &len), -EPROTO);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_uuid),
 		cmocka_unit_test(test_random_uuids_differ_and_say_their_version),
 		cmocka_unit_test(test_hex),
+		cmocka_unit_test(test_base64),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

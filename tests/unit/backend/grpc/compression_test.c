@@ -76,6 +76,43 @@ static void garbage_and_trailing_bytes_are_refused(void **state)
 	assert_int_equal(unpack(100, PLAIN, &zeros), -EPROTO);
 }
 
+static void a_compressor_packs_message_after_message(void **state)
+{
+	static const size_t sizes[] = {PLAIN, 1000, 33, PLAIN};
+	struct grpc_compressor *c = grpc_compressor_new();
+	assert_non_null(c);
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		BUF_CLEANUP struct buf small = BUF_INIT(2 * PLAIN), out = BUF_INIT(PLAIN);
+		memset(packed, 'z', 33);
+		const uint8_t *from = sizes[i] == 33 ? packed : plain;
+		assert_int_equal(buf_append(&small, "head", 4), 0);
+		assert_int_equal(grpc_gzip(c, from, sizes[i], &small), 0);
+		assert_memory_equal(small.data, "head", 4);
+		assert_true(small.len - 4 < sizes[i]);
+		assert_int_equal(grpc_gunzip(small.data + 4, small.len - 4, &out), 0);
+		assert_int_equal(out.len, sizes[i]);
+		assert_memory_equal(out.data, from, sizes[i]);
+	}
+	grpc_compressor_free(c);
+	grpc_compressor_free(NULL);
+}
+
+static void what_does_not_shrink_or_fit_is_left(void **state)
+{
+	struct grpc_compressor *c = grpc_compressor_new();
+	BUF_CLEANUP struct buf out = BUF_INIT(PLAIN), tight = BUF_INIT(500);
+	uint8_t noise[2000];
+	for (size_t i = 0; i < sizeof(noise); i++)
+		noise[i] = (uint8_t)(random() >> 8);
+	assert_int_equal(grpc_gzip(c, noise, sizeof(noise), &out), -EMSGSIZE);
+	assert_int_equal(grpc_gzip(c, "abc", 3, &out), -EMSGSIZE);
+	assert_int_equal(grpc_gzip(c, "", 0, &out), -EMSGSIZE);
+	assert_int_equal(out.len, 0);
+	assert_int_equal(grpc_gzip(c, plain, 1000, &tight), -EMSGSIZE);
+	assert_int_equal(tight.len, 0);
+	grpc_compressor_free(c);
+}
+
 static int fill(void **state)
 {
 	srandom(3);
@@ -91,6 +128,8 @@ int main(void)
 		cmocka_unit_test(the_limit_is_exact),
 		cmocka_unit_test(every_truncation_is_refused),
 		cmocka_unit_test(garbage_and_trailing_bytes_are_refused),
+		cmocka_unit_test(a_compressor_packs_message_after_message),
+		cmocka_unit_test(what_does_not_shrink_or_fit_is_left),
 	};
 	return cmocka_run_group_tests(tests, fill, NULL);
 }

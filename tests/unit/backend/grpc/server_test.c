@@ -20,8 +20,35 @@ struct seen {
 	atomic_int starts, messages, closes, posts_alive, posts_dead;
 	atomic_int first_send, second_send, huge_send, late_send;
 	_Atomic(struct grpc_call *) kept;
-	atomic_bool missing_metadata;
+	atomic_bool missing_metadata, bad_metadata, wanted_at_close;
+	atomic_int late_initial;
 };
+
+/* "x-key: value" and "x-bytes-bin: AQID" come with each request. */
+static void check_metadata(struct grpc_call *call, struct seen *seen)
+{
+	BUF_CLEANUP struct buf bytes = BUF_INIT(64), small = BUF_INIT(2);
+	char large[9000];
+	memset(large, 'x', sizeof(large));
+	bool good = grpc_call_metadata_bytes(call, "x-bytes-bin", &bytes) == 0 && bytes.len == 3 &&
+		    memcmp(bytes.data, "\1\2\3", 3) == 0 &&
+		    grpc_call_metadata_bytes(call, "x-bytes-bin", &small) == -EMSGSIZE &&
+		    grpc_call_metadata_bytes(call, "x-none-bin", &bytes) == -ENOENT &&
+		    grpc_call_metadata_bytes(call, "x-bad-bin", &bytes) == -EPROTO &&
+		    !grpc_call_metadata_next(call, "x-key", grpc_call_metadata(call, "x-key"));
+	static const char *const names[] = {"", "X-Upper", "a b", ":status", "grpc-status", "a\n"};
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		good = good && grpc_call_add_initial(call, names[i], "v", 1) == -EINVAL &&
+		       grpc_call_add_trailing(call, names[i], "v", 1) == -EINVAL;
+	good = good && grpc_call_add_trailing(call, "x", "a\nb", 3) == -EINVAL &&
+	       grpc_call_add_trailing(call, "x", " a", 2) == -EINVAL &&
+	       grpc_call_add_trailing(call, "x-bin", "\0\n", 2) == 0 &&
+	       grpc_call_add_trailing(call, "x", large, sizeof(large)) == -EMSGSIZE &&
+	       grpc_call_add_trailing(call, "x", large, 5000) == 0 &&
+	       grpc_call_add_trailing(call, "y", large, 5000) == -EMSGSIZE && !grpc_call_compress(call, 0) &&
+	       grpc_call_wanted(call);
+	seen->bad_metadata = !good;
+}
 
 static void on_start(struct grpc_call *call, void *service)
 {
@@ -29,6 +56,7 @@ static void on_start(struct grpc_call *call, void *service)
 	const char *key = grpc_call_metadata(call, "x-key");
 	seen->missing_metadata = !key || strcmp(key, "value") != 0 || grpc_call_metadata(call, "x") != NULL ||
 				 strncmp(grpc_call_peer(call), "127.0.0.1:", 10) != 0;
+	check_metadata(call, seen);
 	seen->kept = grpc_call_ref(call);
 	grpc_call_set_data(call, seen);
 	seen->starts++;
@@ -38,6 +66,7 @@ static void on_close(struct grpc_call *call, void *service)
 {
 	struct seen *seen = grpc_call_data(call);
 	seen->late_send = grpc_call_send(call, "x", 1);
+	seen->wanted_at_close = grpc_call_wanted(call);
 	grpc_call_finish(call, GRPC_OK, NULL);
 	seen->closes++;
 }
@@ -50,6 +79,7 @@ static void send_twice(struct grpc_call *call, void *service, const uint8_t *mes
 	seen->messages++;
 	seen->huge_send = grpc_call_send(call, huge, (64u << 20) + 1);
 	seen->first_send = grpc_call_send(call, message, len);
+	seen->late_initial = grpc_call_add_initial(call, "x-late", "v", 1);
 	seen->second_send = grpc_call_send(call, message, len);
 	free(huge);
 	grpc_call_finish(call, GRPC_OK, NULL);
@@ -120,6 +150,8 @@ static void ask(int fd, const char *path, bool end)
 	n += put(out + n, ":authority", "test");
 	n += put(out + n, "content-type", "application/grpc");
 	n += put(out + n, "x-key", "value");
+	n += put(out + n, "x-bytes-bin", "AQID,BAUG");
+	n += put(out + n, "x-bad-bin", "A");
 	memcpy(out + head, (uint8_t[]){0, 0, (uint8_t)(n - head - 9), 1, 4, 0, 0, 0, 1}, 9);
 	memcpy(out + n, (uint8_t[]){0, 0, 9, 0, end ? 1 : 0, 0, 0, 0, 1, 0, 0, 0, 0, 4, 'p', 'i', 'n', 'g'}, 18);
 	n += 18;
@@ -143,6 +175,9 @@ static void a_unary_method_replies_once(void **state)
 	assert_int_equal(seen.starts, 1);
 	assert_int_equal(seen.messages, 1);
 	assert_false(seen.missing_metadata);
+	assert_false(seen.bad_metadata);
+	assert_false(seen.wanted_at_close);
+	assert_int_equal(seen.late_initial, -EALREADY);
 	assert_int_equal(seen.huge_send, -EMSGSIZE);
 	assert_int_equal(seen.first_send, 0);
 	assert_int_equal(seen.second_send, -EINVAL);

@@ -1,0 +1,161 @@
+/* Bytes between a socket and its session. What leaves is gathered in a buffer of the worker, so that a connection that
+ * has nothing to say holds no buffer of its own; only what a full socket did not take is kept with it. */
+#include "backend/grpc/internal.h"
+#include "common/clock.h"
+#include "common/log.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+/* After the last GOAWAY a peer that still sends has this long to read it: closing at once would make the kernel reset
+ * the connection and throw it away. */
+#define LINGER_NS NS_PER_SECOND
+#define LINGER_BYTES (1u << 20)
+#define OUT_TARGET (64u << 10)
+
+int connection_watch(struct connection *conn, uint32_t events)
+{
+	struct epoll_event event = {.events = events, .data.ptr = conn};
+	if (conn->fd < 0 || conn->epoll_events == events)
+		return 0;
+	if (epoll_ctl(conn->worker->epoll_fd, conn->epoll_events ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, conn->fd, &event) < 0)
+		return -errno;
+	conn->epoll_events = events;
+	return 0;
+}
+
+void connection_input(struct connection *conn, const uint8_t *data, size_t len)
+{
+	ssize_t n = nghttp2_session_mem_recv(conn->session, data, len);
+	if (n < 0)
+		connection_kill(conn, nghttp2_strerror((int)n));
+	else
+		connection_mark_dirty(conn);
+}
+
+/* Bytes written, 0 when the socket is full, negative errno. */
+static ssize_t write_some(struct connection *conn, const uint8_t *data, size_t len)
+{
+	size_t done = 0;
+	while (done < len) {
+		ssize_t n = (ssize_t)(len - done);
+		if (conn->fd >= 0)
+			n = send(conn->fd, data + done, len - done, MSG_NOSIGNAL);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			break;
+		if (n < 0)
+			return -errno;
+		done += (size_t)n;
+		/* What fits into an empty socket buffer proves nothing about the peer; room in a full one does. */
+		if (conn->epoll_events == EPOLLOUT)
+			conn->active = true;
+	}
+	return (ssize_t)done;
+}
+
+/* What was kept when the socket was full. 1 when it is all gone, 0 when it is not, negative errno. */
+static int write_kept(struct connection *conn)
+{
+	size_t left = conn->out.len - conn->out_done;
+	ssize_t n = left > 0 ? write_some(conn, conn->out.data + conn->out_done, left) : 0;
+	if (n < 0)
+		return (int)n;
+	conn->out_done += (size_t)n;
+	if (conn->out_done < conn->out.len)
+		return 0;
+	buf_free(&conn->out);
+	conn->out_done = 0;
+	return 1;
+}
+
+/* Takes up to a target from the session; nghttp2 keeps the rest, bounded by the calls' own queues. */
+static int pull(struct connection *conn, struct buf *output)
+{
+	while (output->len < OUT_TARGET) {
+		const uint8_t *data;
+		ssize_t n = nghttp2_session_mem_send(conn->session, &data);
+		if (n < 0)
+			return -EPROTO;
+		if (n == 0)
+			break;
+		int r = buf_append(output, data, (size_t)n);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* 1 when there is nothing more to write, 0 when the socket is full, negative errno. */
+static int write_session(struct connection *conn)
+{
+	struct buf *output = &conn->worker->output;
+	for (;;) {
+		buf_reset(output);
+		int r = pull(conn, output);
+		if (r < 0 || output->len == 0)
+			return r < 0 ? r : 1;
+		ssize_t n = write_some(conn, output->data, output->len);
+		if (n < 0)
+			return (int)n;
+		if ((size_t)n < output->len) {
+			r = buf_append(&conn->out, output->data + n, output->len - (size_t)n);
+			return r;
+		}
+	}
+}
+
+static void finish(struct connection *conn)
+{
+	if (conn->worker->drain != DRAIN_NOT || conn->fd < 0 || shutdown(conn->fd, SHUT_WR) < 0 ||
+	    connection_watch(conn, EPOLLIN) < 0) {
+		connection_kill(conn, "finished");
+		return;
+	}
+	conn->lingering = true;
+	while (conn->calls)
+		call_detach(conn->calls);
+	timers_set(&conn->worker->timers, &conn->timer, clock_monotonic_ns() + LINGER_NS);
+}
+
+/* While the socket is full nothing is read either: a peer that does not take its answers gets to ask no more. */
+void connection_flush(struct connection *conn)
+{
+	conn->dirty = false;
+	if (conn->dead || conn->lingering)
+		return;
+	int r = write_kept(conn);
+	if (r > 0)
+		r = write_session(conn);
+	if (r > 0 && !nghttp2_session_want_read(conn->session) && !nghttp2_session_want_write(conn->session)) {
+		finish(conn);
+		return;
+	}
+	if (r >= 0)
+		r = connection_watch(conn, r > 0 ? EPOLLIN : EPOLLOUT);
+	if (r < 0)
+		connection_kill(conn, log_strerror(r));
+}
+
+void connection_event(struct connection *conn, uint32_t events)
+{
+	if (conn->dead)
+		return;
+	if (events & EPOLLOUT)
+		connection_mark_dirty(conn);
+	if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+		return;
+	ssize_t n = recv(conn->fd, conn->worker->input, sizeof(conn->worker->input), 0);
+	if (n > 0 && conn->lingering) {
+		conn->lingered_bytes += (size_t)n;
+		if (conn->lingered_bytes > LINGER_BYTES)
+			connection_kill(conn, "finished, and still sending");
+	} else if (n > 0)
+		connection_input(conn, conn->worker->input, (size_t)n);
+	else if (n == 0)
+		connection_kill(conn, "the peer closed it");
+	else if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+		connection_kill(conn, log_strerror(errno));
+}
