@@ -1,24 +1,21 @@
-/* Requests are read with common/wire.h: the test service must not depend on a code generator's opinion of garbage. A
- * sleep is a thread of its own that posts back: the way every real handler answers from another thread. */
+/* Requests are read with common/wire.h: the test service must not depend on a code generator's opinion of garbage. */
 #include "tests/integration/grpc/echo_service.h"
 
+#include "backend/grpc/error_details.h"
 #include "common/wire.h"
 #include "sonde/v1/snapshot.pb-c.h"
+#include "tests/integration/grpc/later.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define REPLY_MAX (8u << 20)
 
 struct echo {
-	atomic_int sleepers;
+	struct laters laters;
 	atomic_int open_calls;
-	atomic_bool stopping;
 };
 
 struct request {
@@ -59,46 +56,26 @@ static int parse(const uint8_t *message, size_t len, struct request *ret)
 	return n;
 }
 
-/* --- sleeping ------------------------------------------------------------------------------------------------------
- */
-
-struct sleeper {
-	struct echo *echo;
-	struct grpc_call *call;
-	uint64_t ms;
-	void (*fn)(struct grpc_call *call, bool alive, void *arg);
-};
-
-static void *sleep_then_post(void *arg)
-{
-	struct sleeper *s = arg;
-	for (uint64_t slept = 0; slept < s->ms && !atomic_load(&s->echo->stopping); slept += 5)
-		nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
-	if (grpc_call_post(s->call, s->fn, NULL) == -ENOMEM)
-		abort();
-	grpc_call_unref(s->call);
-	atomic_fetch_sub(&s->echo->sleepers, 1);
-	free(s);
-	return NULL;
-}
-
 static void sleep_in_thread(struct grpc_call *call, uint64_t ms,
 			    void (*fn)(struct grpc_call *call, bool alive, void *arg))
 {
 	struct call *c = grpc_call_data(call);
-	struct sleeper *s = malloc(sizeof(*s));
-	pthread_t thread;
-	if (!s)
-		abort();
-	*s = (struct sleeper){.echo = c->echo, .call = grpc_call_ref(call), .ms = ms, .fn = fn};
-	atomic_fetch_add(&c->echo->sleepers, 1);
-	if (pthread_create(&thread, NULL, sleep_then_post, s) != 0)
-		abort();
-	pthread_detach(thread);
+	later(&c->echo->laters, call, ms * 1000, fn);
 }
 
 /* --- the methods ---------------------------------------------------------------------------------------------------
  */
+
+static void finish_with_details(struct grpc_call *call)
+{
+	BUF_CLEANUP struct buf details = ERROR_DETAILS_INIT;
+	if (error_details_retry(&details, 1500) < 0 ||
+	    error_details_bad_field(&details, "payload", "is not what \"it\" should be \u263a") < 0 ||
+	    error_details_reason(&details, "TOO_BUSY", "sonde.test") < 0 ||
+	    error_details_resource(&details, "host", "h1", "there is no such host") < 0)
+		abort();
+	grpc_call_finish_details(call, GRPC_FAILED_PRECONDITION, "details are with it", &details);
+}
 
 static void on_start(struct grpc_call *call, void *service)
 {
@@ -110,6 +87,16 @@ static void on_start(struct grpc_call *call, void *service)
 	c->reply = BUF_INIT(REPLY_MAX + 64);
 	atomic_fetch_add(&echo->open_calls, 1);
 	grpc_call_set_data(call, c);
+	for (const char *v = NULL; (v = grpc_call_metadata_next(call, "x-echo", v));) {
+		if (grpc_call_add_initial(call, "x-echo", v, strlen(v)) < 0)
+			abort();
+	}
+	if (grpc_call_metadata(call, "x-early"))
+		grpc_call_send_initial(call);
+	if (grpc_call_metadata(call, "x-gzip"))
+		(void)grpc_call_compress(call, 0);
+	if (grpc_call_metadata(call, "x-details"))
+		finish_with_details(call);
 	const char *key = grpc_call_metadata(call, "x-refuse");
 	if (key)
 		grpc_call_finish(call, GRPC_UNAUTHENTICATED, key);
@@ -339,9 +326,7 @@ void echo_free(struct echo *echo)
 {
 	if (!echo)
 		return;
-	atomic_store(&echo->stopping, true);
-	while (atomic_load(&echo->sleepers) > 0)
-		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	laters_stop(&echo->laters);
 	free(echo);
 }
 

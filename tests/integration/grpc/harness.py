@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 
 SOURCE = os.environ["SONDE_SOURCE"]
 BUILD = os.environ["SONDE_BUILD"]
@@ -44,7 +45,7 @@ class Server:
     def stats(self):
         answer = self.command("stats")
         assert answer[0] == "STATS", answer
-        return dict(zip(("connections", "calls", "active", "open"), map(int, answer[1:])))
+        return dict(zip(("connections", "calls", "active", "open", "aged"), map(int, answer[1:])))
 
     def set_health(self, name, serving):
         answer = self.command(("serving " if serving else "not_serving ") + (name or "-"))
@@ -69,12 +70,22 @@ class Server:
             raise AssertionError(f"the server ended with {code}:\n{errors}")
 
 
-def load_messages(*files):
-    """{full name: class} of the .proto files (relative to proto/ or to this folder) and all their imports."""
+def until(condition, seconds=5):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.01)
+    return condition()
+
+
+def load_messages(*files, include=()):
+    """{full name: class} of the .proto files (relative to proto/, to this folder or to what `include` names) and all their
+    imports."""
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
     with tempfile.TemporaryDirectory() as folder:
         out = os.path.join(folder, "set")
-        subprocess.run(["protoc", f"-I{SOURCE}/proto", f"-I{HERE}", "-I/usr/include", "--include_imports",
+        subprocess.run(["protoc", f"-I{SOURCE}/proto", f"-I{HERE}", "-I/usr/include", *("-I" + i for i in include), "--include_imports",
                         f"--descriptor_set_out={out}", *files], check=True)
         with open(out, "rb") as f:
             descriptors = descriptor_pb2.FileDescriptorSet.FromString(f.read())

@@ -6,6 +6,7 @@ import time
 import unittest
 
 import harness
+from harness import until
 
 harness.need_grpcio()
 
@@ -17,15 +18,6 @@ MESSAGES = harness.load_messages("echo.proto", "sonde/v1/ingest.proto", "grpc/he
 Request = MESSAGES["sonde.test.EchoRequest"]
 Health = MESSAGES["grpc.health.v1.HealthCheckRequest"]
 SERVING, NOT_SERVING, SERVICE_UNKNOWN = 1, 2, 3
-
-
-def until(condition, seconds=5):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.01)
-    return condition()
 
 
 class Case(unittest.TestCase):
@@ -295,7 +287,7 @@ class Reflection(Case):
     def test_list_services(self):
         (reply,) = self.ask({"list_services": "", "host": "here"})
         self.assertEqual([s.name for s in reply.list_services_response.service],
-                         ["sonde.test.Echo", "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection",
+                         ["sonde.test.Echo", "grpc.testing.TestService", "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection",
                           "grpc.reflection.v1alpha.ServerReflection"])
         self.assertEqual(reply.valid_host, "here")
         self.assertEqual(reply.original_request.host, "here")
