@@ -51,10 +51,12 @@ struct tick {
 };
 
 struct collector {
-	const char *name;   /* the section's name: a field of Snapshot */
-	const char *reads;  /* for people: "/proc/stat, /proc/loadavg" */
-	const char *needs;  /* capabilities, kernel options; "" if nothing */
-	uint32_t period_ms; /* how often by default; 0 is at every tick. What is not due says so */
+	const char *name;      /* the section's name: a field of Snapshot */
+	const char *reads;     /* for people: "/proc/stat, /proc/loadavg" */
+	const char *needs;     /* capabilities, kernel options; "" if nothing */
+	uint32_t capabilities; /* as in agent/host/capabilities.h: effective during create() and collect(); with none
+				  declared, none is. What it does on the lane says so itself (struct lane_job) */
+	uint32_t period_ms;    /* how often by default; 0 is at every tick. What is not due says so */
 	/* collect() may block: it runs on the slow lane with an arena of its own, and its section stands in the first
 	 * snapshot after it came back. It shares nothing with collectors of the scheduler's thread. */
 	bool slow;

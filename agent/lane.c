@@ -4,6 +4,7 @@
  */
 #include "agent/lane.h"
 
+#include "agent/host/capabilities.h"
 #include "common/clock.h"
 
 #include <errno.h>
@@ -87,7 +88,7 @@ static struct lane_job *take_job(struct lane *lane)
 }
 
 /* The lock is held. */
-static void work(struct lane *lane, uint64_t generation)
+static void work(struct lane *lane, uint64_t generation, struct capabilities_thread *rights)
 {
 	while (lane->generation == generation) {
 		while (!lane->head && !lane->closing && lane->generation == generation)
@@ -98,7 +99,9 @@ static void work(struct lane *lane, uint64_t generation)
 		lane->current = job;
 		enter(job, LANE_RUNNING);
 		pthread_mutex_unlock(&lane->lock);
+		capabilities_switch(rights, job->capabilities);
 		job->run(job);
+		capabilities_switch(rights, 0);
 		pthread_mutex_lock(&lane->lock);
 		/* Under the lock: once it is done its owner may free it, and lane_check() looks at the current job. */
 		enter(job, LANE_DONE);
@@ -115,8 +118,11 @@ static void *thread_main(void *arg)
 	struct worker worker = *(struct worker *)arg;
 	free(arg);
 	struct lane *lane = worker.lane;
+	struct capabilities_thread rights;
+	capabilities_of_thread(&rights);
+	capabilities_lower_all(&rights);
 	pthread_mutex_lock(&lane->lock);
-	work(lane, worker.generation);
+	work(lane, worker.generation, &rights);
 	lane->threads--;
 	pthread_cond_broadcast(&lane->left);
 	pthread_mutex_unlock(&lane->lock);

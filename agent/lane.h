@@ -26,6 +26,7 @@ enum lane_state {
 /* A zeroed one with `run` set is ready. */
 struct lane_job {
 	void (*run)(struct lane_job *job); /* on a thread of the lane; must not submit or free anything of the lane */
+	uint32_t capabilities;		   /* effective while it runs: agent/host/capabilities.h */
 	_Atomic(int) state;		   /* enum lane_state */
 	_Atomic(uint64_t) since_ns;	   /* CLOCK_MONOTONIC when the state was entered */
 	struct lane_job *next;		   /* the lane's own */

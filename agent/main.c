@@ -126,13 +126,26 @@ static int read_options(int argc, char **argv, struct options *options, char err
 	return options_read(argc, argv, environ, names, options, error);
 }
 
+/* 0, or -EINVAL with error. As at the start, files may be read that only root may read. */
+static int read_next(struct agent *agent, char error[OPTIONS_ERROR_SIZE])
+{
+	bool exposed;
+	struct capabilities_thread rights;
+	capabilities_of_thread(&rights);
+	capabilities_switch(&rights, CAPABILITY_DAC_READ_SEARCH);
+	int r = read_options(agent->argc, agent->argv, &agent->next, error);
+	if (r == 0)
+		r = key_file_read(agent->next.key_file, agent->next_key, &exposed, error);
+	capabilities_switch(&rights, 0);
+	return r;
+}
+
 /* As daemon_settings wants it. */
 static bool check_reload(void *arg)
 {
 	struct agent *agent = arg;
 	char error[OPTIONS_ERROR_SIZE];
-	bool exposed;
-	int r = read_options(agent->argc, agent->argv, &agent->next, error);
+	int r = read_next(agent, error);
 	if (r == 0 && (strcmp(agent->next.root, agent->options.root) != 0 ||
 		       strcmp(agent->next.state_dir, agent->options.state_dir) != 0 ||
 		       agent->next.spool_bytes != agent->options.spool_bytes)) {
@@ -140,8 +153,6 @@ static bool check_reload(void *arg)
 			       "root, state_dir and spool_bytes can only be changed by a restart");
 		r = -EINVAL;
 	}
-	if (r == 0)
-		r = key_file_read(agent->next.key_file, agent->next_key, &exposed, error);
 	if (r < 0)
 		log_error("the configuration cannot be reloaded", LOG_STR("reason", error),
 			  LOG_STR("then", "what is in force stays"));

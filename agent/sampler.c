@@ -231,6 +231,8 @@ static void set_submessage(void *message, const ProtobufCFieldDescriptor *field,
 
 static void collect(struct sampler *sampler, uint32_t interval_ms, Sonde__V1__Snapshot *snapshot)
 {
+	struct capabilities_thread rights;
+	capabilities_of_thread(&rights);
 	sampler_set watched = clock_monotonic_ns() < sampler->watched_until_ns ? sampler->watched : 0;
 	for (size_t i = 0; i < sampler->n; i++) {
 		struct section *section = &sampler->sections[i];
@@ -240,6 +242,7 @@ static void collect(struct sampler *sampler, uint32_t interval_ms, Sonde__V1__Sn
 			.disabled = sampler->settings.disabled >> i & 1,
 			.watched = watched >> i & 1,
 			.every_tick = sampler->every_tick,
+			.rights = &rights,
 		};
 		bool fresh;
 		ProtobufCMessage *message =
@@ -250,6 +253,7 @@ static void collect(struct sampler *sampler, uint32_t interval_ms, Sonde__V1__Sn
 			field_filter_apply(sampler->filter, message);
 		set_submessage(snapshot, section->field, message);
 	}
+	capabilities_switch(&rights, 0);
 }
 
 static int pack(struct sampler *sampler, const Sonde__V1__Snapshot *snapshot)

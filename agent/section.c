@@ -93,6 +93,7 @@ static struct slow_part *make_slow(struct section *section)
 		return NULL;
 	}
 	slow->job.run = run_slow;
+	slow->job.capabilities = section->collector->capabilities;
 	slow->section = section;
 	slow->arena = arena;
 	slow->boottime_shift_us = section->boottime_shift_us;
@@ -107,8 +108,12 @@ void section_create(struct section *section, const struct collector_context *con
 		section->slow = make_slow(section);
 		r = section->slow ? 0 : -ENOMEM;
 	}
+	struct capabilities_thread rights;
+	capabilities_of_thread(&rights);
+	capabilities_switch(&rights, section->collector->capabilities);
 	if (r == 0)
 		r = section->collector->create(context, &section->self, &section->state);
+	capabilities_switch(&rights, 0);
 	section->exists = r == 0;
 	if (r < 0)
 		word_failure(section->collector, r, &section->state);
@@ -206,6 +211,8 @@ static bool take_fast(struct section *section, const struct section_order *order
 		.watched = order->watched,
 		.state = &section->state,
 	};
+	/* What the collector before it had goes with it. */
+	capabilities_switch(order->rights, section->collector->capabilities);
 	int r = collect(section, &tick, message);
 	section->collected_us = begun_us;
 	*ret_duration_us = now_us(section->boottime_shift_us) - begun_us;

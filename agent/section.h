@@ -3,6 +3,7 @@
 #pragma once
 
 #include "agent/collector.h"
+#include "agent/host/capabilities.h"
 #include "agent/lane.h"
 #include "agent/status.h"
 
@@ -50,6 +51,8 @@ struct section_order {
 	bool disabled;
 	bool watched;	 /* due at every tick, and whole */
 	bool every_tick; /* due whatever its period */
+	/* Of the calling thread; a section leaves it with what its collector declares. */
+	struct capabilities_thread *rights;
 };
 
 /* The message to stand in the snapshot, with its state filled in, valid until the arena's reset and the section's next

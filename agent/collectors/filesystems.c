@@ -7,6 +7,7 @@
 #include "agent/collectors/scale.h"
 #include "agent/collectors/source.h"
 #include "agent/collectors/statfs_text.h"
+#include "agent/host/capabilities.h"
 #include "agent/label.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -305,6 +306,7 @@ const struct collector collector_filesystems = {
 	.name = "filesystems",
 	.reads = "/proc/1/mountinfo, statfs",
 	.needs = "CAP_SYS_PTRACE for the first process's mounts, CAP_DAC_READ_SEARCH for closed directories",
+	.capabilities = CAPABILITY_SYS_PTRACE | CAPABILITY_DAC_READ_SEARCH,
 	.period_ms = PERIOD_MS,
 	.create = create,
 	.collect = collect,

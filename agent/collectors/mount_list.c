@@ -1,5 +1,7 @@
 #include "agent/collectors/mount_list.h"
 
+#include "agent/host/capabilities.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +50,7 @@ static struct mounted *new_mounted(const struct mount *mount, struct mount_probe
 	const char *below = mounted->point[0] == '/' ? mounted->point + 1 : mounted->point;
 	mounted->probe = (struct mount_probe){
 		.job.run = mount_probe_run,
+		.job.capabilities = CAPABILITY_SYS_PTRACE | CAPABILITY_DAC_READ_SEARCH,
 		.shared = shared,
 		.path = below[0] != '\0' ? below : ".",
 		.mount_id = mount->id,

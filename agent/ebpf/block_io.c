@@ -8,6 +8,7 @@
 #include "agent/ebpf/ledger.h"
 #include "agent/ebpf/load.h"
 #include "agent/ebpf/rows.h"
+#include "agent/host/capabilities.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -394,6 +395,7 @@ const struct collector collector_block_io = {
 	.reads = "block_rq_issue, block_rq_requeue, block_rq_complete and block_io_done through eBPF; "
 		 "/proc/diskstats",
 	.needs = "CAP_BPF and CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8), BTF",
+	.capabilities = CAPABILITY_BPF | CAPABILITY_PERFMON,
 	.create = create,
 	.collect = collect,
 	.destroy = destroy,

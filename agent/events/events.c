@@ -2,6 +2,7 @@
 
 #include "agent/events/kmsg.h"
 #include "agent/events/oom_watch.h"
+#include "agent/host/capabilities.h"
 #include "common/log.h"
 
 #include <errno.h>
@@ -174,6 +175,7 @@ const struct collector collector_events = {
 	.name = "events",
 	.reads = "/dev/kmsg, /proc/vmstat, the clocks",
 	.needs = "CAP_SYSLOG where kernel.dmesg_restrict is set",
+	.capabilities = CAPABILITY_SYSLOG,
 	.create = create,
 	.collect = collect,
 	.destroy = destroy,

@@ -3,6 +3,8 @@
 #include "agent/host/capabilities.h"
 
 #include <errno.h>
+#include <linux/capability.h>
+#include <string.h>
 #include <sys/capability.h>
 
 #define BPF_NUMBER 39
@@ -46,7 +48,7 @@ size_t capabilities_lacking(struct capability ret[CAPABILITIES_MAX])
 		return 0;
 	for (size_t i = 0; i < N_USED; i++) {
 		cap_flag_value_t value = CAP_CLEAR;
-		if (is_used(i) && cap_get_flag(mine, used[i].number, CAP_EFFECTIVE, &value) == 0 && value == CAP_CLEAR)
+		if (is_used(i) && cap_get_flag(mine, used[i].number, CAP_PERMITTED, &value) == 0 && value == CAP_CLEAR)
 			ret[n++] = used[i].capability;
 	}
 	(void)cap_free(mine);
@@ -68,8 +70,7 @@ int capabilities_keep_used(void)
 		cap_flag_value_t value = CAP_CLEAR;
 		if (!is_used(i) || cap_get_flag(mine, used[i].number, CAP_PERMITTED, &value) < 0 || value == CAP_CLEAR)
 			continue;
-		if (cap_set_flag(kept, CAP_PERMITTED, 1, &used[i].number, CAP_SET) < 0 ||
-		    cap_set_flag(kept, CAP_EFFECTIVE, 1, &used[i].number, CAP_SET) < 0)
+		if (cap_set_flag(kept, CAP_PERMITTED, 1, &used[i].number, CAP_SET) < 0)
 			r = -errno;
 	}
 	(void)cap_free(mine);
@@ -84,4 +85,68 @@ int capabilities_drop_all(void)
 {
 	cap_t none = cap_init();
 	return none ? set(none) : -ENOMEM;
+}
+
+/* The kernel's bits. What stands for the newer ones before 5.8 is permitted there alone. */
+static uint64_t kernel_bits(uint32_t mask)
+{
+	static const struct {
+		uint32_t declared;
+		uint64_t bits;
+	} map[] = {
+		{CAPABILITY_BPF, 1ull << BPF_NUMBER | 1ull << CAP_SYS_ADMIN | 1ull << CAP_SYS_RESOURCE},
+		{CAPABILITY_PERFMON, 1ull << PERFMON_NUMBER | 1ull << CAP_SYS_ADMIN},
+		{CAPABILITY_SYS_PTRACE, 1ull << CAP_SYS_PTRACE},
+		{CAPABILITY_DAC_READ_SEARCH, 1ull << CAP_DAC_READ_SEARCH},
+		{CAPABILITY_SYSLOG, 1ull << CAP_SYSLOG},
+	};
+	uint64_t bits = 0;
+	for (size_t i = 0; i < sizeof(map) / sizeof(map[0]); i++)
+		bits |= mask & map[i].declared ? map[i].bits : 0;
+	return bits;
+}
+
+void capabilities_of_thread(struct capabilities_thread *ret)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
+	ret->known = capget(&header, data) == 0;
+	for (size_t i = 0; i < 2; i++) {
+		ret->rest[i] = ret->effective[i] = data[i].effective;
+		ret->permitted[i] = data[i].permitted;
+		ret->inheritable[i] = data[i].inheritable;
+	}
+}
+
+/* Fails for nothing but what is not permitted, which nobody asks for. */
+static void make_effective(struct capabilities_thread *thread, const uint32_t effective[2])
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+	if (!thread->known || memcmp(effective, thread->effective, sizeof(thread->effective)) == 0)
+		return;
+	for (size_t i = 0; i < 2; i++) {
+		data[i].effective = effective[i];
+		data[i].permitted = thread->permitted[i];
+		data[i].inheritable = thread->inheritable[i];
+	}
+	if (capset(&header, data) == 0)
+		memcpy(thread->effective, effective, sizeof(thread->effective));
+}
+
+void capabilities_switch(struct capabilities_thread *thread, uint32_t mask)
+{
+	uint64_t bits = kernel_bits(mask);
+	uint32_t effective[2];
+	for (size_t i = 0; i < 2; i++)
+		effective[i] = (mask != 0 ? thread->effective[i] : thread->rest[i]) |
+			       ((uint32_t)(bits >> 32 * i) & thread->permitted[i]);
+	make_effective(thread, effective);
+}
+
+void capabilities_lower_all(struct capabilities_thread *thread)
+{
+	static const uint32_t none[2];
+	memcpy(thread->rest, none, sizeof(thread->rest));
+	make_effective(thread, none);
 }

@@ -2,6 +2,7 @@
  * and the section fails only when neither can be had. */
 #include "agent/perf/perf.h"
 
+#include "agent/host/capabilities.h"
 #include "agent/host/descriptors.h"
 #include "agent/perf/calibrate.h"
 #include "agent/perf/reason.h"
@@ -71,7 +72,7 @@ static struct perf_permission read_permission(const struct root *root)
 	permission.has_paranoid = len > 0 && perf_paranoid_parse(text, (size_t)len, &permission.paranoid) == 0;
 	struct root_file status;
 	uint64_t mask = 0;
-	if (root_file_open(root, "proc/self/status", STATUS_MAX, &status) == 0) {
+	if (root_file_open(root, "proc/thread-self/status", STATUS_MAX, &status) == 0) {
 		if (root_file_read(&status) < 0 || perf_capabilities_parse(status.text, status.len, &mask) < 0)
 			mask = 0;
 		root_file_close(&status);
@@ -194,6 +195,7 @@ const struct collector collector_perf = {
 	.reads = "perf_event_open(2) on every CPU; /sys/devices/system/cpu/online",
 	.needs = "CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8), or kernel.perf_event_paranoid=0; a PMU for hardware "
 		 "events",
+	.capabilities = CAPABILITY_PERFMON,
 	.create = create,
 	.collect = collect,
 	.destroy = destroy,

@@ -3,6 +3,7 @@
 #include "agent/processes/command_lines.h"
 
 #include "agent/collectors/scale.h"
+#include "agent/host/capabilities.h"
 #include "agent/processes/command_line.h"
 #include "agent/processes/proc_pid_stat.h"
 #include "agent/processes/source.h"
@@ -99,6 +100,7 @@ static struct batch *batch_new(const struct root *root)
 	batch->hz = hz > 0 ? (uint64_t)hz : 100;
 	batch->root = root;
 	batch->job.run = run;
+	batch->job.capabilities = CAPABILITY_SYS_PTRACE; /* where /proc is mounted with hidepid */
 	return batch;
 }
 

@@ -4,6 +4,7 @@
 
 #include "agent/cgroups/tree.h"
 #include "agent/collectors/source.h"
+#include "agent/host/capabilities.h"
 #include "agent/label.h"
 #include "agent/processes/command_lines.h"
 #include "agent/processes/exited.h"
@@ -353,7 +354,10 @@ static int collect(void *opaque, struct tick *tick, ProtobufCMessage *section)
 const struct collector collector_processes = {
 	.name = "processes",
 	.reads = "the kernel's task list through eBPF, or /proc/PID/stat, io, status and cgroup; /etc/passwd",
-	.needs = "CAP_BPF and CAP_PERFMON for all but /proc; CAP_SYS_PTRACE for the I/O of others' processes",
+	.needs = "CAP_BPF and CAP_PERFMON for all but /proc; CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH for the I/O of "
+		 "others' "
+		 "processes",
+	.capabilities = CAPABILITY_BPF | CAPABILITY_PERFMON | CAPABILITY_SYS_PTRACE | CAPABILITY_DAC_READ_SEARCH,
 	.create = create,
 	.collect = collect,
 	.destroy = destroy,

@@ -1,5 +1,6 @@
 #include "agent/sensors/sensors.h"
 
+#include "agent/host/capabilities.h"
 #include "agent/sensors/catalogue.h"
 #include "agent/sensors/gpu.h"
 #include "agent/sensors/memory_errors.h"
@@ -220,6 +221,7 @@ const struct collector collector_sensors = {
 	.name = "sensors",
 	.reads = "/sys/class/hwmon, /sys/class/thermal, /sys/class/powercap, /sys/class/drm, EDAC, NVML, adjtimex",
 	.needs = "CAP_DAC_READ_SEARCH for energy counters",
+	.capabilities = CAPABILITY_DAC_READ_SEARCH,
 	.period_ms = PERIOD_MS,
 	.slow = true,
 	.create = create,
