@@ -12,6 +12,7 @@
 #include "common/encoding.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -263,6 +264,8 @@ int main(int argc, char **argv)
 {
 	static struct agent agent;
 	char error[OPTIONS_ERROR_SIZE];
+	/* Four threads that allocate little: an arena for each would be memory that nobody uses. */
+	(void)mallopt(M_ARENA_MAX, 1); /* fails for no valid parameter */
 	agent = (struct agent){.argc = argc, .argv = argv, .hello = BUF_INIT(HELLO_MAX)};
 	if (read_options(argc, argv, &agent.options, error) < 0)
 		return complain(EXIT_USAGE, error);

@@ -56,6 +56,7 @@ static ssize_t on_provide(nghttp2_session *session, int32_t stream_id, uint8_t *
 	if (n > 0)
 		memcpy(data, call->out.data, n);
 	buf_consume(&call->out, n);
+	call->channel->has_more = call->out.len > 0;
 	if (call->half_closed && call->out.len == 0)
 		*flags |= NGHTTP2_DATA_FLAG_EOF;
 	return (ssize_t)n;
@@ -220,6 +221,7 @@ void call_close(struct call *call)
 	if (!call)
 		return;
 	nghttp2_session *session = call->channel->session;
+	call->channel->has_more = false;
 	if (!call->closed) {
 		/* Both fail only when the stream or the memory is gone: then nothing calls back either. */
 		int r = nghttp2_session_set_stream_user_data(session, call->stream_id, NULL);

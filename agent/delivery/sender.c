@@ -149,7 +149,7 @@ static int turn(struct sender *s, struct channel *channel, struct stream *stream
 	if (fds[1].revents)
 		drain_event(fds[1].fd);
 	/* The answer to a refused call often comes together with the end of the connection: frames are read first. */
-	int read_error = channel_read(channel);
+	int read_error = fds[0].revents ? channel_read(channel) : 0;
 	bool was_welcomed = atomic_load(&s->link) == SENDER_STREAMING;
 	if (stream->welcomed && !was_welcomed) {
 		atomic_store(&s->link, SENDER_STREAMING);

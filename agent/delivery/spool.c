@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FORGET_BYTES ((uint64_t)1 << 20)
+#define FORGET_BYTES ((uint64_t)256 << 10)
 #define CHUNK ((size_t)16 << 10)
 
 uint64_t spool_record_bytes(uint64_t len)
