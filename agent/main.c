@@ -1,6 +1,7 @@
 /* Reads the options, opens what they name, and hands over to --once or the daemon. Exit codes: 0, 1 for what went wrong
- * at run time, 2 for what the user can put right in the options. */
+ * at run time (or what the doctor found), 2 for what the user can put right in the options. */
 #include "agent/daemon.h"
+#include "agent/doctor/doctor.h"
 #include "agent/export/once.h"
 #include "agent/hello.h"
 #include "agent/host/capabilities.h"
@@ -103,7 +104,7 @@ static int make_sampler(struct agent *agent, uint64_t sequence)
 		.btf_path = options->btf[0] != '\0' ? options->btf : NULL,
 		.disabled = disabled_set(options),
 		.settings = settings.sampler,
-		.every_tick = options->once,
+		.every_tick = options->once || options->action == OPTIONS_DOCTOR,
 		.sequence = sequence,
 	};
 	memcpy(sampler.boot_id, agent->boot_id, sizeof(sampler.boot_id));
@@ -243,6 +244,27 @@ static int run_top(struct agent *agent)
 	return r < 0 ? complain_about(EXIT_FAILURE, "the view cannot go on", r) : EXIT_SUCCESS;
 }
 
+static int make_for_doctor(void *arg, struct sampler **ret)
+{
+	struct agent *agent = arg;
+	int r = make_sampler(agent, 0);
+	if (r == 0)
+		*ret = agent->sampler;
+	agent->sampler = NULL;
+	return r;
+}
+
+static int run_doctor(struct agent *agent)
+{
+	const struct doctor doctor = {.collectors = collectors,
+				      .options = &agent->options,
+				      .root = &agent->root,
+				      .make_sampler = make_for_doctor,
+				      .arg = agent};
+	int r = doctor_run(&doctor, stdout);
+	return r < 0 ? complain_about(EXIT_FAILURE, "the host cannot be examined", r) : r;
+}
+
 static int run(struct agent *agent)
 {
 	int r = identity_boot_id(&agent->root, agent->boot_id);
@@ -250,6 +272,8 @@ static int run(struct agent *agent)
 		return complain_about(EXIT_USAGE,
 				      "proc/sys/kernel/random/boot_id of the host cannot be read; is /proc there?", r);
 	encoding_random(agent->instance, sizeof(agent->instance));
+	if (agent->options.action == OPTIONS_DOCTOR)
+		return run_doctor(agent);
 	r = make_sampler(agent, 0);
 	if (r < 0)
 		return complain_about(EXIT_FAILURE, "the collectors cannot be set up", r);
@@ -278,7 +302,7 @@ int main(int argc, char **argv)
 		return EXIT_SUCCESS;
 	}
 	/* Lines on standard error would spoil the screen; sections say themselves what is wrong with them. */
-	if (agent.options.action == OPTIONS_TOP)
+	if (agent.options.action == OPTIONS_TOP || agent.options.action == OPTIONS_DOCTOR)
 		agent.options.log_level = LOG_LEVEL_ERROR;
 	log_configure(agent.options.log_level, agent.options.log_format);
 	/* The others leave Ctrl-C its usual meaning. */

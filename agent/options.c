@@ -28,7 +28,8 @@ void options_print_help(FILE *out)
 {
 	(void)fputs("usage: sonde-agent --backend HOST:PORT --key-file FILE [options]\n"
 		    "       sonde-agent --once [--format json|prometheus] [options]\n"
-		    "       sonde-agent top [--once] [options]\n\n",
+		    "       sonde-agent top [--once] [options]\n"
+		    "       sonde-agent doctor [--format json] [options]\n\n",
 		    out);
 	for (size_t i = 0; i < option_n_keys; i++)
 		print_flag(out, option_keys[i].name, option_keys[i].argument, option_keys[i].help);
@@ -156,13 +157,22 @@ static int read_environment(char *const *environment, const char *const *names, 
 	return 0;
 }
 
+static const struct {
+	const char *name;
+	enum options_action action;
+} commands[] = {{"top", OPTIONS_TOP}, {"doctor", OPTIONS_DOCTOR}};
+
 /* Takes "--name value" and "--name=value". *config is set by --config. */
 static int read_flags(int argc, char *const *argv, const char *const *names, struct options *options,
 		      const char **config, char *error)
 {
-	int first = argc > 1 && strcmp(argv[1], "top") == 0 ? 2 : 1;
-	if (first == 2)
-		options->action = OPTIONS_TOP;
+	int first = 1;
+	for (size_t i = 0; argc > 1 && i < sizeof(commands) / sizeof(commands[0]); i++) {
+		if (strcmp(argv[1], commands[i].name) == 0) {
+			options->action = commands[i].action;
+			first = 2;
+		}
+	}
 	for (int i = first; i < argc; i++) {
 		char flag[64];
 		size_t len = strcspn(argv[i], "=");
@@ -203,6 +213,10 @@ static int read_flags(int argc, char *const *argv, const char *const *names, str
 static int check(const struct options *options, char *error)
 {
 	const char *complaint = NULL;
+	if (options->action == OPTIONS_DOCTOR && options->format == OPTIONS_FORMAT_PROMETHEUS) {
+		(void)snprintf(error, OPTIONS_ERROR_SIZE, "--format: the doctor writes text or json");
+		return -EINVAL;
+	}
 	if (options->action != OPTIONS_RUN || options->once)
 		return 0;
 	if (options->backend_host[0] == '\0')
@@ -230,7 +244,7 @@ static int read_all(int argc, char *const *argv, char *const *environment, const
 	int r = read_flags(argc, argv, names, &options, &config, error);
 	if (r < 0)
 		return r;
-	if (options.action == OPTIONS_RUN || options.action == OPTIONS_TOP) {
+	if (options.action != OPTIONS_HELP && options.action != OPTIONS_VERSION) {
 		if (!config)
 			config = find_variable(environment, "config", variable, sizeof(variable));
 		options_defaults(&options);

@@ -17,8 +17,9 @@
 #define OPTIONS_NAME_SIZE 64
 #define OPTIONS_PATH_SIZE 4096
 
-enum options_format { OPTIONS_FORMAT_JSON, OPTIONS_FORMAT_PROMETHEUS };
-enum options_action { OPTIONS_RUN, OPTIONS_TOP, OPTIONS_HELP, OPTIONS_VERSION };
+/* JSON for --once, text for the doctor; or what was asked for. */
+enum options_format { OPTIONS_FORMAT_DEFAULT, OPTIONS_FORMAT_JSON, OPTIONS_FORMAT_PROMETHEUS };
+enum options_action { OPTIONS_RUN, OPTIONS_TOP, OPTIONS_DOCTOR, OPTIONS_HELP, OPTIONS_VERSION };
 
 struct options {
 	enum options_action action;
@@ -43,7 +44,7 @@ struct options {
 	struct field_names exclude;
 	struct collector_settings collector;
 	bool once;
-	enum options_format format; /* of --once */
+	enum options_format format; /* of --once and the doctor */
 };
 
 /* argv[0] is skipped; environment as in environ(7). names: of the collectors that `disable` may hold, ending with NULL.

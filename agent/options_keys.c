@@ -263,7 +263,8 @@ const struct option_key option_keys[] = {
 	VALUE("keyframe", "TIME", "between two readings of the whole process table (60s)", set_keyframe),
 	VALUE("command_line", "WHAT", "of processes: off, scrubbed of secrets, or full (scrubbed)", set_command_line),
 	VALUE("custom_dir", "DIR", "metrics of others: Prometheus text in DIR/*.prom", set_custom_dir),
-	{"format", "FORMAT", "of --once: json or prometheus (json)", set_format, true, NULL, 0},
+	{"format", "FORMAT", "of --once: json or prometheus (json); of doctor: json instead of text", set_format, true,
+	 NULL, 0},
 };
 const size_t option_n_keys = sizeof(option_keys) / sizeof(option_keys[0]);
 

@@ -17,18 +17,22 @@ static const struct {
 } used[] = {
 	{BPF_NUMBER,
 	 false,
-	 {"CAP_BPF",
-	  "no block I/O tracing and no process table through eBPF: /proc is read instead, at a higher cost"}},
+	 {"CAP_BPF", "no block I/O tracing and no process table through eBPF: /proc is read instead, at a higher cost",
+	  false}},
 	{PERFMON_NUMBER,
 	 false,
-	 {"CAP_PERFMON", "no hardware counters and no tracing where kernel.perf_event_paranoid is above 0"}},
-	{CAP_SYS_PTRACE, false, {"CAP_SYS_PTRACE", "no I/O of other users' processes from /proc"}},
+	 {"CAP_PERFMON", "no hardware counters and no tracing where kernel.perf_event_paranoid is above 0", false}},
+	{CAP_SYS_PTRACE, false, {"CAP_SYS_PTRACE", "no I/O of other users' processes from /proc", false}},
 	{CAP_DAC_READ_SEARCH,
 	 false,
-	 {"CAP_DAC_READ_SEARCH", "no files that only root may read: energy counters, some file systems"}},
-	{CAP_SYSLOG, false, {"CAP_SYSLOG", "no kernel messages: I/O errors and the names of OOM victims are not seen"}},
-	{CAP_SYS_ADMIN, true, {"CAP_SYS_ADMIN", "no tracing and no hardware counters on this kernel"}},
-	{CAP_SYS_RESOURCE, true, {"CAP_SYS_RESOURCE", "eBPF tables are limited by RLIMIT_MEMLOCK on this kernel"}},
+	 {"CAP_DAC_READ_SEARCH", "no files that only root may read: energy counters, some file systems", false}},
+	{CAP_SYSLOG,
+	 false,
+	 {"CAP_SYSLOG", "no kernel messages: I/O errors and the names of OOM victims are not seen", false}},
+	{CAP_SYS_ADMIN, true, {"CAP_SYS_ADMIN", "no tracing and no hardware counters on this kernel", false}},
+	{CAP_SYS_RESOURCE,
+	 true,
+	 {"CAP_SYS_RESOURCE", "eBPF tables are limited by RLIMIT_MEMLOCK on this kernel", false}},
 };
 #define N_USED (sizeof(used) / sizeof(used[0]))
 
@@ -39,7 +43,7 @@ static bool is_used(size_t i)
 	return used[i].before_bpf ? !has_bpf : CAP_IS_SUPPORTED(used[i].number);
 }
 
-size_t capabilities_lacking(struct capability ret[CAPABILITIES_MAX])
+size_t capabilities_used(struct capability ret[CAPABILITIES_MAX])
 {
 	_Static_assert(N_USED <= CAPABILITIES_MAX, "the caller's array has room");
 	size_t n = 0;
@@ -48,11 +52,39 @@ size_t capabilities_lacking(struct capability ret[CAPABILITIES_MAX])
 		return 0;
 	for (size_t i = 0; i < N_USED; i++) {
 		cap_flag_value_t value = CAP_CLEAR;
-		if (is_used(i) && cap_get_flag(mine, used[i].number, CAP_PERMITTED, &value) == 0 && value == CAP_CLEAR)
-			ret[n++] = used[i].capability;
+		if (!is_used(i) || cap_get_flag(mine, used[i].number, CAP_PERMITTED, &value) < 0)
+			continue;
+		ret[n] = used[i].capability;
+		ret[n++].held = value == CAP_SET;
 	}
 	(void)cap_free(mine);
 	return n;
+}
+
+size_t capabilities_lacking(struct capability ret[CAPABILITIES_MAX])
+{
+	struct capability all[CAPABILITIES_MAX];
+	size_t n = capabilities_used(all), lacking = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (!all[i].held)
+			ret[lacking++] = all[i];
+	}
+	return lacking;
+}
+
+bool capabilities_has_perfmon(void)
+{
+	static const cap_value_t numbers[] = {PERFMON_NUMBER, CAP_SYS_ADMIN};
+	cap_t mine = cap_get_proc();
+	bool has = false;
+	for (size_t i = 0; mine && i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		cap_flag_value_t value = CAP_CLEAR;
+		has |= CAP_IS_SUPPORTED(numbers[i]) && cap_get_flag(mine, numbers[i], CAP_PERMITTED, &value) == 0 &&
+		       value == CAP_SET;
+	}
+	if (mine)
+		(void)cap_free(mine);
+	return has;
 }
 
 static int set(cap_t to)

@@ -14,7 +14,13 @@
 struct capability {
 	const char *name; /* "CAP_BPF" */
 	const char *cost; /* what is missing without it */
+	bool held;	  /* permitted */
 };
+
+/* Those the agent has a use for on this kernel. Returns how many; 0 when its own cannot be read. */
+size_t capabilities_used(struct capability ret[CAPABILITIES_MAX]) __attribute__((nonnull));
+/* Whether counters may be read of all processes: CAP_PERFMON, or CAP_SYS_ADMIN, which includes it. */
+bool capabilities_has_perfmon(void);
 
 /* Those the agent could use on this kernel and has not. Returns how many. */
 size_t capabilities_lacking(struct capability ret[CAPABILITIES_MAX]) __attribute__((nonnull));

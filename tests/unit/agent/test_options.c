@@ -46,7 +46,7 @@ static void test_defaults(void **state)
 	assert_int_equal(c.options.interval_ms, 1000);
 	assert_string_equal(c.options.state_dir, "/var/lib/sonde-agent");
 	assert_int_equal(c.options.spool_bytes, 64 << 20);
-	assert_int_equal(c.options.format, OPTIONS_FORMAT_JSON);
+	assert_int_equal(c.options.format, OPTIONS_FORMAT_DEFAULT);
 	assert_int_equal(c.options.log_level, LOG_LEVEL_INFO);
 	assert_int_equal(c.options.n_disable, 0);
 	assert_string_equal(c.options.root, "");

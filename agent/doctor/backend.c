@@ -1,0 +1,127 @@
+/* The backend checks a stream's key before it reads anything, so a call that is half closed at once says whether the
+ * key is good: OK, or UNAUTHENTICATED. No Hello goes out, and the backend notes no host. */
+#include "agent/doctor/backend.h"
+
+#include "agent/delivery/call.h"
+#include "agent/delivery/dial.h"
+#include "agent/host/key_file.h"
+#include "common/clock.h"
+#include "common/grpc_frame.h"
+#include "common/log.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+#define GROUP "backend"
+#define DIAL_MS 3000
+#define ANSWER_MS 5000
+#define MAX_REPLY ((size_t)64 << 10)
+
+static void on_message(void *arg, const uint8_t *message, size_t len)
+{
+	(void)arg;
+	(void)message;
+	(void)len;
+}
+
+/* Until the call has ended. 0, -ETIMEDOUT or what broke the connection. */
+static int wait_for_end(struct channel *channel, struct call *call, int *ret_status, const char **ret_text)
+{
+	uint64_t until_ns = clock_monotonic_ns() + ANSWER_MS * 1000000ull;
+	int r = 0;
+	while (!call_ended(call, ret_status, ret_text)) {
+		uint64_t now_ns = clock_monotonic_ns();
+		if (r < 0)
+			return r;
+		if (now_ns >= until_ns)
+			return -ETIMEDOUT;
+		r = channel_write(channel);
+		if (r < 0)
+			continue;
+		struct pollfd fd = {.fd = channel_fd(channel),
+				    .events = (short)(POLLIN | (channel_wants_write(channel) ? POLLOUT : 0))};
+		if (poll(&fd, 1, (int)((until_ns - now_ns) / 1000000) + 1) < 0 && errno != EINTR)
+			return -errno;
+		r = channel_read(channel);
+	}
+	return 0;
+}
+
+static void report_answer(int r, int status, const char *text, struct report *report)
+{
+	bool good = r == 0 && status == GRPC_OK;
+	struct finding *f = report_add(report, GROUP, good ? VERDICT_OK : VERDICT_FAILED, "key");
+	if (good)
+		finding_value(f, "the backend knows it");
+	else if (r == -EPROTO)
+		finding_remedy(f, "not_grpc",
+			       "what answers there does not speak gRPC: check the host and port of --backend");
+	else if (r < 0)
+		finding_remedy(f, "no_answer", "the connection was made, and then: %s", log_strerror(r));
+	else if (status == GRPC_UNAUTHENTICATED)
+		finding_remedy(f, "unknown_key",
+			       "the backend does not know this agent key: check --key-file, or make a key with "
+			       "'sonde-backend key create'");
+	else
+		finding_remedy(f, "refused", "the backend says: %.300s", text[0] != '\0' ? text : "nothing");
+}
+
+/* Takes the socket. */
+static void try_key(int fd, const char *authority, const char *key, struct report *report)
+{
+	const struct channel_options options = {.authority = authority, .key = key};
+	const struct call_options call_options = {
+		.path = "/sonde.v1.Ingest/Stream", .max_message = MAX_REPLY, .vital = true, .on_message = on_message};
+	struct channel *channel;
+	struct call *call = NULL;
+	int status = -1;
+	const char *text = "";
+	int r = channel_open(fd, &options, &channel);
+	if (r < 0) {
+		report_answer(r, status, text, report);
+		return;
+	}
+	r = call_begin(channel, &call_options, &call);
+	if (r == 0) {
+		call_half_close(call);
+		r = wait_for_end(channel, call, &status, &text);
+	}
+	report_answer(r, status, text, report);
+	call_close(call);
+	channel_close(channel);
+}
+
+void backend_report(const struct options *options, struct report *report)
+{
+	if (options->backend_host[0] == '\0') {
+		struct finding *f = report_add(report, GROUP, VERDICT_NOTE, "address");
+		finding_value(f, "none is named");
+		finding_remedy(f, "no_backend", "to send snapshots, give --backend HOST:PORT");
+		return;
+	}
+	char authority[300], key[KEY_FILE_KEY_SIZE], error[KEY_FILE_ERROR_SIZE];
+	bool v6 = strchr(options->backend_host, ':') != NULL, exposed;
+	(void)snprintf(authority, sizeof(authority), v6 ? "[%s]:%u" : "%s:%u", options->backend_host,
+		       (unsigned)options->backend_port);
+	bool plain = !options->allow_plaintext && !options_is_loopback(options->backend_host);
+	int fd = plain ? -EPERM : dial(options->backend_host, options->backend_port, DIAL_MS, -1);
+	struct finding *f = report_add(report, GROUP, fd < 0 ? VERDICT_FAILED : VERDICT_OK, "address");
+	finding_value(f, "%.150s%s", authority, fd < 0 ? "" : " answers");
+	if (plain)
+		finding_remedy(f, "plaintext",
+			       "it is not on this host and the connection would not be encrypted: use a tunnel, or "
+			       "--allow-plaintext if the network can be trusted");
+	else if (fd == -ENOENT)
+		finding_remedy(f, "no_such_name", "the name does not resolve: check --backend");
+	else if (fd < 0)
+		finding_remedy(f, "no_connection", "%s: is the backend running, and its port open?", log_strerror(fd));
+	if (fd < 0)
+		return;
+	/* Without a readable key, which "files" has said, the backend's refusal is an answer too. */
+	if (options->key_file[0] == '\0' || key_file_read(options->key_file, key, &exposed, error) < 0)
+		(void)snprintf(key, sizeof(key), "none");
+	try_key(fd, authority, key, report);
+	explicit_bzero(key, sizeof(key));
+}
