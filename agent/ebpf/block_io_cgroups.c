@@ -109,7 +109,7 @@ bool block_io_charged_from_below(const char *subtree_control, const char *stat)
 	if (scan_line(&scan, &line) <= 0 || scan_word(&line, &word) < 0 || !word_is(word, "nr_descendants") ||
 	    scan_u64(&line, &descendants) < 0)
 		return false;
-	return descendants > 0 && !(has_word(subtree_control, "io") && has_word(subtree_control, "memory"));
+	return descendants > 0 && !has_word(subtree_control, "io");
 }
 
 static const struct cgroup_hierarchy *io_hierarchy(const struct block_io_cgroups_table *table, bool *ret_is_tree)

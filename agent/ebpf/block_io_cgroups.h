@@ -27,5 +27,6 @@ int block_io_cgroup_path_text(const struct block_io_cgroup_path *path, char *tex
 	__attribute__((nonnull, warn_unused_result));
 
 /* Whether I/O of cgroups below a v2 cgroup is charged to it: it has some (cgroup.stat), and its cgroup.subtree_control
- * does not give them both io and memory. Text that cannot be read as such says no. Pure. */
+ * does not give them io (which brings memory along, so that buffered writes find their owner). Text that cannot be read
+ * as such says no. Pure. */
 bool block_io_charged_from_below(const char *subtree_control, const char *stat) __attribute__((nonnull));

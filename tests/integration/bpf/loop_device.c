@@ -30,19 +30,36 @@ static int configure(struct loop_device *loop, int number)
 	return loop->direct_fd < 0 ? -errno : 0;
 }
 
+static int control(unsigned long request, int number)
+{
+	int fd = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	int r = ioctl(fd, request, number);
+	if (r < 0)
+		r = -errno;
+	close(fd);
+	return r;
+}
+
 /* Another process may take the free number before us. */
 static int configure_free(struct loop_device *loop)
 {
-	int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
-	if (control < 0)
-		return -errno;
 	int r = -EBUSY;
 	for (int i = 0; i < 20 && r == -EBUSY; i++) {
-		int number = ioctl(control, LOOP_CTL_GET_FREE);
-		r = number < 0 ? -errno : configure(loop, number);
+		int number = control(LOOP_CTL_GET_FREE, 0);
+		r = number < 0 ? number : configure(loop, number);
 	}
-	close(control);
 	return r;
+}
+
+static int configure_new(struct loop_device *loop)
+{
+	int number = control(LOOP_CTL_ADD, -1);
+	if (number < 0)
+		return number;
+	loop->is_new = true;
+	return configure(loop, number);
 }
 
 int loop_device_open(struct loop_device *loop, const char *directory, size_t bytes, int number)
@@ -53,7 +70,9 @@ int loop_device_open(struct loop_device *loop, const char *directory, size_t byt
 		return -errno;
 	int r = ftruncate(loop->backing_fd, (off_t)bytes) < 0 ? -errno : 0;
 	if (r == 0)
-		r = number < 0 ? configure_free(loop) : configure(loop, number);
+		r = number == LOOP_DEVICE_NEW ? configure_new(loop)
+		    : number < 0	      ? configure_free(loop)
+					      : configure(loop, number);
 	if (r < 0)
 		loop_device_close(loop);
 	return r;
@@ -67,6 +86,9 @@ void loop_device_close(struct loop_device *loop)
 		close(loop->fd);
 	if (loop->backing_fd >= 0)
 		close(loop->backing_fd);
+	/* It detaches a moment after the last descriptor is closed. */
+	for (int i = 0; loop->is_new && i < 100 && control(LOOP_CTL_REMOVE, loop->number) == -EBUSY; i++)
+		usleep(10000);
 	*loop = (struct loop_device){.fd = -1, .direct_fd = -1, .backing_fd = -1};
 }
 

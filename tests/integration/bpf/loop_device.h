@@ -11,9 +11,13 @@ struct loop_device {
 	int backing_fd;
 	int fd;	       /* buffered */
 	int direct_fd; /* O_DIRECT */
+	bool is_new;   /* was made for us, and goes when it is closed */
 };
 
-/* number < 0 takes a free one. 0 or negative errno. */
+#define LOOP_DEVICE_FREE (-1) /* one that nobody uses; the kernel may remember things of it */
+#define LOOP_DEVICE_NEW (-2)
+
+/* Of that number, or one of the above. 0 or negative errno. */
 int loop_device_open(struct loop_device *loop, const char *directory, size_t bytes, int number);
 /* Detaches at once, so that the same number can be attached anew. */
 void loop_device_close(struct loop_device *loop);

@@ -71,7 +71,7 @@ static void an_ancestor_is_charged_for_those_without_io(void **state)
 	static const char three[] = "nr_descendants 3\nnr_dying_descendants 0\n";
 	assert_true(block_io_charged_from_below("", three));
 	assert_true(block_io_charged_from_below("cpu memory pids", three));
-	assert_true(block_io_charged_from_below("cpuset cpu io pids", three)); /* their buffered writes */
+	assert_false(block_io_charged_from_below("cpuset cpu io pids", three));
 	assert_false(block_io_charged_from_below("cpuset cpu io memory pids", three));
 	assert_true(block_io_charged_from_below("iocost memory", three));
 	assert_false(block_io_charged_from_below("", "nr_descendants 0\nnr_dying_descendants 4\n"));
