@@ -82,14 +82,16 @@ static size_t rechecks(const struct disks *disks)
 	return 1 + disks->devices.n / RECHECK_ROUNDS;
 }
 
-/* Files of sysfs cost more than all counters of a disk: only the one that says whether it is the same is read often. */
+/* Files of sysfs cost more than all counters of a disk: only the one that says whether it is the same is read often,
+ * and of disks that do something. */
 static bool has_changed(const struct disks *disks, uint64_t now_us, struct disk_device *device)
 {
 	bool whole = now_us - device->looked_us >= WHOLE_US;
 	if (whole)
 		device->looked_us = now_us;
-	else if (!device->is_whole)
+	else if (!device->is_whole || !device->has_moved)
 		return false; /* a partition has none, and is told from a disk by a search */
+	device->has_moved = false;
 	return whole ? disk_device_has_changed(disks->root, device) : disk_device_is_other(disks->root, device);
 }
 
@@ -97,6 +99,7 @@ static void update_device(struct disks *disks, uint64_t now_us, bool is_new, con
 			  struct disk_device *device)
 {
 	size_t at = (size_t)((char *)device - disks->devices.items) / disks->devices.item_size;
+	device->has_moved |= memcmp(row->values, device->last, sizeof(device->last)) != 0;
 	bool turn = now_us >= disks->next_us && at >= disks->recheck && at < disks->recheck + rechecks(disks);
 	if (!is_new && !is_suspect(device, row) && !(turn && has_changed(disks, now_us, device)))
 		return;

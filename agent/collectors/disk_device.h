@@ -36,7 +36,9 @@ struct disk_device {
 	uint32_t n_leaves, leaves_left_out;
 	size_t head;
 
-	uint64_t looked_us; /* the collector's: when more than its number was looked at */
+	/* The collector's: when more than its number was looked at, and whether it did anything since the number was. */
+	uint64_t looked_us;
+	bool has_moved;
 	/* The collector's: counters at the last reading, which going backwards means another device. */
 	bool has_last;
 	uint64_t last_us;

@@ -154,12 +154,26 @@ static void test_attributes_are_read_when_it_matters(void **state)
 	device(f, "sdc", "16\n", "4\n");
 	int ticks = 0;
 	do {
+		char lines[512];
+		snprintf(lines, sizeof(lines),
+			 "8 0 sda" BUSY "8 16 sdb" BUSY "8 32 sdc %d 0 8 3 20 0 16 4 0 5 7 1 0 2 1 6 9\n", 100 + ticks);
+		tree_write(&f->tree, "proc/diskstats", lines);
 		assert_int_equal(collect(f, &out), 0);
 		ticks++;
 	} while (find(&out, "sdc")->diskseq == 3 && ticks < 10);
 	assert_int_equal(find(&out, "sdc")->diskseq, 4);
 	assert_int_equal(find(&out, "sdc")->size_bytes, 16 * 512);
-	assert_true(ticks > 1 && ticks <= 3);
+	assert_true(ticks > 1 && ticks <= 4);
+
+	/* One that does nothing: within a minute or so. */
+	device(f, "sda", "24\n", "9\n");
+	ticks = 0;
+	do {
+		assert_int_equal(collect(f, &out), 0);
+		ticks++;
+	} while (find(&out, "sda")->diskseq == 1 && ticks < 100);
+	assert_int_equal(find(&out, "sda")->size_bytes, 24 * 512);
+	assert_true(ticks > 30 && ticks <= 63);
 
 	/* Counters that went backwards: at once, whoever's turn it is. */
 	for (int i = 0; i < 3; i++) {
