@@ -54,6 +54,7 @@ static int create(const struct collector_context *context, void **ret_self, stru
 		destroy(self);
 		return r;
 	}
+	self->statm.has_short_records = true;
 	*ret_self = self;
 	return 0;
 }

@@ -70,6 +70,8 @@ static int create(const struct collector_context *context, void **ret_self, stru
 	cpu->has_present =
 		root_file_open(context->root, "sys/devices/system/cpu/present", CPU_LIST_MAX, &cpu->present) == 0;
 	cpu->has_file_nr = root_file_open(context->root, "proc/sys/fs/file-nr", FILE_NR_MAX, &cpu->file_nr) == 0;
+	cpu->stat.has_short_records = cpu->loadavg.has_short_records = true;
+	cpu->present.has_short_records = cpu->file_nr.has_short_records = true;
 	cpu->has_possible = read_possible(context->root, &cpu->possible);
 	long hz = sysconf(_SC_CLK_TCK);
 	cpu->user_hz = hz > 0 ? (uint64_t)hz : 100;

@@ -52,6 +52,7 @@ static int create(const struct collector_context *context, void **ret_self, stru
 		destroy(self);
 		return r;
 	}
+	self->file.has_short_records = true;
 	self->has_swaps = root_file_open(context->root, "proc/swaps", FILE_MAX, &self->swaps) == 0;
 	*ret_self = self;
 	return 0;

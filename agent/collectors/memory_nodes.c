@@ -145,6 +145,7 @@ static void open_stats(struct memory_nodes *self)
 			       (unsigned)stat->node);
 		if (root_file_open(self->root, stat->path, NUMASTAT_MAX, &stat->file) < 0)
 			stat->file = (struct root_file){.fd = -1};
+		stat->file.has_short_records = true;
 	}
 	self->n_stats = self->shown.n;
 }

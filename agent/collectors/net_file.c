@@ -22,6 +22,7 @@ bool net_file_read(struct net_file *file, uint64_t now_us)
 		if (root_file_open(file->root, file->path, FILE_MAX, &file->file) < 0)
 			return false;
 		file->is_open = true;
+		file->file.has_short_records = true;
 	}
 	if (root_file_read(&file->file) == 0)
 		return true;

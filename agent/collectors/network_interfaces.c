@@ -48,7 +48,9 @@ int network_interfaces_open(struct network_interfaces *self, const struct collec
 		int fd = link_events_open();
 		self->events = fd < 0 ? -1 : fd; /* without it changes are found in turn */
 	}
-	return source_open(context, net_path(dir, NET_PATH("dev")), FILE_MAX, &self->file, state);
+	int r = source_open(context, net_path(dir, NET_PATH("dev")), FILE_MAX, &self->file, state);
+	self->file.has_short_records = true;
+	return r;
 }
 
 void network_interfaces_close(struct network_interfaces *self)

@@ -57,6 +57,7 @@ static int create(const struct collector_context *context, void **ret_self, stru
 		struct collector_state why = {.reason = ""};
 		int r = source_open(context, paths[i], FILE_MAX, &self->files[i], &why);
 		self->there[i] = r == 0;
+		self->files[i].has_short_records = true;
 		n += self->there[i];
 		if (r < 0 && !is_not_accounted(r) && failure == 0) {
 			failure = r;

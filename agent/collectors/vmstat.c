@@ -33,6 +33,7 @@ static int create(const struct collector_context *context, void **ret_self, stru
 		destroy(self);
 		return r;
 	}
+	self->file.has_short_records = true;
 	long page = sysconf(_SC_PAGESIZE);
 	self->page_bytes = page > 0 ? (uint64_t)page : 4096;
 	*ret_self = self;

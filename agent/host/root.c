@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define FIRST_BUFFER 4096
+#define LEAST_PAGE 4096
 
 int root_open(struct root *root, const char *dir)
 {
@@ -67,6 +68,15 @@ static int make_room(struct root_file *file)
 	return 0;
 }
 
+/* The kernel makes the text of /proc and cgroup files in a buffer of a page at least and gives what fits: records as
+ * long as the next one has room, or one record that is larger, for which the buffer grows. So what comes back short of
+ * the room there was, and leaves place in a page for one more, was the rest. (fs/seq_file.c, seq_read_iter(); sysfs
+ * and sysctl files are one record.) */
+static bool is_end(const struct root_file *file, size_t asked, size_t got)
+{
+	return got == 0 || (file->has_short_records && got < asked && got + ROOT_SHORT_RECORD <= LEAST_PAGE);
+}
+
 int root_file_read(struct root_file *file)
 {
 	size_t len = 0;
@@ -80,14 +90,15 @@ int root_file_read(struct root_file *file)
 				return r;
 			continue;
 		}
-		ssize_t n = pread(file->fd, file->text + len, file->cap - 1 - len, (off_t)len);
+		size_t asked = file->cap - 1 - len;
+		ssize_t n = pread(file->fd, file->text + len, asked, (off_t)len);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return -errno;
-		if (n == 0)
-			break;
 		len += (size_t)n;
+		if (is_end(file, asked, (size_t)n))
+			break;
 	}
 	file->len = len;
 	file->text[len] = '\0';

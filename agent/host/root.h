@@ -24,7 +24,13 @@ struct root_file {
 	size_t len;
 	size_t cap;
 	size_t max;
+	/* What the kernel writes at a time is never longer than ROOT_SHORT_RECORD, or is all of the file: then its end
+	 * is seen without a reading that finds nothing. Often a line; of /proc/diskstats it is a disk with all its
+	 * partitions, of lists of mounts a line of any length. Set by who opened it; false after opening. */
+	bool has_short_records;
 };
+
+#define ROOT_SHORT_RECORD 1024
 
 /* 0 or negative errno (-ENOENT, -EACCES). */
 int root_file_open(const struct root *root, const char *path, size_t max, struct root_file *ret)

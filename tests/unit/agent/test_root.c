@@ -61,10 +61,15 @@ static void check_size(size_t size, size_t max, int want)
 	text[size] = '\0';
 	tree_make(&tree);
 	tree_write(&tree, "f", text);
-	assert_int_equal(root_file_open(&tree.root, "f", max, &file), 0);
-	assert_int_equal(root_file_read(&file), want);
-	if (want == 0)
-		assert_string_equal(file.text, text);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(root_file_open(&tree.root, "f", max, &file), 0);
+		file.has_short_records = i == 1;
+		assert_int_equal(root_file_read(&file), want);
+		if (want == 0)
+			assert_string_equal(file.text, text);
+		if (i == 0)
+			root_file_close(&file);
+	}
 	root_file_close(&file);
 	tree_destroy(&tree);
 	free(text);
@@ -77,6 +82,59 @@ static void test_maximum(void **state)
 		check_size(sizes[i], 100000, 0);
 		check_size(sizes[i], sizes[i], 0);
 		check_size(sizes[i], sizes[i] - 1, -EMSGSIZE);
+	}
+}
+
+/* Short readings before the end are the rule here: the kernel gives a page less what the next line has no room in. */
+static void check_live(const char *path, size_t max)
+{
+	struct root root;
+	struct root_file whole, quick;
+	assert_int_equal(root_open(&root, NULL), 0);
+	assert_int_equal(root_file_open(&root, path, max, &whole), 0);
+	assert_int_equal(root_file_open(&root, path, max, &quick), 0);
+	quick.has_short_records = true;
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(root_file_read(&whole), 0);
+		assert_int_equal(root_file_read(&quick), 0);
+		assert_true(whole.len > 0);
+		size_t lines[2] = {0};
+		for (size_t k = 0; k < whole.len; k++)
+			lines[0] += whole.text[k] == '\n';
+		for (size_t k = 0; k < quick.len; k++)
+			lines[1] += quick.text[k] == '\n';
+		assert_int_equal(lines[0], lines[1]);
+		assert_int_equal(quick.text[quick.len - 1], '\n');
+	}
+	root_file_close(&whole);
+	root_file_close(&quick);
+	root_close(&root);
+}
+
+static void test_the_end_is_seen(void **state)
+{
+	static const char *const paths[] = {
+		"proc/stat",
+		"proc/loadavg",
+		"proc/meminfo",
+		"proc/vmstat",
+		"proc/sys/fs/file-nr",
+		"proc/self/statm",
+		"proc/self/net/dev",
+		"proc/self/net/snmp",
+		"proc/self/net/netstat",
+		"proc/self/net/snmp6",
+		"proc/self/net/sockstat",
+		"proc/self/net/softnet_stat",
+		"sys/devices/system/cpu/present",
+		/* Not what the agent reads, but of the same kind and thousands of pages long. */
+		"proc/kallsyms",
+	};
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+		char path[64] = "/";
+		strcat(path, paths[i]);
+		if (access(path, R_OK) == 0)
+			check_live(paths[i], (size_t)64 << 20);
 	}
 }
 
@@ -135,8 +193,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_open),	    cmocka_unit_test(test_file_is_read_again),
-		cmocka_unit_test(test_maximum),	    cmocka_unit_test(test_small_files),
-		cmocka_unit_test(test_directories),
+		cmocka_unit_test(test_maximum),	    cmocka_unit_test(test_the_end_is_seen),
+		cmocka_unit_test(test_small_files), cmocka_unit_test(test_directories),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
