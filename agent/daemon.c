@@ -207,6 +207,8 @@ static int run(struct daemon *d)
 	int r;
 	do {
 		r = scheduler_new(settings->sampler, d->queue, &settings->scheduler, &d->scheduler);
+		if (r == 0 && settings->observer)
+			scheduler_observe(d->scheduler, settings->observer);
 		if (r == 0)
 			r = run_threads(d);
 		scheduler_free(d->scheduler);

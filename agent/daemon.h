@@ -17,6 +17,7 @@ struct daemon_settings {
 	const char *key;
 	const uint8_t *hello;
 	size_t hello_len;
+	const struct scheduler_observer *observer; /* or NULL */
 
 	/* Reads the configuration again and keeps it for reload(); false when it cannot be used, which was logged. */
 	bool (*check)(void *arg);

@@ -2,6 +2,7 @@
  * at run time (or what the doctor found), 2 for what the user can put right in the options. */
 #include "agent/daemon.h"
 #include "agent/doctor/doctor.h"
+#include "agent/export/metrics_listener.h"
 #include "agent/export/once.h"
 #include "agent/hello.h"
 #include "agent/host/capabilities.h"
@@ -150,9 +151,11 @@ static bool check_reload(void *arg)
 	int r = read_next(agent, error);
 	if (r == 0 && (strcmp(agent->next.root, agent->options.root) != 0 ||
 		       strcmp(agent->next.state_dir, agent->options.state_dir) != 0 ||
-		       agent->next.spool_bytes != agent->options.spool_bytes)) {
+		       agent->next.spool_bytes != agent->options.spool_bytes ||
+		       agent->next.metrics_port != agent->options.metrics_port ||
+		       strcmp(agent->next.metrics_host, agent->options.metrics_host) != 0)) {
 		(void)snprintf(error, sizeof(error),
-			       "root, state_dir and spool_bytes can only be changed by a restart");
+			       "root, state_dir, spool_bytes and metrics_listen can only be changed by a restart");
 		r = -EINVAL;
 	}
 	if (r < 0)
@@ -181,6 +184,44 @@ static int reload(void *arg, struct daemon_settings *settings)
 	settings->hello = agent->hello.data;
 	settings->hello_len = agent->hello.len;
 	return 0;
+}
+
+/* Those that show a part of what they know at each tick alone: who scrapes now and then is to find all of it. */
+static sampler_set sections_in_turns(void)
+{
+	static const char *const names[] = {"cgroups", "network"};
+	sampler_set set = 0;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		int at = sampler_find(collectors, names[i]);
+		set |= at >= 0 ? (sampler_set)1 << at : 0;
+	}
+	return set;
+}
+
+/* With the metrics listener, if one is wanted, around it. */
+static int run_with_metrics(struct agent *agent, struct daemon_settings *settings)
+{
+	char error[METRICS_ERROR_SIZE];
+	struct metrics_listener *listener;
+	if (agent->options.metrics_host[0] == '\0')
+		return daemon_run(settings);
+	int r = metrics_listener_start(agent->options.metrics_host, agent->options.metrics_port, &listener, error);
+	if (r < 0) {
+		log_error("no metrics listener", LOG_STR("reason", error));
+		return r;
+	}
+	log_info("metrics are served", LOG_STR("address", agent->options.metrics_host),
+		 LOG_UINT("port", metrics_listener_port(listener)));
+	const struct scheduler_observer observer = {
+		.on_snapshot = metrics_listener_publish,
+		.is_watching = metrics_listener_is_scraped,
+		.sections = sections_in_turns(),
+		.arg = listener,
+	};
+	settings->observer = &observer;
+	r = daemon_run(settings);
+	metrics_listener_stop(listener);
+	return r;
 }
 
 static int run_daemon(struct agent *agent)
@@ -220,7 +261,7 @@ static int run_daemon(struct agent *agent)
 		.arg = agent,
 	};
 	settings_from(&agent->options, &settings.scheduler);
-	r = daemon_run(&settings);
+	r = run_with_metrics(agent, &settings);
 	return r < 0 ? complain_about(EXIT_FAILURE, "the agent cannot go on", r) : EXIT_SUCCESS;
 }
 

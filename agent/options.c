@@ -227,6 +227,11 @@ static int check(const struct options *options, char *error)
 		complaint =
 			"the backend is not on this host and the connection would not be encrypted: use a tunnel, or "
 			"--allow-plaintext if the network can be trusted";
+	else if (options->metrics_host[0] != '\0' && !options->metrics_plaintext &&
+		 !options_is_loopback(options->metrics_host))
+		complaint = "metrics_listen is not an address of this host alone, and everybody who can reach it could "
+			    "read "
+			    "along: use 127.0.0.1, or --metrics-plaintext if the network can be trusted";
 	if (!complaint)
 		return 0;
 	(void)snprintf(error, OPTIONS_ERROR_SIZE, "%s", complaint);

@@ -25,7 +25,10 @@ struct options {
 	enum options_action action;
 	char backend_host[256]; /* "" when there is none */
 	uint16_t backend_port;
-	bool allow_plaintext; /* to a backend that is not on this host */
+	bool allow_plaintext;	/* to a backend that is not on this host */
+	char metrics_host[256]; /* "": no listener */
+	uint16_t metrics_port;
+	bool metrics_plaintext; /* beyond this host */
 	char key_file[OPTIONS_PATH_SIZE];
 	uint32_t interval_ms;
 	char state_dir[OPTIONS_PATH_SIZE];

@@ -29,6 +29,16 @@ static int set_backend(struct options *options, const char *value, const struct 
 	return 0;
 }
 
+static int set_metrics_listen(struct options *options, const char *value, const struct option_source *source)
+{
+	char host[sizeof(options->metrics_host)];
+	if (options_parse_address(value, host, sizeof(host), &options->metrics_port) < 0)
+		return options_fail(source, "\"%.100s\" is not ADDRESS:PORT, for example 127.0.0.1:9101 or [::1]:9101",
+				    value);
+	memcpy(options->metrics_host, host, sizeof(host));
+	return 0;
+}
+
 static int set_bool(bool *to, const char *value, const struct option_source *source)
 {
 	if (strcmp(value, "true") != 0 && strcmp(value, "false") != 0)
@@ -40,6 +50,11 @@ static int set_bool(bool *to, const char *value, const struct option_source *sou
 static int set_plaintext(struct options *options, const char *value, const struct option_source *source)
 {
 	return set_bool(&options->allow_plaintext, value, source);
+}
+
+static int set_metrics_plaintext(struct options *options, const char *value, const struct option_source *source)
+{
+	return set_bool(&options->metrics_plaintext, value, source);
 }
 
 static int set_path(char to[OPTIONS_PATH_SIZE], const char *value, const struct option_source *source)
@@ -263,6 +278,9 @@ const struct option_key option_keys[] = {
 	VALUE("keyframe", "TIME", "between two readings of the whole process table (60s)", set_keyframe),
 	VALUE("command_line", "WHAT", "of processes: off, scrubbed of secrets, or full (scrubbed)", set_command_line),
 	VALUE("custom_dir", "DIR", "metrics of others: Prometheus text in DIR/*.prom", set_custom_dir),
+	VALUE("metrics_listen", "ADDR:PORT", "serve Prometheus text at http://ADDR:PORT/metrics", set_metrics_listen),
+	VALUE("metrics_plaintext", NULL, "let metrics_listen be reached from other hosts, without encryption",
+	      set_metrics_plaintext),
 	{"format", "FORMAT", "of --once: json or prometheus (json); of doctor: json instead of text", set_format, true,
 	 NULL, 0},
 };

@@ -14,7 +14,7 @@
 
 struct options_yaml {
 	char *backend, *allow_plaintext, *key_file, *interval, *state_dir, *root, *btf, *log_level, *log_format, *top,
-		*keyframe, *command_line, *custom_dir, *spool_bytes;
+		*keyframe, *command_line, *custom_dir, *spool_bytes, *metrics_listen, *metrics_plaintext;
 	const char **disable, **intervals, **exclude;
 	unsigned disable_count, intervals_count, exclude_count;
 };
@@ -31,12 +31,26 @@ static const cyaml_schema_value_t name_schema = {
 };
 
 static const cyaml_schema_field_t fields[] = {
-	TEXT(backend),	  TEXT(allow_plaintext), TEXT(key_file),
-	TEXT(interval),	  TEXT(state_dir),	 TEXT(root),
-	TEXT(btf),	  TEXT(log_level),	 TEXT(log_format),
-	TEXT(top),	  TEXT(keyframe),	 TEXT(command_line),
-	TEXT(custom_dir), TEXT(spool_bytes),	 NAMES(disable),
-	NAMES(intervals), NAMES(exclude),	 CYAML_FIELD_END,
+	TEXT(backend),
+	TEXT(allow_plaintext),
+	TEXT(key_file),
+	TEXT(interval),
+	TEXT(state_dir),
+	TEXT(root),
+	TEXT(btf),
+	TEXT(log_level),
+	TEXT(log_format),
+	TEXT(top),
+	TEXT(keyframe),
+	TEXT(command_line),
+	TEXT(custom_dir),
+	TEXT(spool_bytes),
+	TEXT(metrics_listen),
+	TEXT(metrics_plaintext),
+	NAMES(disable),
+	NAMES(intervals),
+	NAMES(exclude),
+	CYAML_FIELD_END,
 };
 
 static const cyaml_schema_value_t file_schema = {

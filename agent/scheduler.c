@@ -35,8 +35,12 @@ struct scheduler {
 	bool changed;
 	bool stopping;
 
+	struct scheduler_observer observer; /* on_snapshot is NULL without one */
+
 	/* The thread's own. */
 	uint32_t tick_ms;
+	sampler_set told; /* to be watched */
+	uint64_t told_until_ns;
 	uint64_t due_ns; /* the tick the timer expires for next */
 	struct {
 		Sonde__V1__State__Code code;
@@ -128,6 +132,15 @@ static void log_changes(struct scheduler *s)
 	}
 }
 
+static void tell_watched(struct scheduler *s)
+{
+	const struct scheduler_observer *observer = &s->observer;
+	sampler_set watched = clock_monotonic_ns() < s->told_until_ns ? s->told : 0;
+	if (observer->on_snapshot && observer->is_watching(observer->arg))
+		watched |= observer->sections;
+	sampler_watch(s->sampler, watched, watched != 0 ? UINT64_MAX : 0);
+}
+
 static void tick(struct scheduler *s, uint64_t expirations)
 {
 	struct agent_status *status = sampler_status(s->sampler);
@@ -141,7 +154,10 @@ static void tick(struct scheduler *s, uint64_t expirations)
 	uint64_t sequence;
 	const uint8_t *data;
 	size_t len;
+	tell_watched(s);
 	int r = sampler_take(s->sampler, s->tick_ms, &sequence, &data, &len);
+	if (r == 0 && s->observer.on_snapshot)
+		s->observer.on_snapshot(s->observer.arg, data, len);
 	if (r == 0)
 		r = queue_push(s->queue, sequence, data, len);
 	if (r < 0 && !s->push_failing)
@@ -178,7 +194,8 @@ static bool take_orders(struct scheduler *s)
 	struct scheduler_settings settings = s->settings;
 	bool changed = s->changed, stopping = s->stopping;
 	s->changed = false;
-	sampler_watch(s->sampler, s->watched, s->watched_until_ns);
+	s->told = s->watched;
+	s->told_until_ns = s->watched_until_ns;
 	pthread_mutex_unlock(&s->lock);
 	if (stopping)
 		return false;
@@ -228,6 +245,11 @@ int scheduler_new(struct sampler *sampler, struct queue *queue, const struct sch
 	}
 	*ret = s;
 	return 0;
+}
+
+void scheduler_observe(struct scheduler *scheduler, const struct scheduler_observer *observer)
+{
+	scheduler->observer = *observer;
 }
 
 int scheduler_start(struct scheduler *scheduler)

@@ -18,12 +18,22 @@ struct scheduler_settings {
 	struct sampler_settings sampler;
 };
 
+/* Somebody beside the queue who gets each snapshot. Both are called on the scheduler's thread and must not block. */
+struct scheduler_observer {
+	void (*on_snapshot)(void *arg, const uint8_t *data, size_t len); /* the bytes are gone when it returns */
+	bool (*is_watching)(void *arg); /* the sections below are shown whole and at every tick while it says so */
+	sampler_set sections;
+	void *arg;
+};
+
 /* Sampler and queue are borrowed. 0 or negative errno (-EINVAL: an interval is out of bounds). */
 int scheduler_new(struct sampler *sampler, struct queue *queue, const struct scheduler_settings *settings,
 		  struct scheduler **ret) __attribute__((nonnull, warn_unused_result));
 /* Accepts NULL; stops first. */
 void scheduler_free(struct scheduler *scheduler);
 
+/* Before the start; copied. */
+void scheduler_observe(struct scheduler *scheduler, const struct scheduler_observer *observer) __attribute__((nonnull));
 /* The thread; the sampler is its own until scheduler_stop(). Once. 0 or negative errno. */
 int scheduler_start(struct scheduler *scheduler) __attribute__((nonnull, warn_unused_result));
 /* Ends the thread after the tick it is in. */
