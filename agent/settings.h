@@ -3,6 +3,7 @@
  * that runs on the slow lane reads what was in force when it was made. */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 enum command_line {
@@ -15,12 +16,17 @@ enum command_line {
 #define SETTINGS_TOP_MAX 1000
 #define SETTINGS_KEYFRAME_MS_DEFAULT 60000
 #define SETTINGS_PATH_SIZE 4096
+#define SETTINGS_PERF_EVENTS_MAX 32
+#define SETTINGS_PERF_ENTRY_SIZE 512
 
 struct collector_settings {
 	uint32_t top;	      /* processes shown by each measure; 1 to SETTINGS_TOP_MAX */
 	uint32_t keyframe_ms; /* the whole process table this often */
 	enum command_line command_line;
 	char custom_dir[SETTINGS_PATH_SIZE]; /* of Prometheus-text files, "*.prom"; "" is none */
+	/* Hardware events, each entry one or a group in braces (agent/perf/events.h); none are the default list. */
+	char perf_events[SETTINGS_PERF_EVENTS_MAX][SETTINGS_PERF_ENTRY_SIZE];
+	size_t n_perf_events;
 };
 
 /* As it is when nobody says otherwise. */

@@ -1,29 +1,39 @@
-/* Which events are counted, and which of them share a group: events of one group are on the PMU at the same time, so
+/* Which events are counted, and which of them belong together: events of one group are on the PMU at the same time, so
  * that their ratio is true even when groups take turns. */
 #pragma once
 
-#include <stddef.h>
-#include <stdint.h>
+#include "agent/perf/pmu.h"
+#include "agent/settings.h"
+
+#define PERF_MAX_EVENTS SETTINGS_PERF_EVENTS_MAX
+#define PERF_MAX_IN_GROUP 8
 
 struct perf_event {
-	const char *name; /* perf's own */
-	uint32_t type;	  /* PERF_TYPE_* */
-	uint64_t config;
-	unsigned group; /* neighbours with the same number; at most PERF_MAX_IN_GROUP of them */
+	char name[PERF_NAME_SIZE]; /* perf's own, or as it stands in the configuration */
+	struct perf_code code;
+	unsigned unit; /* neighbours with the same number are kept together if they fit */
+	bool forced;   /* a person's group: kept whole even if it never runs */
+	int error;     /* negative errno when the name means nothing on this host */
 };
 
-#define PERF_MAX_EVENTS 10
-#define PERF_MAX_IN_GROUP 8
-#define PERF_MAX_GROUPS 5
-
-struct perf_event_table {
-	const struct perf_event *events;
+struct perf_event_set {
+	struct perf_event events[PERF_MAX_EVENTS];
 	size_t n;
+	char why[PERF_WHY_SIZE]; /* of the first event with an error */
 };
 
-/* Pairs that belong together: larger groups would not fit the four to six counters that many PMUs have, of which the
- * NMI watchdog may hold one, and a group that does not fit opens without an error and never runs. The first group is
- * cycles and instructions. */
-extern const struct perf_event_table perf_hardware_events;
-/* Those that mean something for a whole CPU (task-clock does not); one group. */
-extern const struct perf_event_table perf_software_events;
+/* Those of the settings; the default list when there are none: cycles and instructions first, then pairs whose ratios
+ * are wanted. Names that this host does not know have their error set. */
+void perf_events_hardware(const struct root *root, const struct collector_settings *settings,
+			  struct perf_event_set *ret) __attribute__((nonnull));
+/* Those that mean something for a whole CPU, which clocks do not; one unit. */
+void perf_events_software(struct perf_event_set *ret) __attribute__((nonnull));
+
+/* Whether a configuration may hold the entries that settings has: each is an event or a group of at most
+ * PERF_MAX_IN_GROUP, none twice, PERF_MAX_EVENTS in all. With a root also whether this host knows them. 0, or -EINVAL
+ * with a sentence. */
+int perf_events_check(const struct root *root, const struct collector_settings *settings, char why[PERF_WHY_SIZE])
+	__attribute__((nonnull(2, 3), warn_unused_result));
+
+/* The place of an event in the set, or -ENOENT. */
+int perf_events_find(const struct perf_event_set *set, const char *name) __attribute__((nonnull));

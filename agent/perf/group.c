@@ -9,36 +9,51 @@
 
 #define HYBRID_TYPE_SHIFT 32 /* PERF_PMU_TYPE_SHIFT, 5.13 */
 
-static int open_event(const struct perf_event *event, unsigned cpu, uint32_t hybrid, int leader, bool pinned)
+/* Generic events carry the PMU's type above their code; raw ones are the PMU's own. */
+static void choose_pmu(struct perf_event_attr *attr, uint32_t hybrid)
+{
+	if (hybrid == 0)
+		return;
+	if (attr->type == PERF_TYPE_HARDWARE || attr->type == PERF_TYPE_HW_CACHE)
+		attr->config |= (uint64_t)hybrid << HYBRID_TYPE_SHIFT;
+	else if (attr->type == PERF_TYPE_RAW)
+		attr->type = hybrid;
+}
+
+static int open_event(const struct perf_event *event, const struct perf_target *target, int leader, bool pinned)
 {
 	struct perf_event_attr attr = {
 		.size = sizeof(attr),
-		.type = event->type,
-		.config = event->config,
+		.type = event->code.type,
+		.config = event->code.config[0],
+		.config1 = event->code.config[1],
+		.config2 = event->code.config[2],
 		.read_format = PERF_FORMAT_GROUP | PERF_FORMAT_TOTAL_TIME_ENABLED | PERF_FORMAT_TOTAL_TIME_RUNNING,
 		.disabled = leader < 0,
 		.pinned = leader < 0 && pinned,
 	};
-	if (event->type == PERF_TYPE_HARDWARE)
-		attr.config |= (uint64_t)hybrid << HYBRID_TYPE_SHIFT;
-	long fd = syscall(SYS_perf_event_open, &attr, -1, (int)cpu, leader, PERF_FLAG_FD_CLOEXEC);
+	if (event->error < 0)
+		return event->error;
+	choose_pmu(&attr, target->hybrid);
+	unsigned long flags = PERF_FLAG_FD_CLOEXEC | (target->cgroup >= 0 ? PERF_FLAG_PID_CGROUP : 0);
+	long fd = syscall(SYS_perf_event_open, &attr, target->cgroup, target->cpu, leader, flags);
 	return fd < 0 ? -errno : (int)fd;
 }
 
-int perf_group_open(struct perf_group *group, const struct perf_event_table *table, size_t first, size_t n,
-		    unsigned cpu, uint32_t hybrid, bool pinned, int errors[])
+int perf_group_open(struct perf_group *group, const struct perf_event_set *set, const uint8_t events[], size_t n,
+		    const struct perf_target *target, bool pinned, int errors[])
 {
 	struct perf_group opened = {.n = 0, .pinned = pinned};
 	int error = -EINVAL;
-	for (size_t i = first; i < first + n && opened.n < PERF_MAX_IN_GROUP; i++) {
+	for (size_t i = 0; i < n && opened.n < PERF_MAX_IN_GROUP; i++) {
 		int leader = opened.n > 0 ? opened.fds[0] : -1;
-		int fd = open_event(&table->events[i], cpu, hybrid, leader, pinned);
-		errors[i] = fd < 0 ? fd : 0;
+		int fd = open_event(&set->events[events[i]], target, leader, pinned);
+		errors[events[i]] = fd < 0 ? fd : 0;
 		if (fd < 0) {
-			error = i == first ? fd : error;
+			error = i == 0 ? fd : error;
 			continue;
 		}
-		opened.events[opened.n] = i;
+		opened.events[opened.n] = events[i];
 		opened.fds[opened.n++] = fd;
 	}
 	if (opened.n == 0)

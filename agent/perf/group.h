@@ -1,5 +1,6 @@
-/* One group of events on one CPU: the adapter to perf_event_open(2). Reading takes one system call, and an interrupt on
- * the CPU that is read. */
+/* One group of events on one CPU: the adapter to perf_event_open(2). Reading takes one system call and, if the group is
+ * on the PMU of another CPU, one interrupt there, whatever the number of its members (kernel/events/core.c,
+ * perf_event_read()). */
 #pragma once
 
 #include "agent/perf/events.h"
@@ -8,17 +9,25 @@
 #include <stdbool.h>
 
 struct perf_group {
-	int fds[PERF_MAX_IN_GROUP];	  /* in the order of opening; the first is the leader */
-	size_t events[PERF_MAX_IN_GROUP]; /* which of the table they count */
-	size_t n;
+	int fds[PERF_MAX_IN_GROUP];	   /* in the order of opening; the first is the leader */
+	uint8_t events[PERF_MAX_IN_GROUP]; /* which of the set they count */
+	uint8_t n;
 	bool pinned;
+	bool forced;
+	uint8_t starved; /* readings in a row at which it had not been on the PMU; the caller's */
 };
 
-/* Opens and enables the events [first, first + n) of the table on a CPU for every process. Events that this CPU does
- * not have are left out, with their negative errno in errors[i]. 0; or the errno of the first event when none opened.
- * hybrid is 0, or the PMU's type on CPUs of several kinds. */
-int perf_group_open(struct perf_group *group, const struct perf_event_table *table, size_t first, size_t n,
-		    unsigned cpu, uint32_t hybrid, bool pinned, int errors[])
+/* On what it counts. */
+struct perf_target {
+	int cpu;
+	int cgroup;	 /* a directory of a perf_event hierarchy, whose tasks alone count; -1: everybody */
+	uint32_t hybrid; /* 0, or the PMU's type on CPUs of several kinds */
+};
+
+/* Opens and enables n events of the set. Events that this CPU does not have are left out, with their negative errno in
+ * errors[event]; the others' are 0. 0; or the errno of the first event when none opened. */
+int perf_group_open(struct perf_group *group, const struct perf_event_set *set, const uint8_t events[], size_t n,
+		    const struct perf_target *target, bool pinned, int errors[])
 	__attribute__((nonnull, warn_unused_result));
 /* Accepts a zeroed one. */
 void perf_group_close(struct perf_group *group) __attribute__((nonnull));

@@ -5,25 +5,26 @@
 #include "agent/host/capabilities.h"
 #include "agent/host/descriptors.h"
 #include "agent/perf/calibrate.h"
+#include "agent/perf/kinds.h"
+#include "agent/perf/permission.h"
+#include "agent/perf/ratios.h"
 #include "agent/perf/reason.h"
-#include "agent/perf/source.h"
+#include "agent/perf/source_fill.h"
+#include "common/clock.h"
 
 #include <errno.h>
-#include <linux/capability.h>
-#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define CPU_LIST_MAX ((size_t)16384)
-#define STATUS_MAX ((size_t)16384)
-
-static const char *const kind_names[] = {"cpu_core", "cpu_atom"};
-#define KINDS (sizeof(kind_names) / sizeof(kind_names[0]))
 
 struct self {
 	const struct root *root;
+	const struct collector_settings *settings; /* may change between two ticks */
+	struct collector_settings used;
 	struct root_file online;
-	struct perf_kind kinds[KINDS];
-	size_t n_kinds;
+	struct perf_busy busy;
+	unsigned limit;
 	struct perf_source hardware;
 	struct perf_source software;
 };
@@ -35,50 +36,9 @@ static void destroy(void *arg)
 		return;
 	perf_source_close(&self->hardware);
 	perf_source_close(&self->software);
+	perf_busy_close(&self->busy);
 	root_file_close(&self->online);
 	free(self);
-}
-
-static int read_cpu_list(const struct root *root, const char *path, struct cpu_set *ret)
-{
-	char text[4096];
-	int len = root_read_text(root, path, text, sizeof(text));
-	return len < 0 ? len : cpu_set_parse(text, (size_t)len, ret);
-}
-
-/* Processors with several kinds of cores have a PMU for each, and nothing else in common. */
-static void read_kinds(struct self *self)
-{
-	for (size_t i = 0; i < KINDS; i++) {
-		char path[96];
-		unsigned long long type;
-		struct perf_kind *kind = &self->kinds[self->n_kinds];
-		(void)snprintf(path, sizeof(path), "sys/bus/event_source/devices/%s/type", kind_names[i]);
-		if (root_read_u64(self->root, path, &type) < 0 || type > UINT32_MAX)
-			continue;
-		(void)snprintf(path, sizeof(path), "sys/bus/event_source/devices/%s/cpus", kind_names[i]);
-		if (read_cpu_list(self->root, path, &kind->cpus) < 0)
-			continue;
-		kind->type = (uint32_t)type;
-		self->n_kinds++;
-	}
-}
-
-static struct perf_permission read_permission(const struct root *root)
-{
-	struct perf_permission permission = {.paranoid = 0};
-	char text[16];
-	int len = root_read_text(root, "proc/sys/kernel/perf_event_paranoid", text, sizeof(text));
-	permission.has_paranoid = len > 0 && perf_paranoid_parse(text, (size_t)len, &permission.paranoid) == 0;
-	struct root_file status;
-	uint64_t mask = 0;
-	if (root_file_open(root, "proc/thread-self/status", STATUS_MAX, &status) == 0) {
-		if (root_file_read(&status) < 0 || perf_capabilities_parse(status.text, status.len, &mask) < 0)
-			mask = 0;
-		root_file_close(&status);
-	}
-	permission.has_capability = mask & ((uint64_t)1 << CAP_PERFMON | (uint64_t)1 << CAP_SYS_ADMIN);
-	return permission;
 }
 
 static int read_online(struct self *self, struct cpu_set *ret)
@@ -87,16 +47,27 @@ static int read_online(struct self *self, struct cpu_set *ret)
 	return r < 0 ? r : cpu_set_parse(self->online.text, self->online.len, ret);
 }
 
+/* What perf may take of the files the agent may open: the rest needs some hundred, more with many cgroups. */
+static size_t descriptors_for_perf(void)
+{
+	size_t limit = descriptors_raise();
+	return limit > 4096 ? limit - 1024 : limit / 4 * 3;
+}
+
+static void fail_source(struct self *self, struct perf_source *source)
+{
+	struct perf_permission permission = perf_permission_read(self->root);
+	source->error_state = perf_event_state(source->error, false);
+	(void)perf_source_fail(&source->state, source->error, &permission, source->hardware);
+}
+
 static void open_source(struct self *self, struct perf_source *source, const struct cpu_set *online)
 {
-	bool hardware = source == &self->hardware;
 	perf_source_follow(source, online);
 	source->error = source->open_error;
 	if (source->error < 0) {
-		struct perf_permission permission = read_permission(self->root);
-		source->error_state = perf_event_state(source->error, false);
-		(void)perf_source_fail(&source->state, source->error, &permission, hardware);
-	} else if (hardware && !perf_calibrate()) {
+		fail_source(self, source);
+	} else if (source->hardware && !perf_calibrate()) {
 		source->error_state = SONDE__V1__PERF_EVENT_STATE__PERF_EVENT_STATE_IMPLAUSIBLE;
 		source->error = collector_fail(
 			&source->state, SONDE__V1__STATE__CODE__CODE_UNAVAILABLE, -ENOTSUP, "implausible",
@@ -107,33 +78,52 @@ static void open_source(struct self *self, struct perf_source *source, const str
 	}
 }
 
+/* The software events first: they are few, and always work. */
+static int open_hardware(struct self *self, const struct cpu_set *online)
+{
+	size_t most = descriptors_for_perf(), taken = self->software.descriptors;
+	int r = perf_source_init(&self->hardware, true, self->limit);
+	if (r < 0)
+		return r;
+	perf_events_hardware(self->root, self->settings, &self->hardware.set);
+	perf_kinds_read(self->root, &self->hardware);
+	self->hardware.max_descriptors = most > taken ? most - taken : 0;
+	self->used = *self->settings;
+	open_source(self, &self->hardware, online);
+	return 0;
+}
+
+static int open_software(struct self *self, const struct cpu_set *online)
+{
+	int r = perf_source_init(&self->software, false, self->limit);
+	if (r < 0)
+		return r;
+	perf_events_software(&self->software.set);
+	self->software.max_descriptors = descriptors_for_perf();
+	open_source(self, &self->software, online);
+	return 0;
+}
+
 static int start(struct self *self, struct collector_state *state)
 {
 	struct cpu_set possible, online;
+	char text[4096];
 	int r = root_file_open(self->root, "sys/devices/system/cpu/online", CPU_LIST_MAX, &self->online);
 	if (r == 0)
 		r = read_online(self, &online);
 	if (r < 0)
-		return collector_fail(
-			state, SONDE__V1__STATE__CODE__CODE_UNAVAILABLE, r, "no_cpu_list",
-			"/sys/devices/system/cpu/online cannot be read: mount sysfs where the agent looks "
-			"for it");
-	if (read_cpu_list(self->root, "sys/devices/system/cpu/possible", &possible) < 0)
+		return r;
+	int len = root_read_text(self->root, "sys/devices/system/cpu/possible", text, sizeof(text));
+	if (len < 0 || cpu_set_parse(text, (size_t)len, &possible) < 0)
 		possible = online;
-	read_kinds(self);
-	unsigned limit = cpu_set_limit(&possible);
-	r = perf_source_init(&self->hardware, &perf_hardware_events, limit);
+	self->limit = cpu_set_limit(&possible);
+	r = perf_busy_init(&self->busy, self->root, self->limit);
 	if (r == 0)
-		r = perf_source_init(&self->software, &perf_software_events, limit);
+		r = open_software(self, &online);
+	if (r == 0)
+		r = open_hardware(self, &online);
 	if (r < 0)
 		return r;
-	self->hardware.pin_first = true;
-	self->hardware.kinds = self->kinds;
-	self->hardware.n_kinds = self->n_kinds;
-	/* Each CPU takes a descriptor an event. Where the hard limit is low, what cannot be opened says so. */
-	(void)descriptors_raise();
-	open_source(self, &self->hardware, &online);
-	open_source(self, &self->software, &online);
 	if (self->hardware.error < 0 && self->software.error < 0) {
 		*state = self->software.state;
 		return self->software.error;
@@ -150,6 +140,7 @@ static int create(const struct collector_context *context, void **ret_self, stru
 	if (!self)
 		return -ENOMEM;
 	self->root = context->root;
+	self->settings = context->settings;
 	self->online.fd = -1;
 	int r = start(self, state);
 	if (r < 0) {
@@ -160,21 +151,36 @@ static int create(const struct collector_context *context, void **ret_self, stru
 	return 0;
 }
 
-static int collect_source(struct perf_source *source, const struct cpu_set *online, struct arena *arena,
-			  Sonde__V1__PerfSource **ret)
+static int collect_source(struct self *self, struct perf_source *source, const struct cpu_set *online,
+			  struct arena *arena, Sonde__V1__PerfSource **ret)
 {
+	const struct perf_busy *busy = self->busy.valid ? &self->busy : NULL;
 	if (source->error == 0) {
 		perf_source_follow(source, online);
-		perf_source_read(source);
+		perf_source_read(source, busy);
+		if (source->hardware && busy)
+			perf_check_plausible(source, busy);
 	}
 	Sonde__V1__PerfSource *message = arena_message(arena, &sonde__v1__perf_source__descriptor);
 	if (!message)
 		return -ENOMEM;
-	int r = perf_source_fill(source, arena, message);
+	int r = perf_source_fill(source, busy, arena, message);
 	if (r < 0)
 		return r;
 	*ret = message;
 	return 0;
+}
+
+static bool settings_changed(const struct self *self)
+{
+	const struct collector_settings *now = self->settings, *used = &self->used;
+	if (now->n_perf_events != used->n_perf_events)
+		return true;
+	for (size_t i = 0; i < now->n_perf_events; i++) {
+		if (strcmp(now->perf_events[i], used->perf_events[i]) != 0)
+			return true;
+	}
+	return false;
 }
 
 static int collect(void *arg, struct tick *tick, ProtobufCMessage *section)
@@ -183,16 +189,23 @@ static int collect(void *arg, struct tick *tick, ProtobufCMessage *section)
 	Sonde__V1__Perf *message = (Sonde__V1__Perf *)section;
 	struct cpu_set online;
 	int r = read_online(self, &online);
+	if (r == 0 && settings_changed(self)) {
+		perf_source_close(&self->hardware);
+		r = open_hardware(self, &online);
+	}
+	if (r < 0)
+		return r;
+	perf_busy_read(&self->busy, clock_monotonic_ns());
+	r = collect_source(self, &self->hardware, &online, tick->arena, &message->hardware);
 	if (r == 0)
-		r = collect_source(&self->hardware, &online, tick->arena, &message->hardware);
-	if (r == 0)
-		r = collect_source(&self->software, &online, tick->arena, &message->software);
+		r = collect_source(self, &self->software, &online, tick->arena, &message->software);
 	return r;
 }
 
 const struct collector collector_perf = {
 	.name = "perf",
-	.reads = "perf_event_open(2) on every CPU; /sys/devices/system/cpu/online",
+	.reads = "perf_event_open(2) on every CPU; /sys/devices/system/cpu/online, /sys/bus/event_source/devices, "
+		 "/proc/stat",
 	.needs = "CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8), or kernel.perf_event_paranoid=0; a PMU for hardware "
 		 "events",
 	.capabilities = CAPABILITY_PERFMON,

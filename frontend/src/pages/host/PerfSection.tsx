@@ -24,6 +24,7 @@ const STATE_WORDS: Record<PerfEventState, string> = {
   [PerfEventState.DENIED]: "denied",
   [PerfEventState.UNSUPPORTED]: "not supported by this CPU",
   [PerfEventState.IMPLAUSIBLE]: "implausible",
+  [PerfEventState.LEFT_OUT]: "left out, too few file descriptors",
 };
 
 function lines(frame: Frame, list: string, names: readonly string[]): ChartSeries[] {

@@ -40,15 +40,100 @@ static void reasons_say_what_to_do(void **state)
 	assert_non_null(strstr(s.detail, "perf_event_paranoid=4"));
 	assert_non_null(strstr(s.detail, "CAP_PERFMON"));
 	struct perf_permission capable = {.paranoid = 2, .has_paranoid = true, .has_capability = true};
-	s = reason_for(-EPERM, capable, false);
-	assert_string_equal(s.reason, "seccomp");
+	assert_string_equal(reason_for(-EACCES, capable, false).reason, "security_module");
+	struct perf_permission all = {.paranoid = 2,
+				      .has_paranoid = true,
+				      .has_capability = true,
+				      .seccomp = true,
+				      .user_namespace = true,
+				      .lockdown = true};
+	assert_string_equal(reason_for(-EPERM, all, false).reason, "seccomp");
+	all.seccomp = false;
+	assert_string_equal(reason_for(-EPERM, all, true).reason, "lockdown");
+	/* What the kernel itself refuses it refuses with EACCES. */
+	all.seccomp = true;
+	assert_string_equal(reason_for(-EACCES, all, true).reason, "user_namespace");
+	all.has_capability = false;
+	assert_string_equal(reason_for(-EACCES, all, true).reason, "perf_event_paranoid");
 	struct perf_permission unknown = {.has_paranoid = false};
 	s = reason_for(-EPERM, unknown, false);
 	assert_string_equal(s.reason, "no_cap_perfmon");
 	s = reason_for(-ENOSYS, unknown, false);
 	assert_string_equal(s.reason, "no_perf_events");
 	s = reason_for(-EMFILE, unknown, true);
+	assert_string_equal(s.reason, "few_descriptors");
+	assert_non_null(strstr(s.detail, "LimitNOFILE"));
+	s = reason_for(-EINVAL, unknown, true);
 	assert_string_equal(s.reason, "not_supported");
+}
+
+static bool seccomp(const char *text)
+{
+	return perf_seccomp_parse(text, strlen(text));
+}
+
+static bool mapped(const char *text)
+{
+	return perf_in_user_namespace(text, strlen(text));
+}
+
+static bool locked(const char *text)
+{
+	return perf_lockdown_parse(text, strlen(text));
+}
+
+static void surroundings_are_read(void **state)
+{
+	assert_true(seccomp("Name:\tx\nSeccomp:\t2\nSeccomp_filters:\t1\n"));
+	assert_false(seccomp("Name:\tx\nSeccomp:\t0\nSeccomp_filters:\t2\n"));
+	assert_false(seccomp("Seccomp_filters:\t2\n"));
+	assert_false(seccomp("Seccomp:\t2"));
+	assert_false(seccomp(""));
+	assert_false(mapped("         0          0 4294967295\n"));
+	assert_true(mapped("         0     100000      65536\n"));
+	assert_true(mapped("         0          0 4294967294\n"));
+	assert_true(mapped(""));
+	assert_true(locked("none integrity [confidentiality]\n"));
+	assert_false(locked("none [integrity] confidentiality\n"));
+	assert_false(locked("[none] integrity confidentiality"));
+	assert_false(locked(""));
+}
+
+static void every_state_but_ok_has_words(void **state)
+{
+	assert_null(perf_event_state_words(STATE(OK)));
+	for (int i = STATE(MULTIPLEXED); i <= STATE(LEFT_OUT); i++)
+		assert_true(strlen(perf_event_state_words((Sonde__V1__PerfEventState)i)) > 20);
+	assert_null(perf_event_state_words((Sonde__V1__PerfEventState)99));
+}
+
+/* Half a second of work on two CPUs in a second. */
+static void counts_are_set_against_cpu_time(void **state)
+{
+	const struct perf_evidence good = {
+		.cycles = 1500000000, .instructions = 2500000000, .worked_us = 500000, .enabled_us = 2000000};
+	struct perf_evidence e = good;
+	assert_true(perf_evidence_holds(&e));
+	e.instructions = 395; /* seen: rubbish of a virtual PMU */
+	assert_false(perf_evidence_holds(&e));
+	e = good;
+	e.cycles = 9000000;
+	e.instructions = 100000;
+	assert_false(perf_evidence_holds(&e));
+	e.worked_us = 190000; /* too little work to tell */
+	assert_true(perf_evidence_holds(&e));
+	e = good;
+	e.cycles = 41000000000;
+	assert_false(perf_evidence_holds(&e));
+	e = good;
+	e.instructions = e.cycles * 21;
+	assert_false(perf_evidence_holds(&e));
+	e = (struct perf_evidence){.cycles = 0};
+	assert_true(perf_evidence_holds(&e));
+	/* A counter that goes on while the CPU is idle is no contradiction. */
+	e = (struct perf_evidence){
+		.cycles = 2000000000, .instructions = 40000, .worked_us = 10000, .enabled_us = 2000000};
+	assert_true(perf_evidence_holds(&e));
 }
 
 static int capabilities(const char *text, uint64_t *ret)
@@ -109,6 +194,9 @@ int main(void)
 		cmocka_unit_test(reasons_say_what_to_do),
 		cmocka_unit_test(capabilities_are_the_effective_ones),
 		cmocka_unit_test(paranoid_is_a_signed_number),
+		cmocka_unit_test(surroundings_are_read),
+		cmocka_unit_test(every_state_but_ok_has_words),
+		cmocka_unit_test(counts_are_set_against_cpu_time),
 		cmocka_unit_test(rubbish_is_recognised),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

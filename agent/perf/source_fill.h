@@ -1,0 +1,12 @@
+/* A source as a message, with its condition in words. */
+#pragma once
+
+#include "agent/perf/source.h"
+
+/* busy may be NULL. 0 or -ENOMEM. */
+int perf_source_fill(const struct perf_source *source, const struct perf_busy *busy, struct arena *arena,
+		     Sonde__V1__PerfSource *message) __attribute__((nonnull(1, 3, 4), warn_unused_result));
+
+/* A State of its own inside a section. 0 or -ENOMEM. */
+int perf_state_fill(const struct collector_state *state, struct arena *arena, Sonde__V1__State **ret)
+	__attribute__((nonnull, warn_unused_result));
