@@ -78,6 +78,18 @@ int loop_device_open(struct loop_device *loop, const char *directory, size_t byt
 	return r;
 }
 
+int loop_device_over(struct loop_device *loop, const char *path)
+{
+	*loop = (struct loop_device){.fd = -1, .direct_fd = -1};
+	loop->backing_fd = open(path, O_RDWR | O_CLOEXEC);
+	if (loop->backing_fd < 0)
+		return -errno;
+	int r = configure_free(loop);
+	if (r < 0)
+		loop_device_close(loop);
+	return r;
+}
+
 void loop_device_close(struct loop_device *loop)
 {
 	if (loop->direct_fd >= 0)

@@ -19,6 +19,8 @@ struct loop_device {
 
 /* Of that number, or one of the above. 0 or negative errno. */
 int loop_device_open(struct loop_device *loop, const char *directory, size_t bytes, int number);
+/* On top of another block device. */
+int loop_device_over(struct loop_device *loop, const char *path);
 /* Detaches at once, so that the same number can be attached anew. */
 void loop_device_close(struct loop_device *loop);
 
