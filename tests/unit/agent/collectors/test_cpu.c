@@ -1,6 +1,6 @@
 /* The CPU collector on a made-up host: CPUs that go and come back, and what hosts leave out. */
 #include "agent/collectors/collectors.h"
-#include "tests/unit/agent/tree.h"
+#include "tests/unit/agent/fixture.h"
 #include "tests/unit/cmocka_all.h"
 
 #include <errno.h>
@@ -12,45 +12,16 @@
 #define REST "ctxt 2000\nbtime 1700000000\nsoftirq 6 1 2 3\n"
 #define FREQUENCY(n) "sys/devices/system/cpu/cpu" n "/cpufreq/scaling_cur_freq"
 
-struct fixture {
-	struct tree tree;
-	struct collector_context context;
-	struct arena *arena;
-	void *self;
-	struct collector_state state;
-	uint64_t now_us;
-};
-
 static int setup(void **state)
 {
-	static struct fixture f;
-	f = (struct fixture){.arena = arena_new(1 << 20), .now_us = 100 * SECOND};
-	tree_make(&f.tree);
-	f.context = (struct collector_context){.root = &f.tree.root};
-	tree_write(&f.tree, "proc/stat", TOTAL CORE("0") CORE("1") CORE("2") REST);
-	*state = &f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-	collector_cpu.destroy(f->self);
-	arena_free(f->arena);
-	tree_destroy(&f->tree);
-	return 0;
+	int r = fixture_setup(state, &collector_cpu);
+	tree_write(&((struct fixture *)*state)->tree, "proc/stat", TOTAL CORE("0") CORE("1") CORE("2") REST);
+	return r;
 }
 
 static int collect(struct fixture *f, Sonde__V1__Cpu *out)
 {
-	if (!f->self)
-		assert_int_equal(collector_cpu.create(&f->context, &f->self, &f->state), 0);
-	sonde__v1__cpu__init(out);
-	arena_reset(f->arena);
-	f->state = (struct collector_state){.reason = ""};
-	f->now_us += SECOND;
-	struct tick tick = {.arena = f->arena, .boottime_us = f->now_us, .state = &f->state};
-	return collector_cpu.collect(f->self, &tick, &out->base);
+	return fixture_collect(f, SECOND, &out->base);
 }
 
 static void test_bare(void **state)
@@ -135,7 +106,7 @@ static void test_file_handles(void **state)
 	assert_non_null(strstr(f->state.detail, "file-nr"));
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
 
 int main(void)
 {

@@ -1,6 +1,6 @@
 /* The disks collector on a made-up host: which devices are shown, which are leaves, and how replacement is noticed. */
 #include "agent/collectors/collectors.h"
-#include "tests/unit/agent/tree.h"
+#include "tests/unit/agent/fixture.h"
 #include "tests/unit/cmocka_all.h"
 
 #include <errno.h>
@@ -9,15 +9,6 @@
 
 #define IDLE " 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n"
 #define BUSY " 10 0 8 3 20 0 16 4 0 5 7 1 0 2 1 6 9\n"
-
-struct fixture {
-	struct tree tree;
-	struct collector_context context;
-	struct arena *arena;
-	void *self;
-	struct collector_state state;
-	uint64_t now_us; /* a second more at each tick */
-};
 
 static void device(const struct fixture *f, const char *name, const char *size, const char *diskseq)
 {
@@ -32,37 +23,18 @@ static void device(const struct fixture *f, const char *name, const char *size, 
 
 static int setup(void **state)
 {
-	static struct fixture f;
-	f = (struct fixture){.arena = arena_new(1 << 20)};
-	tree_make(&f.tree);
-	f.context = (struct collector_context){.root = &f.tree.root};
-	*state = &f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-	collector_disks.destroy(f->self);
-	arena_free(f->arena);
-	tree_destroy(&f->tree);
-	return 0;
+	return fixture_setup(state, &collector_disks);
 }
 
 static void start(struct fixture *f, const char *diskstats)
 {
 	tree_write(&f->tree, "proc/diskstats", diskstats);
-	assert_int_equal(collector_disks.create(&f->context, &f->self, &f->state), 0);
+	assert_int_equal(fixture_create(f), 0);
 }
 
 static int collect(struct fixture *f, Sonde__V1__Disks *out)
 {
-	sonde__v1__disks__init(out);
-	arena_reset(f->arena);
-	f->state = (struct collector_state){.reason = ""};
-	f->now_us += 1000000;
-	struct tick tick = {.arena = f->arena, .boottime_us = f->now_us, .state = &f->state};
-	return collector_disks.collect(f->self, &tick, &out->base);
+	return fixture_collect(f, 1000000, &out->base);
 }
 
 static const Sonde__V1__Disk *find(const Sonde__V1__Disks *disks, const char *name)
@@ -227,7 +199,7 @@ static void test_name_that_is_not_utf8(void **state)
 static void test_missing_file(void **state)
 {
 	struct fixture *f = *state;
-	assert_int_equal(collector_disks.create(&f->context, &f->self, &f->state), -ENOENT);
+	assert_int_equal(fixture_create(f), -ENOENT);
 	assert_int_equal(f->state.code, SONDE__V1__STATE__CODE__CODE_UNAVAILABLE);
 	assert_string_equal(f->state.reason, "no_file");
 }
@@ -360,7 +332,7 @@ static void test_recorded_stack(void **state)
 	struct root root;
 	assert_int_equal(root_open(&root, SONDE_FIXTURES "/disks/debian12-6.1-x86_64"), 0);
 	f->context.root = &root;
-	assert_int_equal(collector_disks.create(&f->context, &f->self, &f->state), 0);
+	assert_int_equal(fixture_create(f), 0);
 	assert_int_equal(collect(f, &out), 0);
 	LEAVES(&out, "md0", "ram0", "ram1", "ram2", "ram3");
 	LEAVES(&out, "dm-0", "ram0", "ram1", "ram2", "ram3");
@@ -476,7 +448,7 @@ static void test_arrays(void **state)
 	assert_int_equal(out.arrays_left_out, 4);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
 
 int main(void)
 {

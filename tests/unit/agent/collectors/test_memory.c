@@ -1,6 +1,6 @@
 /* The memory collector on a made-up host: swap devices, NUMA nodes and huge page pools beside /proc/meminfo. */
 #include "agent/collectors/collectors.h"
-#include "tests/unit/agent/tree.h"
+#include "tests/unit/agent/fixture.h"
 #include "tests/unit/cmocka_all.h"
 
 #include <errno.h>
@@ -12,45 +12,16 @@
 #define NODE "sys/devices/system/node/"
 #define POOLS "sys/kernel/mm/hugepages/"
 
-struct fixture {
-	struct tree tree;
-	struct collector_context context;
-	struct arena *arena;
-	void *self;
-	struct collector_state state;
-	uint64_t now_us;
-};
-
 static int setup(void **state)
 {
-	static struct fixture f;
-	f = (struct fixture){.arena = arena_new(1 << 20), .now_us = 100 * SECOND};
-	tree_make(&f.tree);
-	f.context = (struct collector_context){.root = &f.tree.root};
-	tree_write(&f.tree, "proc/meminfo", "MemTotal: 1000 kB\nMemAvailable: 600 kB\n");
-	*state = &f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-	collector_memory.destroy(f->self);
-	arena_free(f->arena);
-	tree_destroy(&f->tree);
-	return 0;
+	int r = fixture_setup(state, &collector_memory);
+	tree_write(&((struct fixture *)*state)->tree, "proc/meminfo", "MemTotal: 1000 kB\nMemAvailable: 600 kB\n");
+	return r;
 }
 
 static int collect(struct fixture *f, Sonde__V1__Memory *out)
 {
-	if (!f->self)
-		assert_int_equal(collector_memory.create(&f->context, &f->self, &f->state), 0);
-	sonde__v1__memory__init(out);
-	arena_reset(f->arena);
-	f->state = (struct collector_state){.reason = ""};
-	f->now_us += SECOND;
-	struct tick tick = {.arena = f->arena, .boottime_us = f->now_us, .state = &f->state};
-	return collector_memory.collect(f->self, &tick, &out->base);
+	return fixture_collect(f, SECOND, &out->base);
 }
 
 static void test_bare(void **state)
@@ -179,7 +150,7 @@ static void test_pools(void **state)
 	assert_int_equal(out.huge_page_pools[0]->pages, 6);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
 
 int main(void)
 {

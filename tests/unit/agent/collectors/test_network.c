@@ -2,7 +2,7 @@
  * read when, and whose network it is. */
 #include "agent/collectors/collectors.h"
 #include "agent/lane.h"
-#include "tests/unit/agent/tree.h"
+#include "tests/unit/agent/fixture.h"
 #include "tests/unit/cmocka_all.h"
 
 #include <errno.h>
@@ -15,46 +15,15 @@
 	" face |bytes    packets errs drop |bytes    packets\n"
 #define ROW(name, receive) name ": 100 " receive " 3 4 5 6 7 8 900 10 11 12 13 14 15 16\n"
 
-struct fixture {
-	struct tree tree;
-	struct collector_context context;
-	struct arena *arena;
-	void *self;
-	struct collector_state state;
-	uint64_t now_us; /* a second more at each tick */
-	bool watched;
-};
-
 static int setup(void **state)
 {
-	static struct fixture f;
-	f = (struct fixture){.arena = arena_new(1 << 20)};
-	tree_make(&f.tree);
-	f.context = (struct collector_context){.root = &f.tree.root};
-	*state = &f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-	collector_network.destroy(f->self);
-	arena_free(f->arena);
-	tree_destroy(&f->tree);
-	return 0;
+	return fixture_setup(state, &collector_network);
 }
 
 static int collect(struct fixture *f, const char *text, Sonde__V1__Network *out)
 {
 	tree_write(&f->tree, "proc/net/dev", text);
-	if (!f->self)
-		assert_int_equal(collector_network.create(&f->context, &f->self, &f->state), 0);
-	sonde__v1__network__init(out);
-	arena_reset(f->arena);
-	f->state = (struct collector_state){.reason = ""};
-	f->now_us += 1000000;
-	struct tick tick = {.arena = f->arena, .boottime_us = f->now_us, .watched = f->watched, .state = &f->state};
-	return collector_network.collect(f->self, &tick, &out->base);
+	return fixture_collect(f, 1000000, &out->base);
 }
 
 static const Sonde__V1__Interface *find(const Sonde__V1__Network *network, const char *name)
@@ -387,7 +356,7 @@ static void test_whose_network(void **state)
 	assert_non_null(find(&out, "own0"));
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
 
 int main(void)
 {

@@ -1,6 +1,6 @@
 /* The pressure collector on made-up hosts: what kernels leave out, and what a person is told then. */
 #include "agent/collectors/collectors.h"
-#include "tests/unit/agent/tree.h"
+#include "tests/unit/agent/fixture.h"
 #include "tests/unit/cmocka_all.h"
 
 #include <errno.h>
@@ -15,46 +15,14 @@
 	"/sys/class/net/lo/phys_port_id" /* reading it is EOPNOTSUPP, as a pressure file's is with psi=0               \
 					  */
 
-struct fixture {
-	struct tree tree;
-	struct collector_context context;
-	struct arena *arena;
-	void *self;
-	struct collector_state state;
-};
-
 static int setup(void **state)
 {
-	static struct fixture f;
-	f = (struct fixture){.arena = arena_new(1 << 20)};
-	tree_make(&f.tree);
-	f.context = (struct collector_context){.root = &f.tree.root};
-	*state = &f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-	collector_pressure.destroy(f->self);
-	arena_free(f->arena);
-	tree_destroy(&f->tree);
-	return 0;
-}
-
-static int create(struct fixture *f)
-{
-	f->state = (struct collector_state){.reason = ""};
-	return collector_pressure.create(&f->context, &f->self, &f->state);
+	return fixture_setup(state, &collector_pressure);
 }
 
 static int collect(struct fixture *f, Sonde__V1__Pressure *out)
 {
-	sonde__v1__pressure__init(out);
-	arena_reset(f->arena);
-	f->state = (struct collector_state){.reason = ""};
-	struct tick tick = {.arena = f->arena, .boottime_us = 1, .state = &f->state};
-	return collector_pressure.collect(f->self, &tick, &out->base);
+	return fixture_collect(f, 1, &out->base);
 }
 
 static void test_whole(void **state)
@@ -65,7 +33,7 @@ static void test_whole(void **state)
 	tree_write(&f->tree, "proc/pressure/memory", SOME FULL);
 	tree_write(&f->tree, "proc/pressure/io", SOME FULL);
 	tree_write(&f->tree, "proc/pressure/irq", FULL);
-	assert_int_equal(create(f), 0);
+	assert_int_equal(fixture_create(f), 0);
 	assert_int_equal(collect(f, &out), 0);
 	assert_true(out.cpu->some->total_us == 9 && out.cpu->full->total_us == 8);
 	assert_float_equal(out.memory->some->avg10_ratio, 0.5, 0);
@@ -85,7 +53,7 @@ static void test_older_kernel(void **state)
 	Sonde__V1__Pressure out;
 	tree_write(&f->tree, "proc/pressure/cpu", SOME); /* no full, no irq */
 	tree_write(&f->tree, "proc/pressure/io", SOME FULL);
-	assert_int_equal(create(f), 0);
+	assert_int_equal(fixture_create(f), 0);
 	assert_int_equal(collect(f, &out), 0);
 	assert_null(out.cpu->full);
 	assert_null(out.memory);
@@ -96,7 +64,7 @@ static void test_older_kernel(void **state)
 static void test_not_built_in(void **state)
 {
 	struct fixture *f = *state;
-	assert_int_equal(create(f), -EOPNOTSUPP);
+	assert_int_equal(fixture_create(f), -EOPNOTSUPP);
 	assert_int_equal(f->state.code, SONDE__V1__STATE__CODE__CODE_UNAVAILABLE);
 	assert_string_equal(f->state.reason, "psi_disabled");
 	assert_non_null(strstr(f->state.detail, "psi=1"));
@@ -111,7 +79,7 @@ static void test_denied(void **state)
 	char path[128];
 	(void)snprintf(path, sizeof(path), "%s/proc/pressure/cpu", f->tree.path);
 	assert_int_equal(chmod(path, 0), 0);
-	assert_int_equal(create(f), -EACCES);
+	assert_int_equal(fixture_create(f), -EACCES);
 	assert_int_equal(f->state.code, SONDE__V1__STATE__CODE__CODE_DENIED);
 }
 
@@ -136,14 +104,14 @@ static void test_refused_when_read(void **state)
 	tree_mkdir(&f->tree, "proc/pressure");
 	link_unsupported(f, "cpu");
 	link_unsupported(f, "irq");
-	assert_int_equal(create(f), 0);
+	assert_int_equal(fixture_create(f), 0);
 	assert_int_equal(collect(f, &out), -EOPNOTSUPP);
 	assert_int_equal(f->state.code, SONDE__V1__STATE__CODE__CODE_UNAVAILABLE);
 	assert_string_equal(f->state.reason, "psi_disabled");
 	collector_pressure.destroy(f->self);
 	f->self = NULL;
 	tree_write(&f->tree, "proc/pressure/io", SOME FULL); /* one that works is enough */
-	assert_int_equal(create(f), 0);
+	assert_int_equal(fixture_create(f), 0);
 	assert_int_equal(collect(f, &out), 0);
 	assert_null(out.cpu);
 	assert_null(out.irq);
@@ -156,13 +124,13 @@ static void test_malformed(void **state)
 	Sonde__V1__Pressure out;
 	tree_write(&f->tree, "proc/pressure/cpu", SOME);
 	tree_write(&f->tree, "proc/pressure/io", "some avg10=what\n");
-	assert_int_equal(create(f), 0);
+	assert_int_equal(fixture_create(f), 0);
 	assert_int_equal(collect(f, &out), -EPROTO);
 	assert_string_equal(f->state.reason, "malformed");
 	assert_non_null(strstr(f->state.detail, "proc/pressure/io"));
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
 
 int main(void)
 {

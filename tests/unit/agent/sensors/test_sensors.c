@@ -3,7 +3,7 @@
 #include "agent/sensors/catalogue.h"
 #include "agent/sensors/gpu.h"
 #include "agent/sensors/sensors.h"
-#include "tests/unit/agent/tree.h"
+#include "tests/unit/agent/fixture.h"
 #include "tests/unit/cmocka_all.h"
 
 #include <errno.h>
@@ -12,43 +12,14 @@
 #include <string.h>
 #include <unistd.h>
 
-struct fixture {
-	struct tree tree;
-	struct arena *arena;
-	void *self;
-	struct collector_state state;
-	uint64_t now_us;
-};
-
 static int setup(void **state)
 {
-	static struct fixture f;
-	f = (struct fixture){.arena = arena_new(1 << 20), .now_us = 1000000};
-	tree_make(&f.tree);
-	*state = &f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-	collector_sensors.destroy(f->self);
-	arena_free(f->arena);
-	tree_destroy(&f->tree);
-	return 0;
+	return fixture_setup(state, &collector_sensors);
 }
 
 static void collect(struct fixture *f, uint64_t seconds_later, Sonde__V1__Sensors *out)
 {
-	struct collector_context context = {.root = &f->tree.root, .live = false};
-	if (!f->self)
-		assert_int_equal(collector_sensors.create(&context, &f->self, &f->state), 0);
-	sonde__v1__sensors__init(out);
-	arena_reset(f->arena);
-	f->state = (struct collector_state){.reason = ""};
-	f->now_us += seconds_later * 1000000;
-	struct tick tick = {.arena = f->arena, .boottime_us = f->now_us, .state = &f->state};
-	assert_int_equal(collector_sensors.collect(f->self, &tick, &out->base), 0);
+	assert_int_equal(fixture_collect(f, seconds_later * 1000000, &out->base), 0);
 }
 
 static void make_link(const struct fixture *f, const char *path, const char *target)
@@ -411,7 +382,7 @@ static void test_many(void **state)
 	assert_int_equal(out.n_temperatures, CATALOGUE_MAX);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
 
 int main(void)
 {
