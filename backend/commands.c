@@ -2,6 +2,7 @@
 
 #include "backend/auth/password.h"
 #include "backend/first_start.h"
+#include "backend/server_tls.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -24,10 +25,15 @@ int command_key_create(const struct options *options)
 {
 	char key[AUTH_KEY_TEXT_SIZE];
 	struct auth *auth = NULL;
-	struct store *store = open_store(options);
-	if (!store)
+	struct server_tls *tls;
+	if (server_tls_open(options, &tls) < 0)
 		return 1;
-	int r = first_start_open_auth(options, store, &auth);
+	struct store *store = open_store(options);
+	if (!store) {
+		server_tls_close(tls);
+		return 1;
+	}
+	int r = first_start_open_auth(options, store, server_tls_suffix(tls), &auth);
 	if (r == 0) {
 		r = auth_create_key(auth, options->name, key);
 		if (r < 0)
@@ -36,12 +42,13 @@ int command_key_create(const struct options *options)
 	if (r == 0) {
 		fprintf(stderr, "agent key \"%s\", shown this once; put it into a file for sonde-agent --key-file:\n",
 			options->name);
-		printf("%s\n", key);
+		printf("%s%s\n", key, server_tls_suffix(tls));
 		r = fflush(stdout);
 	}
 	sodium_memzero(key, sizeof(key));
 	auth_close(auth);
 	store_close(store);
+	server_tls_close(tls);
 	return r == 0 ? 0 : 1;
 }
 

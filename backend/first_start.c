@@ -34,7 +34,7 @@ static int write_all(int fd, const char *text, size_t len)
 }
 
 /* Whole or not at all: an agent that waits for the file must not read half a key. */
-static int write_key_file(const char *path, const char *key)
+static int write_key_file(const char *path, const char *key, const char *suffix)
 {
 	char temporary[OPTIONS_PATH_SIZE + 8];
 	snprintf(temporary, sizeof(temporary), "%s.new", path);
@@ -44,6 +44,8 @@ static int write_key_file(const char *path, const char *key)
 	if (fd < 0)
 		return -errno;
 	int r = write_all(fd, key, strlen(key));
+	if (r == 0)
+		r = write_all(fd, suffix, strlen(suffix));
 	if (r == 0)
 		r = write_all(fd, "\n", 1);
 	if (r == 0 && fsync(fd) < 0)
@@ -69,7 +71,7 @@ static void print_password(const char *password)
 	fflush(stdout);
 }
 
-int first_start_open_auth(const struct options *options, struct store *store, struct auth **ret)
+int first_start_open_auth(const struct options *options, struct store *store, const char *suffix, struct auth **ret)
 {
 	char password[32] = "", key[AUTH_KEY_TEXT_SIZE] = "";
 	char *error = NULL;
@@ -82,7 +84,7 @@ int first_start_open_auth(const struct options *options, struct store *store, st
 	}
 	if (password[0] != '\0')
 		print_password(password);
-	r = key[0] != '\0' ? write_key_file(options->agent_key_file, key) : 0;
+	r = key[0] != '\0' ? write_key_file(options->agent_key_file, key, suffix) : 0;
 	sodium_memzero(password, sizeof(password));
 	sodium_memzero(key, sizeof(key));
 	if (r < 0) {

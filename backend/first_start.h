@@ -5,8 +5,8 @@
 #include "backend/auth/auth.h"
 #include "backend/options.h"
 
-/* 0, or -1 with one line on standard error. */
-int first_start_open_auth(const struct options *options, struct store *store, struct auth **ret)
+/* suffix is appended to the key in the file (server_tls_suffix()). 0, or -1 with one line on standard error. */
+int first_start_open_auth(const struct options *options, struct store *store, const char *suffix, struct auth **ret)
 	__attribute__((nonnull, warn_unused_result));
 
 /* "sonde-backend: MESSAGE" on standard error: how every failure at start is told. Returns -1. */

@@ -6,6 +6,7 @@
 #include "backend/grpc/health.h"
 #include "backend/grpc/reflection.h"
 #include "backend/ingest/ingest.h"
+#include "backend/server_tls.h"
 #include "backend/web/web.h"
 #include "common/clock.h"
 #include "proto/descriptors.h"
@@ -22,6 +23,8 @@
 
 #define GRACE_MS 3000
 #define N_SERVICES 5
+#define PROBES_MAX 100
+#define PROBES_MAX_AGE_MS (10 * 60 * 1000)
 
 extern char **environ;
 
@@ -37,7 +40,9 @@ struct program {
 	struct health *health;
 	struct reflection *reflection;
 	struct grpc_service services[N_SERVICES];
+	struct server_tls *tls;
 	struct grpc_server *grpc;
+	struct grpc_server *probes; /* health on a port of its own */
 	struct web *web;
 };
 
@@ -65,6 +70,7 @@ static int start_signals(struct program *p)
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
 	signal(SIGPIPE, SIG_IGN);
 	/* Before any thread: all inherit it. */
 	if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0)
@@ -88,7 +94,7 @@ static int start_state(struct program *p)
 	int r = store_open(p->options.store, &p->store, &error);
 	if (r < 0)
 		return fail_with("cannot open the database", r, error);
-	if (first_start_open_auth(&p->options, p->store, &p->auth) < 0)
+	if (first_start_open_auth(&p->options, p->store, server_tls_suffix(p->tls), &p->auth) < 0)
 		return -1;
 	p->hub = hub_new();
 	if (!p->hub)
@@ -110,6 +116,19 @@ static int start_state(struct program *p)
 	return r < 0 ? fail_with("cannot start the API", r, NULL) : 0;
 }
 
+/* Orchestrators' probes speak plaintext. */
+static int start_probes(struct program *p)
+{
+	char *error = NULL;
+	const struct options_address *at = &p->options.health;
+	if (at->host[0] == '\0')
+		return 0;
+	const struct grpc_server_options options = {
+		.address = at->host, .port = at->port, .max_connections = PROBES_MAX, .max_age_ms = PROBES_MAX_AGE_MS};
+	int r = grpc_server_start(&options, &p->services[2], 1, &p->probes, &error);
+	return r < 0 ? fail_with("cannot serve health", r, error) : 0;
+}
+
 static int start_grpc(struct program *p)
 {
 	struct descriptor_blob services = descriptors_services();
@@ -128,9 +147,11 @@ static int start_grpc(struct program *p)
 		.address = p->options.grpc.host,
 		.port = p->options.grpc.port,
 		.workers = p->options.grpc_workers,
+		.max_age_ms = p->options.grpc_max_age_s * 1000,
+		.tls = server_tls_context(p->tls),
 	};
 	r = grpc_server_start(&options, p->services, N_SERVICES, &p->grpc, &error);
-	return r < 0 ? fail_with("cannot serve gRPC", r, error) : 0;
+	return r < 0 ? fail_with("cannot serve gRPC", r, error) : start_probes(p);
 }
 
 static int start_web(struct program *p)
@@ -159,7 +180,8 @@ static int set_health(struct program *p, enum health_status status)
 
 static int start(struct program *p)
 {
-	if (start_signals(p) < 0 || start_state(p) < 0 || start_grpc(p) < 0 || start_web(p) < 0)
+	if (start_signals(p) < 0 || server_tls_open(&p->options, &p->tls) < 0 || start_state(p) < 0 ||
+	    start_grpc(p) < 0 || start_web(p) < 0)
 		return -1;
 	int r = set_health(p, HEALTH_SERVING);
 	return r < 0 ? fail_with("cannot report health", r, NULL) : 0;
@@ -173,7 +195,34 @@ static void log_started(const struct program *p)
 	snprintf(grpc, sizeof(grpc), strchr(o->grpc.host, ':') ? "[%s]:%u" : "%s:%u", o->grpc.host,
 		 grpc_server_port(p->grpc));
 	log_info("started", LOG_STR("version", SONDE_VERSION), LOG_STR("http", http), LOG_STR("grpc", grpc),
+		 LOG_STR("grpc_transport", p->tls ? "tls" : "plaintext"),
 		 LOG_UINT("hosts", registry_count(p->registry)));
+}
+
+/* Connections that are there keep the certificate they were made with. */
+static void renew_certificate(struct program *p)
+{
+	char error[TLS_ERROR_SIZE];
+	if (!p->tls)
+		return;
+	if (server_tls_reload(p->tls, error) < 0) {
+		log_error("the certificate stays the old one", LOG_STR("error", error));
+		return;
+	}
+	grpc_server_set_tls(p->grpc, server_tls_context(p->tls));
+	log_info("certificate read again");
+}
+
+/* False when it is to stop. */
+static bool take_signal(struct program *p)
+{
+	struct signalfd_siginfo signal;
+	if (read(p->signal_fd, &signal, sizeof(signal)) != (ssize_t)sizeof(signal))
+		return true;
+	if (signal.ssi_signo != SIGHUP)
+		return false;
+	renew_certificate(p);
+	return true;
 }
 
 /* Returns when SIGINT or SIGTERM came. */
@@ -186,11 +235,13 @@ static void run(struct program *p)
 			log_error("cannot wait for signals", LOG_ERR(errno), LOG_STR("then", "the backend stops"));
 			return;
 		}
-		if (fds[0].revents)
+		if (fds[0].revents && !take_signal(p))
 			return;
 		if (fds[1].revents && read(p->timer_fd, &ticks, sizeof(ticks)) == (ssize_t)sizeof(ticks)) {
 			registry_tick(p->registry, clock_wall_us());
 			ingest_tick(p->ingest);
+			if (server_tls_due(p->tls, clock_wall_us() / 1000000))
+				renew_certificate(p);
 		}
 	}
 }
@@ -207,6 +258,8 @@ static void stop(struct program *p)
 	if (p->grpc)
 		ingest_drain(p->ingest);
 	grpc_server_stop(p->grpc, GRACE_MS);
+	grpc_server_stop(p->probes, 0);
+	server_tls_close(p->tls);
 	reflection_free(p->reflection);
 	health_free(p->health);
 	api_close(p->api);

@@ -170,12 +170,48 @@ static int take_command(const struct command_line *line, struct options *options
 
 /* --- all of it --------------------------------------------------------------------------------------------------- */
 
+/* NAME beside the database, unless it was said. */
+static int beside_store(const struct options *o, const char *name, char *out, size_t size)
+{
+	static const char sqlite[] = "sqlite:";
+	if (out[0] != '\0')
+		return 0;
+	const char *path = strncmp(o->store, sqlite, strlen(sqlite)) == 0 ? o->store + strlen(sqlite) : "";
+	const char *slash = strrchr(path, '/');
+	size_t directory = slash ? (size_t)(slash - path) + 1 : 0;
+	if (directory + strlen(name) + 1 > size)
+		return -ENAMETOOLONG;
+	memcpy(out, path, directory);
+	memcpy(out + directory, name, strlen(name) + 1);
+	return 0;
+}
+
+static int derive_tls(struct options *o, char error[OPTIONS_ERROR_SIZE])
+{
+	const char *complaint = NULL;
+	bool beyond = !options_is_loopback(o->grpc.host);
+	if (o->tls_wanted == OPTIONS_TLS_AUTO)
+		o->tls = o->tls_cert[0] != '\0' || o->tls_client_ca[0] != '\0' || (beyond && !o->allow_plaintext);
+	else
+		o->tls = o->tls_wanted == OPTIONS_TLS_ON;
+	if (!o->tls && (o->tls_cert[0] != '\0' || o->tls_client_ca[0] != '\0'))
+		complaint = "tls is false, but there is a certificate: leave out one of them";
+	else if (o->tls_key[0] != '\0' && o->tls_cert[0] == '\0')
+		complaint = "tls_key is given, but not tls_cert";
+	if (!complaint)
+		return 0;
+	snprintf(error, OPTIONS_ERROR_SIZE, "%s", complaint);
+	return -EBADMSG;
+}
+
 static int derive(struct options *o, char error[OPTIONS_ERROR_SIZE])
 {
-	static const char sqlite[] = "sqlite:", file[] = "agent.key";
-	const struct options_address *out = !options_is_loopback(o->http.host)	 ? &o->http
-					    : !options_is_loopback(o->grpc.host) ? &o->grpc
-										 : NULL;
+	int r = derive_tls(o, error);
+	if (r < 0)
+		return r;
+	const struct options_address *out = !options_is_loopback(o->http.host)		    ? &o->http
+					    : !options_is_loopback(o->grpc.host) && !o->tls ? &o->grpc
+											    : NULL;
 	if (out && !o->allow_plaintext) {
 		snprintf(error, OPTIONS_ERROR_SIZE,
 			 "%s:%u is not a loopback address, and connections are plaintext: passwords and keys could be "
@@ -184,17 +220,11 @@ static int derive(struct options *o, char error[OPTIONS_ERROR_SIZE])
 			 out->host, out->port);
 		return -EBADMSG;
 	}
-	if (o->agent_key_file[0] != '\0')
-		return 0;
-	const char *path = strncmp(o->store, sqlite, strlen(sqlite)) == 0 ? o->store + strlen(sqlite) : "";
-	const char *slash = strrchr(path, '/');
-	size_t directory = slash ? (size_t)(slash - path) + 1 : 0;
-	if (directory + sizeof(file) > sizeof(o->agent_key_file)) {
+	if (beside_store(o, "agent.key", o->agent_key_file, sizeof(o->agent_key_file)) < 0 ||
+	    beside_store(o, "tls", o->tls_dir, sizeof(o->tls_dir)) < 0) {
 		snprintf(error, OPTIONS_ERROR_SIZE, "store: the path is too long");
 		return -EBADMSG;
 	}
-	memcpy(o->agent_key_file, path, directory);
-	memcpy(o->agent_key_file + directory, file, sizeof(file));
 	return 0;
 }
 

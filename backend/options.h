@@ -38,6 +38,15 @@ struct options {
 	enum log_format log_format;
 	uint32_t grpc_workers; /* never 0 */
 	bool allow_plaintext;
+	enum { OPTIONS_TLS_AUTO, OPTIONS_TLS_ON, OPTIONS_TLS_OFF } tls_wanted;
+	bool tls;			       /* the gRPC port speaks TLS: follows from all the others */
+	char tls_dir[OPTIONS_PATH_SIZE];       /* of certificates of our own; never "" after options_read() */
+	char tls_cert[OPTIONS_PATH_SIZE];      /* "": of our own */
+	char tls_key[OPTIONS_PATH_SIZE];       /* "": in the file of the certificate */
+	char tls_client_ca[OPTIONS_PATH_SIZE]; /* "": clients need no certificate */
+	char tls_names[OPTIONS_PATH_SIZE];     /* more names for a certificate of our own, with commas between */
+	struct options_address health;	       /* health alone, in plaintext; host is "" for none */
+	uint32_t grpc_max_age_s;	       /* 0: connections may grow old */
 	char admin_password[1025]; /* SONDE_ADMIN_PASSWORD; "" if unset. Not a key: it does not belong into a file */
 };
 

@@ -115,6 +115,49 @@ static int set_allow_plaintext(struct options *o, const char *value)
 	return 0;
 }
 
+static int set_tls(struct options *o, const char *value)
+{
+	if (strcmp(value, "true") != 0 && strcmp(value, "false") != 0)
+		return -EINVAL;
+	o->tls_wanted = value[0] == 't' ? OPTIONS_TLS_ON : OPTIONS_TLS_OFF;
+	return 0;
+}
+
+static int set_tls_dir(struct options *o, const char *value)
+{
+	return options_copy_text(o->tls_dir, sizeof(o->tls_dir), value);
+}
+
+static int set_tls_cert(struct options *o, const char *value)
+{
+	return options_copy_text(o->tls_cert, sizeof(o->tls_cert), value);
+}
+
+static int set_tls_key(struct options *o, const char *value)
+{
+	return options_copy_text(o->tls_key, sizeof(o->tls_key), value);
+}
+
+static int set_tls_client_ca(struct options *o, const char *value)
+{
+	return options_copy_text(o->tls_client_ca, sizeof(o->tls_client_ca), value);
+}
+
+static int set_tls_names(struct options *o, const char *value)
+{
+	return options_copy_text(o->tls_names, sizeof(o->tls_names), value);
+}
+
+static int set_health_listen(struct options *o, const char *value)
+{
+	return options_parse_address(value, &o->health);
+}
+
+static int set_grpc_max_age(struct options *o, const char *value)
+{
+	return parse_number(value, 30 * 86400, &o->grpc_max_age_s);
+}
+
 #define WANTS_ADDRESS "ADDRESS:PORT, like 127.0.0.1:8000 or [::1]:8000"
 
 const struct option_key options_keys[] = {
@@ -126,6 +169,19 @@ const struct option_key options_keys[] = {
 	{"web_root", set_web_root, false, "a directory", "the built dashboard (" SONDE_WEB_ROOT ")"},
 	{"agent_key_file", set_agent_key_file, false, "a file", "first agent key (agent.key beside the database)"},
 	{"grpc_workers", set_grpc_workers, false, "1 to 64", "threads that serve gRPC (one a CPU, at most 4)"},
+	{"grpc_max_age", set_grpc_max_age, false, "seconds, at most 2592000",
+	 "gRPC connections are asked to dial anew after so long (0: never)"},
+	{"health_listen", set_health_listen, false, WANTS_ADDRESS,
+	 "gRPC health alone, in plaintext, for probes of a TLS port (none)"},
+	{"tls", set_tls, true, "true or false",
+	 "gRPC over TLS (beyond the loopback address, unless --allow-plaintext)"},
+	{"tls_cert", set_tls_cert, false, "a file", "PEM: certificate and chain (one of our own CA)"},
+	{"tls_key", set_tls_key, false, "a file", "PEM: its key (in the file of --tls-cert)"},
+	{"tls_client_ca", set_tls_client_ca, false, "a file",
+	 "PEM: CAs that clients must have a certificate of (none)"},
+	{"tls_dir", set_tls_dir, false, "a directory", "CA and certificate of our own (tls beside the database)"},
+	{"tls_names", set_tls_names, false, "names and addresses with commas between",
+	 "more names for a certificate of our own"},
 	{"allow_plaintext", set_allow_plaintext, true, "true or false",
 	 "listen beyond the loopback address without encryption"},
 	{"log_level", set_log_level, false, "debug, info, warn or error", "least important lines to log (info)"},

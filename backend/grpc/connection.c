@@ -286,6 +286,21 @@ static void link_connection(struct connection *conn)
 	atomic_fetch_add(&worker->server->connections, 1);
 }
 
+/* With the certificate of now. */
+static int begin_tls(struct connection *conn)
+{
+	struct grpc_server *server = conn->worker->server;
+	conn->agreed = !server->tls || conn->fd < 0;
+	if (conn->agreed)
+		return 0;
+	pthread_mutex_lock(&server->tls_lock);
+	struct tls_context *context = tls_context_ref(server->tls);
+	pthread_mutex_unlock(&server->tls_lock);
+	int r = tls_stream_new(context, conn->fd, NULL, &conn->tls);
+	tls_context_unref(context);
+	return r;
+}
+
 int connection_new(struct worker *worker, int fd, const char *peer, struct connection **ret)
 {
 	struct connection *conn = calloc(1, sizeof(*conn));
@@ -306,7 +321,9 @@ int connection_new(struct worker *worker, int fd, const char *peer, struct conne
 	r = new_session(conn);
 	if (r < 0)
 		goto fail_age;
-	r = connection_watch(conn, EPOLLIN);
+	r = begin_tls(conn);
+	if (r == 0)
+		r = connection_watch(conn, EPOLLIN);
 	if (r < 0)
 		goto fail_session;
 	timers_set(&worker->timers, &conn->timer, clock_monotonic_ns() + PREFACE_NS);
@@ -315,6 +332,7 @@ int connection_new(struct worker *worker, int fd, const char *peer, struct conne
 	*ret = conn;
 	return 0;
 fail_session:
+	tls_stream_free(conn->tls);
 	nghttp2_session_del(conn->session);
 fail_age:
 	connection_age_end(conn);
@@ -343,6 +361,7 @@ void connection_free(struct connection *conn)
 	if (conn->next)
 		conn->next->prev = conn->prev;
 	buf_free(&conn->out);
+	tls_stream_free(conn->tls);
 	if (conn->fd >= 0)
 		close(conn->fd);
 	atomic_fetch_sub(&worker->server->connections, 1);

@@ -34,20 +34,35 @@ void connection_input(struct connection *conn, const uint8_t *data, size_t len)
 		connection_mark_dirty(conn);
 }
 
+/* Bytes, 0 when the peer has closed, -EAGAIN, another negative errno. */
+static ssize_t receive(struct connection *conn, uint8_t *data, size_t len)
+{
+	if (conn->tls)
+		return tls_stream_read(conn->tls, data, len);
+	ssize_t n = recv(conn->fd, data, len, 0);
+	return n < 0 ? (errno == EINTR ? -EAGAIN : -errno) : n;
+}
+
+static ssize_t transmit(struct connection *conn, const uint8_t *data, size_t len)
+{
+	if (conn->tls)
+		return tls_stream_write(conn->tls, data, len);
+	ssize_t n = conn->fd < 0 ? (ssize_t)len : send(conn->fd, data, len, MSG_NOSIGNAL);
+	return n < 0 ? -errno : n;
+}
+
 /* Bytes written, 0 when the socket is full, negative errno. */
 static ssize_t write_some(struct connection *conn, const uint8_t *data, size_t len)
 {
 	size_t done = 0;
 	while (done < len) {
-		ssize_t n = (ssize_t)(len - done);
-		if (conn->fd >= 0)
-			n = send(conn->fd, data + done, len - done, MSG_NOSIGNAL);
-		if (n < 0 && errno == EINTR)
+		ssize_t n = transmit(conn, data + done, len - done);
+		if (n == -EINTR)
 			continue;
-		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		if (n == -EAGAIN)
 			break;
 		if (n < 0)
-			return -errno;
+			return n;
 		done += (size_t)n;
 		/* What fits into an empty socket buffer proves nothing about the peer; room in a full one does. */
 		if (conn->epoll_events == EPOLLOUT)
@@ -109,6 +124,8 @@ static int write_session(struct connection *conn)
 
 static void finish(struct connection *conn)
 {
+	if (conn->tls)
+		tls_stream_end(conn->tls);
 	if (conn->worker->drain != DRAIN_NOT || conn->fd < 0 || shutdown(conn->fd, SHUT_WR) < 0 ||
 	    connection_watch(conn, EPOLLIN) < 0) {
 		connection_kill(conn, "finished");
@@ -124,7 +141,7 @@ static void finish(struct connection *conn)
 void connection_flush(struct connection *conn)
 {
 	conn->dirty = false;
-	if (conn->dead || conn->lingering)
+	if (conn->dead || conn->lingering || !conn->agreed)
 		return;
 	int r = write_kept(conn);
 	if (r > 0)
@@ -139,23 +156,70 @@ void connection_flush(struct connection *conn)
 		connection_kill(conn, log_strerror(r));
 }
 
+static void fail(struct connection *conn, int error)
+{
+	if (error == -EPROTO && conn->tls)
+		connection_kill(conn, tls_stream_error(conn->tls));
+	else
+		connection_kill(conn, log_strerror(error));
+}
+
+/* What a peer still sends after the last word is thrown away. */
+static void linger(struct connection *conn)
+{
+	ssize_t n = recv(conn->fd, conn->worker->input, sizeof(conn->worker->input), 0);
+	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+		connection_kill(conn, "finished");
+	else if (n > 0 && (conn->lingered_bytes += (size_t)n) > LINGER_BYTES)
+		connection_kill(conn, "finished, and still sending");
+}
+
+static void shake_hands(struct connection *conn)
+{
+	int r = tls_stream_handshake(conn->tls);
+	if (r == 0) {
+		conn->agreed = true;
+		connection_mark_dirty(conn);
+		r = connection_watch(conn, EPOLLIN);
+	} else if (r == -EAGAIN) {
+		r = connection_watch(conn, tls_stream_wants_write(conn->tls) ? EPOLLOUT : EPOLLIN);
+	}
+	if (r < 0)
+		fail(conn, r);
+}
+
+/* epoll does not tell of bytes that TLS holds already: they are taken out to the last. */
+static void read_input(struct connection *conn)
+{
+	do {
+		ssize_t n = receive(conn, conn->worker->input, sizeof(conn->worker->input));
+		if (n > 0)
+			connection_input(conn, conn->worker->input, (size_t)n);
+		else if (n == 0)
+			connection_kill(conn, "the peer closed it");
+		else if (n != -EAGAIN)
+			fail(conn, (int)n);
+		if (n <= 0)
+			return;
+	} while (!conn->dead && conn->tls && tls_stream_pending(conn->tls));
+}
+
 void connection_event(struct connection *conn, uint32_t events)
 {
 	if (conn->dead)
 		return;
+	if (!conn->agreed) {
+		shake_hands(conn);
+		if (!conn->agreed || conn->dead || !tls_stream_pending(conn->tls))
+			return;
+		events = EPOLLIN;
+	}
 	if (events & EPOLLOUT)
 		connection_mark_dirty(conn);
 	if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
 		return;
-	ssize_t n = recv(conn->fd, conn->worker->input, sizeof(conn->worker->input), 0);
-	if (n > 0 && conn->lingering) {
-		conn->lingered_bytes += (size_t)n;
-		if (conn->lingered_bytes > LINGER_BYTES)
-			connection_kill(conn, "finished, and still sending");
-	} else if (n > 0)
-		connection_input(conn, conn->worker->input, (size_t)n);
-	else if (n == 0)
-		connection_kill(conn, "the peer closed it");
-	else if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
-		connection_kill(conn, log_strerror(errno));
+	if (conn->lingering)
+		linger(conn);
+	else
+		read_input(conn);
 }

@@ -92,6 +92,8 @@ struct grpc_server {
 	size_t max_connections;
 	uint64_t max_age_ns, max_age_grace_ns, keepalive_ns, keepalive_answer_ns, ping_interval_ns;
 	uint16_t port;
+	pthread_mutex_t tls_lock;
+	struct tls_context *tls; /* NULL: plaintext */
 	struct worker **workers;
 	unsigned n_workers;
 	atomic_bool stopping;
@@ -107,7 +109,8 @@ struct bucket {
 
 struct connection {
 	struct worker *worker;
-	int fd; /* -1 in the fuzz target: output is dropped */
+	int fd;			/* -1 in the fuzz target: output is dropped */
+	struct tls_stream *tls; /* NULL: plaintext */
 	nghttp2_session *session;
 	struct connection *prev, *next;
 	struct connection *dirty_next, *dead_next;
@@ -119,6 +122,7 @@ struct connection {
 	struct timer age_timer;
 	enum { AGE_YOUNG, AGE_NOTICE, AGE_DRAIN, AGE_ABORT, AGE_KILL } age;
 	bool dirty, dead;
+	bool agreed;	/* the TLS handshake is done, or there is none */
 	bool greeted;	/* the peer's SETTINGS are here */
 	bool active;	/* a whole frame came, or bytes were taken, since the last tick */
 	bool pinged;	/* our keepalive waits for its answer */

@@ -168,6 +168,8 @@ static uint64_t or_default_ns(uint32_t ms, uint32_t default_ms)
 
 static void take_options(struct grpc_server *server, const struct grpc_server_options *options)
 {
+	pthread_mutex_init(&server->tls_lock, NULL);
+	server->tls = options->tls ? tls_context_ref(options->tls) : NULL;
 	server->max_connections = options->max_connections ? options->max_connections : DEFAULT_MAX_CONNECTIONS;
 	server->max_age_ns = options->max_age_ms * NS_PER_MS;
 	server->max_age_grace_ns = or_default_ns(options->max_age_grace_ms, MAX_AGE_GRACE_MS);
@@ -220,6 +222,15 @@ int grpc_server_start(const struct grpc_server_options *options, const struct gr
 	return 0;
 }
 
+void grpc_server_set_tls(struct grpc_server *server, struct tls_context *tls)
+{
+	pthread_mutex_lock(&server->tls_lock);
+	struct tls_context *before = server->tls;
+	server->tls = tls_context_ref(tls);
+	pthread_mutex_unlock(&server->tls_lock);
+	tls_context_unref(before);
+}
+
 uint16_t grpc_server_port(const struct grpc_server *server)
 {
 	return server->port;
@@ -237,6 +248,8 @@ void grpc_server_stop(struct grpc_server *server, uint32_t grace_ms)
 		worker_free(server->workers[i]);
 	free(server->workers);
 	free(server->methods);
+	tls_context_unref(server->tls);
+	pthread_mutex_destroy(&server->tls_lock);
 	free(server);
 }
 

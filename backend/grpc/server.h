@@ -6,6 +6,7 @@
 #pragma once
 
 #include "common/grpc_frame.h"
+#include "common/tls/tls.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -63,6 +64,8 @@ struct grpc_server_options {
 	/* A peer's pings may come so often (0: 10 s) when nothing else goes to it; ten too early are
 	 * "too_many_pings". */
 	uint32_t ping_interval_ms;
+
+	struct tls_context *tls; /* NULL: plaintext. The server takes a reference of its own */
 };
 
 /* Binds and starts the workers. Services are borrowed and must outlive the server. On failure *ret_error gets a
@@ -70,6 +73,9 @@ struct grpc_server_options {
  * -EADDRINUSE, -EACCES, -EINVAL (address), -ENOMEM or another negative errno. */
 int grpc_server_start(const struct grpc_server_options *options, const struct grpc_service *services, size_t n_services,
 		      struct grpc_server **ret, char **ret_error) __attribute__((nonnull, warn_unused_result));
+/* Connections made from now on use this one (a new certificate); those that are there keep theirs. The server must have
+ * been started with TLS. Takes a reference of its own; any thread. */
+void grpc_server_set_tls(struct grpc_server *server, struct tls_context *tls) __attribute__((nonnull));
 uint16_t grpc_server_port(const struct grpc_server *server);
 /* GOAWAY, finish what is under way for up to grace_ms (calls that stay get UNAVAILABLE), close, join. Accepts NULL. */
 void grpc_server_stop(struct grpc_server *server, uint32_t grace_ms);

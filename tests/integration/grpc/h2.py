@@ -1,6 +1,7 @@
 """HTTP/2 by hand: what a correct client library would never send. Header blocks are read with libnghttp2's own decoder."""
 import ctypes
 import socket
+import ssl
 import struct
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -87,8 +88,11 @@ class Closed(Exception):
 
 
 class Connection:
-    def __init__(self, port, preface=True, timeout=10):
+    def __init__(self, port, preface=True, timeout=10, tls=None):
+        """tls: an ssl.SSLContext; what is sent then goes through it."""
         self.socket = socket.create_connection(("127.0.0.1", port), timeout)
+        if tls:
+            self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
         self.inflater = Inflater()
         self.buffer = b""
         self.goaways = []
@@ -101,7 +105,7 @@ class Connection:
     def send(self, data):
         try:
             self.socket.sendall(data)
-        except (BrokenPipeError, ConnectionResetError):
+        except (BrokenPipeError, ConnectionResetError, ssl.SSLError):
             raise Closed from None
 
     def read(self):
@@ -109,7 +113,7 @@ class Connection:
         while len(self.buffer) < 9 or len(self.buffer) < 9 + int.from_bytes(self.buffer[:3], "big"):
             try:
                 data = self.socket.recv(65536)
-            except ConnectionResetError:
+            except (ConnectionResetError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
                 data = b""
             if not data:
                 raise Closed

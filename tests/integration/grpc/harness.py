@@ -23,6 +23,29 @@ def need_grpcio():
         skip(f"python3-grpcio is not installed ({e})")
 
 
+def make_certificate(folder, name, ca=None, extra=""):
+    """folder/NAME.pem: key and certificate for localhost, by openssl; signed by the one called `ca`, or a CA itself."""
+    def openssl(*arguments):
+        subprocess.run(["openssl", *arguments], check=True, capture_output=True, cwd=folder)
+    openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", name + ".key")
+    with open(os.path.join(folder, name + ".cnf"), "w") as f:
+        f.write("[req]\ndistinguished_name=dn\nprompt=no\n[dn]\nCN=" + name + "\n[ca]\nbasicConstraints=critical,CA:TRUE\n"
+                "[leaf]\nsubjectAltName=DNS:localhost,IP:127.0.0.1\n" + extra)
+    if ca is None:
+        openssl("req", "-x509", "-new", "-key", name + ".key", "-config", name + ".cnf", "-extensions", "ca",
+                "-days", "2", "-out", name + ".crt")
+    else:
+        openssl("req", "-new", "-key", name + ".key", "-config", name + ".cnf", "-out", name + ".csr")
+        openssl("x509", "-req", "-in", name + ".csr", "-CA", ca + ".crt", "-CAkey", ca + ".key", "-CAcreateserial",
+                "-extfile", name + ".cnf", "-extensions", "leaf", "-days", "2", "-out", name + ".crt")
+    path = os.path.join(folder, name + ".pem")
+    with open(path, "w") as out:
+        for part in (".key", ".crt"):
+            with open(os.path.join(folder, name + part)) as f:
+                out.write(f.read())
+    return path
+
+
 class Server:
     """grpc_test_server, spoken to over its standard input."""
 

@@ -3,19 +3,40 @@ import gzip
 import os
 import random
 import socket
+import ssl
 import struct
+import sys
+import tempfile
 import time
 import unittest
 
 import h2
 import harness
-from h2 import END_HEADERS, END_STREAM, Closed, Connection, frame, literal, message, request
+from h2 import END_HEADERS, END_STREAM, Closed, frame, literal, message, request
+
+
+TLS = None  # what all connections go through, or nothing
+ARGUMENTS = []
+
+
+def use_tls(folder):
+    """The same peers over TLS: they have shaken hands, and then misbehave."""
+    global TLS, ARGUMENTS
+    harness.make_certificate(folder, "ca")
+    ARGUMENTS = ["--certificate", harness.make_certificate(folder, "server", "ca")]
+    TLS = ssl.create_default_context(cafile=os.path.join(folder, "ca.crt"))
+    TLS.set_alpn_protocols(["h2"])
+
+
+class Connection(h2.Connection):
+    def __init__(self, port, **options):
+        super().__init__(port, tls=TLS, **options)
 
 
 class Case(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.server = harness.Server()
+        cls.server = harness.Server(*ARGUMENTS)
         cls.neighbour = Connection(cls.server.port)
         cls.next_stream = 1
 
@@ -381,7 +402,7 @@ class Requests(Case):
 
 class Draining(unittest.TestCase):
     def test_two_goaways(self):
-        server = harness.Server("--workers", "1")
+        server = harness.Server("--workers", "1", *ARGUMENTS)
         self.addCleanup(server.stop)
         connection = Connection(server.port)
         self.addCleanup(connection.close)
@@ -415,4 +436,8 @@ class Draining(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    with tempfile.TemporaryDirectory() as folder:
+        if "--tls" in sys.argv:
+            sys.argv.remove("--tls")
+            use_tls(folder)
+        unittest.main()

@@ -1,8 +1,10 @@
-// gRPC's interoperability cases, driven by @grpc/grpc-js with the definitions of Debian's grpc-proto.
+// gRPC's interoperability cases, driven by @grpc/grpc-js with the definitions of Debian's grpc-proto. With SONDE_TEST_TLS=1: over
+// TLS.
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import fs from 'node:fs'
+import os from 'node:os'
 import path from 'node:path'
 import readline from 'node:readline'
 import { after, before, test } from 'node:test'
@@ -28,12 +30,24 @@ const simple = (more) => ({ response_size: 314159, payload: payload(271828), ...
 const outputs = (sizes, more, interval_us = 0) => ({ response_parameters: sizes.map((size) => ({ size, interval_us })), ...more })
 
 let server, lines, target, client, compressing
+const args = []
+let credentials = grpc.credentials.createInsecure()
+if (process.env.SONDE_TEST_TLS) {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'sonde-tls-'))
+  const [key, certificate, both] = ['key', 'certificate', 'both'].map((name) => path.join(folder, name))
+  execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2',
+    '-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', key, '-out', certificate], { stdio: 'ignore' })
+  fs.writeFileSync(both, Buffer.concat([fs.readFileSync(key), fs.readFileSync(certificate)]))
+  args.push('--certificate', both)
+  credentials = grpc.credentials.createSsl(fs.readFileSync(certificate))
+  after(() => fs.rmSync(folder, { recursive: true }))
+}
 before(async () => {
-  server = spawn(path.join(process.env.SONDE_BUILD, 'grpc_test_server'), { stdio: ['pipe', 'pipe', 'inherit'] })
+  server = spawn(path.join(process.env.SONDE_BUILD, 'grpc_test_server'), args, { stdio: ['pipe', 'pipe', 'inherit'] })
   lines = readline.createInterface(server.stdout)[Symbol.asyncIterator]()
   target = `127.0.0.1:${(await lines.next()).value.split(' ')[1]}`
-  client = new testing.TestService(target, grpc.credentials.createInsecure())
-  compressing = new testing.TestService(target, grpc.credentials.createInsecure(), gzip)
+  client = new testing.TestService(target, credentials)
+  compressing = new testing.TestService(target, credentials, gzip)
 })
 after(async () => {
   client.close()
@@ -137,7 +151,7 @@ for (const [name, message] of [['status_code_and_message', 'test status message'
   })
 test('unimplemented_method', () => fails(unary('UnimplementedCall', {}), status.UNIMPLEMENTED))
 test('unimplemented_service', async () => {
-  const other = new testing.UnimplementedService(target, grpc.credentials.createInsecure())
+  const other = new testing.UnimplementedService(target, credentials)
   await fails(unary('UnimplementedCall', {}, undefined, other), status.UNIMPLEMENTED)
   other.close()
 })

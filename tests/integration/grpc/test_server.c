@@ -1,6 +1,7 @@
 /* The server library as a program, for clients of other languages. Prints "PORT n"; then obeys lines on standard input:
  *   serving NAME | not_serving NAME    the health of a service ("-" is the whole server)
  *   stats                              prints "STATS connections calls active open aged"
+ *   certificate FILE                   the certificate of connections to come
  *   stop MS                            stops with that grace and exits 0; end of file is "stop 0". */
 #include "backend/grpc/health.h"
 #include "backend/grpc/reflection.h"
@@ -40,6 +41,19 @@ static void set_health(struct program *p, const char *name, enum health_status s
 	printf("HEALTH %d\n", r);
 }
 
+static void set_certificate(struct program *p, const char *file)
+{
+	const struct tls_server_options files = {.certificate = file};
+	struct tls_context *context;
+	char error[TLS_ERROR_SIZE];
+	int r = tls_context_server(&files, &context, error);
+	if (r == 0) {
+		grpc_server_set_tls(p->server, context);
+		tls_context_unref(context);
+	}
+	printf("CERTIFICATE %d\n", r);
+}
+
 /* The grace to stop with. */
 static uint32_t obey(struct program *p)
 {
@@ -52,6 +66,8 @@ static uint32_t obey(struct program *p)
 			set_health(p, line + 8, HEALTH_SERVING);
 		else if (strncmp(line, "not_serving ", 12) == 0)
 			set_health(p, line + 12, HEALTH_NOT_SERVING);
+		else if (strncmp(line, "certificate ", 12) == 0)
+			set_certificate(p, line + 12);
 		else if (strncmp(line, "stop ", 5) == 0)
 			return (uint32_t)strtoul(line + 5, NULL, 10);
 		else
@@ -61,7 +77,7 @@ static uint32_t obey(struct program *p)
 	return 0;
 }
 
-static struct grpc_server_options parse_options(int argc, char **argv)
+static struct grpc_server_options parse_options(int argc, char **argv, struct tls_server_options *files)
 {
 	struct grpc_server_options o = {.address = "127.0.0.1", .workers = 2};
 	const struct {
@@ -76,7 +92,11 @@ static struct grpc_server_options parse_options(int argc, char **argv)
 		{"--ping-interval-ms", &o.ping_interval_ms},
 	};
 	for (int i = 1; i + 1 < argc; i += 2) {
-		if (strcmp(argv[i], "--address") == 0)
+		if (strcmp(argv[i], "--certificate") == 0)
+			files->certificate = argv[i + 1];
+		else if (strcmp(argv[i], "--client-ca") == 0)
+			files->client_ca = argv[i + 1];
+		else if (strcmp(argv[i], "--address") == 0)
 			o.address = argv[i + 1];
 		else if (strcmp(argv[i], "--port") == 0)
 			o.port = (uint16_t)strtoul(argv[i + 1], NULL, 10);
@@ -114,7 +134,13 @@ static int serve(struct program *p, const struct grpc_server_options *options)
 
 int main(int argc, char **argv)
 {
-	struct grpc_server_options options = parse_options(argc, argv);
+	struct tls_server_options files = {0};
+	struct grpc_server_options options = parse_options(argc, argv, &files);
+	char error[TLS_ERROR_SIZE];
+	if (files.certificate && tls_context_server(&files, &options.tls, error) < 0) {
+		fprintf(stderr, "%s\n", error);
+		return 1;
+	}
 	struct descriptor_blob descriptors = descriptors_services();
 	struct program p = {.echo = echo_new(), .interop = interop_new(), .health = health_new()};
 	if (getenv("ECHO_DEBUG"))
@@ -122,6 +148,7 @@ int main(int argc, char **argv)
 	int r = -1;
 	if (p.echo && p.interop && p.health && reflection_new(descriptors.data, descriptors.len, &p.reflection) == 0)
 		r = serve(&p, &options);
+	tls_context_unref(options.tls);
 	reflection_free(p.reflection);
 	health_free(p.health);
 	interop_free(p.interop);

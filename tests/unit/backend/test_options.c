@@ -177,14 +177,49 @@ static void test_wrong_yaml(void **state)
 
 static void test_plaintext_must_be_asked_for(void **state)
 {
-	assert_int_equal(READ((char *)"--grpc-listen=0.0.0.0:1"), -EBADMSG);
-	assert_error("--allow-plaintext");
 	assert_int_equal(READ((char *)"--http-listen=[::]:1"), -EBADMSG);
+	assert_error("--allow-plaintext");
+	assert_int_equal(READ((char *)"--grpc-listen=0.0.0.0:1", (char *)"--tls=false"), -EBADMSG);
+	assert_error("0.0.0.0:1");
 	assert_int_equal(READ((char *)"--http-listen=128.0.0.1:1"), -EBADMSG);
 	assert_int_equal(READ((char *)"--http-listen=[::]:1", (char *)"--allow-plaintext"), 0);
 	assert_int_equal(READ((char *)"--http-listen=127.9.9.9:1"), 0);
 	assert_int_equal(READ((char *)"--http-listen=localhost:1"), 0);
 	assert_string_equal(options.http.host, "127.0.0.1");
+}
+
+static void test_tls(void **state)
+{
+#define TLS(expected, ...)                                                                                             \
+	do {                                                                                                           \
+		assert_int_equal(READ(__VA_ARGS__), 0);                                                                \
+		assert_int_equal(options.tls, (expected));                                                             \
+	} while (0)
+	char *beyond = (char *)"--grpc-listen=0.0.0.0:1", *allowed = (char *)"--allow-plaintext",
+	     *certificate = (char *)"--tls-cert=/c.pem", *key = (char *)"--tls-key=/k.pem";
+	TLS(false);
+	TLS(true, beyond);
+	TLS(false, beyond, allowed);
+	TLS(true, beyond, allowed, (char *)"--tls");
+	TLS(true, (char *)"--tls=true");
+	TLS(true, certificate);
+	TLS(true, certificate, key);
+	TLS(true, (char *)"--tls-client-ca=/ca.pem");
+	assert_string_equal(options.tls_dir, "/var/lib/sonde/tls");
+	TLS(true, (char *)"--tls", (char *)"--store=sqlite:x/y.db");
+	assert_string_equal(options.tls_dir, "x/tls");
+	TLS(true, (char *)"--tls", (char *)"--tls-dir=/d", (char *)"--tls-names=a.example,192.0.2.1",
+	    (char *)"--health-listen=0.0.0.0:5", (char *)"--grpc-max-age=60");
+	assert_string_equal(options.tls_dir, "/d");
+	assert_string_equal(options.tls_names, "a.example,192.0.2.1");
+	assert_string_equal(options.health.host, "0.0.0.0");
+	assert_int_equal(options.grpc_max_age_s, 60);
+	assert_int_equal(READ(key), -EBADMSG);
+	assert_error("tls_cert");
+	assert_int_equal(READ(certificate, (char *)"--tls=false"), -EBADMSG);
+	assert_int_equal(READ((char *)"--tls=maybe"), -EINVAL);
+	assert_int_equal(READ((char *)"--grpc-max-age=2592001"), -EINVAL);
+	assert_int_equal(READ((char *)"--health-listen=5"), -EINVAL);
 }
 
 static void test_commands(void **state)
@@ -216,10 +251,15 @@ static void test_commands(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),	cmocka_unit_test(test_flags),
-		cmocka_unit_test(test_wrong_flags),	cmocka_unit_test(test_precedence),
-		cmocka_unit_test(test_wrong_variables), cmocka_unit_test(test_yaml),
-		cmocka_unit_test(test_wrong_yaml),	cmocka_unit_test(test_plaintext_must_be_asked_for),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_flags),
+		cmocka_unit_test(test_wrong_flags),
+		cmocka_unit_test(test_precedence),
+		cmocka_unit_test(test_wrong_variables),
+		cmocka_unit_test(test_yaml),
+		cmocka_unit_test(test_wrong_yaml),
+		cmocka_unit_test(test_plaintext_must_be_asked_for),
+		cmocka_unit_test(test_tls),
 		cmocka_unit_test(test_commands),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
