@@ -178,7 +178,7 @@ class Keepalive(unittest.TestCase):
         connection = h2.Connection(self.server.port)
         self.addCleanup(connection.close)
         connection.until_closed()
-        self.assertEqual(self.server.stats()["connections"], 0)
+        self.assertTrue(harness.until(lambda: self.server.stats()["connections"] == 0))
 
     def test_a_header_block_that_never_ends(self):
         connection = h2.Connection(self.server.port)
