@@ -71,6 +71,10 @@ struct collector {
 	 * the arena, no fork. */
 	int (*collect)(void *self, struct tick *tick, ProtobufCMessage *section);
 
+	/* Called once when the section is switched off while the agent runs: what works without being asked is to stop.
+	 * collect() starts it again. NULL: nothing does. */
+	void (*rest)(void *self);
+
 	void (*destroy)(void *self); /* accepts NULL */
 };
 

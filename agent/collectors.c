@@ -5,6 +5,7 @@
 #include "agent/collectors/collectors.h"
 #include "agent/custom/custom.h"
 #include "agent/ebpf/block_io.h"
+#include "agent/ebpf/scheduler.h"
 #include "agent/events/events.h"
 #include "agent/perf/perf.h"
 #include "agent/processes/processes.h"
@@ -22,6 +23,7 @@ const struct collector *const collectors[] = {
 	&collector_cgroups,
 	&collector_processes, /* from here on with capabilities */
 	&collector_block_io,
+	&collector_scheduler,
 	&collector_perf,
 	&collector_filesystems,
 	&collector_sensors,

@@ -3,10 +3,12 @@
 #include "agent/options_keys.h"
 
 #include "agent/delivery/spool.h"
+#include "agent/extras.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 int options_fail(const struct option_source *source, const char *format, ...)
@@ -167,6 +169,17 @@ static int set_custom_dir(struct options *options, const char *value, const stru
 	return set_path(options->collector.custom_dir, value, source);
 }
 
+/* "0.01"; digits and a point, as in the JSON output. */
+static int set_probe_budget(struct options *options, const char *value, const struct option_source *source)
+{
+	char *end = NULL;
+	double ratio = value[0] >= '0' && value[0] <= '9' ? strtod(value, &end) : -1;
+	if (!end || *end != '\0' || !(ratio >= 0 && ratio <= 1))
+		return options_fail(source, "\"%.100s\" is not a number from 0 to 1, for example 0.01 for 1%%", value);
+	options->collector.probe_budget_ratio = ratio;
+	return 0;
+}
+
 /* 0, or -EINVAL with the names there are in the error. */
 static int check_collector(struct word name, const struct option_source *source)
 {
@@ -249,6 +262,21 @@ static int add_excluded(struct options *options, struct word name, const struct 
 	return 0;
 }
 
+static int add_extra(struct options *options, struct word name, const struct option_source *source)
+{
+	char all[256] = "";
+	int extra = extra_find(name.text, name.len);
+	for (int i = 0; extra < 0 && i < EXTRAS; i++) {
+		size_t used = strlen(all);
+		(void)snprintf(all + used, sizeof(all) - used, "%s%s", used > 0 ? ", " : "", extra_name(i));
+	}
+	if (extra < 0)
+		return options_fail(source, "there is no extra \"%.*s\"; there are %s",
+				    (int)(name.len < 64 ? name.len : 64), name.text, all);
+	options->collector.extras |= (size_t)1 << extra;
+	return 0;
+}
+
 #define VALUE(name, argument, help, set)                                                                               \
 	{                                                                                                              \
 		name, argument, help, set, false, NULL, 0                                                              \
@@ -277,6 +305,10 @@ const struct option_key option_keys[] = {
 	VALUE("top", "N", "processes shown by each measure at every tick: 1 to 1000 (12)", set_top),
 	VALUE("keyframe", "TIME", "between two readings of the whole process table (60s)", set_keyframe),
 	VALUE("command_line", "WHAT", "of processes: off, scrubbed of secrets, or full (scrubbed)", set_command_line),
+	VALUE("probe_budget", "RATIO", "of the CPUs' time that a section's BPF programs may take: 0 to 1 (0.01)",
+	      set_probe_budget),
+	LIST("extra", "NAME,...", "what costs more to measure: off_cpu, run_queue_cgroups, tcp_rtt", add_extra,
+	     collector.extras),
 	VALUE("custom_dir", "DIR", "metrics of others: Prometheus text in DIR/*.prom", set_custom_dir),
 	VALUE("metrics_listen", "ADDR:PORT", "serve Prometheus text at http://ADDR:PORT/metrics", set_metrics_listen),
 	VALUE("metrics_plaintext", NULL, "let metrics_listen be reached from other hosts, without encryption",

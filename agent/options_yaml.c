@@ -14,9 +14,9 @@
 
 struct options_yaml {
 	char *backend, *allow_plaintext, *key_file, *interval, *state_dir, *root, *btf, *log_level, *log_format, *top,
-		*keyframe, *command_line, *custom_dir, *spool_bytes, *metrics_listen, *metrics_plaintext;
-	const char **disable, **intervals, **exclude;
-	unsigned disable_count, intervals_count, exclude_count;
+		*keyframe, *command_line, *custom_dir, *spool_bytes, *metrics_listen, *metrics_plaintext, *probe_budget;
+	const char **disable, **intervals, **exclude, **extra;
+	unsigned disable_count, intervals_count, exclude_count, extra_count;
 };
 
 #define TEXT(key)                                                                                                      \
@@ -50,6 +50,8 @@ static const cyaml_schema_field_t fields[] = {
 	NAMES(disable),
 	NAMES(intervals),
 	NAMES(exclude),
+	TEXT(probe_budget),
+	NAMES(extra),
 	CYAML_FIELD_END,
 };
 

@@ -1,5 +1,6 @@
 #include "agent/remote_config.h"
 
+#include "agent/extras.h"
 #include "agent/label.h"
 #include "common/log.h"
 
@@ -86,6 +87,29 @@ static int read_excluded(const struct remote_config *self, const Sonde__V1__Fiel
 	return r;
 }
 
+static int read_probe_settings(const struct remote_config *self, const Sonde__V1__AgentConfig *config,
+			       struct collector_settings *settings, char *reason)
+{
+	size_t extras = 0;
+	for (size_t i = 0; config->extras && i < config->extras->n_names; i++) {
+		const char *name = config->extras->names[i];
+		int extra = extra_find(name, strlen(name));
+		if (extra < 0)
+			return refuse(reason, "there is no extra \"%.64s\"", name);
+		extras |= (size_t)1 << extra;
+	}
+	if (config->extras)
+		settings->extras = extras;
+	if (!config->has_probe_budget_ratio)
+		return 0;
+	if (!(config->probe_budget_ratio >= 0 && config->probe_budget_ratio <= 1))
+		return refuse(reason, "probe_budget_ratio must be 0 to 1");
+	if (config->probe_budget_ratio > self->local->sampler.collector.probe_budget_ratio)
+		return refuse(reason, "probe_budget_ratio is more than this host's own configuration allows");
+	settings->probe_budget_ratio = config->probe_budget_ratio;
+	return 0;
+}
+
 static int read_collector_settings(const struct remote_config *self, const Sonde__V1__AgentConfig *config,
 				   struct collector_settings *settings, char *reason)
 {
@@ -123,6 +147,8 @@ static int validate(const struct remote_config *self, const Sonde__V1__AgentConf
 		r = read_periods(self, config->collector_intervals, &settings->sampler, reason);
 	if (r == 0 && config->excluded_fields)
 		r = read_excluded(self, config->excluded_fields, &settings->sampler, reason);
+	if (r == 0)
+		r = read_probe_settings(self, config, &settings->sampler.collector, reason);
 	return r < 0 ? r : read_collector_settings(self, config, &settings->sampler.collector, reason);
 }
 
@@ -132,6 +158,8 @@ struct in_force {
 	Sonde__V1__CollectorNames disabled;
 	Sonde__V1__CollectorIntervals intervals;
 	Sonde__V1__FieldNames excluded;
+	Sonde__V1__Extras extras;
+	char *extra_names[EXTRAS];
 	char *names[AGENT_MAX_COLLECTORS], *fields[FIELD_NAMES_MAX];
 	Sonde__V1__CollectorInterval rows[AGENT_MAX_COLLECTORS], *row_pointers[AGENT_MAX_COLLECTORS];
 };
@@ -147,6 +175,14 @@ static void fill_in_force(const struct remote_config *self, struct scheduler_set
 	SET(&out->config, command_lines,
 	    (Sonde__V1__CommandLines)((int)settings->sampler.collector.command_line +
 				      SONDE__V1__COMMAND_LINES__COMMAND_LINES_OFF));
+	sonde__v1__extras__init(&out->extras);
+	out->extras.names = out->extra_names;
+	for (int i = 0; i < EXTRAS; i++) {
+		if (extra_wanted(settings->sampler.collector.extras, i))
+			out->extra_names[out->extras.n_names++] = (char *)extra_name(i);
+	}
+	out->config.extras = &out->extras;
+	SET(&out->config, probe_budget_ratio, settings->sampler.collector.probe_budget_ratio);
 	out->disabled.names = out->names;
 	out->intervals.intervals = out->row_pointers;
 	out->excluded.names = out->fields;

@@ -251,12 +251,18 @@ ProtobufCMessage *section_take(struct section *section, const struct section_ord
 		status->failures++;
 		return NULL;
 	}
-	if (section->exists && order->disabled)
+	if (!order->disabled)
+		section->resting = false;
+	if (section->exists && order->disabled) {
 		section_set_disabled(&section->state);
-	else if (section->exists && section->slow)
+		if (!section->resting && section->collector->rest)
+			section->collector->rest(section->self);
+		section->resting = true;
+	} else if (section->exists && section->slow) {
 		fresh = take_slow(section, order, status, &slow, &duration_us);
-	else if (section->exists)
+	} else if (section->exists) {
 		fresh = take_fast(section, order, arena, status, message, &duration_us);
+	}
 	if (slow)
 		message = slow;
 	/* Without a collector at work it is known now that there is nothing. */

@@ -26,7 +26,8 @@ struct section {
 	const ProtobufCMessageDescriptor *type;
 	const ProtobufCFieldDescriptor *state_field; /* of the section */
 	void *self;
-	bool exists; /* made, and not given up */
+	bool exists;  /* made, and not given up */
+	bool resting; /* switched off, and the collector knows */
 	struct collector_state state;
 	uint32_t period_ms;	   /* in force; 0 is at every tick */
 	uint64_t next_us;	   /* when it is due */

@@ -18,6 +18,7 @@ enum command_line {
 #define SETTINGS_PATH_SIZE 4096
 #define SETTINGS_PERF_EVENTS_MAX 32
 #define SETTINGS_PERF_ENTRY_SIZE 512
+#define SETTINGS_PROBE_BUDGET_DEFAULT 0.01
 
 struct collector_settings {
 	uint32_t top;	      /* processes shown by each measure; 1 to SETTINGS_TOP_MAX */
@@ -27,6 +28,9 @@ struct collector_settings {
 	/* Hardware events, each entry one or a group in braces (agent/perf/events.h); none are the default list. */
 	char perf_events[SETTINGS_PERF_EVENTS_MAX][SETTINGS_PERF_ENTRY_SIZE];
 	size_t n_perf_events;
+	/* What a section's BPF programs may cost, of the online CPUs' time: 0 to 1 (agent/ebpf/budget.h). */
+	double probe_budget_ratio;
+	size_t extras; /* bits: 1 << enum extra (agent/extras.h) */
 };
 
 /* As it is when nobody says otherwise. */
@@ -36,5 +40,6 @@ static inline void settings_default(struct collector_settings *ret)
 		.top = SETTINGS_TOP_DEFAULT,
 		.keyframe_ms = SETTINGS_KEYFRAME_MS_DEFAULT,
 		.command_line = COMMAND_LINE_SCRUBBED,
+		.probe_budget_ratio = SETTINGS_PROBE_BUDGET_DEFAULT,
 	};
 }

@@ -11,8 +11,7 @@
 struct probe_meter {
 	__u64 runs;
 	__u64 timed_runs;
-	__u64 timed_ns;	   /* of those, the clock's reading included once */
-	__u64 clock_ns;	   /* one reading of the clock for each of them */
-	__u64 missed_runs; /* the program came while it was at work on this CPU, or something it needs was not there */
-	__u64 unused[3];
+	__u64 timed_ns; /* of those, the clock's reading included once */
+	__u64 clock_ns; /* one reading of the clock for each of them */
+	__u64 unused[4];
 };

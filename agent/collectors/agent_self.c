@@ -134,7 +134,7 @@ static int fill_collectors(const struct agent_status *status, struct tick *tick,
 	return 0;
 }
 
-static void fill_cost(const struct program *program, const struct program_cost *cost, Sonde__V1__BpfProgram *to)
+static void fill_cost(const struct program_cost *cost, Sonde__V1__BpfProgram *to)
 {
 	if (cost->has_runs)
 		SET(to, runs, cost->runs);
@@ -146,8 +146,8 @@ static void fill_cost(const struct program *program, const struct program_cost *
 		SET(to, run_ns, cost->run_ns);
 		SET(to, cpu_ratio, cost->cpu_ratio);
 	}
-	if (program->meters)
-		SET(to, missed_runs, programs_meter(program).missed_runs);
+	if (cost->has_missed)
+		SET(to, missed_runs, cost->missed_runs);
 }
 
 static int fill_programs(struct programs *programs, struct tick *tick, Sonde__V1__Agent *agent)
@@ -177,7 +177,7 @@ static int fill_programs(struct programs *programs, struct tick *tick, Sonde__V1
 		if (from->detail[0] != '\0')
 			to->detail = (char *)from->detail;
 		SET(to, state, states[from->state]);
-		fill_cost(from, &cost, to);
+		fill_cost(&cost, to);
 	}
 	return 0;
 }

@@ -314,7 +314,8 @@ static int load(const struct loading *loading)
 static int number_of_meter(const struct probe_kind *kind, const char *name)
 {
 	for (int i = 0; kind->meters && kind->meters[i]; i++) {
-		if (strcmp(kind->meters[i], name) == 0)
+		size_t n = strlen(kind->meters[i]);
+		if (strncmp(kind->meters[i], name, n) == 0 && (name[n] == '\0' || name[n] == '_'))
 			return i;
 	}
 	return -1;

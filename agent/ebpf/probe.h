@@ -30,7 +30,7 @@ struct probe_kind {
 	/* Of variants with different names: whether this kernel is to have that one. NULL: all. */
 	bool (*wants)(const char *program, const struct btf *btf, void *arg);
 	/* Names of programs by their number in the map "meters" (bpf/probe_meter.h), NULL at the end; or NULL when
-	 * there is no such map. */
+	 * there is no such map. Variants of one program have one meter: "switch" is that of "switch_old" too. */
 	const char *const *meters;
 };
 

@@ -4,6 +4,7 @@
 
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #define WINDOW_NS NS_PER_S
 #define WINDOW_EVERY_NS (60 * NS_PER_S)
 #define LEAST_INTERVAL_NS (NS_PER_S / 2)
+#define MISSES_EVERY_NS (10 * NS_PER_S)
 #define LEAST_TIMED 16 /* runs that an interval's own figure needs; below, that of the whole life is used */
 
 struct reading {
@@ -34,6 +36,7 @@ struct programs {
 	uint64_t window_end_ns; /* of the open one */
 	uint64_t window_next_ns;
 	bool windows_refused;
+	uint64_t misses_next_ns;
 };
 
 int programs_new(const struct root *root, struct programs **ret)
@@ -116,7 +119,6 @@ struct probe_meter programs_meter(const struct program *program)
 		sum.timed_runs += load(&meter->timed_runs);
 		sum.timed_ns += load(&meter->timed_ns);
 		sum.clock_ns += load(&meter->clock_ns);
-		sum.missed_runs += load(&meter->missed_runs);
 	}
 	return sum;
 }
@@ -228,9 +230,29 @@ static void open_window(struct programs *programs, uint64_t now_ns)
 	measure_by_kernel(programs, now_ns, true, false);
 }
 
+/* Counted by the kernel whether statistics are on or not; since 5.12. */
+static void read_misses(struct programs *programs, uint64_t now_ns)
+{
+	if (now_ns < programs->misses_next_ns)
+		return;
+	programs->misses_next_ns = now_ns + MISSES_EVERY_NS;
+	for (unsigned i = 0; i < programs->n; i++) {
+		struct entry *entry = &programs->entries[i];
+		struct bpf_prog_info info = {0};
+		__u32 size = sizeof(info);
+		if (!entry->used || entry->program.fd < 0 ||
+		    bpf_obj_get_info_by_fd(entry->program.fd, &info, &size) < 0 ||
+		    size < offsetof(struct bpf_prog_info, recursion_misses) + sizeof(info.recursion_misses))
+			continue;
+		entry->cost.has_missed = true;
+		entry->cost.missed_runs = info.recursion_misses;
+	}
+}
+
 void programs_measure(struct programs *programs, uint64_t now_ns)
 {
 	measure_metered(programs, now_ns);
+	read_misses(programs, now_ns);
 	if (programs->statistics_fd >= 0) {
 		/* The ticks are not the window's: half a tick too short would double it. */
 		if (now_ns + WINDOW_NS / 2 < programs->window_end_ns)
@@ -243,6 +265,18 @@ void programs_measure(struct programs *programs, uint64_t now_ns)
 	} else {
 		open_window(programs, now_ns);
 	}
+}
+
+double programs_cpu_ratio(const struct programs *programs, const char *probe)
+{
+	double sum = 0;
+	for (unsigned i = 0; programs && i < programs->n; i++) {
+		const struct entry *entry = &programs->entries[i];
+		if (entry->used && entry->cost.has_rate && entry->program.state == PROGRAM_ATTACHED &&
+		    strcmp(entry->program.probe, probe) == 0)
+			sum += entry->cost.cpu_ratio;
+	}
+	return sum;
 }
 
 unsigned programs_count(const struct programs *programs)

@@ -46,6 +46,8 @@ struct program_cost {
 	bool has_rate; /* the following two: of the last interval in which it was measured */
 	double run_ns;
 	double cpu_ratio; /* of one CPU's time, all CPUs' runs together */
+	bool has_missed;
+	uint64_t missed_runs; /* the kernel's recursion_misses: it came while it was at work on the same CPU */
 };
 
 struct programs;
@@ -71,6 +73,10 @@ void programs_measure(struct programs *programs, uint64_t now_ns) __attribute__(
 unsigned programs_count(const struct programs *programs) __attribute__((nonnull));
 const struct program *programs_at(const struct programs *programs, unsigned number, struct program_cost *ret_cost)
 	__attribute__((nonnull));
+
+/* Of one CPU's time, all that are attached of a probe together, over their last intervals; 0 where nothing was
+ * measured. Accepts a NULL list. */
+double programs_cpu_ratio(const struct programs *programs, const char *probe) __attribute__((nonnull(2)));
 
 /* Adds up a program's meters. */
 struct probe_meter programs_meter(const struct program *program) __attribute__((nonnull));

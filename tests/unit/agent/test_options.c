@@ -1,4 +1,6 @@
 #include "agent/options.h"
+
+#include "agent/extras.h"
 #include "tests/unit/agent/tree.h"
 #include "tests/unit/cmocka_all.h"
 
@@ -53,6 +55,8 @@ static void test_defaults(void **state)
 	assert_int_equal(c.options.collector.top, 12);
 	assert_int_equal(c.options.collector.keyframe_ms, 60000);
 	assert_int_equal(c.options.collector.command_line, COMMAND_LINE_SCRUBBED);
+	assert_int_equal(c.options.collector.extras, 0);
+	assert_float_equal(c.options.collector.probe_budget_ratio, 0.01, 1e-12);
 }
 
 static void test_flags(void **state)
@@ -70,7 +74,8 @@ static void test_flags(void **state)
 	assert_int_equal(c.options.log_level, LOG_LEVEL_DEBUG);
 	assert_string_equal(c.options.root, "/host");
 	c = READ("--once", "--intervals", "cpu=100ms,memory=1h", "--exclude=memory.slab_bytes,vmstat.*", "--top",
-		 "1000", "--keyframe", "5m", "--command-line", "full", "--custom-dir", "/var/lib/metrics");
+		 "1000", "--keyframe", "5m", "--command-line", "full", "--custom-dir", "/var/lib/metrics",
+		 "--probe-budget", "0.25", "--extra", "off_cpu,tcp_rtt");
 	assert_int_equal(c.result, 0);
 	assert_int_equal(c.options.n_intervals, 2);
 	assert_string_equal(c.options.intervals[1].collector, "memory");
@@ -81,6 +86,8 @@ static void test_flags(void **state)
 	assert_int_equal(c.options.collector.keyframe_ms, 300000);
 	assert_int_equal(c.options.collector.command_line, COMMAND_LINE_FULL);
 	assert_string_equal(c.options.collector.custom_dir, "/var/lib/metrics");
+	assert_float_equal(c.options.collector.probe_budget_ratio, 0.25, 1e-12);
+	assert_int_equal(c.options.collector.extras, 1 << EXTRA_OFF_CPU | 1 << EXTRA_TCP_RTT);
 	assert_int_equal(READ("--help").options.action, OPTIONS_HELP);
 	assert_int_equal(READ("--version").options.action, OPTIONS_VERSION);
 }
@@ -127,6 +134,12 @@ static void test_bad_flags(void **state)
 	COMPLAINT("memory.nonsense", "--once", "--exclude", "memory.slab_bytes,memory.nonsense");
 	COMPLAINT("memory.state", "--once", "--exclude", "memory.state");
 	COMPLAINT("--top", "--once", "--top", "0");
+	COMPLAINT("--probe-budget", "--once", "--probe-budget", "1.01");
+	COMPLAINT("--probe-budget", "--once", "--probe-budget", "-0.1");
+	COMPLAINT("--probe-budget", "--once", "--probe-budget", "nan");
+	COMPLAINT("--probe-budget", "--once", "--probe-budget", "1%");
+	COMPLAINT("--probe-budget", "--once", "--probe-budget", "");
+	COMPLAINT("everything", "--once", "--extra", "off_cpu,everything");
 	COMPLAINT("--top", "--once", "--top", "1001");
 	COMPLAINT("--keyframe", "--once", "--keyframe", "60");
 	COMPLAINT("scrubbed", "--once", "--command-line", "some");
@@ -222,7 +235,8 @@ static void test_yaml(void **state)
 	assert_int_equal(yaml("backend: '[::1]:50051'\nkey_file: /k\nstate_dir: /s\nroot: /r\nbtf: /b\n"
 			      "log_format: json\nallow_plaintext: true\ndisable:\n  - block_io\n"
 			      "intervals: [cpu=200ms]\nexclude: [memory.*, cpu.cores]\ntop: 5\nkeyframe: 30s\n"
-			      "command_line: 'off'\ncustom_dir: /m\nspool_bytes: 1GiB\n",
+			      "command_line: 'off'\ncustom_dir: /m\nspool_bytes: 1GiB\n"
+			      "probe_budget: 0.5\nextra: [run_queue_cgroups]\n",
 			      &options, error),
 			 0);
 	assert_string_equal(options.backend_host, "::1");
@@ -236,6 +250,8 @@ static void test_yaml(void **state)
 	assert_int_equal(options.collector.top, 5);
 	assert_int_equal(options.collector.command_line, COMMAND_LINE_OFF);
 	assert_string_equal(options.collector.custom_dir, "/m");
+	assert_float_equal(options.collector.probe_budget_ratio, 0.5, 1e-12);
+	assert_int_equal(options.collector.extras, 1 << EXTRA_RUN_QUEUE_CGROUPS);
 	assert_int_equal(options.spool_bytes, 1 << 30);
 	assert_int_equal(yaml("", &options, error), 0);
 	assert_int_equal(yaml("# only a comment\n", &options, error), 0);

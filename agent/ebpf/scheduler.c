@@ -1,0 +1,280 @@
+/* The program counts in memory of each CPU, which is mapped: a tick makes no system call for it. It is attached as long
+ * as the section is wanted and within its budget; what it remembered of tasks before it was attached again is of
+ * another epoch and is not used. */
+#include "agent/ebpf/scheduler.h"
+
+#include "agent/ebpf/budget.h"
+#include "agent/ebpf/histogram.h"
+#include "agent/ebpf/probe.h"
+#include "agent/ebpf/refusal.h"
+#include "agent/ebpf/scheduler_cgroups.h"
+#include "agent/extras.h"
+#include "agent/host/capabilities.h"
+#include "agent/settings.h"
+
+#include <bpf/btf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <scheduler.skel.h>
+
+#include "bpf/scheduler.h"
+
+struct self {
+	const struct collector_context *context;
+	struct probe *probe;
+	struct scheduler *skeleton;
+	const char *program; /* the variant that is loaded */
+	struct scheduler_cpu *cpus;
+	struct scheduler_off_cpu *off_cpu;
+	size_t cpus_bytes, off_cpu_bytes;
+	uint32_t n_cpus;
+	bool has_run_delay;
+	struct budget budget;
+	struct scheduler_cgroups *cgroups; /* made when first asked for */
+	struct scheduler_off_cpu sum;
+};
+
+static void *open_skeleton(const struct bpf_object_open_opts *options)
+{
+	return scheduler__open_opts(options);
+}
+
+static void destroy_skeleton(void *skeleton)
+{
+	scheduler__destroy(skeleton);
+}
+
+static bool has_member(const struct btf *btf, const char *structure, const char *member)
+{
+	int id = btf__find_by_name_kind(btf, structure, BTF_KIND_STRUCT);
+	if (id < 0)
+		return false;
+	const struct btf_type *type = btf__type_by_id(btf, (uint32_t)id);
+	const struct btf_member *members = btf_members(type);
+	for (unsigned i = 0; i < btf_vlen(type); i++) {
+		const char *name = btf__name_by_offset(btf, members[i].name_off);
+		if (name && strcmp(name, member) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* A place for each pid there can be, as far as that is little. */
+static uint32_t places(const struct root *root)
+{
+	unsigned long long pids = SCHEDULER_PLACES_MAX;
+	uint32_t n = 4096;
+	if (root_read_u64(root, "proc/sys/kernel/pid_max", &pids) < 0)
+		pids = SCHEDULER_PLACES_MAX;
+	while (n < pids && n < SCHEDULER_PLACES_MAX)
+		n *= 2;
+	return n;
+}
+
+static int prepare(void *opaque, const struct btf *btf, void *arg)
+{
+	struct self *self = arg;
+	struct scheduler *skeleton = opaque;
+	uint32_t n = places(self->context->root);
+	skeleton->rodata->place_mask = n - 1;
+	self->has_run_delay = has_member(btf, "sched_info", "run_delay");
+	int r = bpf_map__set_max_entries(skeleton->maps.places, n);
+	if (r == 0)
+		r = bpf_map__set_max_entries(skeleton->maps.cpus, self->n_cpus);
+	if (r == 0)
+		r = bpf_map__set_max_entries(skeleton->maps.off_cpu, self->n_cpus);
+	return r;
+}
+
+static bool wants(const char *program, const struct btf *btf, void *arg)
+{
+	bool has_state = probe_tracepoint_arguments(btf, "sched_switch") >= 4;
+	return strcmp(program, "switch") == 0 ? has_state : !has_state;
+}
+
+static const char *const meters[] = {[SCHEDULER_METER_SWITCH] = "switch", NULL};
+
+static void destroy(void *arg)
+{
+	struct self *self = arg;
+	if (!self)
+		return;
+	if (self->cpus)
+		munmap(self->cpus, self->cpus_bytes);
+	if (self->off_cpu)
+		munmap(self->off_cpu, self->off_cpu_bytes);
+	scheduler_cgroups_free(self->cgroups);
+	probe_free(self->probe);
+	free(self);
+}
+
+static int map_rows(struct self *self)
+{
+	void *p;
+	int r = probe_map_array(self->skeleton->maps.cpus, self->n_cpus * sizeof(*self->cpus), &p, &self->cpus_bytes);
+	if (r < 0)
+		return r;
+	self->cpus = p;
+	r = probe_map_array(self->skeleton->maps.off_cpu, self->n_cpus * sizeof(*self->off_cpu), &p,
+			    &self->off_cpu_bytes);
+	if (r < 0)
+		return r;
+	self->off_cpu = p;
+	return 0;
+}
+
+static void apply_settings(struct self *self)
+{
+	size_t extras = self->context->settings ? self->context->settings->extras : 0;
+	bool by_cgroup = extra_wanted(extras, EXTRA_RUN_QUEUE_CGROUPS);
+	self->skeleton->bss->wants_off_cpu = extra_wanted(extras, EXTRA_OFF_CPU);
+	if (!by_cgroup && self->skeleton->bss->wants_cgroups && self->cgroups) {
+		self->skeleton->bss->wants_cgroups = 0;
+		scheduler_cgroups_clear(self->cgroups);
+	}
+	self->skeleton->bss->wants_cgroups = by_cgroup;
+}
+
+static int attach(struct self *self, struct collector_state *state)
+{
+	if (probe_is_attached(self->probe, self->program))
+		return 0;
+	self->skeleton->data->epoch++;
+	for (uint32_t i = 0; i < self->n_cpus; i++)
+		self->cpus[i].running_pid = 0;
+	apply_settings(self);
+	int r = probe_attach(self->probe, self->program);
+	return r < 0 ? refusal_state(state, r, "the scheduler's probe", "attach_failed") : 0;
+}
+
+static int start(struct self *self, struct collector_state *state)
+{
+	static const struct probe_kind kind = {
+		.name = "scheduler",
+		.what = "the scheduler's probe",
+		.open = open_skeleton,
+		.destroy = destroy_skeleton,
+		.prepare = prepare,
+		.wants = wants,
+		.meters = meters,
+	};
+	int r = probe_load(&kind, self->context, self, &self->probe, state);
+	if (r < 0)
+		return r;
+	self->skeleton = probe_skeleton(self->probe);
+	self->program = probe_has(self->probe, "switch") ? "switch" : "switch_old";
+	r = map_rows(self);
+	return r < 0 ? r : attach(self, state);
+}
+
+static int create(const struct collector_context *context, void **ret_self, struct collector_state *state)
+{
+	if (!context->live)
+		return collector_fail(state, SONDE__V1__STATE__CODE__CODE_UNAVAILABLE, -ENOTSUP, "recorded_host",
+				      "a recorded host is shown: its switches can no longer be traced");
+	struct self *self = calloc(1, sizeof(*self));
+	if (!self)
+		return -ENOMEM;
+	self->context = context;
+	self->n_cpus = probe_cpus();
+	int r = start(self, state);
+	if (r < 0) {
+		destroy(self);
+		return r;
+	}
+	*ret_self = self;
+	return 0;
+}
+
+static uint64_t load(const __u64 *counter)
+{
+	return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
+static int fill_cpus(struct self *self, struct arena *arena, Sonde__V1__Scheduler *message)
+{
+	struct probe_histogram run_queue = {.sum = 0};
+	uint64_t voluntary = 0, involuntary = 0, from_idle = 0, unknown = 0;
+	for (uint32_t i = 0; i < self->n_cpus; i++) {
+		const struct scheduler_cpu *cpu = &self->cpus[i];
+		voluntary += load(&cpu->voluntary);
+		involuntary += load(&cpu->involuntary);
+		from_idle += load(&cpu->from_idle);
+		unknown += load(&cpu->unknown);
+		histogram_add(&cpu->run_queue, &run_queue);
+	}
+	SET(message, voluntary_switches, voluntary);
+	SET(message, involuntary_switches, involuntary);
+	SET(message, idle_switches, from_idle);
+	if (!self->has_run_delay)
+		return 0;
+	SET(message, run_queue_unknown, unknown);
+	return histogram_fill(&run_queue, arena, &message->run_queue_latency_ns);
+}
+
+static int fill_off_cpu(struct self *self, struct arena *arena, Sonde__V1__Scheduler *message)
+{
+	memset(&self->sum, 0, sizeof(self->sum));
+	for (uint32_t i = 0; i < self->n_cpus; i++) {
+		for (unsigned state = 0; state < SCHEDULER_OFF_STATES; state++)
+			histogram_add(&self->off_cpu[i].states[state], &self->sum.states[state]);
+	}
+	return scheduler_fill_off_cpu(self->sum.states, arena, &message->off_cpu, &message->n_off_cpu);
+}
+
+static int fill_cgroups(struct self *self, struct tick *tick, Sonde__V1__Scheduler *message)
+{
+	int r = 0;
+	if (!self->cgroups)
+		r = scheduler_cgroups_new(bpf_map__fd(self->skeleton->maps.cgroup_rows), self->context->cgroups,
+					  &self->cgroups);
+	if (r < 0)
+		return r;
+	SET(message, cgroups_without_row, load(&self->skeleton->bss->cgroups_left_out));
+	return scheduler_cgroups_fill(self->cgroups, tick, message);
+}
+
+static int collect(void *arg, struct tick *tick, ProtobufCMessage *section)
+{
+	struct self *self = arg;
+	Sonde__V1__Scheduler *message = (Sonde__V1__Scheduler *)section;
+	if (!budget_check(&self->budget, self->context, "scheduler", tick)) {
+		probe_detach_all(self->probe, "over its budget");
+		return 0;
+	}
+	int r = attach(self, tick->state);
+	if (r < 0)
+		return r;
+	apply_settings(self);
+	message->attach = (char *)probe_rung(self->probe); /* packed, never written to */
+	r = fill_cpus(self, tick->arena, message);
+	if (r == 0 && self->skeleton->bss->wants_off_cpu)
+		r = fill_off_cpu(self, tick->arena, message);
+	if (r == 0 && self->skeleton->bss->wants_cgroups)
+		r = fill_cgroups(self, tick, message);
+	if (r == 0 && !self->has_run_delay)
+		(void)collector_fail(tick->state, SONDE__V1__STATE__CODE__CODE_DEGRADED, 0, "no_sched_info",
+				     "this kernel keeps no run delays: use one with CONFIG_SCHEDSTATS or "
+				     "CONFIG_TASK_DELAY_ACCT for run queue latencies; switches are counted");
+	return r;
+}
+
+static void rest(void *arg)
+{
+	struct self *self = arg;
+	probe_detach_all(self->probe, "switched off in the agent's configuration");
+}
+
+const struct collector collector_scheduler = {
+	.name = "scheduler",
+	.reads = "sched_switch through eBPF",
+	.needs = "CAP_BPF and CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8), BTF",
+	.capabilities = CAPABILITY_BPF | CAPABILITY_PERFMON,
+	.create = create,
+	.collect = collect,
+	.rest = rest,
+	.destroy = destroy,
+};

@@ -1,0 +1,179 @@
+/* A cgroup that is not in the tree may be new: the tree is looked at every few seconds. One that has not been found for
+ * longer is gone, and its row goes to the next that needs one. */
+#include "agent/ebpf/scheduler_cgroups.h"
+
+#include "agent/cgroups/tree.h"
+#include "agent/ebpf/histogram.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bpf/scheduler.h"
+
+#define GONE_AFTER_US (3 * (uint64_t)CGROUP_TREE_PERIOD_MS * 1000)
+
+struct missing {
+	__u64 id; /* 0: unused */
+	uint64_t since_us;
+};
+
+struct scheduler_cgroups {
+	int fd;
+	struct cgroup_tree *tree;
+	__u64 ids[SCHEDULER_CGROUPS];
+	struct scheduler_cgroup rows[SCHEDULER_CGROUPS];
+	struct missing missing[SCHEDULER_CGROUPS];
+};
+
+static const char *const state_names[SCHEDULER_OFF_STATES] = {
+	[SCHEDULER_OFF_RUNNABLE] = "runnable",
+	[SCHEDULER_OFF_INTERRUPTIBLE] = "interruptible",
+	[SCHEDULER_OFF_UNINTERRUPTIBLE] = "uninterruptible",
+	[SCHEDULER_OFF_IO] = "io",
+	[SCHEDULER_OFF_IDLE] = "idle",
+	[SCHEDULER_OFF_OTHER] = "other",
+};
+
+static bool is_empty(const struct probe_histogram *histogram)
+{
+	for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
+		if (histogram->counts[i] != 0)
+			return false;
+	}
+	return true;
+}
+
+int scheduler_fill_off_cpu(const struct probe_histogram *off, struct arena *arena, Sonde__V1__OffCpu ***ret,
+			   size_t *ret_n)
+{
+	Sonde__V1__OffCpu **messages =
+		(void *)arena_messages(arena, &sonde__v1__off_cpu__descriptor, SCHEDULER_OFF_STATES);
+	if (!messages)
+		return -ENOMEM;
+	size_t n = 0;
+	for (unsigned i = 0; i < SCHEDULER_OFF_STATES; i++) {
+		if (is_empty(&off[i]))
+			continue;
+		messages[n]->reason = (char *)state_names[i]; /* packed, never written to */
+		int r = histogram_fill(&off[i], arena, &messages[n]->time_ns);
+		if (r < 0)
+			return r;
+		n++;
+	}
+	*ret = messages;
+	*ret_n = n;
+	return 0;
+}
+
+int scheduler_cgroups_new(int fd, struct cgroup_tree *tree, struct scheduler_cgroups **ret)
+{
+	struct scheduler_cgroups *cgroups = calloc(1, sizeof(*cgroups));
+	if (!cgroups)
+		return -ENOMEM;
+	cgroups->fd = fd;
+	cgroups->tree = tree;
+	*ret = cgroups;
+	return 0;
+}
+
+void scheduler_cgroups_free(struct scheduler_cgroups *cgroups)
+{
+	free(cgroups);
+}
+
+/* How many were read, or negative errno. The kernel says ENOENT when it has come to the end, as it must with room for
+ * all. */
+static int read_rows(struct scheduler_cgroups *cgroups)
+{
+	__u64 place = 0;
+	__u32 n = SCHEDULER_CGROUPS;
+	if (bpf_map_lookup_batch(cgroups->fd, NULL, &place, cgroups->ids, cgroups->rows, &n, NULL) < 0 &&
+	    errno != ENOENT)
+		return -errno;
+	return (int)n;
+}
+
+static struct missing *missing_of(struct scheduler_cgroups *cgroups, __u64 id)
+{
+	struct missing *free_place = NULL;
+	for (size_t i = 0; i < SCHEDULER_CGROUPS; i++) {
+		if (cgroups->missing[i].id == id)
+			return &cgroups->missing[i];
+		if (cgroups->missing[i].id == 0)
+			free_place = &cgroups->missing[i];
+	}
+	return free_place;
+}
+
+/* True when the row was given back. */
+static bool note_missing(struct scheduler_cgroups *cgroups, __u64 id, uint64_t now_us)
+{
+	struct missing *missing = missing_of(cgroups, id);
+	if (!missing || cgroup_tree_count(cgroups->tree) == 0)
+		return false;
+	if (missing->id == 0)
+		*missing = (struct missing){.id = id, .since_us = now_us};
+	if (now_us - missing->since_us < GONE_AFTER_US)
+		return false;
+	if (bpf_map_delete_elem(cgroups->fd, &id) < 0 && errno != ENOENT)
+		return false;
+	missing->id = 0;
+	return true;
+}
+
+static void note_found(struct scheduler_cgroups *cgroups, __u64 id)
+{
+	struct missing *missing = missing_of(cgroups, id);
+	if (missing && missing->id == id)
+		missing->id = 0;
+}
+
+static int fill_row(const struct scheduler_cgroup *row, const struct cgroup *cgroup, __u64 id, struct arena *arena,
+		    Sonde__V1__SchedulerCgroup *message)
+{
+	if (cgroup) {
+		message->path = arena_strndup(arena, cgroup->path, strlen(cgroup->path));
+		if (!message->path)
+			return -ENOMEM;
+	}
+	SET(message, id, id);
+	int r = histogram_fill(&row->run_queue, arena, &message->run_queue_latency_ns);
+	return r < 0 ? r : scheduler_fill_off_cpu(row->off, arena, &message->off_cpu, &message->n_off_cpu);
+}
+
+int scheduler_cgroups_fill(struct scheduler_cgroups *cgroups, struct tick *tick, Sonde__V1__Scheduler *message)
+{
+	int walked = cgroups->tree ? cgroup_tree_refresh(cgroups->tree, tick->boottime_us) : 0;
+	if (walked == -ENOMEM)
+		return walked; /* any other failure leaves the names that were known */
+	int n = read_rows(cgroups);
+	if (n <= 0)
+		return n;
+	Sonde__V1__SchedulerCgroup **messages =
+		(void *)arena_messages(tick->arena, &sonde__v1__scheduler_cgroup__descriptor, (size_t)n);
+	if (!messages)
+		return -ENOMEM;
+	message->cgroups = messages;
+	for (int i = 0; i < n; i++) {
+		const struct cgroup *cgroup = cgroups->tree ? cgroup_tree_find(cgroups->tree, cgroups->ids[i]) : NULL;
+		if (cgroup)
+			note_found(cgroups, cgroups->ids[i]);
+		else if (cgroups->tree && note_missing(cgroups, cgroups->ids[i], tick->boottime_us))
+			continue;
+		int r = fill_row(&cgroups->rows[i], cgroup, cgroups->ids[i], tick->arena, messages[message->n_cgroups]);
+		if (r < 0)
+			return r;
+		message->n_cgroups++;
+	}
+	return 0;
+}
+
+void scheduler_cgroups_clear(struct scheduler_cgroups *cgroups)
+{
+	int n = read_rows(cgroups);
+	for (int i = 0; i < n; i++)
+		(void)bpf_map_delete_elem(cgroups->fd, &cgroups->ids[i]); /* what stays is shown again */
+	memset(cgroups->missing, 0, sizeof(cgroups->missing));
+}

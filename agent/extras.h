@@ -1,0 +1,22 @@
+/* What can be measured and is not unless somebody asks, because it costs more than the rest: names for the key `extra`
+ * and for the backend's AgentConfig. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum extra {
+	EXTRA_OFF_CPU,		 /* scheduler: how long tasks were off the CPU, and why */
+	EXTRA_RUN_QUEUE_CGROUPS, /* scheduler: both kinds of waiting by cgroup */
+	EXTRA_TCP_RTT,		 /* tcp: round-trip times of connections while they are open */
+	EXTRAS,
+};
+
+const char *extra_name(enum extra extra);
+/* The extra of that name, or -ENOENT. */
+int extra_find(const char *name, size_t len) __attribute__((nonnull));
+
+static inline bool extra_wanted(size_t extras, enum extra extra)
+{
+	return extras >> extra & 1;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* A histogram as programs fill it and the agent reads it. Needs __u32 and __u64. */
+#pragma once
+
+#include "common/histogram.h"
+
+struct probe_histogram {
+	__u64 sum;
+	__u64 counts[HISTOGRAM_BUCKETS];
+};
+
+#ifdef __bpf__
+/* Where nobody else writes at the same time: one CPU's own. */
+static inline __attribute__((always_inline)) void probe_observe(struct probe_histogram *histogram, __u64 value)
+{
+	__u32 bucket = histogram_bucket(value);
+	if (bucket >= HISTOGRAM_BUCKETS)
+		return;
+	histogram->sum += value;
+	histogram->counts[bucket]++;
+}
+
+/* Where CPUs meet. */
+static inline __attribute__((always_inline)) void probe_observe_shared(struct probe_histogram *histogram, __u64 value)
+{
+	__u32 bucket = histogram_bucket(value);
+	if (bucket >= HISTOGRAM_BUCKETS)
+		return;
+	__sync_fetch_and_add(&histogram->sum, value);
+	__sync_fetch_and_add(&histogram->counts[bucket], 1);
+}
+#endif
