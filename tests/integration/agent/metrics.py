@@ -58,11 +58,11 @@ class Listener(unittest.TestCase):
                 self.directory / "key", "--state-dir", self.directory, "--spool-bytes", "0", "--metrics-listen",
                 address or f"127.0.0.1:{self.port}", *extra]
 
-    def start(self, *extra):
+    def start(self, *extra, healthy=True):
         with open(self.directory / "log", "wb") as log:
             self.agent = subprocess.Popen(list(map(str, self.arguments(*extra))), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.addCleanup(self.stop)
-        wait_for(lambda: self.answers(), 15, "an answer of the listener")
+        wait_for(lambda: self.answers() in ((200,) if healthy else (200, 503)), 15, "an answer of the listener")
 
     def stop(self):
         if self.agent.poll() is None:
@@ -75,9 +75,9 @@ class Listener(unittest.TestCase):
     def answers(self):
         self.assertIsNone(self.agent.poll(), self.log())
         try:
-            return self.get("/health")[0] == 200
+            return self.get("/health")[0]
         except OSError:
-            return False
+            return None
 
     def get(self, path, method="GET", timeout=10, body=None):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
@@ -146,6 +146,15 @@ class Listener(unittest.TestCase):
         self.assertEqual(self.get("/metrics", body=b"y" * 5000)[0], 200)
         self.agent.send_signal(signal.SIGTERM)
         self.assertEqual(self.agent.wait(15), 0)
+
+    def test_before_the_first_snapshot(self):
+        """At an interval of an hour it may be long in coming."""
+        if time.monotonic() % 3600 > 3570:
+            time.sleep(40)
+        self.start("--interval", "1h", healthy=False)
+        self.assertEqual(self.get("/health")[0], 503)
+        status, _, text = self.get("/metrics")
+        self.assertEqual((status, text), (503, "no snapshot yet\n"))
 
     def test_hostile(self):
         """Connections that say nothing, a byte a time, or do not read their answer: ticks go on, and the connections end."""
