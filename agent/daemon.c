@@ -176,6 +176,7 @@ static int run_threads(struct daemon *d)
 		.scheduler = d->scheduler,
 		.collectors = d->settings->collectors,
 		.local = &d->settings->scheduler,
+		.root = d->settings->root,
 	};
 	struct agent_status *status = sampler_status(d->settings->sampler);
 	int r = start_sender(d, &remote);

@@ -12,6 +12,7 @@
 struct daemon_settings {
 	const struct options *options;
 	const struct collector *const *collectors;
+	const struct root *root; /* borrowed */
 	struct sampler *sampler;
 	struct scheduler_settings scheduler;
 	const char *key;

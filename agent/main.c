@@ -252,6 +252,7 @@ static int run_daemon(struct agent *agent)
 	struct daemon_settings settings = {
 		.options = &agent->options,
 		.collectors = collectors,
+		.root = &agent->root,
 		.sampler = agent->sampler,
 		.key = agent->key,
 		.hello = agent->hello.data,

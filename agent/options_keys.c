@@ -4,6 +4,7 @@
 
 #include "agent/delivery/spool.h"
 #include "agent/extras.h"
+#include "agent/perf/events.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -277,13 +278,57 @@ static int add_extra(struct options *options, struct word name, const struct opt
 	return 0;
 }
 
+/* The whole list is judged again with each entry: some complaints are about two of them. */
+static int add_perf_event(struct options *options, struct word entry, const struct option_source *source)
+{
+	struct collector_settings *settings = &options->collector;
+	char why[PERF_WHY_SIZE];
+	if (settings->n_perf_events == SETTINGS_PERF_EVENTS_MAX)
+		return too_many(SETTINGS_PERF_EVENTS_MAX, source);
+	if (entry.len >= SETTINGS_PERF_ENTRY_SIZE)
+		return options_fail(source, "an entry of more than %d characters", SETTINGS_PERF_ENTRY_SIZE - 1);
+	copy_word(settings->perf_events[settings->n_perf_events++], entry);
+	if (perf_events_check(NULL, settings, why) == 0)
+		return 0;
+	settings->n_perf_events--;
+	return options_fail(source, "%s", why);
+}
+
+static int add_perf_cgroup(struct options *options, struct word path, const struct option_source *source)
+{
+	struct collector_settings *settings = &options->collector;
+	if (settings->n_perf_cgroups == SETTINGS_PERF_CGROUPS_MAX)
+		return too_many(SETTINGS_PERF_CGROUPS_MAX, source);
+	char *to = settings->perf_cgroups[settings->n_perf_cgroups];
+	if (path.len < SETTINGS_PERF_CGROUP_SIZE)
+		copy_word(to, path);
+	if (path.len >= SETTINGS_PERF_CGROUP_SIZE || !perf_is_cgroup_path(to))
+		return options_fail(source, "\"%.*s\" is no cgroup's path, for example /system.slice/nginx.service",
+				    (int)(path.len < 100 ? path.len : 100), path.text);
+	settings->n_perf_cgroups++;
+	return 0;
+}
+
+static int set_perf_uncore(struct options *options, const char *value, const struct option_source *source)
+{
+	static const char *const names[] = {
+		[PERF_UNCORE_OFF] = "off", [PERF_UNCORE_AUTO] = "auto", [PERF_UNCORE_ALL] = "all"};
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(value, names[i]) == 0) {
+			options->collector.perf_uncore = (enum perf_uncore)i;
+			return 0;
+		}
+	}
+	return options_fail(source, "\"%.100s\" is none of off, auto, all", value);
+}
+
 #define VALUE(name, argument, help, set)                                                                               \
 	{                                                                                                              \
-		name, argument, help, set, false, NULL, 0                                                              \
+		name, argument, help, set, false, NULL, 0, false                                                       \
 	}
 #define LIST(name, argument, help, add, count)                                                                         \
 	{                                                                                                              \
-		name, argument, help, NULL, false, add, offsetof(struct options, count)                                \
+		name, argument, help, NULL, false, add, offsetof(struct options, count), false                         \
 	}
 
 const struct option_key option_keys[] = {
@@ -310,11 +355,17 @@ const struct option_key option_keys[] = {
 	LIST("extra", "NAME,...", "what costs more to measure: off_cpu, run_queue_cgroups, tcp_rtt", add_extra,
 	     collector.extras),
 	VALUE("custom_dir", "DIR", "metrics of others: Prometheus text in DIR/*.prom", set_custom_dir),
+	{"perf_events", "EVENT,...", "hardware events to count, {A,B} together: cycles, r01c2, cpu/event=0x3c/", NULL,
+	 false, add_perf_event, offsetof(struct options, collector.n_perf_events), true},
+	LIST("perf_cgroups", "PATH,...", "cgroups whose cycles and instructions are counted apart", add_perf_cgroup,
+	     collector.n_perf_cgroups),
+	VALUE("perf_uncore", "WHAT", "counters outside the cores: off, auto (energy, memory bandwidth) or all (auto)",
+	      set_perf_uncore),
 	VALUE("metrics_listen", "ADDR:PORT", "serve Prometheus text at http://ADDR:PORT/metrics", set_metrics_listen),
 	VALUE("metrics_plaintext", NULL, "let metrics_listen be reached from other hosts, without encryption",
 	      set_metrics_plaintext),
 	{"format", "FORMAT", "of --once: json or prometheus (json); of doctor: json instead of text", set_format, true,
-	 NULL, 0},
+	 NULL, 0, false},
 };
 const size_t option_n_keys = sizeof(option_keys) / sizeof(option_keys[0]);
 
@@ -327,7 +378,18 @@ static int set_list(const struct option_key *key, struct options *options, const
 		    const struct option_source *source)
 {
 	options_clear_list(key, options);
-	for (const char *p = value; *p;) {
+	struct scan rest = scan_text(value, strlen(value));
+	while (key->nested && rest.p < rest.end) {
+		struct word entry;
+		if (perf_list_next(&rest, &entry) < 0)
+			return options_fail(
+				source, "\"%.100s\" has slashes or braces without an end, or nothing between commas",
+				value);
+		int r = key->add(options, entry, source);
+		if (r < 0)
+			return r;
+	}
+	for (const char *p = rest.p; *p;) {
 		size_t len = strcspn(p, ",");
 		int r = key->add(options, (struct word){p, len}, source);
 		if (r < 0)

@@ -21,6 +21,7 @@ struct option_key {
 	/* Lists: names between commas, a sequence in the file. What is said replaces what was said before. */
 	int (*add)(struct options *options, struct word name, const struct option_source *source);
 	size_t count; /* offset of their number */
+	bool nested;  /* commas within slashes or braces do not part */
 };
 
 extern const struct option_key option_keys[];

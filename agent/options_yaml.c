@@ -14,9 +14,10 @@
 
 struct options_yaml {
 	char *backend, *allow_plaintext, *key_file, *interval, *state_dir, *root, *btf, *log_level, *log_format, *top,
-		*keyframe, *command_line, *custom_dir, *spool_bytes, *metrics_listen, *metrics_plaintext, *probe_budget;
-	const char **disable, **intervals, **exclude, **extra;
-	unsigned disable_count, intervals_count, exclude_count, extra_count;
+		*keyframe, *command_line, *custom_dir, *spool_bytes, *metrics_listen, *metrics_plaintext, *probe_budget,
+		*perf_uncore;
+	const char **disable, **intervals, **exclude, **extra, **perf_events, **perf_cgroups;
+	unsigned disable_count, intervals_count, exclude_count, extra_count, perf_events_count, perf_cgroups_count;
 };
 
 #define TEXT(key)                                                                                                      \
@@ -47,11 +48,14 @@ static const cyaml_schema_field_t fields[] = {
 	TEXT(spool_bytes),
 	TEXT(metrics_listen),
 	TEXT(metrics_plaintext),
+	TEXT(perf_uncore),
 	NAMES(disable),
 	NAMES(intervals),
 	NAMES(exclude),
 	TEXT(probe_budget),
 	NAMES(extra),
+	NAMES(perf_events),
+	NAMES(perf_cgroups),
 	CYAML_FIELD_END,
 };
 

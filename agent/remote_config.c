@@ -2,6 +2,7 @@
 
 #include "agent/extras.h"
 #include "agent/label.h"
+#include "agent/perf/events.h"
 #include "common/log.h"
 
 #include <errno.h>
@@ -133,6 +134,57 @@ static int read_collector_settings(const struct remote_config *self, const Sonde
 	return 0;
 }
 
+static int read_perf_events(const struct remote_config *self, const Sonde__V1__PerfEventNames *events,
+			    struct collector_settings *settings, char *reason)
+{
+	char why[PERF_WHY_SIZE];
+	if (events->n_names > SETTINGS_PERF_EVENTS_MAX)
+		return refuse(reason, "perf_events: more than %d entries", SETTINGS_PERF_EVENTS_MAX);
+	settings->n_perf_events = 0;
+	for (size_t i = 0; i < events->n_names; i++) {
+		size_t len = strlen(events->names[i]);
+		if (len >= SETTINGS_PERF_ENTRY_SIZE)
+			return refuse(reason, "perf_events: an entry of more than %d characters",
+				      SETTINGS_PERF_ENTRY_SIZE - 1);
+		memcpy(settings->perf_events[settings->n_perf_events++], events->names[i], len + 1);
+	}
+	if (perf_events_check(self->root, settings, why) < 0)
+		return refuse(reason, "perf_events: %s", why);
+	return 0;
+}
+
+static int read_perf_cgroups(const Sonde__V1__CgroupPaths *cgroups, struct collector_settings *settings, char *reason)
+{
+	if (cgroups->n_paths > SETTINGS_PERF_CGROUPS_MAX)
+		return refuse(reason, "perf_cgroups: more than %d", SETTINGS_PERF_CGROUPS_MAX);
+	settings->n_perf_cgroups = 0;
+	for (size_t i = 0; i < cgroups->n_paths; i++) {
+		size_t len = strlen(cgroups->paths[i]);
+		if (len >= SETTINGS_PERF_CGROUP_SIZE || !perf_is_cgroup_path(cgroups->paths[i]))
+			return refuse(reason, "perf_cgroups: \"%.96s\" is no cgroup's path", cgroups->paths[i]);
+		memcpy(settings->perf_cgroups[settings->n_perf_cgroups++], cgroups->paths[i], len + 1);
+	}
+	return 0;
+}
+
+static int read_perf(const struct remote_config *self, const Sonde__V1__AgentConfig *config,
+		     struct collector_settings *settings, char *reason)
+{
+	int r = 0;
+	if (config->perf_events)
+		r = read_perf_events(self, config->perf_events, settings, reason);
+	if (r == 0 && config->perf_cgroups)
+		r = read_perf_cgroups(config->perf_cgroups, settings, reason);
+	if (r < 0 || !config->has_perf_uncore)
+		return r;
+	if (config->perf_uncore < SONDE__V1__PERF_UNCORE_COUNTERS__PERF_UNCORE_COUNTERS_OFF ||
+	    config->perf_uncore > SONDE__V1__PERF_UNCORE_COUNTERS__PERF_UNCORE_COUNTERS_ALL)
+		return refuse(reason, "perf_uncore is %d, which this agent does not know", (int)config->perf_uncore);
+	settings->perf_uncore =
+		(enum perf_uncore)(config->perf_uncore - SONDE__V1__PERF_UNCORE_COUNTERS__PERF_UNCORE_COUNTERS_OFF);
+	return 0;
+}
+
 static int validate(const struct remote_config *self, const Sonde__V1__AgentConfig *config,
 		    struct scheduler_settings *settings, char *reason)
 {
@@ -149,6 +201,8 @@ static int validate(const struct remote_config *self, const Sonde__V1__AgentConf
 		r = read_excluded(self, config->excluded_fields, &settings->sampler, reason);
 	if (r == 0)
 		r = read_probe_settings(self, config, &settings->sampler.collector, reason);
+	if (r == 0)
+		r = read_perf(self, config, &settings->sampler.collector, reason);
 	return r < 0 ? r : read_collector_settings(self, config, &settings->sampler.collector, reason);
 }
 
@@ -160,9 +214,29 @@ struct in_force {
 	Sonde__V1__FieldNames excluded;
 	Sonde__V1__Extras extras;
 	char *extra_names[EXTRAS];
+	Sonde__V1__PerfEventNames perf_events;
+	Sonde__V1__CgroupPaths perf_cgroups;
 	char *names[AGENT_MAX_COLLECTORS], *fields[FIELD_NAMES_MAX];
+	char *events[SETTINGS_PERF_EVENTS_MAX], *cgroups[SETTINGS_PERF_CGROUPS_MAX];
 	Sonde__V1__CollectorInterval rows[AGENT_MAX_COLLECTORS], *row_pointers[AGENT_MAX_COLLECTORS];
 };
+
+static void fill_perf(struct collector_settings *settings, struct in_force *out)
+{
+	sonde__v1__perf_event_names__init(&out->perf_events);
+	sonde__v1__cgroup_paths__init(&out->perf_cgroups);
+	out->perf_events.names = out->events;
+	out->perf_cgroups.paths = out->cgroups;
+	for (size_t i = 0; i < settings->n_perf_events; i++)
+		out->events[out->perf_events.n_names++] = settings->perf_events[i];
+	for (size_t i = 0; i < settings->n_perf_cgroups; i++)
+		out->cgroups[out->perf_cgroups.n_paths++] = settings->perf_cgroups[i];
+	out->config.perf_events = &out->perf_events;
+	out->config.perf_cgroups = &out->perf_cgroups;
+	SET(&out->config, perf_uncore,
+	    (Sonde__V1__PerfUncoreCounters)((int)settings->perf_uncore +
+					    SONDE__V1__PERF_UNCORE_COUNTERS__PERF_UNCORE_COUNTERS_OFF));
+}
 
 static void fill_in_force(const struct remote_config *self, struct scheduler_settings *settings, struct in_force *out)
 {
@@ -200,6 +274,7 @@ static void fill_in_force(const struct remote_config *self, struct scheduler_set
 	}
 	for (size_t i = 0; i < settings->sampler.exclude.n; i++)
 		out->fields[out->excluded.n_names++] = settings->sampler.exclude.names[i];
+	fill_perf(&settings->sampler.collector, out);
 	out->config.disabled_collectors = &out->disabled;
 	out->config.collector_intervals = &out->intervals;
 	out->config.excluded_fields = &out->excluded;

@@ -17,6 +17,7 @@ struct remote_config {
 	struct scheduler *scheduler;
 	const struct collector *const *collectors; /* the table names are looked up in */
 	const struct scheduler_settings *local;	   /* as this host's own configuration has it */
+	const struct root *root;		   /* whose PMUs perf_events may name; NULL: any */
 };
 
 #define REMOTE_CONFIG_WATCH_MAX_SECONDS 300

@@ -12,6 +12,13 @@ enum command_line {
 	COMMAND_LINE_FULL,
 };
 
+/* Counters outside the cores: energy, memory controllers. */
+enum perf_uncore {
+	PERF_UNCORE_OFF,
+	PERF_UNCORE_AUTO, /* energy, and memory bandwidth where its counters are few */
+	PERF_UNCORE_ALL,
+};
+
 #define SETTINGS_TOP_DEFAULT 12
 #define SETTINGS_TOP_MAX 1000
 #define SETTINGS_KEYFRAME_MS_DEFAULT 60000
@@ -19,6 +26,8 @@ enum command_line {
 #define SETTINGS_PERF_EVENTS_MAX 32
 #define SETTINGS_PERF_ENTRY_SIZE 512
 #define SETTINGS_PROBE_BUDGET_DEFAULT 0.01
+#define SETTINGS_PERF_CGROUPS_MAX 16
+#define SETTINGS_PERF_CGROUP_SIZE 512
 
 struct collector_settings {
 	uint32_t top;	      /* processes shown by each measure; 1 to SETTINGS_TOP_MAX */
@@ -31,6 +40,11 @@ struct collector_settings {
 	/* What a section's BPF programs may cost, of the online CPUs' time: 0 to 1 (agent/ebpf/budget.h). */
 	double probe_budget_ratio;
 	size_t extras; /* bits: 1 << enum extra (agent/extras.h) */
+	/* Cgroups whose tasks are counted apart, by path: "/system.slice/nginx.service" (agent/perf/cgroup_events.h).
+	 */
+	char perf_cgroups[SETTINGS_PERF_CGROUPS_MAX][SETTINGS_PERF_CGROUP_SIZE];
+	size_t n_perf_cgroups;
+	enum perf_uncore perf_uncore;
 };
 
 /* As it is when nobody says otherwise. */
@@ -41,5 +55,6 @@ static inline void settings_default(struct collector_settings *ret)
 		.keyframe_ms = SETTINGS_KEYFRAME_MS_DEFAULT,
 		.command_line = COMMAND_LINE_SCRUBBED,
 		.probe_budget_ratio = SETTINGS_PROBE_BUDGET_DEFAULT,
+		.perf_uncore = PERF_UNCORE_AUTO,
 	};
 }

@@ -221,3 +221,16 @@ int perf_entry_walk(struct word entry, int (*each)(void *arg, struct word name, 
 	}
 	return r < 0 ? -EINVAL : 0;
 }
+
+bool perf_is_cgroup_path(const char *text)
+{
+	if (text[0] != '/')
+		return false;
+	for (const char *p = text; *p == '/';) {
+		size_t len = strcspn(++p, "/");
+		if (len == 0 || (len == 1 && p[0] == '.') || (len == 2 && p[0] == '.' && p[1] == '.'))
+			return false;
+		p += len;
+	}
+	return true;
+}

@@ -45,6 +45,9 @@ int perf_list_next(struct scan *list, struct word *ret) __attribute__((nonnull, 
  * braces; stops at its first negative answer. 0; -EINVAL for what is no event, with the part in *ret_wrong. */
 int perf_entry_walk(struct word entry, int (*each)(void *arg, struct word name, const struct perf_name *parsed),
 		    void *arg, struct word *ret_wrong) __attribute__((nonnull(2, 4), warn_unused_result));
+/* Whether it is a cgroup's path: "/system.slice/nginx.service", nothing that leads elsewhere. */
+bool perf_is_cgroup_path(const char *text) __attribute__((nonnull));
+
 static inline bool perf_entry_is_group(struct word entry)
 {
 	return entry.len > 0 && entry.text[0] == '{';

@@ -92,6 +92,39 @@ static void test_flags(void **state)
 	assert_int_equal(READ("--version").options.action, OPTIONS_VERSION);
 }
 
+static void test_perf(void **state)
+{
+	struct call c = READ("--perf-events", "cycles,cpu/event=0x3c,umask=1/,{r1,r2}", "--perf-cgroups", "/a,/b/c.d",
+			     "--perf-uncore", "all", "--once");
+	const struct collector_settings *s = &c.options.collector;
+	assert_int_equal(c.result, 0);
+	assert_int_equal(s->n_perf_events, 3);
+	assert_string_equal(s->perf_events[1], "cpu/event=0x3c,umask=1/");
+	assert_string_equal(s->perf_events[2], "{r1,r2}");
+	assert_int_equal(s->n_perf_cgroups, 2);
+	assert_string_equal(s->perf_cgroups[1], "/b/c.d");
+	assert_int_equal(s->perf_uncore, PERF_UNCORE_ALL);
+	assert_int_equal(READ("--once").options.collector.perf_uncore, PERF_UNCORE_AUTO);
+	static const struct {
+		const char *key, *value, *words;
+	} wrong[] = {
+		{"--perf-events", "cycles,cylces", "--perf-events: \"cylces\" is no event"},
+		{"--perf-events", "cycles,cycles", "\"cycles\" occurs twice"},
+		{"--perf-events", "{r1,r2,r3,r4,r5,r6,r7,r8,r9}", "more than 8"},
+		{"--perf-events", "{cycles", "without an end"},
+		{"--perf-events", "cpu/event=1", "without an end"},
+		{"--perf-events", "cycles,,r1", "nothing between"},
+		{"--perf-cgroups", "nginx", "\"nginx\" is no cgroup's path"},
+		{"--perf-cgroups", "/a/../../etc", "is no cgroup's path"},
+		{"--perf-uncore", "some", "none of off, auto, all"},
+	};
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		c = READ(wrong[i].key, wrong[i].value);
+		if (c.result == 0 || !strstr(c.error, wrong[i].words))
+			fail_msg("%s %s: %s", wrong[i].key, wrong[i].value, c.error);
+	}
+}
+
 /* Each complaint names what it is about. */
 static void expect_complaint(const char *about, const char *const *args)
 {
@@ -236,7 +269,9 @@ static void test_yaml(void **state)
 			      "log_format: json\nallow_plaintext: true\ndisable:\n  - block_io\n"
 			      "intervals: [cpu=200ms]\nexclude: [memory.*, cpu.cores]\ntop: 5\nkeyframe: 30s\n"
 			      "command_line: 'off'\ncustom_dir: /m\nspool_bytes: 1GiB\n"
-			      "probe_budget: 0.5\nextra: [run_queue_cgroups]\n",
+			      "probe_budget: 0.5\nextra: [run_queue_cgroups]\n"
+			      "perf_events:\n  - cycles\n  - cpu/event=0x3c,umask=1/\nperf_cgroups: [/x]\n"
+			      "perf_uncore: 'off'\n",
 			      &options, error),
 			 0);
 	assert_string_equal(options.backend_host, "::1");
@@ -253,6 +288,10 @@ static void test_yaml(void **state)
 	assert_float_equal(options.collector.probe_budget_ratio, 0.5, 1e-12);
 	assert_int_equal(options.collector.extras, 1 << EXTRA_RUN_QUEUE_CGROUPS);
 	assert_int_equal(options.spool_bytes, 1 << 30);
+	assert_int_equal(options.collector.n_perf_events, 2);
+	assert_string_equal(options.collector.perf_events[1], "cpu/event=0x3c,umask=1/");
+	assert_string_equal(options.collector.perf_cgroups[0], "/x");
+	assert_int_equal(options.collector.perf_uncore, PERF_UNCORE_OFF);
 	assert_int_equal(yaml("", &options, error), 0);
 	assert_int_equal(yaml("# only a comment\n", &options, error), 0);
 }
@@ -367,17 +406,12 @@ static void test_help_has_every_key(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_flags),
-		cmocka_unit_test(test_bad_flags),
-		cmocka_unit_test(test_plaintext_stays_here),
-		cmocka_unit_test(test_precedence),
-		cmocka_unit_test(test_config_from_environment),
-		cmocka_unit_test(test_yaml),
-		cmocka_unit_test(test_bad_yaml),
-		cmocka_unit_test(test_intervals),
-		cmocka_unit_test(test_addresses),
-		cmocka_unit_test(test_help_has_every_key),
+		cmocka_unit_test(test_defaults),   cmocka_unit_test(test_flags),
+		cmocka_unit_test(test_bad_flags),  cmocka_unit_test(test_plaintext_stays_here),
+		cmocka_unit_test(test_precedence), cmocka_unit_test(test_config_from_environment),
+		cmocka_unit_test(test_yaml),	   cmocka_unit_test(test_perf),
+		cmocka_unit_test(test_bad_yaml),   cmocka_unit_test(test_intervals),
+		cmocka_unit_test(test_addresses),  cmocka_unit_test(test_help_has_every_key),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -259,6 +259,43 @@ static Sonde__V1__ConfigStatus *push_config(struct fixture *f, const Sonde__V1__
 	return push_bytes(f, data, sonde__v1__agent_config__pack(config, data));
 }
 
+/* What is in force afterwards is counted in the answer. */
+static void push_perf(struct fixture *f, const char *event, const char *cgroup, const char *refused, size_t n_events,
+		      size_t n_cgroups)
+{
+	Sonde__V1__AgentConfig config = SONDE__V1__AGENT_CONFIG__INIT;
+	Sonde__V1__PerfEventNames events = SONDE__V1__PERF_EVENT_NAMES__INIT;
+	Sonde__V1__CgroupPaths cgroups = SONDE__V1__CGROUP_PATHS__INIT;
+	char *names[] = {(char *)"cycles", (char *)event}, *paths[] = {(char *)cgroup};
+	events.names = names;
+	events.n_names = event ? 2 : 0;
+	cgroups.paths = paths;
+	cgroups.n_paths = cgroup ? 1 : 0;
+	config.perf_events = &events;
+	config.perf_cgroups = &cgroups;
+	SET(&config, perf_uncore, SONDE__V1__PERF_UNCORE_COUNTERS__PERF_UNCORE_COUNTERS_OFF);
+	Sonde__V1__ConfigStatus *s = push_config(f, &config);
+	assert_int_equal(s->applied, !refused);
+	if (refused && !strstr(s->reason, refused))
+		fail_msg("%s", s->reason);
+	assert_int_equal(s->in_force->perf_events->n_names, n_events);
+	assert_int_equal(s->in_force->perf_cgroups->n_paths, n_cgroups);
+	sonde__v1__config_status__free_unpacked(s, NULL);
+}
+
+static void test_pushed_perf(void **state)
+{
+	struct fixture *f = *state;
+	push_perf(f, "{r1,r2}", "/system.slice", NULL, 2, 1);
+	assert_int_equal(settings_of(f).sampler.collector.perf_uncore, PERF_UNCORE_OFF);
+	assert_string_equal(settings_of(f).sampler.collector.perf_events[1], "{r1,r2}");
+	push_perf(f, "cylces", "/a", "perf_events: \"cylces\" is no event", 2, 1);
+	push_perf(f, "cycles", "/a", "occurs twice", 2, 1);
+	push_perf(f, "r1", "/a/..", "is no cgroup's path", 2, 1);
+	assert_string_equal(settings_of(f).sampler.collector.perf_cgroups[0], "/system.slice");
+	push_perf(f, NULL, NULL, NULL, 0, 0);
+}
+
 static void refused(struct fixture *f, const Sonde__V1__AgentConfig *config, const char *why)
 {
 	struct scheduler_settings before = settings_of(f);
@@ -384,15 +421,11 @@ static void test_watch(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_ticks_at_whole_intervals),
-		TEST(test_missed_ticks_are_counted),
-		TEST(test_settings_apply_live),
-		TEST(test_bounds),
-		TEST(test_pushed_configuration),
-		TEST(test_pushed_periods_and_fields),
-		TEST(test_a_short_period_makes_short_ticks),
-		TEST(test_the_heart_beats_between_ticks),
-		TEST(test_watch),
+		TEST(test_ticks_at_whole_intervals),	  TEST(test_missed_ticks_are_counted),
+		TEST(test_settings_apply_live),		  TEST(test_bounds),
+		TEST(test_pushed_configuration),	  TEST(test_pushed_perf),
+		TEST(test_pushed_periods_and_fields),	  TEST(test_a_short_period_makes_short_ticks),
+		TEST(test_the_heart_beats_between_ticks), TEST(test_watch),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
