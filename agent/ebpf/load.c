@@ -241,7 +241,7 @@ int block_io_load(const struct collector_context *context, const struct block_io
 	(void)libbpf_set_print(before);
 	if (r < 0) {
 		free(probe);
-		return step ? refusal_state(state, r, "the block probe", step) : r;
+		return step ? refusal_state(context, state, r, "the block probe", step) : r;
 	}
 	*ret = probe;
 	return 0;

@@ -386,7 +386,7 @@ int probe_load(const struct probe_kind *kind, const struct collector_context *co
 					     "CONFIG_TRACEPOINTS and CONFIG_BPF_EVENTS",
 					     kind->what);
 		else if (r < 0)
-			(void)refusal_state(state, r, kind->what, "load_failed");
+			(void)refusal_state(context, state, r, kind->what, "load_failed");
 	} else if (r == 0) {
 		r = collector_fail(state, SONDE__V1__STATE__CODE__CODE_FAILED, -ENOMEM, "no_memory", "no memory for %s",
 				   kind->what);

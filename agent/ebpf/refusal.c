@@ -57,34 +57,64 @@ static bool bpf_is_filtered(void)
 	return fd == -EPERM;
 }
 
-int refusal_state(struct collector_state *state, int error, const char *what, const char *step)
+/* Reading kernel memory is what that mode forbids. The kernel then knows fewer helpers, and programs that use one do
+ * not load: "invalid argument" is all it says. */
+static bool is_locked_down(const struct root *root)
+{
+	char text[128];
+	return root_read_text(root, "sys/kernel/security/lockdown", text, sizeof(text)) > 0 &&
+	       strstr(text, "[confidentiality]");
+}
+
+/* Details are kept below 140 characters: where a section goes on without BPF, it says before them how. */
+int refusal_state(const struct collector_context *context, struct collector_state *state, int error, const char *what,
+		  const char *step)
 {
 	if (!has_capability(CAP_SYS_ADMIN) && !(has_capability(CAP_BPF) && has_capability(CAP_PERFMON)))
 		return collector_fail(state, SONDE__V1__STATE__CODE__CODE_DENIED, error, "no_cap_bpf",
 				      "loading BPF programs needs CAP_BPF and CAP_PERFMON (CAP_SYS_ADMIN before Linux "
 				      "5.8): grant them to the agent");
 	if (bpf_is_filtered())
+		return collector_fail(state, SONDE__V1__STATE__CODE__CODE_DENIED, error, "seccomp",
+				      "bpf() is refused in spite of the capabilities: run the container with a seccomp "
+				      "profile that allows it");
+	if (is_locked_down(context->root))
+		return collector_fail(state, SONDE__V1__STATE__CODE__CODE_DENIED, error, "lockdown",
+				      "the kernel is locked down, so that no program may read its memory: boot without "
+				      "lockdown=confidentiality");
+	if (error == -ESRCH)
 		return collector_fail(
-			state, SONDE__V1__STATE__CODE__CODE_DENIED, error, "seccomp",
-			"the bpf() system call is refused in spite of the capabilities: run the container "
-			"with a seccomp profile that allows it");
+			state, SONDE__V1__STATE__CODE__CODE_UNAVAILABLE, error, "no_kernel_btf",
+			"%s needs the kernel's own /sys/kernel/btf/vmlinux: --btf serves the other probes "
+			"only",
+			what);
+	if (error == -EACCES || error == -EPERM)
+		return collector_fail(
+			state, SONDE__V1__STATE__CODE__CODE_DENIED, error, step,
+			"%s is refused (%s): see the log at --log-level debug, and what a security module "
+			"forbids",
+			what, log_strerror(error));
 	return collector_fail(state, SONDE__V1__STATE__CODE__CODE_UNAVAILABLE, error, step,
-			      "the kernel refused %s (%s): run the agent with --log-level debug for the "
-			      "reason and report it with the kernel's version",
+			      "the kernel refused %s (%s): report what --log-level debug says, with the kernel's "
+			      "version",
 			      what, log_strerror(error));
 }
 
 int refusal_or_btf(const struct collector_context *context, struct btf **ret, struct collector_state *state)
 {
 	struct btf *btf = context->btf_path ? btf__parse(context->btf_path, NULL) : btf__load_vmlinux_btf();
-	if (!btf) {
-		int error = errno ? -errno : -ENOENT;
-		return collector_fail(state, SONDE__V1__STATE__CODE__CODE_UNAVAILABLE, error, "no_btf",
-				      "the kernel's type information cannot be read from %s (%s): use a kernel with "
-				      "CONFIG_DEBUG_INFO_BTF or give the agent a file with --btf",
-				      context->btf_path ? context->btf_path : "/sys/kernel/btf/vmlinux",
-				      log_strerror(error));
+	if (btf) {
+		*ret = btf;
+		return 0;
 	}
-	*ret = btf;
-	return 0;
+	/* Having looked in all places libbpf says ESRCH, "no such process"; beyond 4000 are numbers of its own. */
+	int error = errno == ESRCH || errno == 0 ? -ENOENT : errno >= 4000 ? -EINVAL : -errno;
+	if (context->btf_path)
+		return collector_fail(state, SONDE__V1__STATE__CODE__CODE_UNAVAILABLE, error, "no_btf",
+				      "no type information in %.60s (%s): --btf wants a BTF file of this very kernel",
+				      context->btf_path, log_strerror(error));
+	return collector_fail(state, SONDE__V1__STATE__CODE__CODE_UNAVAILABLE, error, "no_btf",
+			      "no /sys/kernel/btf/vmlinux (%s): use a kernel with CONFIG_DEBUG_INFO_BTF, or give its "
+			      "BTF file with --btf",
+			      log_strerror(error));
 }

@@ -12,10 +12,10 @@ libbpf_print_fn_t refusal_listen(void);
 /* What libbpf said last on this thread; "" for nothing. */
 const char *refusal_said(void);
 
-/* Fills *state: the missing capability, a filter of system calls, or "the kernel refused `what`" with `step` for the
- * reason. Returns `error`. */
-int refusal_state(struct collector_state *state, int error, const char *what, const char *step)
-	__attribute__((nonnull));
+/* Fills *state: the missing capability, a filter of system calls, a lockdown, or "the kernel refused `what`" with
+ * `step` for the reason. Returns `error`. */
+int refusal_state(const struct collector_context *context, struct collector_state *state, int error, const char *what,
+		  const char *step) __attribute__((nonnull));
 
 /* The running kernel's types, or those of the file of --btf. 0 and *ret, or negative errno with *state. */
 struct btf;

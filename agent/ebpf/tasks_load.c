@@ -120,7 +120,7 @@ int tasks_load(const struct collector_context *context, bool exits, struct tasks
 	(void)libbpf_set_print(before);
 	if (r < 0) {
 		free(probe);
-		return step ? refusal_state(state, r, "the task iterator", step) : r;
+		return step ? refusal_state(context, state, r, "the task iterator", step) : r;
 	}
 	*ret = probe;
 	return 0;

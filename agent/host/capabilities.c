@@ -43,6 +43,12 @@ static bool is_used(size_t i)
 	return used[i].before_bpf ? !has_bpf : CAP_IS_SUPPORTED(used[i].number);
 }
 
+/* The kernel takes CAP_SYS_ADMIN for those that were once part of it. */
+static bool is_part_of_admin(cap_value_t number)
+{
+	return number == BPF_NUMBER || number == PERFMON_NUMBER;
+}
+
 size_t capabilities_used(struct capability ret[CAPABILITIES_MAX])
 {
 	_Static_assert(N_USED <= CAPABILITIES_MAX, "the caller's array has room");
@@ -50,12 +56,14 @@ size_t capabilities_used(struct capability ret[CAPABILITIES_MAX])
 	cap_t mine = cap_get_proc();
 	if (!mine)
 		return 0;
+	cap_flag_value_t admin = CAP_CLEAR;
+	bool has_admin = cap_get_flag(mine, CAP_SYS_ADMIN, CAP_PERMITTED, &admin) == 0 && admin == CAP_SET;
 	for (size_t i = 0; i < N_USED; i++) {
 		cap_flag_value_t value = CAP_CLEAR;
 		if (!is_used(i) || cap_get_flag(mine, used[i].number, CAP_PERMITTED, &value) < 0)
 			continue;
 		ret[n] = used[i].capability;
-		ret[n++].held = value == CAP_SET;
+		ret[n++].held = value == CAP_SET || (is_part_of_admin(used[i].number) && has_admin);
 	}
 	(void)cap_free(mine);
 	return n;

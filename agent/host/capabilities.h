@@ -14,7 +14,7 @@
 struct capability {
 	const char *name; /* "CAP_BPF" */
 	const char *cost; /* what is missing without it */
-	bool held;	  /* permitted */
+	bool held;	  /* permitted, or CAP_SYS_ADMIN is, which stands for it */
 };
 
 /* Those the agent has a use for on this kernel. Returns how many; 0 when its own cannot be read. */

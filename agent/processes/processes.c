@@ -290,7 +290,7 @@ static void set_state(const struct showing *showing)
 	if (why->reason[0] != '\0')
 		(void)collector_fail(
 			state, SONDE__V1__STATE__CODE__CODE_DEGRADED, 0, why->reason,
-			"%s is read instead of the kernel's task list, which costs more and sees no process "
+			"/%s is read instead of the kernel's task list, which costs more and sees no process "
 			"that ends between two ticks: %s",
 			self->source->name, why->detail);
 	else if (showing->table.namespaced)
