@@ -147,7 +147,7 @@ static int attach(struct self *self, struct collector_state *state)
 		self->cpus[i].running_pid = 0;
 	apply_settings(self);
 	int r = probe_attach(self->probe, self->program);
-	return r < 0 ? refusal_state(state, r, "the scheduler's probe", "attach_failed") : 0;
+	return r < 0 ? refusal_state(self->context, state, r, "the scheduler's probe", "attach_failed") : 0;
 }
 
 static int start(struct self *self, struct collector_state *state)

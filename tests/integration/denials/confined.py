@@ -71,6 +71,14 @@ class Denial(unittest.TestCase):
     def number(self, name):
         return int((Path("/proc/sys/kernel") / name).read_text())
 
+    def without_bpf(self, reason, words, code="denied"):
+        """What becomes of all sections that stand on BPF programs: the process table has another way."""
+        probes = {program["probe"] for program in self.whole["agent"]["programs"]} - {"processes"}
+        self.assertIn("block_io", probes)
+        expected = {probe: (code, reason, words) for probe in probes}
+        expected["processes"] = ("degraded", reason, "/proc is read instead of the kernel's task list.*: .*" + words)
+        return expected
+
     def check(self, confinement, expected, *arguments, lost=()):
         """`expected`: {section: (code, reason, words of the detail)}. Every other section is there as without confinement, with the same
         parts, but for those in `lost` ("processes.exits_left_out")."""
