@@ -82,7 +82,7 @@ static bool says_something(const struct cgroup_file *file, const struct cgroup_p
 {
 	if (file->condition == CGROUP_DEVICES_FOUND)
 		return row->n_io > 0;
-	if (what == CGROUP_READ_DETAIL)
+	if (what >= CGROUP_READ_DETAIL)
 		return true;
 	return file->condition == CGROUP_ALWAYS || (file->condition == CGROUP_HAD_LIMIT && place->limited) ||
 	       (file->condition == CGROUP_HAD_IO && place->kept.n_io > 0);
@@ -146,12 +146,13 @@ static int least_to_read(const struct reading *reading, struct cgroup_place *pla
 	bool turn = has_turn(place, cgroup, now_us);
 	if (reading->crowded && !place->shown)
 		return turn ? CGROUP_READ_RANK : READ_NOTHING;
-	if (reading->tick->watched || place->detail_us == 0)
-		return CGROUP_READ_DETAIL;
+	if (reading->tick->watched || place->whole_us == 0)
+		return CGROUP_READ_LIMITS;
 	if (!turn)
 		return CGROUP_READ_CPU;
-	return place->worked || now_us - place->detail_us >= CGROUPS_IDLE_MS * 1000ull ? CGROUP_READ_DETAIL
-										       : CGROUP_READ_USAGE;
+	if (now_us - place->whole_us >= CGROUPS_WHOLE_MS * 1000ull)
+		return CGROUP_READ_LIMITS;
+	return place->worked ? CGROUP_READ_DETAIL : CGROUP_READ_USAGE;
 }
 
 static void rank(struct candidate *candidate, uint64_t now_us)
@@ -188,11 +189,16 @@ static int read_row(struct reading *reading, const struct cgroup *cgroup, struct
 			some = more != 0 ? more : some;
 		}
 	}
-	if (what == CGROUP_READ_DETAIL) {
+	if (what >= CGROUP_READ_DETAIL) {
 		cgroup_kept_reset(&place->kept);
-		place->detail_us = reading->tick->boottime_us;
 		place->worked = false;
+	}
+	if (what == CGROUP_READ_LIMITS) {
+		place->whole_us = reading->tick->boottime_us;
 		place->limited = row->has_cpu_limit_ratio;
+		cgroup_kept_take_limits(&place->kept, row);
+	} else if (what == CGROUP_READ_DETAIL) {
+		cgroup_kept_say_limits(&place->kept, row);
 	}
 	if (some <= 0)
 		return some;
@@ -285,7 +291,7 @@ static int show(struct reading *reading, struct candidate *candidates, size_t n,
 		}
 		cgroup_places_close(self->places, place);
 		cgroup_kept_reset(&place->kept);
-		place->detail_us = 0;
+		place->whole_us = 0;
 	}
 	out->n_cgroups = shown;
 	SET(out, cgroup_count, n + reading->waiting);

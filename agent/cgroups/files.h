@@ -31,6 +31,7 @@ enum cgroup_read {
 	CGROUP_READ_RANK,   /* tells with it which cgroups are shown, where there are too many */
 	CGROUP_READ_USAGE,  /* in every tick in which something ran */
 	CGROUP_READ_DETAIL, /* in turns */
+	CGROUP_READ_LIMITS, /* seldom: what only an administrator changes */
 };
 
 /* Of files that say nothing of most cgroups. */

@@ -17,7 +17,7 @@ struct cgroup_kept_io {
 
 void cgroup_kept_reset(struct cgroup_kept *kept)
 {
-	*kept = (struct cgroup_kept){.io = kept->io, .io_room = kept->io_room};
+	*kept = (struct cgroup_kept){.limits = kept->limits, .io = kept->io, .io_room = kept->io_room};
 }
 
 void cgroup_kept_free(struct cgroup_kept *kept)
@@ -84,4 +84,27 @@ int cgroup_kept_exchange(struct cgroup_kept *kept, struct arena *arena, Sonde__V
 		return 0;
 	*io_left_out = kept->io_left_out;
 	return say_io(kept, arena, row);
+}
+
+#define COPY(to, from, field)                                                                                          \
+	do {                                                                                                           \
+		(to)->has_##field = (from)->has_##field;                                                               \
+		(to)->field = (from)->field;                                                                           \
+	} while (0)
+#define COPY_LIMITS(to, from)                                                                                          \
+	do {                                                                                                           \
+		COPY(to, from, memory_limit_bytes);                                                                    \
+		COPY(to, from, memory_high_bytes);                                                                     \
+		COPY(to, from, tasks_limit);                                                                           \
+		COPY(to, from, cpu_limit_ratio);                                                                       \
+	} while (0)
+
+void cgroup_kept_take_limits(struct cgroup_kept *kept, const Sonde__V1__Cgroup *row)
+{
+	COPY_LIMITS(&kept->limits, row);
+}
+
+void cgroup_kept_say_limits(const struct cgroup_kept *kept, Sonde__V1__Cgroup *row)
+{
+	COPY_LIMITS(row, &kept->limits);
 }

@@ -14,12 +14,17 @@
 struct cgroup_kept {
 	uint64_t memory_bytes, tasks, cpu_periods, cpu_throttled_periods, cpu_throttled_us;
 	bool has_memory_bytes, has_tasks, has_cpu_periods, has_cpu_throttled_periods, has_cpu_throttled_us;
+	struct cgroup_kept_limits {
+		uint64_t memory_limit_bytes, memory_high_bytes, tasks_limit;
+		double cpu_limit_ratio;
+		bool has_memory_limit_bytes, has_memory_high_bytes, has_tasks_limit, has_cpu_limit_ratio;
+	} limits;
 	uint8_t n_io, io_room;
 	uint32_t io_left_out;
 	struct cgroup_kept_io *io;
 };
 
-/* Holds nothing then; the memory stays. */
+/* Holds limits alone then; the memory stays. */
 void cgroup_kept_reset(struct cgroup_kept *kept) __attribute__((nonnull));
 void cgroup_kept_free(struct cgroup_kept *kept) __attribute__((nonnull));
 
@@ -27,3 +32,7 @@ void cgroup_kept_free(struct cgroup_kept *kept) __attribute__((nonnull));
  * for which there was no room; what was left out when its I/O is repeated is added. 0 or -ENOMEM. */
 int cgroup_kept_exchange(struct cgroup_kept *kept, struct arena *arena, Sonde__V1__Cgroup *row, uint64_t *io_left_out)
 	__attribute__((nonnull, warn_unused_result));
+
+/* Limits are read less often still: those of a row that has them all, and into one that was read without. */
+void cgroup_kept_take_limits(struct cgroup_kept *kept, const Sonde__V1__Cgroup *row) __attribute__((nonnull));
+void cgroup_kept_say_limits(const struct cgroup_kept *kept, Sonde__V1__Cgroup *row) __attribute__((nonnull));

@@ -89,7 +89,7 @@ static int lay_out(struct cgroup_places *places)
 		if (places->hierarchy_fds[i] < 0)
 			return places->hierarchy_fds[i];
 	}
-	for (int when = CGROUP_READ_CPU; when <= CGROUP_READ_DETAIL; when++) {
+	for (int when = CGROUP_READ_CPU; when <= CGROUP_READ_LIMITS; when++) {
 		for (size_t i = 0; i < CGROUP_FILES; i++) {
 			const struct cgroup_file *file = &cgroup_files[i];
 			int at = h->of[file->controller];
@@ -187,7 +187,7 @@ static int open_file(struct cgroup_places *places, const struct cgroup *cgroup, 
  */
 static bool keeps(const struct cgroup_places *places, const struct cgroup_file *file)
 {
-	return places->open < places->open_max && (places->keeps_all || file->when != CGROUP_READ_DETAIL);
+	return places->open < places->open_max && (places->keeps_all || file->when < CGROUP_READ_DETAIL);
 }
 
 /* What the kernel has not got, has switched off (no psi for this cgroup) or lets nobody read. */
@@ -220,7 +220,7 @@ ssize_t cgroup_places_read(struct cgroup_places *places, struct cgroup_place *pl
 	if (n >= 0)
 		*ret_text = places->text;
 	/* One that cannot be read any more belongs to a cgroup that has gone; the next may have its path. */
-	bool keep = n >= 0 && (was_open ? places->keeps_all || places->files[i]->when != CGROUP_READ_DETAIL
+	bool keep = n >= 0 && (was_open ? places->keeps_all || places->files[i]->when < CGROUP_READ_DETAIL
 					: keeps(places, places->files[i]));
 	if (keep && !was_open) {
 		place->fds[i] = fd;

@@ -21,13 +21,13 @@ struct cgroup_places;
 
 struct cgroup_place {
 	/* The user's own; zeroed when the place is given to a cgroup. */
-	uint64_t turn_us;   /* when its turn comes next */
-	uint64_t detail_us; /* when all of it was read */
-	uint64_t cpu_us;    /* as it was at read_us */
+	uint64_t turn_us;  /* when its turn comes next */
+	uint64_t whole_us; /* when all of it was read */
+	uint64_t cpu_us;   /* as it was at read_us */
 	uint64_t read_us;
 	struct cgroup_kept kept;
 	bool has_cpu;
-	bool worked;  /* something ran in it since detail_us */
+	bool worked;  /* something ran in it since its details were read */
 	bool limited; /* of CPU time */
 	bool shown;   /* at the last tick */
 	bool empty;   /* nothing could be read of it, it may be gone */

@@ -128,6 +128,21 @@ static void v2_comes_and_goes(void **state)
 	}
 	assert_int_equal(seen, 2);
 
+	/* A limit that was changed is seen within half a minute, however busy the cgroup is. */
+	write_in(f, "system.slice/a.service", "memory.max", "800\n");
+	for (int i = 0; i < 36; i++) {
+		char text[32];
+		(void)snprintf(text, sizeof(text), "usage_usec %d\n", 100 + i);
+		write_in(f, "system.slice/a.service", "cpu.stat", text);
+		f->now_us += SECOND;
+		assert_int_equal(collect(f), 0);
+		a = row(f, "/system.slice/a.service");
+		assert_true(!a->has_memory_limit_bytes || a->memory_limit_bytes == 800 ||
+			    (i < 35 && a->memory_limit_bytes == 700));
+		seen = a->has_memory_limit_bytes ? a->memory_limit_bytes : seen;
+	}
+	assert_int_equal(seen, 800);
+
 	/* One goes, one comes; what stays is the same. */
 	tree_remove(&f->host, "sys/fs/cgroup/system.slice/a.service/cpu.stat");
 	tree_remove(&f->host, "sys/fs/cgroup/system.slice/a.service/memory.current");
