@@ -6,7 +6,6 @@
 #include "agent/ebpf/programs.h"
 #include "agent/host/identity.h"
 #include "agent/lane.h"
-#include "agent/pack.h"
 #include "agent/section.h"
 #include "agent/summary.h"
 #include "common/buf.h"
@@ -257,6 +256,17 @@ static void collect(struct sampler *sampler, uint32_t interval_ms, Sonde__V1__Sn
 	capabilities_switch(&rights, 0);
 }
 
+static int pack(struct sampler *sampler, const Sonde__V1__Snapshot *snapshot)
+{
+	size_t size = sonde__v1__snapshot__get_packed_size(snapshot);
+	buf_reset(&sampler->packed);
+	int r = buf_reserve(&sampler->packed, size);
+	if (r < 0)
+		return r;
+	sampler->packed.len = sonde__v1__snapshot__pack(snapshot, sampler->packed.data);
+	return 0;
+}
+
 int sampler_take(struct sampler *sampler, uint32_t interval_ms, uint64_t *ret_sequence, const uint8_t **ret_data,
 		 size_t *ret_len)
 {
@@ -281,10 +291,12 @@ int sampler_take(struct sampler *sampler, uint32_t interval_ms, uint64_t *ret_se
 	lane_check(sampler->lane);
 	snapshot.summary = summary_take(sampler->summary, &snapshot, sampler->arena);
 
-	int r = pack_message(&snapshot.base, &sampler->packed, ret_data, ret_len);
+	int r = pack(sampler, &snapshot);
 	if (r < 0)
 		return r;
 	*ret_sequence = ++sampler->sequence;
+	*ret_data = sampler->packed.data;
+	*ret_len = sampler->packed.len;
 	return 0;
 }
 
