@@ -5,6 +5,7 @@
 #include "agent/collectors/collectors.h"
 #include "agent/custom/custom.h"
 #include "agent/ebpf/block_io.h"
+#include "agent/ebpf/interrupts.h"
 #include "agent/ebpf/scheduler.h"
 #include "agent/events/events.h"
 #include "agent/perf/perf.h"
@@ -24,6 +25,7 @@ const struct collector *const collectors[] = {
 	&collector_processes, /* from here on with capabilities */
 	&collector_block_io,
 	&collector_scheduler,
+	&collector_interrupts,
 	&collector_perf,
 	&collector_filesystems,
 	&collector_sensors,
