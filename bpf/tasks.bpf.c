@@ -6,6 +6,7 @@
 #include <linux/bpf.h>
 #include <linux/types.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
@@ -53,6 +54,7 @@ struct fdtable {
 };
 struct files_struct {
 	struct fdtable *fdt;
+	unsigned long open_fds_init[1];
 };
 struct kernfs_node {
 	__u64 id;
@@ -133,9 +135,9 @@ enum { FILEPAGES, ANONPAGES, SWAPENTS, SHMEMPAGES };
 
 /* Mapped into the agent. */
 volatile __u64 folds_from_ns = TASKS_NEVER_NS; /* processes that began later were in no reading yet [T5] */
-/* Files are counted of processes whose turn it is (pid modulo TASKS_FILES_TURNS) or that began since this time. */
-__u32 files_turn;
-__u64 files_known_ns;
+/* Processes whose turn it is (pid modulo TASKS_TURNS) or that began since this time are read in full. */
+__u32 turn;
+__u64 known_ns;
 __u64 exits_folded;
 __u64 exits_left_out;
 
@@ -150,6 +152,21 @@ struct {
 	__type(key, struct tasks_exited_key);
 	__type(value, struct tasks_exited);
 } exited SEC(".maps");
+
+/* What a process had used when it was visited last: its place goes by pid, and who shares it is read in full. In an
+ * array of one, so that it is one look-up a task, and not mapped into the agent. */
+struct seen_place {
+	__u64 start_ns, cpu_ns;
+};
+struct seen {
+	struct seen_place places[TASKS_SEEN];
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct seen);
+} seen SEC(".maps");
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
@@ -169,17 +186,22 @@ struct {
 		}                                                                                                      \
 	} while (0)
 
-ALWAYS_INLINE void read_thread(struct tasks_thread *thread, struct task_struct *task)
+ALWAYS_INLINE __u32 state_of(struct task_struct *task)
 {
-	thread->pid = task->pid;
-	thread->tgid = task->tgid;
 	struct task_struct___state *old = (void *)task;
 	__u32 state;
 	if (bpf_core_field_exists(task->__state))
 		state = task->__state;
 	else
 		state = (__u32)old->state;
-	thread->state = (state & ~EXIT_MASK) | ((__u32)task->exit_state & EXIT_MASK);
+	return (state & ~EXIT_MASK) | ((__u32)task->exit_state & EXIT_MASK);
+}
+
+ALWAYS_INLINE void read_thread(struct tasks_thread *thread, struct task_struct *task)
+{
+	thread->pid = task->pid;
+	thread->tgid = task->tgid;
+	thread->state = state_of(task);
 	thread->usage.cpu_ns = task->se.sum_exec_runtime;
 	READ_COMMON(&thread->usage, task);
 	if (bpf_core_field_exists(task->ioac.read_bytes))
@@ -259,10 +281,15 @@ ALWAYS_INLINE __u32 bits_in(__u64 word)
 	return (((word + (word >> 4)) & 0x0f0f0f0f0f0f0f0full) * 0x0101010101010101ull) >> 56;
 }
 
+ALWAYS_INLINE bool is_due(__u32 pid, __u64 start_ns)
+{
+	return pid % TASKS_TURNS == turn || start_ns >= known_ns;
+}
+
 ALWAYS_INLINE void read_files(struct tasks_process *process, struct task_struct *task)
 {
-	/* Three cache lines that nothing else wants: a quarter of what a process costs. */
-	if (process->leader.pid % TASKS_FILES_TURNS != files_turn && process->start_ns < files_known_ns) {
+	/* Three cache lines that nothing else wants. */
+	if (!is_due(process->leader.pid, process->start_ns)) {
 		process->leader.has |= TASKS_FILES_LATER;
 		return;
 	}
@@ -274,6 +301,11 @@ ALWAYS_INLINE void read_files(struct tasks_process *process, struct task_struct 
 	if (size > TASKS_FILES_MAX)
 		return;
 	process->leader.has |= TASKS_HAS_FILES;
+	if (size <= 64) {
+		/* Such a table is the one inside the structure. */
+		process->open_files = bits_in(files->open_fds_init[0]);
+		return;
+	}
 	const unsigned long *words = table->open_fds;
 	for (unsigned int i = 0; i < TASKS_FILES_MAX / 64; i++) {
 		if (i * 64 >= size)
@@ -292,6 +324,41 @@ ALWAYS_INLINE __u64 start_of(struct task_struct *task)
 	return old->real_start_time;
 }
 
+/* Where it is noted what a process had used; NULL never. */
+ALWAYS_INLINE struct seen_place *seen_place_of(__u32 pid)
+{
+	__u32 key = 0;
+	struct seen *all = bpf_map_lookup_elem(&seen, &key);
+	return all ? &all->places[pid & (TASKS_SEEN - 1)] : NULL;
+}
+
+/* [T11] `used` is the CPU time of the leader and of the dead threads. */
+ALWAYS_INLINE bool write_same(struct seq_file *seq, struct task_struct *task, __u64 used)
+{
+	struct tasks_same same = {.pid = task->pid, .tgid = task->tgid, .has = TASKS_SAME, .start_ns = start_of(task)};
+	struct seen_place *place = seen_place_of(same.pid);
+	if (!place || place->start_ns != same.start_ns || place->cpu_ns != used || is_due(same.pid, same.start_ns))
+		return false;
+	same.state = state_of(task);
+	bpf_seq_write(seq, &same, sizeof(same));
+	return true;
+}
+
+ALWAYS_INLINE void write_process(struct seq_file *seq, const struct tasks_process *process, __u64 used)
+{
+	long r;
+	if (process->leader.has & TASKS_HAS_DEAD)
+		r = bpf_seq_write(seq, process, sizeof(*process));
+	else
+		r = bpf_seq_write(seq, process, offsetof(struct tasks_process, dead));
+	struct seen_place *place = seen_place_of(process->leader.pid);
+	/* Where the buffer was full the task will be visited again. */
+	if (r == 0 && place) {
+		place->start_ns = process->start_ns;
+		place->cpu_ns = used;
+	}
+}
+
 SEC("iter/task")
 int visit_task(struct bpf_iter__task *ctx)
 {
@@ -299,16 +366,21 @@ int visit_task(struct bpf_iter__task *ctx)
 	if (!task)
 		return 0;
 	struct seq_file *seq = ctx->meta->seq;
-	struct tasks_process process = {};
-	read_thread(&process.leader, task);
-	if (process.leader.pid != process.leader.tgid) {
-		bpf_seq_write(seq, &process.leader, sizeof(process.leader));
+	if (task->pid != task->tgid) {
+		struct tasks_thread thread = {};
+		read_thread(&thread, task);
+		bpf_seq_write(seq, &thread, sizeof(thread));
 		return 0;
 	}
 	struct signal_struct *signal = task->signal;
+	struct tasks_process process = {};
+	/* The threads first: one that ends adds its time before it is counted off. */
 	process.threads = signal->nr_threads;
 	process.dead.cpu_ns = signal->sum_sched_runtime;
-	READ_COMMON(&process.dead, signal);
+	__u64 used = task->se.sum_exec_runtime + process.dead.cpu_ns;
+	if (process.threads == 1 && write_same(seq, task, used))
+		return 0;
+	read_thread(&process.leader, task);
 	process.parent_pid = task->real_parent->tgid;
 	process.user_id = task->cred->uid.val;
 	process.start_ns = start_of(task);
@@ -317,7 +389,11 @@ int visit_task(struct bpf_iter__task *ctx)
 	read_memory(&process, task);
 	read_files(&process, task);
 	__builtin_memcpy(process.comm, task->comm, sizeof(process.comm));
-	bpf_seq_write(seq, &process, sizeof(process));
+	if (process.dead.cpu_ns > 0) { /* nobody dies without having run */
+		READ_COMMON(&process.dead, signal);
+		process.leader.has |= TASKS_HAS_DEAD;
+	}
+	write_process(seq, &process, used);
 	return 0;
 }
 

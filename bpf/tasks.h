@@ -7,7 +7,8 @@
 #define TASKS_NEVER_NS (~0ull)
 #define TASKS_EXITED_ROWS 1024
 #define TASKS_EXIT_RING_BYTES (512 * 1024) /* about 4,000 exits between two readings; a power of two */
-#define TASKS_FILES_TURNS 4		   /* passes in which the files of all processes are counted once */
+#define TASKS_TURNS 4			   /* passes in which all processes are read in full once, with their files */
+#define TASKS_SEEN 8192			   /* of so many the program knows whether they ran; a power of two */
 #define TASKS_FILES_MAX 4096		   /* descriptors that are counted; a larger table is not */
 
 /* What exists of a thread, and of the dead threads of a process together. */
@@ -29,9 +30,11 @@ enum tasks_has {
 	TASKS_HAS_IO_DELAY = 1 << 5,
 	TASKS_FILES_LATER = 1 << 6, /* not its turn: what was counted before holds */
 	TASKS_NO_SWITCHES = 1 << 7, /* the record was not the iterator's: no context switches */
+	TASKS_HAS_DEAD = 1 << 8,    /* struct tasks_process is whole; without, it ends before `dead` */
+	TASKS_SAME = 1 << 9,	    /* a struct tasks_same */
 };
 
-/* One a thread. The leader's (pid == tgid) is the beginning of a struct tasks_process. */
+/* One a thread. The leader's (pid == tgid) is the beginning of a struct tasks_process, or of a struct tasks_same. */
 struct tasks_thread {
 	__u32 pid, tgid; /* of the initial namespace */
 	__u32 state;	 /* task->__state, with task->exit_state in the same bits as the kernel reports it */
@@ -46,8 +49,16 @@ struct tasks_process {
 	__u64 start_ns; /* CLOCK_BOOTTIME, exact */
 	__u64 cgroup_id;
 	__u64 resident_pages;
-	struct tasks_usage dead; /* threads that are gone */
 	char comm[TASKS_COMM];
+	struct tasks_usage dead; /* threads that are gone */
+};
+
+/* A process of one thread that has not run since the pass before: all else is as it was [T11]. */
+struct tasks_same {
+	__u32 pid, tgid;
+	__u32 state;
+	__u32 has;
+	__u64 start_ns;
 };
 
 /* A process that is gone. In the ring if it may have been seen by a reading, else folded into a row. */

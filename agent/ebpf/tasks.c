@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define BUFFER_BYTES 131072
+#define BUFFER_BYTES 36864 /* the kernel hands over 32 KiB at once; what is left of a record stands before them */
 #define INITIAL_PID_NAMESPACE 0xEFFFFFFCu /* PROC_PID_INIT_INO: kernel ABI since 3.8 */
 
 struct self {
@@ -22,6 +22,7 @@ struct self {
 	unsigned current;
 	struct tasks_exits exits;
 	bool namespaced;
+	bool whole; /* the next pass must give all in full: the last one was not kept */
 	const struct root *root;
 	struct cgroup_tree *cgroups;
 	struct tasks_first *first; /* NULL where the iterator shows it itself */
@@ -129,7 +130,7 @@ static int read_whole(struct self *self, struct tasks_table *table, const struct
 		/* Nothing else lacks it: the table is good without. */
 		if (r < 0)
 			log_debug("process 1 cannot be read from /proc", LOG_ERR(r));
-		r = r < 0 ? 0 : read_pass(self, table, known_ns);
+		r = r < 0 ? 0 : read_pass(self, table, 0);
 	}
 	return r < 0 ? r : tasks_table_finish(table, before);
 }
@@ -165,7 +166,9 @@ static int read_table(void *arg, struct process_table *ret, struct collector_sta
 	struct self *self = arg;
 	struct tasks_table *table = &self->tables[!self->current];
 	uint64_t folds_from = tasks_fold_from(self->probe, TASKS_NEVER_NS);
-	int r = read_whole(self, table, &self->tables[self->current], folds_from == TASKS_NEVER_NS ? 0 : folds_from);
+	uint64_t known_ns = self->whole || folds_from == TASKS_NEVER_NS ? 0 : folds_from;
+	int r = read_whole(self, table, &self->tables[self->current], known_ns);
+	self->whole = r < 0 || table->lost > 0;
 	/* What begins from here on cannot be in this reading; a reading that failed leaves things as they were. */
 	(void)tasks_fold_from(self->probe, r < 0 ? folds_from : boottime_ns());
 	if (r == 0) {

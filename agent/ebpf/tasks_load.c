@@ -141,8 +141,8 @@ bool tasks_sees_exits(const struct tasks_probe *probe)
 
 int tasks_begin_pass(struct tasks_probe *probe, uint64_t known_ns)
 {
-	probe->skeleton->bss->files_turn = (probe->skeleton->bss->files_turn + 1) % TASKS_FILES_TURNS;
-	probe->skeleton->bss->files_known_ns = known_ns;
+	probe->skeleton->bss->turn = (probe->skeleton->bss->turn + 1) % TASKS_TURNS;
+	probe->skeleton->bss->known_ns = known_ns;
 	int fd = bpf_iter_create(bpf_link__fd(probe->iterator));
 	return fd < 0 ? -errno : fd;
 }

@@ -19,9 +19,10 @@ void tasks_unload(struct tasks_probe *probe); /* accepts NULL */
 
 bool tasks_sees_exits(const struct tasks_probe *probe) __attribute__((nonnull));
 
-/* A new pass over all tasks: a file descriptor to read() records from, of the pid namespace of the caller. Open files
- * are counted of a part of the processes, in turns, and of those that began after known_ns (CLOCK_BOOTTIME; 0 before
- * the first reading). Negative errno. */
+/* A new pass over all tasks: a file descriptor to read() records from, of the pid namespace of the caller. Processes
+ * that have not run since the pass before are written short, and open files left out, but for a part of the processes,
+ * in turns, and for those that began after known_ns (CLOCK_BOOTTIME). 0 for known_ns gives all in full: at first, and
+ * whenever what the pass before wrote was not kept whole. Negative errno. */
 int tasks_begin_pass(struct tasks_probe *probe, uint64_t known_ns) __attribute__((nonnull, warn_unused_result));
 
 /* From now on the program folds processes that began after this CLOCK_BOOTTIME, and hands over the others one by one.

@@ -4,6 +4,7 @@
 #include "agent/ebpf/tasks_table.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/types.h>
@@ -29,6 +30,7 @@ void tasks_table_begin(struct tasks_table *table)
 	table->last = 0;
 	table->apart = 0;
 	table->left_out = 0;
+	table->lost = 0;
 	table->counts = (struct task_counts){0};
 	if (table->index)
 		memset(table->index, 0, table->index_size * sizeof(*table->index));
@@ -181,7 +183,8 @@ static void add_process(struct process_row *row, struct tasks_extra *extra, cons
 	memcpy(row->comm, process->comm, strnlen(process->comm, sizeof(row->comm) - 1));
 	extra->files_later = process->leader.has & TASKS_FILES_LATER;
 	extra->has_leader = true;
-	add_usage(row, extra, &process->dead);
+	if (process->leader.has & TASKS_HAS_DEAD)
+		add_usage(row, extra, &process->dead);
 }
 
 static int feed_one(struct tasks_table *table, const struct tasks_process *record, bool is_leader, uint64_t page_bytes)
@@ -205,24 +208,67 @@ static int feed_one(struct tasks_table *table, const struct tasks_process *recor
 	return 0;
 }
 
+static int feed_same(struct tasks_table *table, const struct tasks_same *record)
+{
+	char letter = tasks_state_letter(record->state);
+	table->counts.threads++;
+	table->counts.processes++;
+	count_state(&table->counts, letter);
+	ssize_t i = row_of(table, record->tgid);
+	if (i == -ENOSPC) {
+		table->left_out++;
+		return 0;
+	}
+	if (i < 0)
+		return (int)i;
+	struct tasks_extra *extra = &table->extras[i];
+	table->rows[i].start_ns = tasks_start_shown(record->start_ns);
+	extra->same = extra->has_leader = true;
+	extra->leader_state = letter;
+	extra->running |= letter == 'R';
+	extra->uninterruptible |= letter == 'D';
+	return 0;
+}
+
+/* What every record begins with. */
+struct head {
+	uint32_t pid, tgid, state, has;
+};
+_Static_assert(sizeof(struct head) == offsetof(struct tasks_thread, usage) &&
+		       sizeof(struct head) == offsetof(struct tasks_same, start_ns),
+	       "records begin alike");
+
+static size_t size_of(const struct head *head)
+{
+	if (head->has & TASKS_SAME)
+		return sizeof(struct tasks_same);
+	if (head->pid != head->tgid)
+		return sizeof(struct tasks_thread);
+	return head->has & TASKS_HAS_DEAD ? sizeof(struct tasks_process) : offsetof(struct tasks_process, dead);
+}
+
 ssize_t tasks_table_feed(struct tasks_table *table, const void *data, size_t len)
 {
 	uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
 	const char *from = data;
 	size_t used = 0;
-	while (len - used >= sizeof(struct tasks_thread)) {
-		struct tasks_process record;
-		memcpy(&record.leader, from + used, sizeof(record.leader));
-		bool is_leader = record.leader.pid == record.leader.tgid;
-		size_t size = is_leader ? sizeof(record) : sizeof(record.leader);
+	while (len - used >= sizeof(struct head)) {
+		union {
+			struct head head;
+			struct tasks_same same;
+			struct tasks_process process;
+		} record;
+		memcpy(&record.head, from + used, sizeof(record.head));
+		size_t size = size_of(&record.head);
 		if (len - used < size)
 			break;
+		memcpy(&record, from + used, size);
 		used += size;
-		if (table->apart != 0 && record.leader.tgid == table->apart)
+		if (table->apart != 0 && record.head.tgid == table->apart)
 			continue;
-		if (is_leader)
-			memcpy(&record, from + used - size, sizeof(record));
-		int r = feed_one(table, &record, is_leader, page_bytes);
+		int r = record.head.has & TASKS_SAME
+				? feed_same(table, &record.same)
+				: feed_one(table, &record.process, record.head.pid == record.head.tgid, page_bytes);
 		if (r < 0)
 			return r;
 	}
@@ -351,27 +397,64 @@ static void carry(struct process_row *row, struct tasks_extra *extra, const stru
 		row->io_delay_ns += extra->io_delay_ns - extra_before->io_delay_ns;
 }
 
+/* A process that has not run, and threads of it that began after it was visited: mostly none. */
+static void continue_same(struct process_row *row, struct tasks_extra *extra, const struct process_row *before,
+			  const struct tasks_extra *extra_before)
+{
+	const struct process_row fed = *row;
+	*row = *before;
+	extra->utime_ns += extra_before->utime_ns;
+	extra->stime_ns += extra_before->stime_ns;
+	row->cpu_ns += fed.cpu_ns;
+	row->minor_faults += fed.minor_faults;
+	row->major_faults += fed.major_faults;
+	row->voluntary_switches += fed.voluntary_switches;
+	row->involuntary_switches += fed.involuntary_switches;
+	row->read_bytes += fed.read_bytes;
+	row->write_bytes += fed.write_bytes;
+	row->cancelled_write_bytes += fed.cancelled_write_bytes;
+	row->run_delay_ns += extra->run_delay_ns;
+	row->io_delay_ns += extra->io_delay_ns;
+	extra->run_delay_ns += extra_before->run_delay_ns;
+	extra->io_delay_ns += extra_before->io_delay_ns;
+}
+
+/* False where a process is as it was before and was in no table then. */
+static bool continue_row(struct process_row *row, struct tasks_extra *extra, const struct tasks_table *before,
+			 size_t *at)
+{
+	while (*at < before->n && before->rows[*at].pid < row->pid)
+		++*at;
+	const struct process_row *known = *at < before->n ? &before->rows[*at] : NULL;
+	if (known && known->pid == row->pid && known->start_ns == row->start_ns) {
+		(extra->same ? continue_same : carry)(row, extra, known, &before->extras[*at]);
+	} else {
+		if (extra->same)
+			return false;
+		row->run_delay_ns = extra->run_delay_ns;
+		row->io_delay_ns = extra->io_delay_ns;
+	}
+	tasks_split(row->cpu_ns, extra->utime_ns, extra->stime_ns, &row->user_ns, &row->system_ns);
+	row->state = extra->running ? 'R' : extra->uninterruptible ? 'D' : extra->leader_state;
+	return true;
+}
+
 int tasks_table_finish(struct tasks_table *table, const struct tasks_table *before)
 {
 	drop_leaderless(table);
 	int r = sort(table);
 	if (r < 0)
 		return r;
-	size_t j = 0;
+	size_t at = 0;
 	for (size_t i = 0; i < table->n; i++) {
-		struct process_row *row = &table->rows[i];
-		struct tasks_extra *extra = &table->extras[i];
-		while (j < before->n && before->rows[j].pid < row->pid)
-			j++;
-		if (j < before->n && before->rows[j].pid == row->pid && before->rows[j].start_ns == row->start_ns) {
-			carry(row, extra, &before->rows[j], &before->extras[j]);
-		} else {
-			row->run_delay_ns = extra->run_delay_ns;
-			row->io_delay_ns = extra->io_delay_ns;
-		}
-		tasks_split(row->cpu_ns, extra->utime_ns, extra->stime_ns, &row->user_ns, &row->system_ns);
-		row->state = extra->running ? 'R' : extra->uninterruptible ? 'D' : extra->leader_state;
+		if (continue_row(&table->rows[i], &table->extras[i], before, &at))
+			continue;
+		table->extras[i].has_leader = false;
+		table->lost++;
 	}
+	if (table->lost > 0)
+		drop_leaderless(table);
+	table->left_out += table->lost;
 	return 0;
 }
 

@@ -19,6 +19,7 @@ struct tasks_extra {
 	bool settled; /* its exit has been accounted for */
 	bool running, uninterruptible;
 	bool files_later; /* open files as they were */
+	bool same;	  /* all as it was: the row holds what was fed of other threads */
 	char leader_state;
 };
 
@@ -35,6 +36,7 @@ struct tasks_table {
 	struct tasks_order *order; /* for sorting, where that is needed at all */
 	size_t order_capacity;
 	size_t left_out;
+	size_t lost; /* of them those that were as before, and before were not in the table */
 	struct task_counts counts;
 };
 

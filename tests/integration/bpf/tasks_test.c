@@ -2,6 +2,7 @@
  * what the kernel tells a parent of its children. */
 #include "common/clock.h"
 #include "tests/integration/bpf/proc_text.h"
+#include "tests/integration/bpf/tasks_idle.h"
 #include "tests/integration/bpf/tasks_ledger.h"
 
 #include <bpf/bpf.h>
@@ -608,6 +609,7 @@ int main(void)
 		WITH_SOURCE(a_process_with_threads_equals_proc), WITH_SOURCE(process_1_is_there_once),
 		WITH_SOURCE(the_table_is_that_of_proc),		 WITH_SOURCE(every_nanosecond_is_counted_once),
 		WITH_SOURCE(a_zombie_is_counted_once),		 WITH_SOURCE(a_fork_load_is_accounted_for),
+		WITH_SOURCE(sleepers_are_as_exact_as_workers),	 WITH_SOURCE(changes_from_outside_come_in_turns),
 		WITH_SOURCE(reading_needs_no_capability),	 WITH_SOURCE(many_tasks_are_cheap),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -50,7 +50,10 @@ static void reading(struct fixture *f, const struct seen *seen, size_t n, const 
 	tasks_table_begin(now);
 	for (size_t i = 0; i < n; i++) {
 		struct tasks_process process = {
-			.leader = {.pid = seen[i].pid, .tgid = seen[i].pid, .usage = {.cpu_ns = seen[i].cpu_ns}},
+			.leader = {.pid = seen[i].pid,
+				   .tgid = seen[i].pid,
+				   .has = TASKS_HAS_DEAD,
+				   .usage = {.cpu_ns = seen[i].cpu_ns}},
 			.start_ns = seen[i].start_ns,
 		};
 		assert_int_equal(tasks_table_feed(now, &process, sizeof(process)), sizeof(process));

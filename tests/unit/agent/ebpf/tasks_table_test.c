@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,7 @@ static struct tasks_process leader(uint32_t pid)
 		.leader = {.pid = pid,
 			   .tgid = pid,
 			   .state = 1,
-			   .has = TASKS_HAS_IO | TASKS_HAS_RSS | TASKS_HAS_CGROUP,
+			   .has = TASKS_HAS_IO | TASKS_HAS_RSS | TASKS_HAS_CGROUP | TASKS_HAS_DEAD,
 			   .usage = {.cpu_ns = 100, .utime_ns = 30, .stime_ns = 10, .read_bytes = 4096}},
 		.parent_pid = 1,
 		.user_id = 1000,
@@ -206,7 +207,7 @@ static void open_files_hold_until_their_turn(void **state)
 	for (size_t i = 0; i < sizeof(readings) / sizeof(readings[0]); i++) {
 		struct tasks_table *table = &tables[i % 2];
 		struct tasks_process process = leader(4);
-		process.leader.has = readings[i].has;
+		process.leader.has = readings[i].has | TASKS_HAS_DEAD;
 		process.open_files = readings[i].files;
 		tasks_table_begin(table);
 		feed(table, &process, sizeof(process));
@@ -214,6 +215,115 @@ static void open_files_hold_until_their_turn(void **state)
 		assert_int_equal(table->rows[0].has & PROCESS_HAS_FILES, readings[i].shown_has);
 		assert_int_equal(table->rows[0].open_files, readings[i].shown);
 	}
+	tasks_table_free(&tables[0]);
+	tasks_table_free(&tables[1]);
+}
+
+static struct tasks_same same(const struct tasks_process *process, uint32_t state)
+{
+	return (struct tasks_same){.pid = process->leader.pid,
+				   .tgid = process->leader.pid,
+				   .state = state,
+				   .has = TASKS_SAME,
+				   .start_ns = process->start_ns};
+}
+
+static void a_process_without_dead_threads_is_written_short(void **state)
+{
+	struct tasks_table table = {0};
+	struct tasks_process a = leader(5), b = leader(6);
+	char data[2 * sizeof(a)];
+	a.leader.has &= ~(uint32_t)TASKS_HAS_DEAD;
+	a.dead.cpu_ns = 12345; /* is not looked at */
+	memcpy(data, &a, offsetof(struct tasks_process, dead));
+	memcpy(data + offsetof(struct tasks_process, dead), &b, sizeof(b));
+	tasks_table_begin(&table);
+	feed(&table, data, offsetof(struct tasks_process, dead) + sizeof(b));
+	finish(&table, NULL);
+	assert_int_equal(table.n, 2);
+	assert_int_equal(table.rows[0].cpu_ns, 100);
+	assert_string_equal(table.rows[0].comm, "name");
+	assert_int_equal(table.rows[1].pid, 6);
+	tasks_table_free(&table);
+}
+
+/* Who has not run keeps all but the state; a thread that began after the visit is added, and seen in full next time. */
+static void who_has_not_run_is_as_before(void **state)
+{
+	struct tasks_table tables[2] = {0};
+	struct tasks_process process = leader(7);
+	process.leader.has |= TASKS_HAS_FILES | TASKS_HAS_RUN_DELAY;
+	process.leader.run_delay_ns = 50;
+	process.open_files = 3;
+	process.dead = (struct tasks_usage){.cpu_ns = 1000, .stime_ns = 40, .minor_faults = 2};
+	tasks_table_begin(&tables[0]);
+	feed(&tables[0], &process, sizeof(process));
+	finish(&tables[0], NULL);
+	const struct process_row first = tables[0].rows[0];
+
+	struct tasks_same record = same(&process, 2);
+	for (size_t i = 1; i < 4; i++) {
+		struct tasks_table *table = &tables[i % 2];
+		tasks_table_begin(table);
+		feed(table, &record, sizeof(record));
+		finish(table, &tables[!(i % 2)]);
+		struct process_row expected = first;
+		expected.state = 'D';
+		assert_int_equal(table->n, 1);
+		assert_memory_equal(&table->rows[0], &expected, sizeof(expected));
+		assert_int_equal(table->counts.uninterruptible, 1);
+		assert_int_equal(table->counts.threads, 1);
+		assert_int_equal(table->counts.processes, 1);
+	}
+
+	struct tasks_thread born = thread(8, 7, 0, 30);
+	born.run_delay_ns = 5;
+	tasks_table_begin(&tables[0]);
+	feed(&tables[0], &record, sizeof(record));
+	feed(&tables[0], &born, sizeof(born));
+	finish(&tables[0], &tables[1]);
+	assert_int_equal(tables[0].rows[0].cpu_ns, 1130);
+	assert_int_equal(tables[0].rows[0].run_delay_ns, 55);
+	assert_int_equal(tables[0].rows[0].user_ns + tables[0].rows[0].system_ns, 1130);
+	assert_int_equal(tables[0].rows[0].state, 'R');
+
+	process.leader.run_delay_ns = 52;
+	process.threads = 2;
+	born.usage.cpu_ns = 40;
+	born.run_delay_ns = 8;
+	tasks_table_begin(&tables[1]);
+	feed(&tables[1], &process, sizeof(process));
+	feed(&tables[1], &born, sizeof(born));
+	finish(&tables[1], &tables[0]);
+	assert_int_equal(tables[1].rows[0].cpu_ns, 1140);
+	assert_int_equal(tables[1].rows[0].run_delay_ns, 60);
+	assert_int_equal(tables[1].rows[0].minor_faults, 2);
+	tasks_table_free(&tables[0]);
+	tasks_table_free(&tables[1]);
+}
+
+static void who_is_as_before_and_was_not_there_is_lost(void **state)
+{
+	struct tasks_table tables[2] = {0};
+	struct tasks_process process = leader(7), other = leader(9);
+	tasks_table_begin(&tables[0]);
+	feed(&tables[0], &process, sizeof(process));
+	feed(&tables[0], &other, sizeof(other));
+	finish(&tables[0], NULL);
+	process.start_ns += 20000000; /* the same id, another process */
+	struct tasks_same records[] = {same(&process, 1), same(&other, 1)};
+	tasks_table_begin(&tables[1]);
+	feed(&tables[1], records, sizeof(records));
+	finish(&tables[1], &tables[0]);
+	assert_int_equal(tables[1].n, 1);
+	assert_int_equal(tables[1].rows[0].pid, 9);
+	assert_int_equal(tables[1].left_out, 1);
+	assert_int_equal(tables[1].lost, 1);
+	tasks_table_begin(&tables[0]);
+	feed(&tables[0], &process, sizeof(process));
+	finish(&tables[0], &tables[1]);
+	assert_int_equal(tables[0].n, 1);
+	assert_int_equal(tables[0].lost, 0);
 	tasks_table_free(&tables[0]);
 	tasks_table_free(&tables[1]);
 }
@@ -336,6 +446,9 @@ int main(void)
 		cmocka_unit_test(records_may_be_cut_anywhere),
 		cmocka_unit_test(counters_do_not_go_back),
 		cmocka_unit_test(open_files_hold_until_their_turn),
+		cmocka_unit_test(a_process_without_dead_threads_is_written_short),
+		cmocka_unit_test(who_has_not_run_is_as_before),
+		cmocka_unit_test(who_is_as_before_and_was_not_there_is_lost),
 		cmocka_unit_test(a_process_apart_is_counted_once),
 		cmocka_unit_test(names_end_where_they_end),
 		cmocka_unit_test(a_full_table_counts_the_rest),
