@@ -5,6 +5,7 @@
 
 #include "agent/collectors/disk_device.h"
 #include "agent/ebpf/block_io_cgroups.h"
+#include "agent/ebpf/block_io_neighbours.h"
 #include "agent/ebpf/ledger.h"
 #include "agent/ebpf/load.h"
 #include "agent/ebpf/rows.h"
@@ -32,6 +33,7 @@ struct device {
 	size_t hint;	/* where the ledger has it */
 	uint64_t operations_before;
 	uint64_t operations;
+	struct block_io_neighbours neighbours;
 };
 
 struct self {
@@ -43,6 +45,7 @@ struct self {
 	struct ledger ledger;
 	struct root_file diskstats;
 	uint32_t check_cursor;
+	uint32_t described_next; /* the slot whose neighbours are read again at this tick */
 	struct device devices[BLOCK_IO_MAX_SLOTS];
 };
 
@@ -258,12 +261,12 @@ struct worst {
 	char name_without_iostats[BLOCK_IO_NAME];
 };
 
-/* The medium cannot become another without the device becoming another: once is enough. */
 static void describe(struct self *self, uint32_t slot, const struct ledger_entry *entry)
 {
 	struct disk_device disk = {.is_whole = false};
 	memcpy(disk.entry.name, entry->name, sizeof(entry->name));
 	disk_device_read(self->root, entry->major, 0, &disk);
+	block_io_neighbours_read(self->root, &disk, &self->devices[slot].neighbours);
 	self->devices[slot].is_leaf = disk_device_is_leaf(&disk);
 	self->devices[slot].described = disk.is_whole;
 	__u32 charging = self->devices[slot].is_leaf ? BLOCK_IO_CHARGING_ON : BLOCK_IO_CHARGING_OFF;
@@ -300,7 +303,8 @@ static void compare(struct self *self, uint32_t slot, uint64_t after, Sonde__V1_
 	struct ledger_entry *entry = entry_of(self, slot);
 	if (!entry)
 		return;
-	if (!device->described)
+	/* Who stands on it changes while it stays the same medium. */
+	if (!device->described || slot == self->described_next)
 		describe(self, slot, entry);
 	fill_merges(entry, message);
 	if (device->described)
@@ -330,6 +334,9 @@ static int fill_device(struct self *self, uint32_t slot, struct arena *arena, So
 	if (r < 0)
 		return r;
 	compare(self, slot, after, message, worst);
+	r = block_io_neighbours_fill(&self->devices[slot].neighbours, arena, message);
+	if (r < 0)
+		return r;
 	self->devices[slot].idle = after == self->devices[slot].operations;
 	self->devices[slot].operations = after;
 	return 0;
@@ -370,6 +377,7 @@ static int collect(void *arg, struct tick *tick, ProtobufCMessage *section)
 		return -ENOMEM;
 	message->devices = devices;
 	struct worst worst = {0};
+	self->described_next = (self->described_next + 1) % self->table.slots;
 	for (uint32_t slot = 0; slot < self->table.slots; slot++) {
 		if (!self->devices[slot].bound || self->devices[slot].gone)
 			continue;

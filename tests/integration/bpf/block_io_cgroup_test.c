@@ -18,7 +18,7 @@
 
 #define MIB ((size_t)1 << 20)
 #define DEVICE_BYTES (32 * MIB)
-#define CHURN 1500
+#define CHURN 700
 
 struct hierarchy {
 	char dir[CGROUP_DIR_SIZE + 1]; /* "/sys/fs/cgroup/blkio" */
