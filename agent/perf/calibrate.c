@@ -2,29 +2,13 @@
  * certain, where a comparison with a busy host's CPU time would only be likely. */
 #include "agent/perf/calibrate.h"
 
+#include "agent/perf/group.h"
 #include "agent/perf/reason.h"
 
 #include <linux/perf_event.h>
-#include <sys/ioctl.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
 #define ITERATIONS 2000000u
-
-static int open_own(uint64_t config, int leader)
-{
-	struct perf_event_attr attr = {
-		.size = sizeof(attr),
-		.type = PERF_TYPE_HARDWARE,
-		.config = config,
-		.read_format = PERF_FORMAT_GROUP | PERF_FORMAT_TOTAL_TIME_ENABLED | PERF_FORMAT_TOTAL_TIME_RUNNING,
-		.disabled = leader < 0,
-		.exclude_kernel = 1,
-		.exclude_hv = 1,
-	};
-	return (int)syscall(SYS_perf_event_open, &attr, 0, -1, leader, PERF_FLAG_FD_CLOEXEC);
-}
 
 static uint64_t cpu_time_ns(void)
 {
@@ -33,31 +17,38 @@ static uint64_t cpu_time_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static bool count_loop(int leader)
+static bool count_loop(const struct perf_group *group)
 {
-	uint64_t data[5] = {0}; /* events, enabled, running, cycles, instructions */
-	if (ioctl(leader, PERF_EVENT_IOC_ENABLE, PERF_IOC_FLAG_GROUP) < 0)
+	struct perf_reading before[PERF_MAX_IN_GROUP], after[PERF_MAX_IN_GROUP];
+	if (perf_group_read(group, before) < 0)
 		return true;
 	uint64_t began = cpu_time_ns();
 	for (unsigned i = 0; i < ITERATIONS; i++)
 		__asm__ volatile("" : "+r"(i));
 	uint64_t elapsed = cpu_time_ns() - began;
-	ssize_t len = read(leader, data, sizeof(data));
-	/* Not on the PMU all of the time: no judgement. */
-	if (len != (ssize_t)sizeof(data) || data[1] == 0 || data[2] < data[1])
+	if (perf_group_read(group, after) < 0)
 		return true;
-	return perf_is_plausible(data[3], data[4], ITERATIONS, elapsed);
+	/* Not on the PMU all of the time: no judgement. */
+	if (after[0].enabled_ns == before[0].enabled_ns || after[0].running_ns < after[0].enabled_ns)
+		return true;
+	return perf_is_plausible(after[0].value - before[0].value, after[1].value - before[1].value, ITERATIONS,
+				 elapsed);
 }
 
 bool perf_calibrate(void)
 {
-	int leader = open_own(PERF_COUNT_HW_CPU_CYCLES, -1);
-	if (leader < 0)
+	static const uint8_t both[] = {0, 1};
+	static const struct perf_event_set set = {
+		.events = {{.name = "cycles", .code = {PERF_TYPE_HARDWARE, {PERF_COUNT_HW_CPU_CYCLES}}},
+			   {.name = "instructions", .code = {PERF_TYPE_HARDWARE, {PERF_COUNT_HW_INSTRUCTIONS}}}},
+		.n = 2,
+	};
+	struct perf_group group;
+	struct perf_target own = {.cpu = -1, .cgroup = -1};
+	int errors[PERF_MAX_EVENTS];
+	if (perf_group_open(&group, &set, both, 2, &own, false, errors) < 0)
 		return true;
-	int member = open_own(PERF_COUNT_HW_INSTRUCTIONS, leader);
-	bool plausible = member < 0 || count_loop(leader);
-	if (member >= 0)
-		close(member);
-	close(leader);
+	bool plausible = group.n < 2 || count_loop(&group);
+	perf_group_close(&group);
 	return plausible;
 }

@@ -26,12 +26,9 @@ static const struct {
 	const char *name;
 	uint64_t config;
 } software[] = {
-	SOFTWARE("context-switches", CONTEXT_SWITCHES),
-	SOFTWARE("cpu-migrations", CPU_MIGRATIONS),
-	SOFTWARE("page-faults", PAGE_FAULTS),
-	SOFTWARE("minor-faults", PAGE_FAULTS_MIN),
-	SOFTWARE("major-faults", PAGE_FAULTS_MAJ),
-	SOFTWARE("alignment-faults", ALIGNMENT_FAULTS),
+	SOFTWARE("context-switches", CONTEXT_SWITCHES), SOFTWARE("cpu-migrations", CPU_MIGRATIONS),
+	SOFTWARE("page-faults", PAGE_FAULTS),		SOFTWARE("minor-faults", PAGE_FAULTS_MIN),
+	SOFTWARE("major-faults", PAGE_FAULTS_MAJ),	SOFTWARE("alignment-faults", ALIGNMENT_FAULTS),
 	SOFTWARE("emulation-faults", EMULATION_FAULTS),
 };
 

@@ -35,8 +35,10 @@ static int open_event(const struct perf_event *event, const struct perf_target *
 	if (event->error < 0)
 		return event->error;
 	choose_pmu(&attr, target->hybrid);
+	bool own = target->cpu < 0;
+	attr.exclude_kernel = attr.exclude_hv = own;
 	unsigned long flags = PERF_FLAG_FD_CLOEXEC | (target->cgroup >= 0 ? PERF_FLAG_PID_CGROUP : 0);
-	long fd = syscall(SYS_perf_event_open, &attr, target->cgroup, target->cpu, leader, flags);
+	long fd = syscall(SYS_perf_event_open, &attr, own ? 0 : target->cgroup, target->cpu, leader, flags);
 	return fd < 0 ? -errno : (int)fd;
 }
 

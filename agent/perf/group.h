@@ -19,7 +19,7 @@ struct perf_group {
 
 /* On what it counts. */
 struct perf_target {
-	int cpu;
+	int cpu;	 /* -1: the calling thread alone, on whatever CPU, in user mode only */
 	int cgroup;	 /* a directory of a perf_event hierarchy, whose tasks alone count; -1: everybody */
 	uint32_t hybrid; /* 0, or the PMU's type on CPUs of several kinds */
 };

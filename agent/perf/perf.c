@@ -54,8 +54,24 @@ static size_t descriptors_for_perf(void)
 	return limit > 4096 ? limit - 1024 : limit / 4 * 3;
 }
 
+/* Nothing to open at all: every event of the configuration is another host's. */
+static bool none_is_known(const struct perf_event_set *set)
+{
+	for (size_t i = 0; i < set->n; i++) {
+		if (set->events[i].error == 0)
+			return false;
+	}
+	return true;
+}
+
 static void fail_source(struct self *self, struct perf_source *source)
 {
+	if (none_is_known(&source->set)) {
+		source->error_state = SONDE__V1__PERF_EVENT_STATE__PERF_EVENT_STATE_UNSUPPORTED;
+		(void)collector_fail(&source->state, SONDE__V1__STATE__CODE__CODE_UNAVAILABLE, 0, "unknown_event",
+				     "perf_events: %s", source->set.why);
+		return;
+	}
 	struct perf_permission permission = perf_permission_read(self->root);
 	source->error_state = perf_event_state(source->error, false);
 	(void)perf_source_fail(&source->state, source->error, &permission, source->hardware);

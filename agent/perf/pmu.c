@@ -221,7 +221,8 @@ int perf_pmu_resolve(const struct root *root, const struct perf_name *name, stru
 		uint64_t type;
 		int len = read_file(root, name, "type", (struct word){"", 0}, text);
 		if (len < 0)
-			return fail(why, -ENOENT, "this host has no PMU \"%.*s\" (" PERF_PMU_DIR " lists those it has)",
+			return fail(why, -ENOENT,
+				    "this host has no PMU \"%.*s\" (/" PERF_PMU_DIR " lists those it has)",
 				    (int)name->pmu.len, name->pmu.text);
 		if (word_u64((struct word){text, (size_t)len}, &type) < 0 || type > UINT32_MAX)
 			return fail(why, -EPROTO, "the type of the PMU %.*s cannot be read", (int)name->pmu.len,
