@@ -24,6 +24,7 @@ int collector_fail(struct collector_state *s, Sonde__V1__State__Code code, int e
 		   const char *detail_format, ...) __attribute__((format(printf, 5, 6), nonnull(1, 4, 5)));
 
 struct agent_status;
+struct block_io_top;
 struct cgroup_tree;
 struct collector_settings;
 struct lane;
@@ -39,7 +40,8 @@ struct collector_context {
 	const struct collector_settings *settings; /* agent/settings.h; may change between two ticks */
 	struct lane *lane;			   /* for what may block: agent/lane.h */
 	struct cgroup_tree *cgroups;		   /* which cgroups there are: agent/cgroups/tree.h; NULL: none */
-	struct programs *programs; /* BPF programs and their cost: agent/ebpf/programs.h; NULL: not listed */
+	struct block_io_top *block_io_top; /* from processes to block_io: agent/ebpf/block_io_top.h; NULL: none */
+	struct programs *programs;	   /* BPF programs and their cost: agent/ebpf/programs.h; NULL: not listed */
 };
 
 /* One tick. */

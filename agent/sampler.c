@@ -3,6 +3,7 @@
 #include "agent/sampler.h"
 
 #include "agent/cgroups/tree.h"
+#include "agent/ebpf/block_io_top.h"
 #include "agent/ebpf/programs.h"
 #include "agent/host/identity.h"
 #include "agent/lane.h"
@@ -32,6 +33,7 @@ struct sampler {
 	struct lane *lane;
 	struct cgroup_tree *cgroups;
 	struct programs *programs;
+	struct block_io_top block_io_top;
 	struct arena *arena;
 	struct summary *summary;
 	struct buf packed;
@@ -108,6 +110,7 @@ static int init(struct sampler *sampler, const struct sampler_options *options)
 		.lane = sampler->lane,
 		.cgroups = sampler->cgroups,
 		.programs = sampler->programs,
+		.block_io_top = &sampler->block_io_top,
 	};
 	sampler->status.lane = sampler->lane;
 	memcpy(sampler->boot_id, options->boot_id, sizeof(sampler->boot_id));

@@ -6,6 +6,7 @@
 #include "agent/collectors/disk_device.h"
 #include "agent/ebpf/block_io_cgroups.h"
 #include "agent/ebpf/block_io_neighbours.h"
+#include "agent/ebpf/block_io_top.h"
 #include "agent/ebpf/ledger.h"
 #include "agent/ebpf/load.h"
 #include "agent/ebpf/rows.h"
@@ -38,6 +39,7 @@ struct device {
 
 struct self {
 	const struct root *root;
+	struct block_io_top *top; /* or NULL */
 	struct block_io_probe *probe;
 	struct block_io_table table;
 	struct block_io_slot *slots;
@@ -152,6 +154,7 @@ static int create(const struct collector_context *context, void **ret_self, stru
 	if (!self)
 		return -ENOMEM;
 	self->root = context->root;
+	self->top = context->block_io_top;
 	self->diskstats.fd = -1;
 	int r = start(self, context, state);
 	if (r < 0) {
@@ -392,6 +395,11 @@ static int collect(void *arg, struct tick *tick, ProtobufCMessage *section)
 			return r;
 		SET(message, operations_without_cgroup,
 		    __atomic_load_n(block_io_without_cgroup(self->probe), __ATOMIC_RELAXED));
+	}
+	if (self->top) {
+		r = block_io_top_fill(self->top, tick->arena, message);
+		if (r < 0)
+			return r;
 	}
 	SET(message, requests_without_slot, __atomic_load_n(block_io_without_slot(self->probe), __ATOMIC_RELAXED));
 	set_state(&worst, tick->state);

@@ -3,6 +3,7 @@
 #include "agent/processes/processes.h"
 
 #include "agent/cgroups/tree.h"
+#include "agent/ebpf/block_io_top.h"
 #include "agent/collectors/source.h"
 #include "agent/host/capabilities.h"
 #include "agent/label.h"
@@ -310,6 +311,8 @@ static int show(struct showing *showing, bool whole)
 	if (!deltas)
 		return -ENOMEM;
 	showing->self->visible_cpu_ns += history_update(&showing->self->history, table, deltas);
+	if (self->context->block_io_top)
+		block_io_top_take(self->context->block_io_top, table, deltas);
 	int r = select_processes(table, deltas, settings ? settings->top : SETTINGS_TOP_DEFAULT, whole, SELECT_ROWS_MAX,
 				 arena, &showing->selection);
 	if (r == 0)
