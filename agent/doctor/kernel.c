@@ -112,6 +112,18 @@ static void report_switch(const struct root *root, const char *path, const char 
 	finding_value(f, "%s", len < 0 ? "this kernel has no such switch" : text);
 }
 
+/* A software event of the whole host on the first CPU: wants what the collector wants, and no PMU. */
+static int try_perf(void)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_SOFTWARE, .size = sizeof(attr), .config = PERF_COUNT_SW_CPU_CLOCK, .disabled = 1};
+	int fd = (int)syscall(SYS_perf_event_open, &attr, -1, 0, -1, PERF_FLAG_FD_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	return 0;
+}
+
 static void report_paranoid(const struct root *root, struct report *report)
 {
 	static const char name[] = "kernel.perf_event_paranoid";
@@ -123,10 +135,15 @@ static void report_paranoid(const struct root *root, struct report *report)
 		finding_remedy(f, "no_perf", "no counters: use a kernel with CONFIG_PERF_EVENTS");
 		return;
 	}
-	bool allowed = level <= 0 || capabilities_has_perfmon();
+	/* Distributions know levels above 2 of their own, with rules of their own: the call itself is asked. */
+	bool allowed = try_perf() != -EACCES;
 	struct finding *f = report_add(report, "kernel", allowed ? VERDICT_OK : VERDICT_LIMITED, name);
-	finding_value(f, "%d%s", level, allowed && level > 0 ? ", which CAP_PERFMON overrides" : "");
-	if (!allowed)
+	finding_value(f, "%d%s", level, allowed && level > 0 ? ", which the agent's capabilities override" : "");
+	if (!allowed && level > 2 && capabilities_has_perfmon())
+		finding_remedy(f, "perf_event_paranoid",
+			       "above 2 this kernel wants CAP_SYS_ADMIN and heeds no CAP_PERFMON: sysctl "
+			       "kernel.perf_event_paranoid=2");
+	else if (!allowed)
 		finding_remedy(f, "perf_event_paranoid",
 			       "counters of the whole host want CAP_PERFMON, or sysctl kernel.perf_event_paranoid=0");
 }
@@ -224,18 +241,6 @@ static int try_bpf(void)
 	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "sonde_doctor", 4, 4, 1, NULL);
 	if (fd < 0)
 		return fd;
-	close(fd);
-	return 0;
-}
-
-/* A software event of the whole host on the first CPU: wants what the collector wants, and no PMU. */
-static int try_perf(void)
-{
-	struct perf_event_attr attr = {
-		.type = PERF_TYPE_SOFTWARE, .size = sizeof(attr), .config = PERF_COUNT_SW_CPU_CLOCK, .disabled = 1};
-	int fd = (int)syscall(SYS_perf_event_open, &attr, -1, 0, -1, PERF_FLAG_FD_CLOEXEC);
-	if (fd < 0)
-		return -errno;
 	close(fd);
 	return 0;
 }

@@ -134,6 +134,11 @@ static int fail_denied(struct collector_state *state, int error, const struct pe
 		return deny(state, error, "user_namespace",
 			    "CAP_PERFMON counts in the initial user namespace only: run the container without a user "
 			    "namespace, or set kernel.perf_event_paranoid=0 on the host");
+	if (permission->has_capability && permission->has_paranoid && permission->paranoid > 2 && error == -EACCES)
+		return collector_fail(state, SONDE__V1__STATE__CODE__CODE_DENIED, error, "perf_event_paranoid",
+				      "perf_event_paranoid=%d: above 2 this kernel (Debian's) wants CAP_SYS_ADMIN and "
+				      "heeds no CAP_PERFMON: set kernel.perf_event_paranoid=2",
+				      permission->paranoid);
 	if (permission->has_capability)
 		return deny(state, error, "security_module",
 			    "perf_event_open is refused in spite of CAP_PERFMON: a security module (SELinux, AppArmor) "

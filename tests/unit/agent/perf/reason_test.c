@@ -39,6 +39,10 @@ static void reasons_say_what_to_do(void **state)
 	assert_int_equal(s.code, SONDE__V1__STATE__CODE__CODE_DENIED);
 	assert_non_null(strstr(s.detail, "perf_event_paranoid=4"));
 	assert_non_null(strstr(s.detail, "CAP_PERFMON"));
+	struct perf_permission debian = {.paranoid = 3, .has_paranoid = true, .has_capability = true};
+	s = reason_for(-EACCES, debian, true);
+	assert_string_equal(s.reason, "perf_event_paranoid");
+	assert_non_null(strstr(s.detail, "set kernel.perf_event_paranoid=2"));
 	struct perf_permission capable = {.paranoid = 2, .has_paranoid = true, .has_capability = true};
 	assert_string_equal(reason_for(-EACCES, capable, false).reason, "security_module");
 	struct perf_permission all = {.paranoid = 2,
