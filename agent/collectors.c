@@ -7,6 +7,7 @@
 #include "agent/ebpf/block_io.h"
 #include "agent/ebpf/interrupts.h"
 #include "agent/ebpf/scheduler.h"
+#include "agent/ebpf/tcp.h"
 #include "agent/events/events.h"
 #include "agent/perf/perf.h"
 #include "agent/processes/processes.h"
@@ -26,6 +27,7 @@ const struct collector *const collectors[] = {
 	&collector_block_io,
 	&collector_scheduler,
 	&collector_interrupts,
+	&collector_tcp,
 	&collector_perf,
 	&collector_filesystems,
 	&collector_sensors,

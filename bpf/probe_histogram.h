@@ -10,10 +10,18 @@ struct probe_histogram {
 };
 
 #ifdef __bpf__
+/* The verifier believes a bound only of the very register that was compared: the compiler is to keep it in one. */
+static inline __attribute__((always_inline)) __u64 probe_bucket(__u64 value)
+{
+	__u64 bucket = histogram_bucket(value);
+	asm volatile("" : "+r"(bucket));
+	return bucket;
+}
+
 /* Where nobody else writes at the same time: one CPU's own. */
 static inline __attribute__((always_inline)) void probe_observe(struct probe_histogram *histogram, __u64 value)
 {
-	__u32 bucket = histogram_bucket(value);
+	__u64 bucket = probe_bucket(value);
 	if (bucket >= HISTOGRAM_BUCKETS)
 		return;
 	histogram->sum += value;
@@ -23,7 +31,7 @@ static inline __attribute__((always_inline)) void probe_observe(struct probe_his
 /* Where CPUs meet. */
 static inline __attribute__((always_inline)) void probe_observe_shared(struct probe_histogram *histogram, __u64 value)
 {
-	__u32 bucket = histogram_bucket(value);
+	__u64 bucket = probe_bucket(value);
 	if (bucket >= HISTOGRAM_BUCKETS)
 		return;
 	__sync_fetch_and_add(&histogram->sum, value);

@@ -27,7 +27,11 @@ ALWAYS_INLINE struct metering metering_begin(__u32 number)
 	struct metering metering = {};
 	__u32 index = bpf_get_smp_processor_id() * PROBE_METERS + number;
 	metering.meter = bpf_map_lookup_elem(&meters, &index);
-	if (metering.meter && (++metering.meter->runs & (PROBE_METER_EVERY - 1)) == 0) {
+	if (!metering.meter)
+		return metering;
+	metering.meter->runs++;
+	if (++metering.meter->since_timed >= PROBE_METER_EVERY) {
+		metering.meter->since_timed = 0;
 		metering.before_ns = bpf_ktime_get_ns();
 		metering.begin_ns = bpf_ktime_get_ns();
 	}

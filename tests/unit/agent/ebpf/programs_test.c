@@ -65,19 +65,19 @@ static void runs_of_all_cpus_cost_what_the_timed_ones_say(void **state)
 	assert_string_equal(programs_at(programs, 0, &cost)->name, "switch");
 	assert_false(cost.has_rate);
 	assert_int_equal(cost.runs, 100000);
-	run(0, 0, 256000, 100);
-	run(2, 0, 256000, 300);
-	run(1, 1, 512, 50);
+	run(0, 0, 1000 * PROBE_METER_EVERY, 100);
+	run(2, 0, 1000 * PROBE_METER_EVERY, 300);
+	run(1, 1, 2 * PROBE_METER_EVERY, 50);
 	programs_measure(programs, 3 * NS_PER_S);
 	assert_non_null(programs_at(programs, 0, &cost));
 	assert_true(cost.has_runs && cost.has_rate);
-	assert_int_equal(cost.runs, 612000);
-	assert_int_equal(cost.measured_runs, 390 + 2000);
-	assert_int_equal(cost.measured_ns, 390 * 500 + 1000 * 100 + 1000 * 300);
+	assert_int_equal(cost.runs, 100000 + 2000 * PROBE_METER_EVERY);
+	assert_int_equal(cost.measured_runs, 398 + 2000);
+	assert_int_equal(cost.measured_ns, 398 * 500 + 1000 * 100 + 1000 * 300);
 	assert_float_equal(cost.run_ns, 200, 1e-9);
-	assert_float_equal(cost.cpu_ratio, 512000 * 200e-9 / 2, 1e-9);
+	assert_float_equal(cost.cpu_ratio, 2000 * PROBE_METER_EVERY * 200e-9 / 2, 1e-9);
 	assert_non_null(programs_at(programs, 1, &cost));
-	assert_int_equal(cost.runs, 512);
+	assert_int_equal(cost.runs, 2 * PROBE_METER_EVERY);
 	assert_int_equal(cost.measured_ns, 100);
 }
 
@@ -87,18 +87,18 @@ static void few_runs_are_judged_by_the_whole_life(void **state)
 	struct program_cost cost;
 	assert_int_equal(add_metered("switch", 0), 0);
 	programs_measure(programs, NS_PER_S);
-	run(0, 0, 256000, 100);
+	run(0, 0, 1000 * PROBE_METER_EVERY, 100);
 	programs_measure(programs, 2 * NS_PER_S);
-	run(0, 0, 256, 100000);
+	run(0, 0, PROBE_METER_EVERY, 100000);
 	programs_measure(programs, 3 * NS_PER_S);
 	assert_non_null(programs_at(programs, 0, &cost));
 	assert_float_equal(cost.run_ns, (1000 * 100 + 100000) / 1001.0, 1e-6);
-	assert_float_equal(cost.cpu_ratio, 256 * cost.run_ns / 1e9, 1e-12);
+	assert_float_equal(cost.cpu_ratio, PROBE_METER_EVERY * cost.run_ns / 1e9, 1e-12);
 	/* Nor is an interval that is too short. */
-	run(0, 0, 256000, 700);
+	run(0, 0, 1000 * PROBE_METER_EVERY, 700);
 	programs_measure(programs, 3 * NS_PER_S + NS_PER_S / 4);
 	assert_non_null(programs_at(programs, 0, &cost));
-	assert_float_equal(cost.cpu_ratio, 256 * cost.run_ns / 1e9, 1e-12);
+	assert_float_equal(cost.cpu_ratio, PROBE_METER_EVERY * cost.run_ns / 1e9, 1e-12);
 	programs_measure(programs, 4 * NS_PER_S);
 	assert_non_null(programs_at(programs, 0, &cost));
 	assert_float_equal(cost.run_ns, 700, 1e-9);
@@ -109,7 +109,7 @@ static void switching_breaks_the_interval_and_says_why(void **state)
 	struct program_cost cost;
 	int number = add_metered("switch", 0);
 	programs_measure(programs, NS_PER_S);
-	run(0, 0, 256000, 100);
+	run(0, 0, 1000 * PROBE_METER_EVERY, 100);
 	programs_measure(programs, 2 * NS_PER_S);
 	programs_set_state(programs, number, PROGRAM_OFF, "switched off");
 	programs_measure(programs, 3 * NS_PER_S);
@@ -117,7 +117,7 @@ static void switching_breaks_the_interval_and_says_why(void **state)
 	assert_int_equal(program->state, PROGRAM_OFF);
 	assert_string_equal(program->detail, "switched off");
 	assert_false(cost.has_rate);
-	assert_int_equal(cost.runs, 256000);
+	assert_int_equal(cost.runs, 1000 * PROBE_METER_EVERY);
 	programs_set_state(programs, number, PROGRAM_ATTACHED, NULL);
 	assert_string_equal(program->detail, "");
 	programs_measure(programs, 4 * NS_PER_S);
