@@ -127,6 +127,12 @@ static int start_sender(struct daemon *d, struct remote_config *remote)
 		.host = settings->options->backend_host,
 		.port = settings->options->backend_port,
 		.key = settings->key,
+		.ca_file = settings->options->ca_file,
+		.certificate = settings->options->tls_cert,
+		.certificate_key = settings->options->tls_key,
+		.ca_dir = settings->options->state_dir,
+		.plaintext_allowed =
+			settings->options->allow_plaintext || options_is_loopback(settings->options->backend_host),
 		.hello = settings->hello,
 		.hello_len = settings->hello_len,
 		.state_dir = settings->options->spool_bytes > 0 ? settings->options->state_dir : NULL,

@@ -223,10 +223,8 @@ static int check(const struct options *options, char *error)
 		complaint = "no backend: give --backend HOST:PORT, or --once to look at this host only";
 	else if (options->key_file[0] == '\0')
 		complaint = "no agent key: give --key-file FILE (sonde-backend key create makes a key)";
-	else if (!options->allow_plaintext && !options_is_loopback(options->backend_host))
-		complaint =
-			"the backend is not on this host and the connection would not be encrypted: use a tunnel, or "
-			"--allow-plaintext if the network can be trusted";
+	else if (options->tls_key[0] != '\0' && options->tls_cert[0] == '\0')
+		complaint = "tls_key is given, but not tls_cert";
 	else if (options->metrics_host[0] != '\0' && !options->metrics_plaintext &&
 		 !options_is_loopback(options->metrics_host))
 		complaint = "metrics_listen is not an address of this host alone, and everybody who can reach it could "

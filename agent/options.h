@@ -25,8 +25,11 @@ struct options {
 	enum options_action action;
 	char backend_host[256]; /* "" when there is none */
 	uint16_t backend_port;
-	bool allow_plaintext;	/* to a backend that is not on this host */
-	char metrics_host[256]; /* "": no listener */
+	bool allow_plaintext;		  /* to a backend that is not on this host */
+	char ca_file[OPTIONS_PATH_SIZE];  /* of the backend's certificate; "": as delivery/transport.h says */
+	char tls_cert[OPTIONS_PATH_SIZE]; /* our own, for backends that want one; "": none */
+	char tls_key[OPTIONS_PATH_SIZE];  /* "": in the file of the certificate */
+	char metrics_host[256];		  /* "": no listener */
 	uint16_t metrics_port;
 	bool metrics_plaintext; /* beyond this host */
 	char key_file[OPTIONS_PATH_SIZE];

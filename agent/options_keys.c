@@ -69,6 +69,21 @@ static int set_path(char to[OPTIONS_PATH_SIZE], const char *value, const struct 
 	return 0;
 }
 
+static int set_ca_file(struct options *options, const char *value, const struct option_source *source)
+{
+	return set_path(options->ca_file, value, source);
+}
+
+static int set_tls_cert(struct options *options, const char *value, const struct option_source *source)
+{
+	return set_path(options->tls_cert, value, source);
+}
+
+static int set_tls_key(struct options *options, const char *value, const struct option_source *source)
+{
+	return set_path(options->tls_key, value, source);
+}
+
 static int set_key_file(struct options *options, const char *value, const struct option_source *source)
 {
 	return set_path(options->key_file, value, source);
@@ -335,6 +350,10 @@ const struct option_key option_keys[] = {
 	VALUE("backend", "HOST:PORT", "where snapshots go", set_backend),
 	VALUE("allow_plaintext", NULL, "send to a backend on another host without encryption", set_plaintext),
 	VALUE("key_file", "FILE", "holds the agent key", set_key_file),
+	VALUE("ca_file", "FILE", "PEM: who may sign the backend's certificate (the CA in the key, or the system's)",
+	      set_ca_file),
+	VALUE("tls_cert", "FILE", "PEM: a certificate for backends that want one", set_tls_cert),
+	VALUE("tls_key", "FILE", "PEM: its key (in the file of --tls-cert)", set_tls_key),
 	VALUE("interval", "TIME", "between two snapshots: 100ms to 1h (1s)", set_interval),
 	VALUE("state_dir", "DIR", "keeps this host's identity and the spool (/var/lib/sonde-agent)", set_state_dir),
 	VALUE("spool_bytes", "SIZE", "of the file for what the backend has not got yet; 0: memory only (64MiB)",

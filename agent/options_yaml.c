@@ -13,9 +13,9 @@
 #define MAX_NAMES 64
 
 struct options_yaml {
-	char *backend, *allow_plaintext, *key_file, *interval, *state_dir, *root, *btf, *log_level, *log_format, *top,
-		*keyframe, *command_line, *custom_dir, *spool_bytes, *metrics_listen, *metrics_plaintext, *probe_budget,
-		*perf_uncore;
+	char *backend, *allow_plaintext, *ca_file, *tls_cert, *tls_key, *key_file, *interval, *state_dir, *root, *btf,
+		*log_level, *log_format, *top, *keyframe, *command_line, *custom_dir, *spool_bytes, *metrics_listen,
+		*metrics_plaintext, *probe_budget, *perf_uncore;
 	const char **disable, **intervals, **exclude, **extra, **perf_events, **perf_cgroups;
 	unsigned disable_count, intervals_count, exclude_count, extra_count, perf_events_count, perf_cgroups_count;
 };
@@ -35,6 +35,9 @@ static const cyaml_schema_field_t fields[] = {
 	TEXT(backend),
 	TEXT(allow_plaintext),
 	TEXT(key_file),
+	TEXT(ca_file),
+	TEXT(tls_cert),
+	TEXT(tls_key),
 	TEXT(interval),
 	TEXT(state_dir),
 	TEXT(root),

@@ -180,7 +180,7 @@ static int submit(struct call *call)
 	authorization.flags = NGHTTP2_NV_FLAG_NO_INDEX; /* a secret stays out of compression tables */
 	const nghttp2_nv headers[] = {
 		HEADER(":method", "POST"),
-		HEADER(":scheme", "http"),
+		HEADER(":scheme", call->channel->tls ? "https" : "http"),
 		HEADER(":path", call->options.path),
 		HEADER(":authority", channel->authority),
 		HEADER("content-type", "application/grpc+proto"),

@@ -11,16 +11,47 @@
 
 #define UNSENT_BYTES (128 << 10)
 
-static ssize_t on_send(nghttp2_session *session, const uint8_t *data, size_t len, int flags, void *user)
+/* Bytes, or negative errno. */
+static ssize_t transmit(struct channel *c, const uint8_t *data, size_t len)
 {
-	struct channel *c = user;
+	if (c->tls)
+		return tls_stream_write(c->tls, data, len);
 	/* The kernel sends a message of several frames as one. Were the peer's window to close between two of them, it
 	 * would keep the first back for 200 ms, no longer. */
 	int more = c->has_more ? MSG_MORE : 0;
 	ssize_t n = send(c->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT | more);
+	return n < 0 ? -errno : n;
+}
+
+/* Bytes, 0 at the end, or negative errno. */
+static ssize_t receive(struct channel *c, uint8_t *data, size_t len)
+{
+	if (c->tls)
+		return tls_stream_read(c->tls, data, len);
+	ssize_t n = recv(c->fd, data, len, MSG_DONTWAIT);
+	return n < 0 ? -errno : n;
+}
+
+/* 0 when there is nothing (more) to agree on, -EAGAIN, or another negative errno. */
+static int secure(struct channel *c)
+{
+	if (!c->tls || c->secure)
+		return 0;
+	int r = tls_stream_handshake(c->tls);
+	if (r < 0)
+		return r;
+	c->secure = true;
+	if (c->options.on_secure)
+		c->options.on_secure(c->options.arg, c->tls);
+	return 0;
+}
+
+static ssize_t on_send(nghttp2_session *session, const uint8_t *data, size_t len, int flags, void *user)
+{
+	ssize_t n = transmit(user, data, len);
 	if (n >= 0)
 		return n;
-	return errno == EAGAIN || errno == EINTR ? NGHTTP2_ERR_WOULDBLOCK : NGHTTP2_ERR_CALLBACK_FAILURE;
+	return n == -EAGAIN || n == -EINTR ? NGHTTP2_ERR_WOULDBLOCK : NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
 static struct call *call_of(nghttp2_session *session, int32_t stream_id)
@@ -54,6 +85,10 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 	c->received++;
 	if (frame->hd.type == NGHTTP2_GOAWAY)
 		c->draining = true;
+	if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code == NGHTTP2_INADEQUATE_SECURITY && !c->tls) {
+		c->hears_tls = true;
+		c->error = -EPROTO;
+	}
 	if (call)
 		call_on_frame(call, frame);
 	return 0;
@@ -114,7 +149,9 @@ int channel_open(int fd, const struct channel_options *options, struct channel *
 	const int unsent = UNSENT_BYTES;
 	int ignored = setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
 	(void)ignored;
-	int r = make_session(c);
+	int r = options->tls ? tls_stream_new(options->tls, fd, options->host, &c->tls) : 0;
+	if (r == 0)
+		r = make_session(c);
 	if (r == 0)
 		r = greet(c);
 	if (r < 0) {
@@ -130,6 +167,7 @@ void channel_close(struct channel *c)
 	if (!c)
 		return;
 	nghttp2_session_del(c->session);
+	tls_stream_free(c->tls);
 	close(c->fd);
 	free(c);
 }
@@ -139,24 +177,40 @@ int channel_fd(const struct channel *c)
 	return c->fd;
 }
 
+const char *channel_complaint(const struct channel *c)
+{
+	if (c->tls && tls_stream_error(c->tls)[0] != '\0')
+		return tls_stream_error(c->tls);
+	return c->hears_tls ? "the backend speaks TLS: the agent key should name its CA (KEY#sha256:...), or give "
+			      "--ca-file"
+			    : NULL;
+}
+
 bool channel_wants_write(struct channel *c)
 {
+	/* Before peers are agreed the session's own wishes would make poll(2) return for ever. */
+	if (c->tls && !c->secure)
+		return tls_stream_wants_write(c->tls);
 	return nghttp2_session_want_write(c->session);
 }
 
 int channel_read(struct channel *c)
 {
 	uint8_t bytes[16384];
+	int r = secure(c);
+	if (r < 0)
+		return r == -EAGAIN ? 0 : r;
 	for (;;) {
-		ssize_t n = recv(c->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+		ssize_t n = receive(c, bytes, sizeof(bytes));
 		/* A few bytes and the end, less than a frame: a TLS alert, most of the time. */
 		if (n == 0)
 			return c->heard && c->received == 0 ? -EPROTO : -ECONNRESET;
-		if (n < 0) {
-			if (errno == EINTR)
-				continue;
-			return errno == EAGAIN ? 0 : -errno;
-		}
+		if (n == -EINTR)
+			continue;
+		if (n < 0)
+			return n == -EAGAIN ? 0 : (int)n;
+		/* An alert, of version 3.x. */
+		c->hears_tls = !c->tls && (c->hears_tls || (!c->heard && n > 1 && bytes[0] == 0x15 && bytes[1] == 3));
 		c->heard = true;
 		ssize_t used = nghttp2_session_mem_recv(c->session, bytes, (size_t)n);
 		if (used < 0)
@@ -171,7 +225,10 @@ int channel_read(struct channel *c)
 
 int channel_write(struct channel *c)
 {
-	int r = nghttp2_session_send(c->session);
+	int r = secure(c);
+	if (r < 0)
+		return r == -EAGAIN ? 0 : r;
+	r = nghttp2_session_send(c->session);
 	if (r != 0)
 		return r == NGHTTP2_ERR_NOMEM ? -ENOMEM : -ECONNRESET;
 	/* The library has said GOAWAY for what the peer sent, and would listen to nothing more. */

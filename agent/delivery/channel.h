@@ -2,6 +2,8 @@
  * own: the sender polls the descriptor and calls channel_read()/channel_write(). One thread. */
 #pragma once
 
+#include "common/tls/tls.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -11,6 +13,12 @@ struct channel;
 struct channel_options {
 	const char *authority; /* "host:port" */
 	const char *key;       /* bearer */
+	/* NULL: plaintext. Referred to. The certificate must be for host. */
+	struct tls_context *tls;
+	const char *host;
+	/* Called once when the backend is verified, inside channel_read() or channel_write(); may be NULL. */
+	void (*on_secure)(void *arg, const struct tls_stream *stream);
+	void *arg;
 };
 
 /* Takes a connected, non-blocking socket; borrows the options' strings. 0 or negative errno (then the socket is
@@ -21,6 +29,9 @@ int channel_open(int fd, const struct channel_options *options, struct channel *
 void channel_close(struct channel *channel);
 
 int channel_fd(const struct channel *channel);
+/* Why nothing can come of this connection, for people, or NULL when that is not known better than by the errors. Lives
+ * as long as the channel. */
+const char *channel_complaint(const struct channel *channel);
 bool channel_wants_write(struct channel *channel);
 
 /* 0; -ECONNRESET when the peer has closed; -EPROTO when it does not speak HTTP/2, or not gRPC in a vital call; another

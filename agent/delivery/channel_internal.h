@@ -7,6 +7,9 @@
 
 struct channel {
 	int fd;
+	struct tls_stream *tls; /* NULL: plaintext */
+	bool secure;		/* the handshake is done */
+	bool hears_tls;		/* and we speak plaintext */
 	nghttp2_session *session;
 	struct channel_options options;
 	bool draining;

@@ -8,6 +8,7 @@
 #include "agent/delivery/channel.h"
 #include "agent/delivery/dial.h"
 #include "agent/delivery/stream.h"
+#include "agent/delivery/transport.h"
 #include "agent/host/capabilities.h"
 #include "common/clock.h"
 #include "common/encoding.h"
@@ -36,6 +37,8 @@
 struct sender {
 	struct sender_options options;
 	char *host, *key, *authority, *state_dir;
+	char *ca_file, *certificate, *certificate_key, *ca_dir;
+	struct transport_options transport;
 	uint8_t *hello;
 	struct queue *queue;
 	struct backlog backlog;
@@ -194,7 +197,10 @@ static bool run_calls(struct sender *s, struct channel *channel, char *reason, s
 	int status = -1;
 	const char *text = "";
 	bool ended = stream.call && call_ended(stream.call, &status, &text);
-	if (ended)
+	const char *complaint = channel_complaint(channel);
+	if (complaint)
+		snprintf(reason, size, "%s", complaint);
+	else if (ended)
 		snprintf(reason, size, "%s", status_advice(status, text));
 	else if (r < 0)
 		describe(reason, size, r);
@@ -203,25 +209,60 @@ static bool run_calls(struct sender *s, struct channel *channel, char *reason, s
 	return watch.half_closed_ns != 0 && (r == 1 || r == -ECONNRESET);
 }
 
-/* One connection from dial to its end; reason is why it ended. True when it ended as it should (drain, stop). */
-static bool run_connection(struct sender *s, char *reason, size_t size)
+static void keep_ca(void *arg, const struct tls_stream *stream)
 {
-	atomic_store(&s->link, SENDER_CONNECTING);
+	const struct sender *s = arg;
+	int r = transport_keep(&s->transport, stream);
+	if (r < 0)
+		log_warn("the backend's CA cannot be kept", LOG_STR("directory", s->ca_dir), LOG_ERR(r),
+			 LOG_STR("then", "the backend must go on sending it"));
+}
+
+/* Takes the context. */
+static bool run_on(struct sender *s, struct transport *transport, struct tls_context *tls, char *reason, size_t size)
+{
 	bool last = stopping(s);
 	int fd = dial(s->options.host, s->options.port, last ? LAST_DIAL_MS : DIAL_TIMEOUT_MS, last ? -1 : s->stop_fd);
-	if (fd < 0) {
-		describe(reason, size, fd);
-		return false;
-	}
 	struct channel *channel;
-	const struct channel_options options = {.authority = s->authority, .key = s->options.key};
-	int r = channel_open(fd, &options, &channel);
+	const struct channel_options options = {
+		.authority = s->authority,
+		.key = transport->bearer,
+		.tls = tls,
+		.host = s->options.host,
+		.on_secure = keep_ca,
+		.arg = s,
+	};
+	int r = fd < 0 ? fd : channel_open(fd, &options, &channel);
+	tls_context_unref(tls);
 	if (r < 0) {
 		describe(reason, size, r);
 		return false;
 	}
 	bool clean = run_calls(s, channel, reason, size);
 	channel_close(channel);
+	return clean;
+}
+
+/* One connection from dial to its end; reason is why it ended. True when it ended as it should (drain, stop). The files
+ * of certificates are read for each: they may have been renewed. */
+static bool run_connection(struct sender *s, char *reason, size_t size)
+{
+	struct transport transport;
+	struct tls_context *tls;
+	char error[TLS_ERROR_SIZE];
+	atomic_store(&s->link, SENDER_CONNECTING);
+	int r = transport_choose(&s->transport, &transport);
+	if (r < 0) {
+		snprintf(reason, size, "the agent key is not one that sonde-backend key create makes");
+		return false;
+	}
+	r = transport_context(&transport, &s->transport, &tls, error);
+	bool clean = false;
+	if (r < 0)
+		snprintf(reason, size, "%.300s", error);
+	else
+		clean = run_on(s, &transport, tls, reason, size);
+	explicit_bzero(transport.bearer, sizeof(transport.bearer));
 	return clean;
 }
 
@@ -280,7 +321,34 @@ static void free_sender(struct sender *s)
 	free(s->authority);
 	free(s->hello);
 	free(s->state_dir);
+	free(s->ca_file);
+	free(s->certificate);
+	free(s->certificate_key);
+	free(s->ca_dir);
 	free(s);
+}
+
+/* False without memory. */
+static bool copy_text(char **to, const char *from)
+{
+	*to = strdup(from ? from : "");
+	return *to != NULL;
+}
+
+static int copy_transport(struct sender *s, const struct sender_options *options)
+{
+	if (!copy_text(&s->ca_file, options->ca_file) || !copy_text(&s->certificate, options->certificate) ||
+	    !copy_text(&s->certificate_key, options->certificate_key) || !copy_text(&s->ca_dir, options->ca_dir))
+		return -ENOMEM;
+	s->transport = (struct transport_options){
+		.token = s->key,
+		.ca_file = s->ca_file,
+		.certificate = s->certificate,
+		.certificate_key = s->certificate_key,
+		.state_dir = s->ca_dir,
+		.plaintext_allowed = options->plaintext_allowed,
+	};
+	return 0;
 }
 
 static int copy_options(struct sender *s, const struct sender_options *options)
@@ -300,7 +368,7 @@ static int copy_options(struct sender *s, const struct sender_options *options)
 	s->options.key = s->key;
 	s->options.hello = s->hello;
 	s->options.state_dir = s->state_dir;
-	return 0;
+	return copy_transport(s, options);
 }
 
 int sender_start(const struct sender_options *options, struct queue *queue, struct sender **ret)

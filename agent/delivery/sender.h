@@ -14,7 +14,11 @@ struct Sonde__V1__Watch;
 struct sender_options {
 	const char *host; /* name or address; every address it resolves to is tried */
 	uint16_t port;
-	const char *key; /* agent key, sent as "authorization: Bearer KEY"; not NULL */
+	/* Agent key, sent as "authorization: Bearer KEY"; a CA's name may stand behind it (transport.h). Not NULL. */
+	const char *key;
+	/* For transport.h; "" or NULL where there is none. ca_dir is where a CA that the key names is kept. */
+	const char *ca_file, *certificate, *certificate_key, *ca_dir;
+	bool plaintext_allowed;
 	/* Serialised sonde.v1.Hello, as it stands at start. */
 	const uint8_t *hello;
 	size_t hello_len;

@@ -4,6 +4,7 @@
 
 #include "agent/delivery/call.h"
 #include "agent/delivery/dial.h"
+#include "agent/delivery/transport.h"
 #include "agent/host/key_file.h"
 #include "common/clock.h"
 #include "common/grpc_frame.h"
@@ -13,6 +14,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define GROUP "backend"
 #define DIAL_MS 3000
@@ -49,12 +51,14 @@ static int wait_for_end(struct channel *channel, struct call *call, int *ret_sta
 	return 0;
 }
 
-static void report_answer(int r, int status, const char *text, struct report *report)
+static void report_answer(int r, int status, const char *text, const char *complaint, struct report *report)
 {
 	bool good = r == 0 && status == GRPC_OK;
 	struct finding *f = report_add(report, GROUP, good ? VERDICT_OK : VERDICT_FAILED, "key");
 	if (good)
 		finding_value(f, "the backend knows it");
+	else if (complaint)
+		finding_remedy(f, "not_trusted", "%.400s", complaint);
 	else if (r == -EPROTO)
 		finding_remedy(f, "not_grpc",
 			       "what answers there does not speak gRPC: check the host and port of --backend");
@@ -69,18 +73,17 @@ static void report_answer(int r, int status, const char *text, struct report *re
 }
 
 /* Takes the socket. */
-static void try_key(int fd, const char *authority, const char *key, struct report *report)
+static void try_key(int fd, const struct channel_options *options, struct report *report)
 {
-	const struct channel_options options = {.authority = authority, .key = key};
 	const struct call_options call_options = {
 		.path = "/sonde.v1.Ingest/Stream", .max_message = MAX_REPLY, .vital = true, .on_message = on_message};
 	struct channel *channel;
 	struct call *call = NULL;
 	int status = -1;
 	const char *text = "";
-	int r = channel_open(fd, &options, &channel);
+	int r = channel_open(fd, options, &channel);
 	if (r < 0) {
-		report_answer(r, status, text, report);
+		report_answer(r, status, text, NULL, report);
 		return;
 	}
 	r = call_begin(channel, &call_options, &call);
@@ -88,9 +91,45 @@ static void try_key(int fd, const char *authority, const char *key, struct repor
 		call_half_close(call);
 		r = wait_for_end(channel, call, &status, &text);
 	}
-	report_answer(r, status, text, report);
+	report_answer(r, status, text, channel_complaint(channel), report);
 	call_close(call);
 	channel_close(channel);
+}
+
+/* Takes the socket. */
+static void report_transport(const struct options *options, const char *authority, int fd, struct report *report)
+{
+	char key[KEY_FILE_KEY_SIZE], error[KEY_FILE_ERROR_SIZE], trouble[TLS_ERROR_SIZE] = "";
+	bool exposed;
+	/* Without a readable key, which "files" has said, the backend's refusal is an answer too. */
+	if (options->key_file[0] == '\0' || key_file_read(options->key_file, key, &exposed, error) < 0)
+		(void)snprintf(key, sizeof(key), "none");
+	const struct transport_options wanted = {
+		.token = key,
+		.ca_file = options->ca_file,
+		.certificate = options->tls_cert,
+		.certificate_key = options->tls_key,
+		.state_dir = options->state_dir,
+		.plaintext_allowed = options->allow_plaintext || options_is_loopback(options->backend_host),
+	};
+	struct transport transport;
+	struct tls_context *tls = NULL;
+	int r = transport_choose(&wanted, &transport);
+	if (r == 0)
+		r = transport_context(&transport, &wanted, &tls, trouble);
+	struct finding *f = report_add(report, GROUP, r < 0 ? VERDICT_FAILED : VERDICT_OK, "transport");
+	if (r < 0) {
+		finding_remedy(f, "certificates", "%.400s", trouble);
+		close(fd);
+	} else {
+		finding_value(f, !tls ? "plaintext" : transport.pinned ? "TLS, the CA that the key names" : "TLS");
+		const struct channel_options channel = {
+			.authority = authority, .key = transport.bearer, .tls = tls, .host = options->backend_host};
+		try_key(fd, &channel, report);
+	}
+	tls_context_unref(tls);
+	explicit_bzero(key, sizeof(key));
+	explicit_bzero(&transport, sizeof(transport));
 }
 
 void backend_report(const struct options *options, struct report *report)
@@ -101,27 +140,17 @@ void backend_report(const struct options *options, struct report *report)
 		finding_remedy(f, "no_backend", "to send snapshots, give --backend HOST:PORT");
 		return;
 	}
-	char authority[300], key[KEY_FILE_KEY_SIZE], error[KEY_FILE_ERROR_SIZE];
-	bool v6 = strchr(options->backend_host, ':') != NULL, exposed;
+	char authority[300];
+	bool v6 = strchr(options->backend_host, ':') != NULL;
 	(void)snprintf(authority, sizeof(authority), v6 ? "[%s]:%u" : "%s:%u", options->backend_host,
 		       (unsigned)options->backend_port);
-	bool plain = !options->allow_plaintext && !options_is_loopback(options->backend_host);
-	int fd = plain ? -EPERM : dial(options->backend_host, options->backend_port, DIAL_MS, -1);
+	int fd = dial(options->backend_host, options->backend_port, DIAL_MS, -1);
 	struct finding *f = report_add(report, GROUP, fd < 0 ? VERDICT_FAILED : VERDICT_OK, "address");
 	finding_value(f, "%.150s%s", authority, fd < 0 ? "" : " answers");
-	if (plain)
-		finding_remedy(f, "plaintext",
-			       "it is not on this host and the connection would not be encrypted: use a tunnel, or "
-			       "--allow-plaintext if the network can be trusted");
-	else if (fd == -ENOENT)
+	if (fd == -ENOENT)
 		finding_remedy(f, "no_such_name", "the name does not resolve: check --backend");
 	else if (fd < 0)
 		finding_remedy(f, "no_connection", "%s: is the backend running, and its port open?", log_strerror(fd));
-	if (fd < 0)
-		return;
-	/* Without a readable key, which "files" has said, the backend's refusal is an answer too. */
-	if (options->key_file[0] == '\0' || key_file_read(options->key_file, key, &exposed, error) < 0)
-		(void)snprintf(key, sizeof(key), "none");
-	try_key(fd, authority, key, report);
-	explicit_bzero(key, sizeof(key));
+	if (fd >= 0)
+		report_transport(options, authority, fd, report);
 }

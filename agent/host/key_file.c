@@ -1,5 +1,6 @@
 #include "agent/host/key_file.h"
 
+#include "common/encoding.h"
 #include "common/log.h"
 
 #include <errno.h>
@@ -29,9 +30,37 @@ static int take_key(const char *text, size_t len, char ret_key[KEY_FILE_KEY_SIZE
 		if (text[i] <= ' ' || text[i] > '~')
 			return -EPROTO;
 	}
-	memcpy(ret_key, text, len);
-	ret_key[len] = '\0';
+	char token[KEY_FILE_KEY_SIZE], key[KEY_FILE_KEY_SIZE];
+	uint8_t fingerprint[KEY_FILE_FINGERPRINT_BYTES];
+	memcpy(token, text, len);
+	token[len] = '\0';
+	int r = key_file_split(token, key, sizeof(key), fingerprint);
+	explicit_bzero(key, sizeof(key));
+	if (r < 0)
+		return r;
+	memcpy(ret_key, token, len + 1);
 	return 0;
+}
+
+int key_file_split(const char *token, char *ret_key, size_t size, uint8_t ret_fingerprint[KEY_FILE_FINGERPRINT_BYTES])
+{
+	static const char prefix[] = "#sha256:";
+	uint8_t fingerprint[KEY_FILE_FINGERPRINT_BYTES];
+	const char *mark = strchr(token, '#');
+	size_t len = mark ? (size_t)(mark - token) : strlen(token);
+	if (len == 0 || len >= size)
+		return -EPROTO;
+	if (mark) {
+		if (strncmp(mark, prefix, strlen(prefix)) != 0)
+			return -EPROTO;
+		mark += strlen(prefix);
+		if (encoding_unhex(mark, strlen(mark), fingerprint, sizeof(fingerprint)) < 0)
+			return -EPROTO;
+		memcpy(ret_fingerprint, fingerprint, sizeof(fingerprint));
+	}
+	memcpy(ret_key, token, len);
+	ret_key[len] = '\0';
+	return mark ? 1 : 0;
 }
 
 int key_file_read(const char *path, char ret_key[KEY_FILE_KEY_SIZE], bool *ret_exposed, char error[KEY_FILE_ERROR_SIZE])

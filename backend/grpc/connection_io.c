@@ -5,6 +5,7 @@
 #include "common/log.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -122,6 +123,8 @@ static int write_session(struct connection *conn)
 	}
 }
 
+/* All is said; what the peer still sends is read for a while, or the kernel would reset the connection under the last
+ * words. */
 static void finish(struct connection *conn)
 {
 	if (conn->tls)
@@ -158,10 +161,14 @@ void connection_flush(struct connection *conn)
 
 static void fail(struct connection *conn, int error)
 {
-	if (error == -EPROTO && conn->tls)
-		connection_kill(conn, tls_stream_error(conn->tls));
-	else
+	if (error == -EPROTO && conn->tls) {
+		/* OpenSSL has sent an alert that says what is wrong. */
+		log_debug("gRPC connection refused", LOG_STR("peer", conn->peer),
+			  LOG_STR("reason", tls_stream_error(conn->tls)));
+		finish(conn);
+	} else {
 		connection_kill(conn, log_strerror(error));
+	}
 }
 
 /* What a peer still sends after the last word is thrown away. */
@@ -174,8 +181,31 @@ static void linger(struct connection *conn)
 		connection_kill(conn, "finished, and still sending");
 }
 
+/* A client that was told of no TLS begins with HTTP/2's preface. It is answered in its own language, or all it could
+ * say is that the connection was lost. */
+static bool refuse_plaintext(struct connection *conn)
+{
+	static const char goaway[] = "\0\0\0\4\0\0\0\0\0"  /* SETTINGS */
+				     "\0\0\35\7\0\0\0\0\0" /* GOAWAY, */
+				     "\0\0\0\0\0\0\0\14"   /* INADEQUATE_SECURITY */
+				     "this port speaks TLS.";
+	char first[3];
+	if (recv(conn->fd, first, sizeof(first), MSG_PEEK | MSG_DONTWAIT) != (ssize_t)sizeof(first) ||
+	    memcmp(first, "PRI", sizeof(first)) != 0)
+		return false;
+	/* Into an empty socket buffer. */
+	ssize_t n = send(conn->fd, goaway, sizeof(goaway) - 1, MSG_NOSIGNAL);
+	(void)n;
+	log_debug("gRPC connection refused", LOG_STR("peer", conn->peer), LOG_STR("reason", "plaintext where TLS is"));
+	finish(conn);
+	return true;
+}
+
 static void shake_hands(struct connection *conn)
 {
+	if (!conn->shaking && refuse_plaintext(conn))
+		return;
+	conn->shaking = true;
 	int r = tls_stream_handshake(conn->tls);
 	if (r == 0) {
 		conn->agreed = true;
@@ -208,6 +238,10 @@ void connection_event(struct connection *conn, uint32_t events)
 {
 	if (conn->dead)
 		return;
+	if (conn->lingering) {
+		linger(conn);
+		return;
+	}
 	if (!conn->agreed) {
 		shake_hands(conn);
 		if (!conn->agreed || conn->dead || !tls_stream_pending(conn->tls))
@@ -218,8 +252,5 @@ void connection_event(struct connection *conn, uint32_t events)
 		connection_mark_dirty(conn);
 	if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
 		return;
-	if (conn->lingering)
-		linger(conn);
-	else
-		read_input(conn);
+	read_input(conn);
 }

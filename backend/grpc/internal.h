@@ -122,6 +122,7 @@ struct connection {
 	struct timer age_timer;
 	enum { AGE_YOUNG, AGE_NOTICE, AGE_DRAIN, AGE_ABORT, AGE_KILL } age;
 	bool dirty, dead;
+	bool shaking;	/* the TLS handshake has begun */
 	bool agreed;	/* the TLS handshake is done, or there is none */
 	bool greeted;	/* the peer's SETTINGS are here */
 	bool active;	/* a whole frame came, or bytes were taken, since the last tick */

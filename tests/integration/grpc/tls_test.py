@@ -155,6 +155,11 @@ class Hostile(Case):
             connection.sendall(data)
             self.until_closed(connection)
 
+    def test_plaintext_clients_are_told(self):
+        connection = self.connect()
+        connection.until_closed()
+        self.assertEqual(connection.goaways, [(0, 12, b"this port speaks TLS.")])
+
     def hello(self):
         """The bytes of a ClientHello."""
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()

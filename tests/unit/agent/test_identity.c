@@ -150,12 +150,55 @@ static void test_key_file(void **state)
 	tree_destroy(&tree);
 }
 
+static void test_key_with_a_fingerprint(void **state)
+{
+	struct tree tree;
+	uint8_t fingerprint[KEY_FILE_FINGERPRINT_BYTES] = {7};
+	char key[KEY_FILE_KEY_SIZE] = "untouched", hex[65], token[KEY_FILE_KEY_SIZE];
+	bool exposed;
+	memset(hex, 'a', 64);
+	hex[64] = '\0';
+	tree_make(&tree);
+	snprintf(token, sizeof(token), "sonde_x#sha256:%s", hex);
+	assert_int_equal(read_key(&tree, token, key, &exposed), 0);
+	assert_string_equal(key, token);
+	assert_int_equal(key_file_split(token, key, sizeof(key), fingerprint), 1);
+	assert_string_equal(key, "sonde_x");
+	assert_int_equal(fingerprint[0], 0xaa);
+	assert_int_equal(fingerprint[31], 0xaa);
+	fingerprint[0] = 7;
+	assert_int_equal(key_file_split("sonde_y", key, sizeof(key), fingerprint), 0);
+	assert_string_equal(key, "sonde_y");
+	assert_int_equal(fingerprint[0], 7);
+	static const char *const bad[] = {"",		"#",	       "k#", "k#sha256:", "k#sha256:00", "k#sha512:00",
+					  "#sha256:aa", "k##sha256:aa"};
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_int_equal(key_file_split(bad[i], key, sizeof(key), fingerprint), -EPROTO);
+		assert_int_equal(read_key(&tree, bad[i], key, &exposed), -EPROTO);
+	}
+	snprintf(token, sizeof(token), "#sha256:%s", hex);
+	assert_int_equal(key_file_split(token, key, sizeof(key), fingerprint), -EPROTO);
+	snprintf(token, sizeof(token), "k#sha256:%sa", hex);
+	assert_int_equal(key_file_split(token, key, sizeof(key), fingerprint), -EPROTO);
+	hex[10] = 'g';
+	snprintf(token, sizeof(token), "k#sha256:%s", hex);
+	assert_int_equal(key_file_split(token, key, sizeof(key), fingerprint), -EPROTO);
+	assert_int_equal(key_file_split("longer", key, 6, fingerprint), -EPROTO);
+	assert_string_equal(key, "sonde_y");
+	assert_int_equal(fingerprint[0], 7);
+	tree_destroy(&tree);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_made_once),      cmocka_unit_test(test_corrupt_is_never_replaced),
-		cmocka_unit_test(test_cannot_be_made), cmocka_unit_test(test_race),
-		cmocka_unit_test(test_boot_id),	       cmocka_unit_test(test_key_file),
+		cmocka_unit_test(test_made_once),
+		cmocka_unit_test(test_corrupt_is_never_replaced),
+		cmocka_unit_test(test_cannot_be_made),
+		cmocka_unit_test(test_race),
+		cmocka_unit_test(test_boot_id),
+		cmocka_unit_test(test_key_file),
+		cmocka_unit_test(test_key_with_a_fingerprint),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -184,17 +184,24 @@ static void test_bad_flags(void **state)
 	COMPLAINT("/no/such/file", "--once", "--config", "/no/such/file");
 }
 
-static void test_plaintext_stays_here(void **state)
+/* delivery/transport.h decides; here is only that it is heard. */
+static void test_transport(void **state)
 {
 	assert_int_equal(READ("--backend", "localhost:1", "--key-file", "/k").result, 0);
 	assert_int_equal(READ("--backend", "127.9.9.9:1", "--key-file", "/k").result, 0);
 	assert_int_equal(READ("--backend", "[::1]:1", "--key-file", "/k").result, 0);
-	COMPLAINT("--allow-plaintext", "--backend", "10.0.0.1:1", "--key-file", "/k");
-	COMPLAINT("--allow-plaintext", "--backend", "127.evil.example:1", "--key-file", "/k");
-	COMPLAINT("--allow-plaintext", "--backend", "localhost.example:1", "--key-file", "/k");
-	assert_int_equal(READ("--backend", "10.0.0.1:1", "--key-file", "/k", "--allow-plaintext").result, 0);
-	assert_int_equal(READ("--allow-plaintext=false", "--backend", "10.0.0.1:1", "--key-file", "/k").result,
-			 -EINVAL);
+	assert_int_equal(READ("--backend", "10.0.0.1:1", "--key-file", "/k").result, 0);
+	assert_true(READ("--backend", "10.0.0.1:1", "--key-file", "/k", "--allow-plaintext").options.allow_plaintext);
+	assert_false(options_is_loopback("127.evil.example"));
+	assert_false(options_is_loopback("localhost.example"));
+	struct call o = READ("--backend", "b:1", "--key-file", "/k", "--ca-file", "/ca.pem", "--tls-cert", "/c.pem",
+			     "--tls-key", "/c.key");
+	assert_int_equal(o.result, 0);
+	assert_string_equal(o.options.ca_file, "/ca.pem");
+	assert_string_equal(o.options.tls_cert, "/c.pem");
+	assert_string_equal(o.options.tls_key, "/c.key");
+	COMPLAINT("tls_cert", "--backend", "b:1", "--key-file", "/k", "--tls-key", "/c.key");
+	COMPLAINT("--ca-file", "--once", "--ca-file", "");
 }
 
 static void test_precedence(void **state)
@@ -407,7 +414,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),   cmocka_unit_test(test_flags),
-		cmocka_unit_test(test_bad_flags),  cmocka_unit_test(test_plaintext_stays_here),
+		cmocka_unit_test(test_bad_flags),  cmocka_unit_test(test_transport),
 		cmocka_unit_test(test_precedence), cmocka_unit_test(test_config_from_environment),
 		cmocka_unit_test(test_yaml),	   cmocka_unit_test(test_perf),
 		cmocka_unit_test(test_bad_yaml),   cmocka_unit_test(test_intervals),
