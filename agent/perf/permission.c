@@ -31,7 +31,5 @@ struct perf_permission perf_permission_read(const struct root *root)
 		permission.user_namespace = root_file_read(&map) == 0 && perf_in_user_namespace(map.text, map.len);
 		root_file_close(&map);
 	}
-	len = root_read_text(root, "sys/kernel/security/lockdown", text, sizeof(text));
-	permission.lockdown = len > 0 && perf_lockdown_parse(text, (size_t)len);
 	return permission;
 }

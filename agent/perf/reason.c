@@ -69,17 +69,6 @@ bool perf_in_user_namespace(const char *text, size_t len)
 	return inside != 0 || outside != 0 || count != UINT32_MAX;
 }
 
-bool perf_lockdown_parse(const char *text, size_t len)
-{
-	struct scan rest = scan_text(text, len);
-	struct word word;
-	while (scan_word(&rest, &word) == 0) {
-		if (word_starts(word, "[confidentiality]"))
-			return true;
-	}
-	return false;
-}
-
 int perf_paranoid_parse(const char *text, size_t len, int *ret)
 {
 	bool negative = len > 0 && text[0] == '-';
@@ -126,10 +115,6 @@ static int fail_denied(struct collector_state *state, int error, const struct pe
 		return deny(state, error, "seccomp",
 			    "a seccomp filter refuses perf_event_open: run the container with a seccomp profile that "
 			    "allows it (Docker's default does not without CAP_PERFMON)");
-	if (error == -EPERM && permission->lockdown)
-		return deny(state, error, "lockdown",
-			    "the kernel is locked down (lockdown=confidentiality), which forbids perf_event_open: boot "
-			    "with lockdown=integrity or none");
 	if (permission->has_capability && permission->user_namespace)
 		return deny(state, error, "user_namespace",
 			    "CAP_PERFMON counts in the initial user namespace only: run the container without a user "

@@ -16,7 +16,6 @@ struct perf_permission {
 	bool has_capability; /* CAP_PERFMON or CAP_SYS_ADMIN is effective */
 	bool seccomp;	     /* a filter is in force */
 	bool user_namespace; /* not the initial one: capabilities do not count for perf events */
-	bool lockdown;	     /* lockdown=confidentiality */
 };
 
 /* The effective set of /proc/self/status, as a mask of capability numbers. 0 or -EPROTO. */
@@ -25,8 +24,6 @@ int perf_capabilities_parse(const char *text, size_t len, uint64_t *ret) __attri
 bool perf_seccomp_parse(const char *text, size_t len) __attribute__((nonnull));
 /* /proc/self/uid_map: false only for the initial namespace's one line, every id mapped on itself. */
 bool perf_in_user_namespace(const char *text, size_t len) __attribute__((nonnull));
-/* /sys/kernel/security/lockdown: "none integrity [confidentiality]". */
-bool perf_lockdown_parse(const char *text, size_t len) __attribute__((nonnull));
 /* A signed decimal number and a newline. 0 or -EPROTO. */
 int perf_paranoid_parse(const char *text, size_t len, int *ret) __attribute__((nonnull, warn_unused_result));
 

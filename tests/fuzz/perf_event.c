@@ -61,6 +61,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	(void)!perf_paranoid_parse(text, size, &paranoid);
 	(void)perf_seccomp_parse(text, size);
 	(void)perf_in_user_namespace(text, size);
-	(void)perf_lockdown_parse(text, size);
 	return 0;
 }

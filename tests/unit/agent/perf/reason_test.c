@@ -45,15 +45,11 @@ static void reasons_say_what_to_do(void **state)
 	assert_non_null(strstr(s.detail, "set kernel.perf_event_paranoid=2"));
 	struct perf_permission capable = {.paranoid = 2, .has_paranoid = true, .has_capability = true};
 	assert_string_equal(reason_for(-EACCES, capable, false).reason, "security_module");
-	struct perf_permission all = {.paranoid = 2,
-				      .has_paranoid = true,
-				      .has_capability = true,
-				      .seccomp = true,
-				      .user_namespace = true,
-				      .lockdown = true};
+	struct perf_permission all = {
+		.paranoid = 2, .has_paranoid = true, .has_capability = true, .seccomp = true, .user_namespace = true};
 	assert_string_equal(reason_for(-EPERM, all, false).reason, "seccomp");
 	all.seccomp = false;
-	assert_string_equal(reason_for(-EPERM, all, true).reason, "lockdown");
+	assert_string_equal(reason_for(-EPERM, all, true).reason, "user_namespace");
 	/* What the kernel itself refuses it refuses with EACCES. */
 	all.seccomp = true;
 	assert_string_equal(reason_for(-EACCES, all, true).reason, "user_namespace");
@@ -81,11 +77,6 @@ static bool mapped(const char *text)
 	return perf_in_user_namespace(text, strlen(text));
 }
 
-static bool locked(const char *text)
-{
-	return perf_lockdown_parse(text, strlen(text));
-}
-
 static void surroundings_are_read(void **state)
 {
 	assert_true(seccomp("Name:\tx\nSeccomp:\t2\nSeccomp_filters:\t1\n"));
@@ -97,10 +88,6 @@ static void surroundings_are_read(void **state)
 	assert_true(mapped("         0     100000      65536\n"));
 	assert_true(mapped("         0          0 4294967294\n"));
 	assert_true(mapped(""));
-	assert_true(locked("none integrity [confidentiality]\n"));
-	assert_false(locked("none [integrity] confidentiality\n"));
-	assert_false(locked("[none] integrity confidentiality"));
-	assert_false(locked(""));
 }
 
 static void every_state_but_ok_has_words(void **state)
