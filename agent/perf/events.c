@@ -85,6 +85,15 @@ __attribute__((format(printf, 2, 3))) static int refuse(struct reading *reading,
 	return -EINVAL;
 }
 
+/* PMUs of cores have `cpus` or neither; those of packages and dies have `cpumask`. */
+static bool is_uncore(const struct root *root, struct word pmu)
+{
+	struct cpu_set cpus;
+	char name[64];
+	(void)snprintf(name, sizeof(name), "%.*s", (int)pmu.len, pmu.text);
+	return perf_pmu_cpus(root, name, "cpumask", &cpus) == 0;
+}
+
 static int add_name(void *arg, struct word name, const struct perf_name *parsed)
 {
 	struct reading *reading = arg;
@@ -101,6 +110,7 @@ static int add_name(void *arg, struct word name, const struct perf_name *parsed)
 		return 0;
 	char why[PERF_WHY_SIZE];
 	event->error = perf_pmu_resolve(reading->root, parsed, &event->code, why);
+	event->uncore = event->error == 0 && parsed->kind == PERF_NAME_PMU && is_uncore(reading->root, parsed->pmu);
 	if (event->error < 0 && set->why[0] == '\0')
 		memcpy(set->why, why, sizeof(why));
 	return 0;
@@ -147,6 +157,16 @@ static void read_defaults(const struct root *root, struct perf_event_set *set)
 	}
 }
 
+static void keep(struct perf_event_set *set, bool uncore)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < set->n; i++) {
+		if (set->events[i].uncore == uncore)
+			set->events[n++] = set->events[i];
+	}
+	set->n = n;
+}
+
 /* Without events of its own the set says so: what was accepted once is read again here, and cannot be refused. */
 void perf_events_hardware(const struct root *root, const struct collector_settings *settings,
 			  struct perf_event_set *ret)
@@ -159,6 +179,17 @@ void perf_events_hardware(const struct root *root, const struct collector_settin
 		ret->why[0] = '\0';
 		read_defaults(root, ret);
 	}
+	keep(ret, false);
+}
+
+void perf_events_uncore(const struct root *root, const struct collector_settings *settings, struct perf_event_set *ret)
+{
+	char why[PERF_WHY_SIZE];
+	ret->n = 0;
+	ret->why[0] = '\0';
+	if (read_settings(root, settings, ret, why) < 0)
+		ret->n = 0;
+	keep(ret, true);
 }
 
 int perf_events_check(const struct root *root, const struct collector_settings *settings, char why[PERF_WHY_SIZE])

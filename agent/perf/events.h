@@ -12,6 +12,7 @@ struct perf_event {
 	char name[PERF_NAME_SIZE]; /* perf's own, or as it stands in the configuration */
 	struct perf_code code;
 	unsigned unit; /* neighbours with the same number are kept together if they fit */
+	bool uncore;   /* of a PMU outside the cores */
 	bool forced;   /* a person's group: kept whole even if it never runs */
 	int error;     /* negative errno when the name means nothing on this host */
 };
@@ -26,6 +27,9 @@ struct perf_event_set {
  * are wanted. Names that this host does not know have their error set. */
 void perf_events_hardware(const struct root *root, const struct collector_settings *settings,
 			  struct perf_event_set *ret) __attribute__((nonnull));
+/* Those of the settings that belong to PMUs outside the cores, which are not counted on every CPU: uncore.h. */
+void perf_events_uncore(const struct root *root, const struct collector_settings *settings, struct perf_event_set *ret)
+	__attribute__((nonnull));
 /* Those that mean something for a whole CPU, which clocks do not; one unit. */
 void perf_events_software(struct perf_event_set *ret) __attribute__((nonnull));
 

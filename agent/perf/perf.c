@@ -10,6 +10,7 @@
 #include "agent/perf/ratios.h"
 #include "agent/perf/reason.h"
 #include "agent/perf/source_fill.h"
+#include "agent/perf/uncore.h"
 #include "common/clock.h"
 
 #include <errno.h>
@@ -27,6 +28,7 @@ struct self {
 	unsigned limit;
 	struct perf_source hardware;
 	struct perf_source software;
+	struct perf_uncore_set uncore;
 };
 
 static void destroy(void *arg)
@@ -36,6 +38,7 @@ static void destroy(void *arg)
 		return;
 	perf_source_close(&self->hardware);
 	perf_source_close(&self->software);
+	perf_uncore_close(&self->uncore);
 	perf_busy_close(&self->busy);
 	root_file_close(&self->online);
 	free(self);
@@ -106,7 +109,9 @@ static int open_hardware(struct self *self, const struct cpu_set *online)
 	self->hardware.max_descriptors = most > taken ? most - taken : 0;
 	self->used = *self->settings;
 	open_source(self, &self->hardware, online);
-	return 0;
+	taken += self->hardware.descriptors;
+	return perf_uncore_open(&self->uncore, self->root, self->settings, self->limit, most > taken ? most - taken : 0,
+				online);
 }
 
 static int open_software(struct self *self, const struct cpu_set *online)
@@ -187,10 +192,23 @@ static int collect_source(struct self *self, struct perf_source *source, const s
 	return 0;
 }
 
+static int collect_uncore(struct self *self, const struct cpu_set *online, struct arena *arena,
+			  Sonde__V1__PerfUncore **ret)
+{
+	Sonde__V1__PerfUncore *message = arena_message(arena, &sonde__v1__perf_uncore__descriptor);
+	if (!message)
+		return -ENOMEM;
+	perf_uncore_read(&self->uncore, online);
+	int r = perf_uncore_fill(&self->uncore, self->root, arena, message);
+	if (r == 0)
+		*ret = message;
+	return r;
+}
+
 static bool settings_changed(const struct self *self)
 {
 	const struct collector_settings *now = self->settings, *used = &self->used;
-	if (now->n_perf_events != used->n_perf_events)
+	if (now->n_perf_events != used->n_perf_events || now->perf_uncore != used->perf_uncore)
 		return true;
 	for (size_t i = 0; i < now->n_perf_events; i++) {
 		if (strcmp(now->perf_events[i], used->perf_events[i]) != 0)
@@ -207,6 +225,7 @@ static int collect(void *arg, struct tick *tick, ProtobufCMessage *section)
 	int r = read_online(self, &online);
 	if (r == 0 && settings_changed(self)) {
 		perf_source_close(&self->hardware);
+		perf_uncore_close(&self->uncore);
 		r = open_hardware(self, &online);
 	}
 	if (r < 0)
@@ -215,6 +234,8 @@ static int collect(void *arg, struct tick *tick, ProtobufCMessage *section)
 	r = collect_source(self, &self->hardware, &online, tick->arena, &message->hardware);
 	if (r == 0)
 		r = collect_source(self, &self->software, &online, tick->arena, &message->software);
+	if (r == 0)
+		r = collect_uncore(self, &online, tick->arena, &message->uncore);
 	return r;
 }
 

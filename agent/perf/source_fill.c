@@ -27,7 +27,7 @@ static void fill_event(Sonde__V1__PerfEvent *message, const struct perf_event *e
 		SET(message, coverage_ratio, perf_coverage(enabled_ns, running_ns));
 }
 
-static Sonde__V1__PerfEventState slot_state(const struct perf_slot *slot)
+Sonde__V1__PerfEventState perf_slot_state(const struct perf_slot *slot)
 {
 	if (slot->error < 0)
 		return perf_event_state(slot->error, true);
@@ -54,7 +54,7 @@ static int fill_cpu(const struct perf_source *source, const struct perf_busy *bu
 		return -ENOMEM;
 	for (size_t i = 0; i < source->set.n; i++) {
 		const struct perf_slot *slot = &cpu->slots[i];
-		Sonde__V1__PerfEventState state = slot_state(slot);
+		Sonde__V1__PerfEventState state = perf_slot_state(slot);
 		if (state == UNSUPPORTED || state == EVENT_STATE(LEFT_OUT)) /* said once, in the total */
 			continue;
 		fill_event(message->events[message->n_events++], &source->set.events[i],
@@ -81,7 +81,7 @@ static Sonde__V1__PerfEventState fill_total(const struct perf_source *source, si
 		if (!source->cpus[i].open)
 			continue;
 		const struct perf_slot *slot = &source->cpus[i].slots[event];
-		Sonde__V1__PerfEventState state = slot_state(slot);
+		Sonde__V1__PerfEventState state = perf_slot_state(slot);
 		counted = counted || state == OK || state == MULTIPLEXED;
 		partly = partly || (state != OK && state != UNSUPPORTED);
 		absent = absent || state == NEVER_SCHEDULED;
