@@ -7,6 +7,7 @@ static const char *const names[EXTRAS] = {
 	[EXTRA_OFF_CPU] = "off_cpu",
 	[EXTRA_RUN_QUEUE_CGROUPS] = "run_queue_cgroups",
 	[EXTRA_TCP_RTT] = "tcp_rtt",
+	[EXTRA_BLOCK_IO_TAG_WAIT] = "block_io_tag_wait",
 };
 
 const char *extra_name(enum extra extra)

@@ -6,11 +6,14 @@
 #include "agent/collectors/disk_device.h"
 #include "agent/ebpf/block_io_cgroups.h"
 #include "agent/ebpf/block_io_neighbours.h"
+#include "agent/ebpf/block_io_tags.h"
 #include "agent/ebpf/block_io_top.h"
 #include "agent/ebpf/ledger.h"
 #include "agent/ebpf/load.h"
 #include "agent/ebpf/rows.h"
+#include "agent/extras.h"
 #include "agent/host/capabilities.h"
+#include "agent/settings.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -38,7 +41,9 @@ struct device {
 };
 
 struct self {
+	const struct collector_context *context;
 	const struct root *root;
+	struct block_io_tag_waits *tags;
 	struct block_io_top *top; /* or NULL */
 	struct block_io_probe *probe;
 	struct block_io_table table;
@@ -56,6 +61,7 @@ static void destroy(void *arg)
 	struct self *self = arg;
 	if (!self)
 		return;
+	block_io_tag_waits_free(self->tags);
 	block_io_cgroups_free(self->cgroups);
 	block_io_unload(self->probe);
 	ledger_free(&self->ledger);
@@ -153,6 +159,7 @@ static int create(const struct collector_context *context, void **ret_self, stru
 	struct self *self = calloc(1, sizeof(*self));
 	if (!self)
 		return -ENOMEM;
+	self->context = context;
 	self->root = context->root;
 	self->top = context->block_io_top;
 	self->diskstats.fd = -1;
@@ -203,6 +210,7 @@ static void retire_gone(struct self *self)
 		if (entry && !device->carried && entry->epoch == device->epoch)
 			entry->carried += rows_operations(&self->table, slot);
 		device->carried = true;
+		block_io_tag_waits_forget(self->tags, &self->slots[slot]);
 		/* Without the capability on an old kernel the slot stays taken, and merely is not shown. */
 		if (block_io_unlink(self->probe, slot) == 0)
 			device->bound = false;
@@ -323,6 +331,20 @@ static void compare(struct self *self, uint32_t slot, uint64_t after, Sonde__V1_
 	}
 }
 
+static int fill_tag_waits(struct self *self, uint32_t slot, struct arena *arena, Sonde__V1__BlockIoDevice *message)
+{
+	for (size_t i = 0; block_io_tag_waits_are_on(self->tags) && i < message->n_operations; i++) {
+		Sonde__V1__BlockIoOperation *operation = message->operations[i];
+		enum block_io_class class = BLOCK_IO_READ;
+		while (strcmp(operation->operation, block_io_class_name(class)) != 0)
+			class ++;
+		int r = block_io_tag_waits_fill(self->tags, &self->slots[slot], class, arena, &operation->tag_wait_ns);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
 static int fill_device(struct self *self, uint32_t slot, struct arena *arena, Sonde__V1__BlockIoDevice *message,
 		       struct worst *worst)
 {
@@ -338,6 +360,8 @@ static int fill_device(struct self *self, uint32_t slot, struct arena *arena, So
 		return r;
 	compare(self, slot, after, message, worst);
 	r = block_io_neighbours_fill(&self->devices[slot].neighbours, arena, message);
+	if (r == 0)
+		r = fill_tag_waits(self, slot, arena, message);
 	if (r < 0)
 		return r;
 	self->devices[slot].idle = after == self->devices[slot].operations;
@@ -364,6 +388,10 @@ static int collect(void *arg, struct tick *tick, ProtobufCMessage *section)
 {
 	struct self *self = arg;
 	Sonde__V1__BlockIo *message = (Sonde__V1__BlockIo *)section;
+	const struct collector_settings *settings = self->context->settings;
+	bool wants_tags = settings && extra_wanted(settings->extras, EXTRA_BLOCK_IO_TAG_WAIT);
+	struct collector_state tags_state = {.reason = ""};
+	int tags = block_io_tag_waits_switch(self->context, wants_tags, &self->tags, &tags_state);
 	follow_slots(self);
 	check_idle(self);
 	count_traced(self);
@@ -403,6 +431,10 @@ static int collect(void *arg, struct tick *tick, ProtobufCMessage *section)
 	}
 	SET(message, requests_without_slot, __atomic_load_n(block_io_without_slot(self->probe), __ATOMIC_RELAXED));
 	set_state(&worst, tick->state);
+	if (tags < 0 && tick->state->code == SONDE__V1__STATE__CODE__CODE_UNSPECIFIED) {
+		*tick->state = tags_state;
+		tick->state->code = SONDE__V1__STATE__CODE__CODE_DEGRADED; /* all else is there */
+	}
 	return 0;
 }
 

@@ -3,6 +3,8 @@
  * biolatency, which measures the same interval by other means, draws the same histogram.
  *
  * Each test is repeated where the kernel lost completions (bpf/README.md), as in block_io_test.c. */
+#include "agent/extras.h"
+#include "agent/settings.h"
 #include "tests/integration/bpf/biolatency.h"
 #include "tests/integration/bpf/block_io_view.h"
 
@@ -317,6 +319,69 @@ static void biolatency_draws_the_same_histogram(void **state)
 	loop_device_close(&loop);
 }
 
+static uint64_t tag_waits(const char *device, uint64_t *ret_sum)
+{
+	uint64_t n = 0;
+	*ret_sum = 0;
+	for (size_t i = 0; i < view_probe.section.n_devices; i++) {
+		const Sonde__V1__BlockIoDevice *d = view_probe.section.devices[i];
+		for (size_t j = 0; strcmp(d->device, device) == 0 && j < d->n_operations; j++) {
+			const Sonde__V1__Histogram *h = d->operations[j]->tag_wait_ns;
+			*ret_sum += h ? h->sum : 0;
+			for (size_t k = 0; h && k < h->n_counts; k++)
+				n += h->counts[k];
+		}
+	}
+	return n;
+}
+
+/* More readers than tags: what they wait for is mostly a tag, which the request's own latency does not hold. */
+static void waiting_for_a_tag_is_measured_on_request(void **state)
+{
+	enum { READERS = 16 };
+	struct collector_settings settings;
+	struct loop_device loop = attach_loop();
+	struct step step = {0};
+	char path[64];
+	uint64_t sum;
+	settings_default(&settings);
+	view_probe.context.settings = &settings;
+	(void)snprintf(path, sizeof(path), "/sys/block/%s/queue/nr_requests", loop.name);
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, "4", 1), 1);
+	close(fd);
+	view_collect();
+	assert_int_equal(tag_waits(loop.name, &sum), 0);
+	settings.extras = (size_t)1 << EXTRA_BLOCK_IO_TAG_WAIT;
+	view_collect();
+	if (view_probe.state.reason[0] != '\0') {
+		(void)fprintf(stderr, "NOTE: %s\n", view_probe.state.detail);
+		assert_string_equal(view_probe.state.reason, "no_tag_wait");
+		skip();
+	}
+	view_begin(&step, loop.name);
+	wait_for(start_fio(loop.name, "--rw=randread --bs=4k --direct=1 --ioengine=psync --numjobs=16 --thread "
+				      "--size=32m --time_based --runtime=1"));
+	view_end(&step, loop.name);
+	view_assert_equals_diskstats(&step);
+	uint64_t n = tag_waits(loop.name, &sum), operations = step.by[READ].operations;
+	uint64_t request = step.by[READ].request_sum;
+	(void)printf("%llu reads: %llu ns for a tag, %llu ns of the request each\n", (unsigned long long)operations,
+		     (unsigned long long)(sum / operations), (unsigned long long)(request / operations));
+	/* Two bios may share a place: a sample lost. */
+	assert_true(n <= operations && n * 1000 >= operations * 990);
+	assert_true(sum > request);
+	/* Together it is what the readers did all the time, but for their own work. */
+	assert_true(sum + request <= READERS * step.elapsed_ns);
+	assert_true(sum + request >= READERS * 500000000ull);
+	settings.extras = 0;
+	view_collect();
+	assert_int_equal(tag_waits(loop.name, &sum), 0);
+	view_probe.context.settings = NULL;
+	loop_device_close(&loop);
+}
+
 static const char *reason_to_skip(void)
 {
 	if (geteuid() != 0)
@@ -347,6 +412,7 @@ int main(void)
 		cmocka_unit_test(two_devices_at_once),
 		cmocka_unit_test(one_device_on_top_of_another),
 		cmocka_unit_test(live_it_lies_between_two_readings),
+		cmocka_unit_test(waiting_for_a_tag_is_measured_on_request),
 		cmocka_unit_test(biolatency_draws_the_same_histogram),
 	};
 	int failed = 0;
