@@ -1,5 +1,6 @@
 /* A server-side session without sockets: the input is what a peer sends after its preface and SETTINGS. The first byte
  * says in how large pieces it comes. The handler pauses, resumes, replies and finishes by the messages it gets. */
+#include "backend/grpc/error_details.h"
 #include "backend/grpc/internal.h"
 
 #include <assert.h>
@@ -23,10 +24,30 @@ static void resume(struct grpc_call *call, bool alive, void *arg)
 		grpc_call_resume(call);
 }
 
+/* What goes beside the messages. */
+static void decorate(struct grpc_call *call, uint8_t what, const uint8_t *message, size_t len)
+{
+	BUF_CLEANUP struct buf details = ERROR_DETAILS_INIT;
+	int r = 0;
+	if (what & 1)
+		r = grpc_call_add_initial(call, "x-bytes-bin", message, len);
+	if (what & 2)
+		r = grpc_call_add_trailing(call, "x-text", message, len);
+	if (what & 4)
+		grpc_call_send_initial(call);
+	if (what & 8)
+		(void)grpc_call_compress(call, what & 16 ? 0 : SIZE_MAX);
+	if ((what & 32) && error_details_retry(&details, len) == 0)
+		grpc_call_finish_details(call, GRPC_UNAVAILABLE, "later", &details);
+	(void)r;
+}
+
 static void on_message(struct grpc_call *call, void *service, const uint8_t *message, size_t len)
 {
 	uint8_t what = len > 0 ? message[0] : 0;
 	int r = 0;
+	if (len > 1)
+		decorate(call, message[1], message, len);
 	if (what & 1)
 		r = grpc_call_send(call, message, len);
 	if (what & 2)
