@@ -362,7 +362,8 @@ ALWAYS_INLINE bool stamp_is(const struct block_io_stamp *stamp, struct request *
 ALWAYS_INLINE struct block_io_row *row_of(__u32 slot, __u32 class)
 {
 	__u32 shard = bpf_get_smp_processor_id() & shard_mask;
-	__u32 index = (slot * (shard_mask + 1) + shard) * BLOCK_IO_CLASSES + class;
+	__u32 shards = shard_mask + 1;
+	__u32 index = slot * block_io_rows_per_slot(shards) + block_io_row_place(class, shard, shards);
 	return bpf_map_lookup_elem(&rows, &index);
 }
 

@@ -96,8 +96,8 @@ static inline __attribute__((always_inline)) __u32 block_io_bucket(__u64 value, 
 	return bucket < buckets ? bucket : buckets - 1;
 }
 
-/* Counters of one (slot, shard, class): index (slot * shards + shard) * BLOCK_IO_CLASSES + class. 4 KiB, so that shards
- * share no cache line and the agent maps the pages of the disks there are. */
+/* Counters of one (slot, class, shard). 4 KiB, so that shards share no cache line and the agent maps the pages of the
+ * disks there are. */
 struct block_io_row {
 	__u64 operations;
 	__u64 bytes;
@@ -109,6 +109,20 @@ struct block_io_row {
 	struct block_io_size size;
 	__u64 unused[28];
 };
+
+/* Only reads and writes have shards: all else is rare enough for every CPU to share one. */
+#define BLOCK_IO_SHARDED 2
+
+static inline __attribute__((always_inline)) __u32 block_io_rows_per_slot(__u32 shards)
+{
+	return BLOCK_IO_SHARDED * shards + BLOCK_IO_CLASSES - BLOCK_IO_SHARDED;
+}
+
+/* Inside the slot's rows. */
+static inline __attribute__((always_inline)) __u32 block_io_row_place(__u32 class, __u32 shard, __u32 shards)
+{
+	return class < BLOCK_IO_SHARDED ? class * shards + shard : BLOCK_IO_SHARDED * (shards - 1) + class;
+}
 
 /* When a request was handed to the driver. `request` is its address, lowest bit set once an error was counted. */
 struct block_io_stamp {

@@ -83,7 +83,7 @@ static bool is_wanted(const char *program, const struct rung *rung, const struct
 
 static int size_maps(struct block_io *skeleton, const struct block_io_plan *plan)
 {
-	uint32_t rows = plan->shards * plan->slots * BLOCK_IO_CLASSES;
+	uint32_t rows = plan->slots * block_io_rows_per_slot(plan->shards);
 	int r = bpf_map__set_max_entries(skeleton->maps.rows, rows);
 	if (r == 0)
 		r = bpf_map__set_max_entries(skeleton->maps.stamps, plan->slots * plan->stamps_per_slot);
@@ -265,10 +265,15 @@ uint32_t block_io_shards(const struct block_io_probe *probe)
 	return probe->plan.shards;
 }
 
+static size_t slot_bytes(const struct block_io_probe *probe)
+{
+	return block_io_rows_per_slot(probe->plan.shards) * sizeof(struct block_io_row);
+}
+
 const struct block_io_row *block_io_rows(struct block_io_probe *probe, uint32_t slot)
 {
 	struct mapping *rows = &probe->rows[slot];
-	size_t bytes = probe->plan.shards * BLOCK_IO_CLASSES * sizeof(struct block_io_row);
+	size_t bytes = slot_bytes(probe);
 	if (!rows->pages && map_part(probe->skeleton->maps.rows, slot * bytes, bytes, rows) < 0)
 		return NULL;
 	return rows->data;
@@ -306,7 +311,7 @@ int block_io_release(struct block_io_probe *probe, uint32_t number)
 {
 	if (!block_io_rows(probe, number))
 		return -ENOMEM;
-	memset(probe->rows[number].data, 0, probe->plan.shards * BLOCK_IO_CLASSES * sizeof(struct block_io_row));
+	memset(probe->rows[number].data, 0, slot_bytes(probe));
 	struct block_io_slot *slot = &block_io_slots(probe)[number];
 	struct block_io_slot held = *slot;
 	memset(slot, 0, sizeof(*slot));

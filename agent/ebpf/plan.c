@@ -1,5 +1,5 @@
-/* Counters of one disk take 24 KiB a shard, so a fixed size would either waste memory on a laptop or have no room on a
- * host with 500 disks. */
+/* Counters of one disk take 8 KiB a shard and 16 KiB, so a fixed size would either waste memory on a laptop or have no
+ * room on a host with 500 disks. */
 #include "agent/ebpf/plan.h"
 
 #include <dirent.h>
@@ -17,6 +17,11 @@
 #define MIN_SLOTS 4
 #define LEAST_DEPTH 256 /* as the program assumes */
 #define MAX_STAMPS_PER_SLOT (1u << 20)
+#define SHARDS_BUDGET (8 * MIB) /* counters, while shards can be given up */
+#define SLOTS_BUDGET (16 * MIB) /* counters, while slots can be: or 1/2048 of the memory */
+#define LEAST_STAMP_BYTES (2 * MIB)
+#define MOST_STAMP_BYTES (4 * MIB)
+#define HASH_ENTRY_BYTES 96 /* of the kernel's own: a bucket, a link, key and value */
 
 static uint64_t at_least(uint64_t a, uint64_t b)
 {
@@ -31,6 +36,16 @@ static uint32_t power_of_two_from(uint64_t n, uint32_t max)
 	return p;
 }
 
+static uint64_t at_most(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t row_bytes(uint64_t slots, uint32_t shards)
+{
+	return slots * block_io_rows_per_slot(shards) * sizeof(struct block_io_row);
+}
+
 struct block_io_plan block_io_plan(const struct block_io_survey *survey)
 {
 	struct block_io_plan plan = {.cgroups = BLOCK_IO_CGROUP_SLOTS};
@@ -38,19 +53,32 @@ struct block_io_plan block_io_plan(const struct block_io_survey *survey)
 	plan.slots = slots > BLOCK_IO_MAX_SLOTS ? BLOCK_IO_MAX_SLOTS : (uint32_t)slots;
 	plan.shards = power_of_two_from(survey->cpus, BLOCK_IO_MAX_SHARDS);
 
-	uint64_t slot_bytes = BLOCK_IO_CLASSES * sizeof(struct block_io_row);
-	uint64_t budget = at_least(16 * MIB, survey->memory_bytes / 2048);
-	while (plan.shards > 1 && plan.slots * plan.shards * slot_bytes > budget)
+	while (plan.shards > 1 && row_bytes(plan.slots, plan.shards) > SHARDS_BUDGET)
 		plan.shards /= 2;
-	if (plan.slots * slot_bytes > budget)
-		plan.slots = (uint32_t)at_least(MIN_SLOTS, budget / slot_bytes);
+	uint64_t budget = at_least(SLOTS_BUDGET, survey->memory_bytes / 2048);
+	if (row_bytes(plan.slots, plan.shards) > budget)
+		plan.slots = (uint32_t)at_least(MIN_SLOTS, budget / row_bytes(1, plan.shards));
 
-	budget = at_least(2 * MIB, survey->memory_bytes / 4096);
+	budget = at_most(MOST_STAMP_BYTES, at_least(LEAST_STAMP_BYTES, survey->memory_bytes / 4096));
 	uint64_t most = budget / sizeof(struct block_io_stamp) / plan.slots;
 	plan.stamps_per_slot = power_of_two_from(at_least(survey->most_stamps, LEAST_DEPTH + 1), MAX_STAMPS_PER_SLOT);
 	while (plan.stamps_per_slot > 1 && plan.stamps_per_slot > most)
 		plan.stamps_per_slot /= 2;
 	return plan;
+}
+
+uint64_t block_io_plan_bytes(const struct block_io_plan *plan)
+{
+	uint64_t cgroups = plan->cgroups;
+	uint64_t bytes = row_bytes(plan->slots, plan->shards) +
+			 (uint64_t)plan->slots * plan->stamps_per_slot * sizeof(struct block_io_stamp);
+	bytes += cgroups * plan->shards * sizeof(struct block_io_cgroup_row);
+	bytes += cgroups * sizeof(struct block_io_cgroup_path);
+	/* The two stacks and the two hashes of slots in use. */
+	bytes += (plan->slots + cgroups) * (sizeof(uint32_t) + HASH_ENTRY_BYTES);
+	bytes += BLOCK_IO_MAX_QUEUES * sizeof(uint32_t) + BLOCK_IO_MAX_SLOTS * sizeof(struct block_io_slot);
+	bytes += BLOCK_IO_MAX_CSS * sizeof(uint16_t) + BLOCK_IO_CGROUP_SLOTS * sizeof(struct block_io_cgroup);
+	return bytes;
 }
 
 /* Hardware queues x (tags + the flush's place) of one disk; 0 if it has no request queue. */

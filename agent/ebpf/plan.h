@@ -28,6 +28,10 @@ struct block_io_plan {
 int block_io_survey(const struct root *root, struct block_io_survey *ret) __attribute__((nonnull, warn_unused_result));
 
 /* One slot each for the disks that are there and some for those that come; shards for every CPU up to 8, fewer when
- * there are so many disks that counters would take more than 16 MiB or 1/2048 of the memory, whichever is more; stamps
- * so that no two requests share one, within 2 MiB or 1/4096 of the memory. */
+ * there are so many disks that counters would take more than 8 MiB; fewer slots only beyond 16 MiB or 1/2048 of the
+ * memory, whichever is more. Stamps so that no two requests share one, within 2 MiB or 1/4096 of the memory and never
+ * more than 4 MiB. */
 struct block_io_plan block_io_plan(const struct block_io_survey *survey) __attribute__((nonnull));
+
+/* What the kernel's maps take with it, tables of pages and the like left out. */
+uint64_t block_io_plan_bytes(const struct block_io_plan *plan) __attribute__((nonnull));

@@ -26,10 +26,15 @@ static uint64_t load(const __u64 *counter)
 	return __atomic_load_n(counter, __ATOMIC_RELAXED);
 }
 
+static uint32_t shards_of(const struct block_io_table *table, unsigned class)
+{
+	return class < BLOCK_IO_SHARDED ? table->shards : 1;
+}
+
 static const struct block_io_row *row_at(const struct block_io_table *table, uint32_t shard, uint32_t slot,
 					 unsigned class)
 {
-	return &table->rows[slot][(size_t)shard * BLOCK_IO_CLASSES + class];
+	return &table->rows[slot][block_io_row_place(class, shard, table->shards)];
 }
 
 static bool in_diskstats(const struct block_io_table *table, unsigned class)
@@ -42,11 +47,9 @@ uint64_t rows_operations(const struct block_io_table *table, uint32_t slot)
 	uint64_t sum = 0;
 	if (!table->rows[slot])
 		return 0;
-	for (uint32_t shard = 0; shard < table->shards; shard++) {
-		for (unsigned class = 0; class < BLOCK_IO_CLASSES; class ++) {
-			if (in_diskstats(table, class))
-				sum += load(&row_at(table, shard, slot, class)->operations);
-		}
+	for (unsigned class = 0; class < BLOCK_IO_CLASSES; class ++) {
+		for (uint32_t shard = 0; in_diskstats(table, class) && shard < shards_of(table, class); shard++)
+			sum += load(&row_at(table, shard, slot, class)->operations);
 	}
 	return sum;
 }
@@ -68,7 +71,7 @@ void rows_sum(const struct block_io_table *table, uint32_t slot, enum block_io_c
 	memset(ret, 0, sizeof(*ret));
 	if (!table->rows[slot])
 		return;
-	for (uint32_t shard = 0; shard < table->shards; shard++) {
+	for (uint32_t shard = 0; shard < shards_of(table, class); shard++) {
 		const struct block_io_row *row = row_at(table, shard, slot, class);
 		uint64_t operations = load(&row->operations);
 		ret->bytes += load(&row->bytes);

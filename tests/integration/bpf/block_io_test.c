@@ -413,6 +413,39 @@ static void requests_beyond_the_slots_are_counted(void **state)
 	block_io_unload(other);
 }
 
+/* Of all maps this process has open, as the kernel accounts them. */
+static uint64_t map_bytes(void)
+{
+	uint64_t bytes = 0;
+	for (int fd = 0; fd < 256; fd++) {
+		char path[64], line[256];
+		(void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+		FILE *file = fopen(path, "re");
+		bool is_map = false;
+		while (file && fgets(line, sizeof(line), file)) {
+			is_map |= strncmp(line, "map_type:", 9) == 0;
+			if (is_map && strncmp(line, "memlock:", 8) == 0)
+				bytes += strtoull(line + 8, NULL, 10);
+		}
+		if (file)
+			(void)fclose(file);
+	}
+	return bytes;
+}
+
+static void the_maps_are_as_large_as_planned(void **state)
+{
+	struct block_io_survey survey;
+	assert_int_equal(block_io_survey(&view_probe.root, &survey), 0);
+	struct block_io_plan plan = block_io_plan(&survey);
+	uint64_t planned = block_io_plan_bytes(&plan), taken = map_bytes();
+	(void)printf("%u slots, %u shards, %u stamps: %llu bytes planned, %llu taken\n", plan.slots, plan.shards,
+		     plan.stamps_per_slot, (unsigned long long)planned, (unsigned long long)taken);
+	assert_true(taken > planned / 2);
+	/* Pages that are not full, and what the kernel keeps of each map. */
+	assert_true(taken < planned + planned / 10 + 131072);
+}
+
 static void a_recorded_host_is_not_traced(void **state)
 {
 	struct collector_context context = {.root = &view_probe.root, .live = false};
@@ -469,6 +502,7 @@ int main(void)
 		cmocka_unit_test(errors_are_counted_once_each),
 		cmocka_unit_test(every_way_counts_the_same),
 		cmocka_unit_test(requests_beyond_the_slots_are_counted),
+		cmocka_unit_test(the_maps_are_as_large_as_planned),
 		cmocka_unit_test(a_recorded_host_is_not_traced),
 		cmocka_unit_test(missing_type_information_is_named),
 	};

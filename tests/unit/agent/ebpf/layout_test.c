@@ -85,6 +85,25 @@ static void what_is_outside_of_the_buckets_is_in_the_outermost(void **state)
 	assert_int_equal(block_io_bucket(~0ull, BLOCK_IO_SIZE_FIRST, BLOCK_IO_SIZE_BUCKETS), BLOCK_IO_SIZE_BUCKETS - 1);
 }
 
+static void every_row_of_a_slot_has_its_place(void **state)
+{
+	for (uint32_t shards = 1; shards <= BLOCK_IO_MAX_SHARDS; shards *= 2) {
+		bool seen[BLOCK_IO_SHARDED * BLOCK_IO_MAX_SHARDS + BLOCK_IO_CLASSES] = {false};
+		uint32_t n = 0;
+		for (unsigned class = 0; class < BLOCK_IO_CLASSES; class ++) {
+			for (uint32_t shard = 0; shard < shards; shard++) {
+				uint32_t place = block_io_row_place(class, shard, shards);
+				assert_true(place < block_io_rows_per_slot(shards));
+				n += !seen[place];
+				/* All shards of a rare class are one. */
+				assert_true(!seen[place] || (class >= BLOCK_IO_SHARDED && shard > 0));
+				seen[place] = true;
+			}
+		}
+		assert_int_equal(n, block_io_rows_per_slot(shards));
+	}
+}
+
 static void a_flush_is_no_cgroups(void **state)
 {
 	bool seen[BLOCK_IO_CLASSES - 1] = {false};
@@ -106,6 +125,7 @@ int main(void)
 		cmocka_unit_test(places_stay_inside_the_part_of_their_slot),
 		cmocka_unit_test(shards_share_no_cache_line),
 		cmocka_unit_test(what_is_outside_of_the_buckets_is_in_the_outermost),
+		cmocka_unit_test(every_row_of_a_slot_has_its_place),
 		cmocka_unit_test(a_flush_is_no_cgroups),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

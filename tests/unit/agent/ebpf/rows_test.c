@@ -15,10 +15,10 @@ static struct block_io_table table;
 
 static int set_up(void **state)
 {
-	rows = calloc(SLOTS * SHARDS * BLOCK_IO_CLASSES, sizeof(*rows));
+	rows = calloc(SLOTS * block_io_rows_per_slot(SHARDS), sizeof(*rows));
 	table = (struct block_io_table){.slots = SLOTS, .shards = SHARDS};
 	for (unsigned slot = 0; rows && slot < SLOTS; slot++)
-		table.rows[slot] = rows + slot * SHARDS * BLOCK_IO_CLASSES;
+		table.rows[slot] = rows + slot * block_io_rows_per_slot(SHARDS);
 	return rows ? 0 : -1;
 }
 
@@ -28,10 +28,17 @@ static int tear_down(void **state)
 	return 0;
 }
 
+static struct block_io_row *row_at(uint32_t shard, uint32_t slot, unsigned class)
+{
+	if (class >= BLOCK_IO_SHARDED)
+		shard = 0;
+	return &rows[slot * block_io_rows_per_slot(SHARDS) + block_io_row_place(class, shard, SHARDS)];
+}
+
 /* What the program does for one operation. */
 static void observe(uint32_t shard, uint32_t slot, unsigned class, uint64_t ns, uint64_t bytes)
 {
-	struct block_io_row *row = &rows[(slot * SHARDS + shard) * BLOCK_IO_CLASSES + class];
+	struct block_io_row *row = row_at(shard, slot, class);
 	row->operations++;
 	row->bytes += bytes;
 	row->request.sum += ns;
@@ -133,8 +140,8 @@ static void a_request_that_was_only_requeued_is_shown(void **state)
 	struct arena *arena = arena_new(1 << 20);
 	Sonde__V1__BlockIoDevice device = SONDE__V1__BLOCK_IO_DEVICE__INIT;
 	uint64_t operations = 0;
-	rows[1 * BLOCK_IO_CLASSES + BLOCK_IO_READ].requeues = 5;
-	rows[2 * BLOCK_IO_CLASSES + BLOCK_IO_READ].requeues = 2;
+	row_at(1, 0, BLOCK_IO_READ)->requeues = 5;
+	row_at(2, 0, BLOCK_IO_READ)->requeues = 2;
 	assert_int_equal(rows_operations_fill(&table, 0, arena, &device, &operations), 0);
 	assert_int_equal(device.n_operations, 1);
 	assert_int_equal(device.operations[0]->requeues, 7);
