@@ -1,5 +1,5 @@
-/* What can be measured and is not unless somebody asks, because it costs more than the rest: names for the key `extra`
- * and for the backend's AgentConfig. */
+/* What can be measured or left alone, because it costs something at each of very many events: names for the key `extra`
+ * and for the backend's AgentConfig. tcp_rtt costs little (bpf/README.md) and is on where nobody says otherwise. */
 #pragma once
 
 #include <stdbool.h>

@@ -3,6 +3,8 @@
  * that runs on the slow lane reads what was in force when it was made. */
 #pragma once
 
+#include "agent/extras.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -55,6 +57,7 @@ static inline void settings_default(struct collector_settings *ret)
 		.keyframe_ms = SETTINGS_KEYFRAME_MS_DEFAULT,
 		.command_line = COMMAND_LINE_SCRUBBED,
 		.probe_budget_ratio = SETTINGS_PROBE_BUDGET_DEFAULT,
+		.extras = (size_t)1 << EXTRA_TCP_RTT,
 		.perf_uncore = PERF_UNCORE_AUTO,
 	};
 }

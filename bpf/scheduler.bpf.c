@@ -99,21 +99,24 @@ ALWAYS_INLINE struct scheduler_place *place_of(__u32 pid)
 	return bpf_map_lookup_elem(&places, &index);
 }
 
-/* Rare, and only on request: hence not inlined. */
-static __attribute__((noinline)) struct scheduler_cgroup *row_of(__u64 task_address)
+/* At a cgroup's first wait. */
+static __attribute__((noinline)) struct scheduler_cgroup *new_row(__u64 id)
 {
-	__u64 id = task_cgroup_id(task_address);
-	struct scheduler_cgroup *row = bpf_map_lookup_elem(&cgroup_rows, &id);
-	if (row)
-		return row;
 	__u32 zero = 0;
 	struct scheduler_cgroup *empty = bpf_map_lookup_elem(&empty_row, &zero);
 	if (empty)
 		bpf_map_update_elem(&cgroup_rows, &id, empty, BPF_NOEXIST);
-	row = bpf_map_lookup_elem(&cgroup_rows, &id);
+	struct scheduler_cgroup *row = bpf_map_lookup_elem(&cgroup_rows, &id);
 	if (!row)
 		__sync_fetch_and_add(&cgroups_left_out, 1);
 	return row;
+}
+
+ALWAYS_INLINE struct scheduler_cgroup *row_of(struct task_struct *task, bool direct)
+{
+	__u64 id = task_cgroup_id(task, direct);
+	struct scheduler_cgroup *row = bpf_map_lookup_elem(&cgroup_rows, &id);
+	return row ? row : new_row(id);
 }
 
 ALWAYS_INLINE __u32 off_state(struct task_struct *task, __u32 state, bool could_go_on)
@@ -162,7 +165,7 @@ ALWAYS_INLINE void on_leave(struct task_struct *task, __u32 pid, __u32 state, bo
 		if (waited(task, pid, cpu, place, run_delay, &ns, direct)) {
 			probe_observe(&cpu->run_queue, ns);
 			if (wants_cgroups) {
-				struct scheduler_cgroup *row = row_of((__u64)task);
+				struct scheduler_cgroup *row = row_of(task, direct);
 				if (row)
 					probe_observe_shared(&row->run_queue, ns);
 			}
@@ -180,7 +183,7 @@ ALWAYS_INLINE void on_leave(struct task_struct *task, __u32 pid, __u32 state, bo
 }
 
 /* [S5] */
-ALWAYS_INLINE void on_return(struct task_struct *task, __u32 pid, __u32 number, __u64 now)
+ALWAYS_INLINE void on_return(struct task_struct *task, __u32 pid, __u32 number, __u64 now, bool direct)
 {
 	struct scheduler_place *place = place_of(pid);
 	if (!place || place->pid != pid || place->epoch != epoch || !place->left_ns || now < place->left_ns)
@@ -195,7 +198,7 @@ ALWAYS_INLINE void on_return(struct task_struct *task, __u32 pid, __u32 number, 
 		probe_observe(&row->states[state], ns);
 	if (!wants_cgroups)
 		return;
-	struct scheduler_cgroup *cgroup = row_of((__u64)task);
+	struct scheduler_cgroup *cgroup = row_of(task, direct);
 	if (cgroup)
 		probe_observe_shared(&cgroup->off[state], ns);
 }
@@ -227,7 +230,7 @@ ALWAYS_INLINE int on_switch(bool preempted, struct task_struct *prev, struct tas
 		if (bpf_core_field_exists(next->sched_info.run_delay))
 			READ_FIELD(cpu->running_delay_ns, next, sched_info.run_delay);
 		if (now)
-			on_return(next, next_pid, number, now);
+			on_return(next, next_pid, number, now, direct);
 	}
 	metering_end(&metering);
 	return 0;

@@ -143,6 +143,7 @@ static int attach(struct self *self, struct collector_state *state)
 	if (probe_is_attached(self->probe, self->program))
 		return 0;
 	self->skeleton->data->epoch++;
+	self->skeleton->bss->task_cgroup_hierarchy = 0; /* looked for anew: something may have been mounted */
 	for (uint32_t i = 0; i < self->n_cpus; i++)
 		self->cpus[i].running_pid = 0;
 	apply_settings(self);

@@ -97,7 +97,7 @@ static int attach(struct self *self, struct collector_state *state)
 	bool any = false;
 	for (unsigned i = 0; i < TCP_METERS; i++) {
 		if (i == TCP_METER_RTT && !wants_rtt(self)) {
-			probe_detach(self->probe, programs[i].name, "not asked for: extra, tcp_rtt");
+			probe_detach(self->probe, programs[i].name, "not wanted: extra is without tcp_rtt");
 			continue;
 		}
 		int r = probe_attach(self->probe, programs[i].name);

@@ -60,6 +60,7 @@ static int create_section(void **unused)
 	struct collector_state state = {.code = SONDE__V1__STATE__CODE__CODE_UNSPECIFIED};
 	settings_default(&settings);
 	settings.probe_budget_ratio = 1;
+	settings.extras = 0;
 	if (collector_tcp.create(&context, &self, &state) < 0) {
 		print_message("%s: %s\n", state.reason, state.detail);
 		return -1;

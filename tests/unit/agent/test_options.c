@@ -55,7 +55,7 @@ static void test_defaults(void **state)
 	assert_int_equal(c.options.collector.top, 12);
 	assert_int_equal(c.options.collector.keyframe_ms, 60000);
 	assert_int_equal(c.options.collector.command_line, COMMAND_LINE_SCRUBBED);
-	assert_int_equal(c.options.collector.extras, 0);
+	assert_int_equal(c.options.collector.extras, 1 << EXTRA_TCP_RTT);
 	assert_float_equal(c.options.collector.probe_budget_ratio, 0.01, 1e-12);
 }
 
@@ -75,7 +75,7 @@ static void test_flags(void **state)
 	assert_string_equal(c.options.root, "/host");
 	c = READ("--once", "--intervals", "cpu=100ms,memory=1h", "--exclude=memory.slab_bytes,vmstat.*", "--top",
 		 "1000", "--keyframe", "5m", "--command-line", "full", "--custom-dir", "/var/lib/metrics",
-		 "--probe-budget", "0.25", "--extra", "off_cpu,tcp_rtt");
+		 "--probe-budget", "0.25", "--extra", "off_cpu,run_queue_cgroups");
 	assert_int_equal(c.result, 0);
 	assert_int_equal(c.options.n_intervals, 2);
 	assert_string_equal(c.options.intervals[1].collector, "memory");
@@ -87,7 +87,7 @@ static void test_flags(void **state)
 	assert_int_equal(c.options.collector.command_line, COMMAND_LINE_FULL);
 	assert_string_equal(c.options.collector.custom_dir, "/var/lib/metrics");
 	assert_float_equal(c.options.collector.probe_budget_ratio, 0.25, 1e-12);
-	assert_int_equal(c.options.collector.extras, 1 << EXTRA_OFF_CPU | 1 << EXTRA_TCP_RTT);
+	assert_int_equal(c.options.collector.extras, 1 << EXTRA_OFF_CPU | 1 << EXTRA_RUN_QUEUE_CGROUPS);
 	assert_int_equal(READ("--help").options.action, OPTIONS_HELP);
 	assert_int_equal(READ("--version").options.action, OPTIONS_VERSION);
 }
