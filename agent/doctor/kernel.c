@@ -6,7 +6,6 @@
 #include "agent/host/capabilities.h"
 #include "agent/host/facts.h"
 #include "agent/perf/reason.h"
-#include "agent/scan.h"
 #include "agent/sensors/time_keeping.h"
 #include "common/log.h"
 
@@ -23,6 +22,7 @@
 #include <unistd.h>
 
 #define BTF_FILE "sys/kernel/btf/vmlinux"
+#define STATUS_MAX ((size_t)64 << 10)
 #define MOUNTINFO_MAX ((size_t)4 << 20)
 #define FEW_DESCRIPTORS 1024 /* below: a table of that many cgroups cannot keep its files open */
 
@@ -37,25 +37,6 @@ int kernel_lockdown_parse(const char *text, size_t len, char *ret, size_t size)
 	memcpy(ret, open + 1, n);
 	ret[n] = '\0';
 	return (int)n;
-}
-
-int kernel_status_number(const char *text, size_t len, const char *key, unsigned long long *ret)
-{
-	struct scan rest = scan_text(text, len), line;
-	int r;
-	while ((r = scan_line(&rest, &line)) == 1) {
-		struct word name;
-		uint64_t number;
-		if (scan_until(&line, ':', &name) < 0 || !word_is(name, key))
-			continue;
-		while (line.p < line.end && *line.p == '\t')
-			line.p++;
-		if (scan_u64(&line, &number) < 0 || !scan_at_end(&line))
-			return -EPROTO;
-		*ret = number;
-		return 0;
-	}
-	return r < 0 ? r : -ENOENT;
 }
 
 /* --- kernel ------------------------------------------------------------------------------------------------------ */
@@ -206,18 +187,16 @@ static void report_capabilities(struct report *report)
 
 static void report_seccomp(const struct root *root, struct report *report)
 {
-	static const char *const modes[] = {"none", "strict", "a filter is set"};
 	struct root_file file;
-	unsigned long long mode = 0;
-	int r = root_file_open(root, "proc/self/status", 65536, &file);
+	bool filtered = false;
+	int r = root_file_open(root, "proc/self/status", STATUS_MAX, &file);
 	if (r == 0) {
 		r = root_file_read(&file);
-		if (r == 0)
-			r = kernel_status_number(file.text, file.len, "Seccomp", &mode);
+		filtered = r == 0 && perf_seccomp_parse(file.text, file.len);
 		root_file_close(&file);
 	}
 	struct finding *f = report_add(report, "rights", VERDICT_OK, "seccomp");
-	finding_value(f, "%s", r < 0 ? "not known" : mode < 3 ? modes[mode] : "unknown mode");
+	finding_value(f, "%s", r < 0 ? "not known" : filtered ? "a filter is set" : "none");
 }
 
 /* What the call answered, said with what can be behind it. */

@@ -18,6 +18,3 @@ void clock_report(const struct root *root, struct report *report) __attribute__(
 /* "none [integrity] confidentiality\n": the word in brackets. Its length, or -EPROTO; cut at size. Pure. */
 int kernel_lockdown_parse(const char *text, size_t len, char *ret, size_t size)
 	__attribute__((nonnull, warn_unused_result));
-/* The value of "KEY:\t12\n" in /proc/PID/status text. 0, -ENOENT or -EPROTO. Pure. */
-int kernel_status_number(const char *text, size_t len, const char *key, unsigned long long *ret)
-	__attribute__((nonnull, warn_unused_result));

@@ -70,6 +70,10 @@ static bool is_locked_down(const struct root *root)
 int refusal_state(const struct collector_context *context, struct collector_state *state, int error, const char *what,
 		  const char *step)
 {
+	if (error == -EMFILE || error == -ENFILE)
+		return collector_fail(
+			state, SONDE__V1__STATE__CODE__CODE_UNAVAILABLE, error, "few_descriptors",
+			"no file descriptors are left for %s: raise the hard limit (LimitNOFILE, ulimit -Hn)", what);
 	if (!has_capability(CAP_SYS_ADMIN) && !(has_capability(CAP_BPF) && has_capability(CAP_PERFMON)))
 		return collector_fail(state, SONDE__V1__STATE__CODE__CODE_DENIED, error, "no_cap_bpf",
 				      "loading BPF programs needs CAP_BPF and CAP_PERFMON (CAP_SYS_ADMIN before Linux "

@@ -44,10 +44,11 @@ class GuestFailed(AssertionError):
 
 @dataclass
 class Disk:
-    """An empty disk, made anew for each boot: /dev/vda, or /dev/nvme0n1 with Disk(64, "nvme", "serial=one")."""
+    """An empty disk, made anew for each boot: /dev/vda, or /dev/nvme0n1 with Disk(64, "nvme", "serial=one"). With a path what the guest wrote stays."""
     mib: int
     driver: str = "virtio-blk-pci"
     options: str = ""
+    path: Path | None = None
 
 
 @dataclass
@@ -118,7 +119,7 @@ class Machine:
         if self.icount is not None:
             command += ["-icount", f"shift={self.icount}"]
         for i, disk in enumerate(self.disks):
-            image = work / f"disk{i}"
+            image = disk.path or work / f"disk{i}"
             with open(image, "wb") as file:
                 file.truncate(disk.mib << 20)
             options = f",{disk.options}" if disk.options else ""

@@ -2,6 +2,7 @@
 import atexit
 import json
 import os
+import resource
 import shutil
 import subprocess
 import tempfile
@@ -26,15 +27,18 @@ def nobody_but(*missing):
     return ["--user", str(NOBODY), *(word for name in ALL if name not in missing for word in ("--keep", f"cap_{name}"))]
 
 
-def run(confinement, *arguments, status=(0,)):
-    done = subprocess.run([BUILD / "confine", *confinement, "--", AGENT, *arguments], capture_output=True, text=True, timeout=60)
+def run(confinement, *arguments, status=(0,), limits=None):
+    def limit():
+        for what, value in (limits or {}).items():
+            resource.setrlimit(what, (value, value))
+    done = subprocess.run([BUILD / "confine", *confinement, "--", AGENT, *arguments], capture_output=True, text=True, timeout=60, preexec_fn=limit)
     if done.returncode not in status:
         raise AssertionError(f"{confinement} {arguments}: status {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     return json.loads(done.stdout)
 
 
-def once(confinement, *arguments):
-    return run(confinement, "--once", "--config", "/dev/null", "--interval", "100ms", *arguments)
+def once(confinement, *arguments, limits=None):
+    return run(confinement, "--once", "--config", "/dev/null", "--interval", "100ms", *arguments, limits=limits)
 
 
 def doctor(confinement, *arguments):
@@ -56,8 +60,9 @@ def needs_root():
         raise unittest.SkipTest("root alone can take rights away")
 
 
-# There when something happened between two readings.
-VARYING = {"processes.exited", "block_io.devices", "block_io.cgroups"}
+# Rows that are always there; others come when something happened between two readings.
+LASTING = {"cpu.cores", "disks.devices", "network.interfaces", "processes.processes", "filesystems.filesystems", "cgroups.cgroups", "agent.collectors",
+           "agent.programs"}
 
 
 class Denial(unittest.TestCase):
@@ -79,10 +84,10 @@ class Denial(unittest.TestCase):
         expected["processes"] = ("degraded", reason, "/proc is read instead of the kernel's task list.*: .*" + words)
         return expected
 
-    def check(self, confinement, expected, *arguments, lost=()):
+    def check(self, confinement, expected, *arguments, lost=(), limits=None):
         """`expected`: {section: (code, reason, words of the detail)}. Every other section is there as without confinement, with the same
         parts, but for those in `lost` ("processes.exits_left_out")."""
-        snapshot = once(confinement, *arguments)
+        snapshot = once(confinement, *arguments, limits=limits)
         for name, before in sections(self.whole).items():
             now = snapshot[name]
             state = now["state"]
@@ -98,7 +103,8 @@ class Denial(unittest.TestCase):
                         continue
                 elif state.get("reason") != "events_lost" and before["state"].get("reason") != "events_lost":
                     self.assertEqual((state["code"], state.get("reason")), (before["state"]["code"], before["state"].get("reason")), state)
-                missing = {part for part in before if part not in now and f"{name}.{part}" not in VARYING} - {part.split(".")[1] for part in lost if part.startswith(name + ".")}
+                parts = {part for part, value in before.items() if not isinstance(value, list) or f"{name}.{part}" in LASTING}
+                missing = parts - now.keys() - {part.split(".")[1] for part in lost if part.startswith(name + ".")}
                 self.assertFalse(missing, f"{name} has lost {missing}")
         return snapshot
 

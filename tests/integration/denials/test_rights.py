@@ -1,4 +1,5 @@
 """What the agent is denied, for real, ends in a sentence of its own that says what to do, and everything else goes on."""
+import resource
 import subprocess
 import unittest
 
@@ -164,6 +165,23 @@ class Programs(Denial):
     def test_both_rungs(self):
         confinement = ["--refuse-program", "complete_btf", "--refuse-program", "complete_raw"]
         self.check(confinement, {"block_io": ("denied", "load_failed", "the block probe is refused .*--log-level debug")})
+
+
+class Limits(Denial):
+    """Limits that some hosts have."""
+
+    def test_no_locked_memory(self):
+        """BPF maps and their mappings do not count by it."""
+        self.check([], {}, limits={resource.RLIMIT_MEMLOCK: 0})
+        self.check(nobody_but(), {}, limits={resource.RLIMIT_MEMLOCK: 0})
+
+    def test_few_descriptors(self):
+        """Those that come late get none, say so, and the first ones go on."""
+        snapshot = once([], limits={resource.RLIMIT_NOFILE: 32})
+        for name in ("cpu", "memory", "vmstat", "disks", "network"):
+            self.assertEqual(snapshot[name]["state"]["code"], "ok", name)
+        self.assertEqual(snapshot["block_io"]["state"]["reason"], "few_descriptors")
+        self.assertRegex(snapshot["block_io"]["state"]["detail"], "raise the hard limit .LimitNOFILE")
 
 
 class Namespaces(Denial):

@@ -29,42 +29,11 @@ static void test_lockdown_garbage(void **state)
 	assert_string_equal(mode, "kept");
 }
 
-static int status(const char *text, unsigned long long *ret)
-{
-	return kernel_status_number(text, strlen(text), "Seccomp", ret);
-}
-
-static void test_status(void **state)
-{
-	unsigned long long n = 77;
-	assert_int_equal(status("Name:\tx\nSeccomp:\t2\nSeccomp_filters:\t1\n", &n), 0);
-	assert_int_equal(n, 2);
-	assert_int_equal(status("Name:\tSeccomp:\t9\nSeccomp_filters:\t1\nSeccomp:\t0\n", &n), 0);
-	assert_int_equal(n, 0);
-	assert_int_equal(status("Seccomp:\t18446744073709551615\nSeccomp:\t1\n", &n), 0);
-	assert_true(n == UINT64_MAX);
-}
-
-static void test_status_garbage(void **state)
-{
-	unsigned long long n = 77;
-	assert_int_equal(status("", &n), -ENOENT);
-	assert_int_equal(status("Name:\tx\n", &n), -ENOENT);
-	assert_int_equal(status("Seccomp:\t\n", &n), -EPROTO);
-	assert_int_equal(status("Seccomp:\t-1\n", &n), -EPROTO);
-	assert_int_equal(status("Seccomp:\t2 3\n", &n), -EPROTO);
-	assert_int_equal(status("Seccomp:\t18446744073709551616\n", &n), -EPROTO);
-	assert_int_equal(status("Seccomp:\t2", &n), -EPROTO); /* cut */
-	assert_int_equal(n, 77);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lockdown),
 		cmocka_unit_test(test_lockdown_garbage),
-		cmocka_unit_test(test_status),
-		cmocka_unit_test(test_status_garbage),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
