@@ -174,6 +174,12 @@ int root_open_path(const struct root *root, const char *path)
 	return fd < 0 ? -errno : fd;
 }
 
+int root_open_dir(const struct root *root, const char *path)
+{
+	int fd = openat(root->dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
 int root_read_link(const struct root *root, const char *path, char *target, size_t size)
 {
 	ssize_t n = readlinkat(root->dirfd, path, target, size);

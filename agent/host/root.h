@@ -50,6 +50,9 @@ int root_read_u64(const struct root *root, const char *path, unsigned long long 
 /* A descriptor (O_PATH) of a directory to open further ones below, or negative errno. */
 int root_open_path(const struct root *root, const char *path) __attribute__((nonnull, warn_unused_result));
 
+/* The same, readable: for who is given a descriptor to know the directory by (perf_event_open's cgroups). */
+int root_open_dir(const struct root *root, const char *path) __attribute__((nonnull, warn_unused_result));
+
 /* Where a symbolic link points to, terminated. Length, -ENAMETOOLONG if it does not fit, or negative errno. */
 int root_read_link(const struct root *root, const char *path, char *target, size_t size)
 	__attribute__((nonnull, warn_unused_result));

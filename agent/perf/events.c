@@ -51,10 +51,29 @@ static struct perf_event *append(struct perf_event_set *set, struct word name, u
 void perf_events_software(struct perf_event_set *ret)
 {
 	ret->n = 0;
+	ret->why[0] = '\0';
 	for (size_t i = 0; i < COUNT(software); i++) {
 		struct perf_event *event = append(ret, word_of(software[i].name), 0);
 		event->code = (struct perf_code){PERF_TYPE_SOFTWARE, {software[i].config}};
 	}
+}
+
+void perf_events_cgroup(struct perf_event_set *ret)
+{
+	static const struct {
+		const char *name;
+		struct perf_code code;
+	} rows[] = {
+		{"cycles", {PERF_TYPE_HARDWARE, {PERF_COUNT_HW_CPU_CYCLES}}},
+		{"instructions", {PERF_TYPE_HARDWARE, {PERF_COUNT_HW_INSTRUCTIONS}}},
+		{"context-switches", {PERF_TYPE_SOFTWARE, {PERF_COUNT_SW_CONTEXT_SWITCHES}}},
+		{"cpu-migrations", {PERF_TYPE_SOFTWARE, {PERF_COUNT_SW_CPU_MIGRATIONS}}},
+		{"page-faults", {PERF_TYPE_SOFTWARE, {PERF_COUNT_SW_PAGE_FAULTS}}},
+	};
+	ret->n = 0;
+	ret->why[0] = '\0';
+	for (size_t i = 0; i < COUNT(rows); i++)
+		append(ret, word_of(rows[i].name), 0)->code = rows[i].code;
 }
 
 int perf_events_find(const struct perf_event_set *set, const char *name)

@@ -33,6 +33,9 @@ void perf_events_uncore(const struct root *root, const struct collector_settings
 /* Those that mean something for a whole CPU, which clocks do not; one unit. */
 void perf_events_software(struct perf_event_set *ret) __attribute__((nonnull));
 
+/* What is counted for each cgroup: cycles, instructions, and the software events that say how it runs; one unit. */
+void perf_events_cgroup(struct perf_event_set *ret) __attribute__((nonnull));
+
 /* Whether a configuration may hold the entries that settings has: each is an event or a group of at most
  * PERF_MAX_IN_GROUP, none twice, PERF_MAX_EVENTS in all. With a root also whether this host knows them. 0, or -EINVAL
  * with a sentence. */

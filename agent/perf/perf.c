@@ -5,6 +5,7 @@
 #include "agent/host/capabilities.h"
 #include "agent/host/descriptors.h"
 #include "agent/perf/calibrate.h"
+#include "agent/perf/cgroup_events.h"
 #include "agent/perf/kinds.h"
 #include "agent/perf/permission.h"
 #include "agent/perf/ratios.h"
@@ -29,6 +30,7 @@ struct self {
 	struct perf_source hardware;
 	struct perf_source software;
 	struct perf_uncore_set uncore;
+	struct perf_cgroup_rows cgroups;
 };
 
 static void destroy(void *arg)
@@ -39,6 +41,7 @@ static void destroy(void *arg)
 	perf_source_close(&self->hardware);
 	perf_source_close(&self->software);
 	perf_uncore_close(&self->uncore);
+	perf_cgroups_close(&self->cgroups);
 	perf_busy_close(&self->busy);
 	root_file_close(&self->online);
 	free(self);
@@ -110,8 +113,13 @@ static int open_hardware(struct self *self, const struct cpu_set *online)
 	self->used = *self->settings;
 	open_source(self, &self->hardware, online);
 	taken += self->hardware.descriptors;
-	return perf_uncore_open(&self->uncore, self->root, self->settings, self->limit, most > taken ? most - taken : 0,
-				online);
+	r = perf_uncore_open(&self->uncore, self->root, self->settings, self->limit, most > taken ? most - taken : 0,
+			     online);
+	taken += perf_uncore_descriptors(&self->uncore);
+	if (r == 0)
+		r = perf_cgroups_open(&self->cgroups, self->root, self->settings, &self->hardware,
+				      most > taken ? most - taken : 0, online);
+	return r;
 }
 
 static int open_software(struct self *self, const struct cpu_set *online)
@@ -205,6 +213,22 @@ static int collect_uncore(struct self *self, const struct cpu_set *online, struc
 	return r;
 }
 
+/* Only where somebody asked. */
+static int collect_cgroups(struct self *self, const struct cpu_set *online, struct arena *arena,
+			   Sonde__V1__PerfCgroups **ret)
+{
+	if (self->cgroups.n == 0)
+		return 0;
+	Sonde__V1__PerfCgroups *message = arena_message(arena, &sonde__v1__perf_cgroups__descriptor);
+	if (!message)
+		return -ENOMEM;
+	perf_cgroups_read(&self->cgroups, online, self->busy.valid ? &self->busy : NULL);
+	int r = perf_cgroups_fill(&self->cgroups, arena, message);
+	if (r == 0)
+		*ret = message;
+	return r;
+}
+
 static bool settings_changed(const struct self *self)
 {
 	const struct collector_settings *now = self->settings, *used = &self->used;
@@ -212,6 +236,12 @@ static bool settings_changed(const struct self *self)
 		return true;
 	for (size_t i = 0; i < now->n_perf_events; i++) {
 		if (strcmp(now->perf_events[i], used->perf_events[i]) != 0)
+			return true;
+	}
+	if (now->n_perf_cgroups != used->n_perf_cgroups)
+		return true;
+	for (size_t i = 0; i < now->n_perf_cgroups; i++) {
+		if (strcmp(now->perf_cgroups[i], used->perf_cgroups[i]) != 0)
 			return true;
 	}
 	return false;
@@ -226,6 +256,7 @@ static int collect(void *arg, struct tick *tick, ProtobufCMessage *section)
 	if (r == 0 && settings_changed(self)) {
 		perf_source_close(&self->hardware);
 		perf_uncore_close(&self->uncore);
+		perf_cgroups_close(&self->cgroups);
 		r = open_hardware(self, &online);
 	}
 	if (r < 0)
@@ -236,6 +267,8 @@ static int collect(void *arg, struct tick *tick, ProtobufCMessage *section)
 		r = collect_source(self, &self->software, &online, tick->arena, &message->software);
 	if (r == 0)
 		r = collect_uncore(self, &online, tick->arena, &message->uncore);
+	if (r == 0)
+		r = collect_cgroups(self, &online, tick->arena, &message->cgroups);
 	return r;
 }
 

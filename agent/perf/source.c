@@ -9,7 +9,7 @@
 
 int perf_source_init(struct perf_source *source, bool hardware, unsigned limit)
 {
-	*source = (struct perf_source){.hardware = hardware, .limit = limit, .max_descriptors = SIZE_MAX};
+	*source = (struct perf_source){.hardware = hardware, .cgroup = -1, .limit = limit, .max_descriptors = SIZE_MAX};
 	source->cpus = calloc(limit ? limit : 1, sizeof(*source->cpus));
 	return source->cpus ? 0 : -ENOMEM;
 }
@@ -49,7 +49,7 @@ static struct perf_kind *kind_of(struct perf_source *source, unsigned cpu)
 
 static struct perf_target target_of(struct perf_source *source, unsigned cpu)
 {
-	return (struct perf_target){.cpu = (int)cpu, .cgroup = -1, .hybrid = kind_of(source, cpu)->hybrid};
+	return (struct perf_target){.cpu = (int)cpu, .cgroup = source->cgroup, .hybrid = kind_of(source, cpu)->hybrid};
 }
 
 /* CPUs of a kind are alike, so the first of them is asked for all. */

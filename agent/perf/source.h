@@ -46,7 +46,8 @@ struct perf_kind {
 
 struct perf_source {
 	struct perf_event_set set;
-	bool hardware;
+	bool hardware;				    /* groups are planned on the PMU; else all events are one */
+	int cgroup;				    /* as in struct perf_target */
 	struct perf_kind kinds[PERF_MAX_KINDS + 1]; /* the last is that of all other CPUs */
 	size_t n_kinds;				    /* without it */
 	size_t n_used; /* events for which descriptors suffice; those behind are left out */

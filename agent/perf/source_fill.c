@@ -164,20 +164,22 @@ static void tell_condition(const struct perf_source *source, Sonde__V1__PerfEven
 	}
 }
 
-static int fill_total_rows(const struct perf_source *source, struct arena *arena, Sonde__V1__PerfSource *message)
+int perf_source_fill_totals(const struct perf_source *source, struct arena *arena, size_t *ret_n,
+			    Sonde__V1__PerfEvent ***ret_rows)
 {
-	message->total = arena_messages(arena, &sonde__v1__perf_event__descriptor, source->set.n);
-	if (!message->total)
+	Sonde__V1__PerfEvent **rows = arena_messages(arena, &sonde__v1__perf_event__descriptor, source->set.n);
+	if (!rows)
 		return -ENOMEM;
 	for (size_t i = 0; i < source->set.n; i++) {
-		Sonde__V1__PerfEvent *total = message->total[message->n_total++];
 		Sonde__V1__PerfEventState state = source->error_state;
 		if (source->error < 0)
-			fill_event(total, &source->set.events[i], state, 0, 0, 0);
+			fill_event(rows[i], &source->set.events[i], state, 0, 0, 0);
 		else
-			state = fill_total(source, i, total);
-		total->detail = (char *)perf_event_state_words(state); /* static */
+			state = fill_total(source, i, rows[i]);
+		rows[i]->detail = (char *)perf_event_state_words(state); /* static */
 	}
+	*ret_n = source->set.n;
+	*ret_rows = rows;
 	return 0;
 }
 
@@ -199,7 +201,7 @@ int perf_source_fill(const struct perf_source *source, const struct perf_busy *b
 	size_t cpus = 0;
 	for (unsigned i = 0; i < source->limit; i++)
 		cpus += source->cpus[i].open;
-	int r = fill_total_rows(source, arena, message);
+	int r = perf_source_fill_totals(source, arena, &message->n_total, &message->total);
 	if (r < 0)
 		return r;
 	struct collector_state state = source->state;
