@@ -282,6 +282,10 @@ static int add_extra(struct options *options, struct word name, const struct opt
 {
 	char all[256] = "";
 	int extra = extra_find(name.text, name.len);
+	if (word_is(name, "none")) {
+		options->collector.extras = 0;
+		return 0;
+	}
 	for (int i = 0; extra < 0 && i < EXTRAS; i++) {
 		size_t used = strlen(all);
 		(void)snprintf(all + used, sizeof(all) - used, "%s%s", used > 0 ? ", " : "", extra_name(i));

@@ -467,6 +467,55 @@ static void rows_of_cgroups_are_bounded_and_given_back(void **unused)
 	assert_true(row.found && row.named && row.count > 0);
 }
 
+static uint64_t resident_kib(void)
+{
+	char text[8192];
+	assert_non_null(proc_text(getpid(), "status", text, sizeof(text)));
+	return named_field(text, "\nVmRSS:");
+}
+
+/* Processes that live a moment, each with a wait at least; a million with SONDE_TEST_PROCESSES=1000000. */
+static void short_lives_are_counted_and_leave_nothing(void **unused)
+{
+	const char *wanted = getenv("SONDE_TEST_PROCESSES");
+	uint64_t n = wanted ? strtoull(wanted, NULL, 10) : 50000;
+	char path[128];
+	uint64_t id = make_cgroup("sonde_scheduler_test_churn", path, sizeof(path));
+	(void)read_section(0);
+	uint64_t memory = resident_kib(), begin = clock_monotonic_ns();
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		enter_cgroup(path);
+		(void)signal(SIGCHLD, SIG_IGN);
+		for (uint64_t i = 0; i < n; i++) {
+			pid_t child = vfork();
+			if (child == 0)
+				_exit(0);
+			if (child < 0)
+				_exit(1);
+		}
+		_exit(0);
+	}
+	int status = -1;
+	while (waitpid(pid, &status, WNOHANG) == 0) {
+		(void)read_section(0);
+		usleep(100000);
+	}
+	assert_int_equal(status, 0);
+	const Sonde__V1__Scheduler *message = read_section(0);
+	struct row row = row_of(message, id);
+	(void)rmdir(path);
+	print_message("%" PRIu64 " processes in %.1f s: %" PRIu64 " waits, %" PRIu64 " unknown in all, %+" PRId64
+		      " KiB of memory\n",
+		      n, (double)(clock_monotonic_ns() - begin) / 1e9, row.count, message->run_queue_unknown,
+		      (int64_t)(resident_kib() - memory));
+	/* A child waits once before it runs; with vfork() its parent waits for it and then for a CPU. */
+	assert_true(row.count * 100 >= 2 * n * 97);
+	assert_true(message->run_queue_unknown * 1000 <= row.count);
+	assert_true(resident_kib() < memory + 2048);
+}
+
 static void by_cgroup_only_when_asked_for(void **unused)
 {
 	settings.extras = 0;
@@ -490,6 +539,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_happened_while_it_rested_is_not_counted, create_section,
 						destroy_section),
 		cmocka_unit_test_setup_teardown(rows_of_cgroups_are_bounded_and_given_back, create_section,
+						destroy_section),
+		cmocka_unit_test_setup_teardown(short_lives_are_counted_and_leave_nothing, create_section,
 						destroy_section),
 		cmocka_unit_test_setup_teardown(by_cgroup_only_when_asked_for, create_section, destroy_section),
 	};

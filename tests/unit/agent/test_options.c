@@ -88,6 +88,7 @@ static void test_flags(void **state)
 	assert_string_equal(c.options.collector.custom_dir, "/var/lib/metrics");
 	assert_float_equal(c.options.collector.probe_budget_ratio, 0.25, 1e-12);
 	assert_int_equal(c.options.collector.extras, 1 << EXTRA_OFF_CPU | 1 << EXTRA_RUN_QUEUE_CGROUPS);
+	assert_int_equal(READ("--once", "--extra", "none").options.collector.extras, 0);
 	assert_int_equal(READ("--help").options.action, OPTIONS_HELP);
 	assert_int_equal(READ("--version").options.action, OPTIONS_VERSION);
 }
