@@ -40,10 +40,18 @@ class Case(unittest.TestCase):
         cls.neighbour = Connection(cls.server.port)
         cls.next_stream = 1
 
+    most_mib = 40  # that the server ever held, whatever the peers of the class did
+
     @classmethod
     def tearDownClass(cls):
+        with open(f"/proc/{cls.server.process.pid}/status") as f:
+            held = int(next(line for line in f if line.startswith("VmHWM")).split()[1]) / 1024
         cls.neighbour.close()
         cls.server.stop()
+        if "asan" not in harness.BUILD and "tsan" not in harness.BUILD:
+            assert held < cls.most_mib, f"{cls.__name__}: {held:.0f} MiB"
+        if os.environ.get("SHOW_MEMORY"):
+            print(f"{cls.__name__}: at most {held:.1f} MiB")
 
     def connect(self, **options):
         connection = Connection(self.server.port, **options)
@@ -162,6 +170,8 @@ class Framing(Case):
 
 
 class Floods(Case):
+    most_mib = 80  # 20 queues of 1 MiB are among them
+
     def test_continuations(self):
         connection = self.connect()
         with self.assertRaises(Closed):
@@ -258,6 +268,44 @@ class Floods(Case):
         time.sleep(0.3)
         if "asan" not in os.environ["SONDE_BUILD"] and "tsan" not in os.environ["SONDE_BUILD"]:
             self.assertLess(rss_kib() - before, 150 << 10)
+
+    SMALL_WINDOW = struct.pack(">HI", 4, 0)  # INITIAL_WINDOW_SIZE 0
+
+    def test_windows_of_nothing(self):
+        """50 peers ask for 1 MiB each and open no window: what waits for them is bounded, and ends with them."""
+        for _ in range(50):
+            connection = self.connect(preface=False)
+            connection.send(h2.PREFACE + frame(h2.SETTINGS, 0, 0, self.SMALL_WINDOW))
+            for stream in (1, 3):
+                connection.send(frame(h2.HEADERS, END_HEADERS, stream, request("/sonde.test.Echo/ServerStream")) +
+                                frame(h2.DATA, END_STREAM, stream, message(b"\x28\x01\x30\x80\x80\x10")))  # 256 KiB once
+        self.assertTrue(harness.until(lambda: self.server.stats()["open"] == 100))
+
+    def test_a_window_of_one_byte_at_a_time(self):
+        """The peer makes a frame of each byte; what it gets is whole in the end."""
+        connection = self.connect(preface=False)
+        connection.send(h2.PREFACE + frame(h2.SETTINGS, 0, 0, self.SMALL_WINDOW) +
+                        frame(h2.HEADERS, END_HEADERS, 1, request()) + frame(h2.DATA, END_STREAM, 1, message(b"\x0a\xc8\x01" + b"x" * 200)))
+        got, sizes = b"", []
+        while len(got) < 208:
+            connection.send(frame(h2.WINDOW_UPDATE, 0, 1, struct.pack(">I", 1)))
+            kind = None
+            while kind != h2.DATA:
+                kind, _, _, payload = connection.read()
+            got += payload
+            sizes.append(len(payload))
+        self.assertEqual(got, message(b"\x0a\xc8\x01" + b"x" * 200))
+        self.assertEqual(max(sizes), 1)
+        self.assertEqual(self.status(connection.response()), 0)
+
+    def test_empty_frames(self):
+        """DATA of no bytes, without end: it costs the peer as much as the server, and holds nothing."""
+        connection = self.connect()
+        connection.send(frame(h2.HEADERS, END_HEADERS, 1, request("/sonde.test.Echo/ClientStream")))
+        for _ in range(200):
+            connection.send(frame(h2.DATA, 0, 1) * 100)
+        connection.send(frame(h2.DATA, END_STREAM, 1, message(b"\x0a\x02hi")))
+        self.assertEqual(self.status(connection.response()), 0)
 
     def test_more_than_the_window(self):
         connection = self.connect()
