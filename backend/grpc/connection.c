@@ -290,7 +290,7 @@ static void link_connection(struct connection *conn)
 static int begin_tls(struct connection *conn)
 {
 	struct grpc_server *server = conn->worker->server;
-	conn->agreed = !server->tls || conn->fd < 0;
+	conn->agreed = !server->secure || conn->fd < 0;
 	if (conn->agreed)
 		return 0;
 	pthread_mutex_lock(&server->tls_lock);

@@ -93,7 +93,8 @@ struct grpc_server {
 	uint64_t max_age_ns, max_age_grace_ns, keepalive_ns, keepalive_answer_ns, ping_interval_ns;
 	uint16_t port;
 	pthread_mutex_t tls_lock;
-	struct tls_context *tls; /* NULL: plaintext */
+	struct tls_context *tls; /* of connections to come; under tls_lock */
+	bool secure;		 /* there is one: does not change */
 	struct worker **workers;
 	unsigned n_workers;
 	atomic_bool stopping;

@@ -169,6 +169,7 @@ static uint64_t or_default_ns(uint32_t ms, uint32_t default_ms)
 static void take_options(struct grpc_server *server, const struct grpc_server_options *options)
 {
 	pthread_mutex_init(&server->tls_lock, NULL);
+	server->secure = options->tls != NULL;
 	server->tls = options->tls ? tls_context_ref(options->tls) : NULL;
 	server->max_connections = options->max_connections ? options->max_connections : DEFAULT_MAX_CONNECTIONS;
 	server->max_age_ns = options->max_age_ms * NS_PER_MS;
