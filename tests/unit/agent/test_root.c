@@ -85,6 +85,14 @@ static void test_maximum(void **state)
 	}
 }
 
+static size_t count_lines(const struct root_file *file)
+{
+	size_t lines = 0;
+	for (size_t i = 0; i < file->len; i++)
+		lines += file->text[i] == '\n';
+	return lines;
+}
+
 /* Short readings before the end are the rule here: the kernel gives a page less what the next line has no room in. */
 static void check_live(const char *path, size_t max)
 {
@@ -94,18 +102,17 @@ static void check_live(const char *path, size_t max)
 	assert_int_equal(root_file_open(&root, path, max, &whole), 0);
 	assert_int_equal(root_file_open(&root, path, max, &quick), 0);
 	quick.has_short_records = true;
-	for (int i = 0; i < 2; i++) {
+	bool equal = false;
+	/* Lines come and go between two readings (kallsyms lists every BPF program); what is cut is cut every time. */
+	for (int i = 0; i < 20 && !equal; i++) {
 		assert_int_equal(root_file_read(&whole), 0);
 		assert_int_equal(root_file_read(&quick), 0);
 		assert_true(whole.len > 0);
-		size_t lines[2] = {0};
-		for (size_t k = 0; k < whole.len; k++)
-			lines[0] += whole.text[k] == '\n';
-		for (size_t k = 0; k < quick.len; k++)
-			lines[1] += quick.text[k] == '\n';
-		assert_int_equal(lines[0], lines[1]);
 		assert_int_equal(quick.text[quick.len - 1], '\n');
+		equal = count_lines(&whole) == count_lines(&quick);
 	}
+	if (!equal)
+		fail_msg("%s: %zu lines whole, %zu by one reading", path, count_lines(&whole), count_lines(&quick));
 	root_file_close(&whole);
 	root_file_close(&quick);
 	root_close(&root);
