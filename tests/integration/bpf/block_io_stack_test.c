@@ -5,6 +5,7 @@
  *   multipath TOP PATH...      the same by hidden paths
  *   requeue DEVICE             its driver hands every few requests back
  *   error DEVICE SECTOR        a read over that sector ends in the middle
+ *   many DEVICE                many requests at once, every one of them traced
  *
  * Nothing is repeated here: these kernels lose no completions. */
 #include "agent/cgroups/hierarchies.h"
@@ -12,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -187,6 +189,42 @@ static void requeued_requests_are_counted_once(void **state)
 	close(fd);
 }
 
+#define READERS 16
+#define READS 2000
+
+static void *read_much(void *arg)
+{
+	const int *fd = arg;
+	void *buffer = aligned_alloc(4096, 4096);
+	bool failed = !buffer;
+	for (off_t i = 0; !failed && i < READS; i++)
+		failed = pread(*fd, buffer, 4096, i % 4096 * 4096) != 4096;
+	free(buffer);
+	return failed ? arg : NULL;
+}
+
+static void none_of_many_is_lost(void **state)
+{
+	struct step step = {0};
+	pthread_t readers[READERS];
+	int fd = open_direct(given.top);
+	assert_true(fd >= 0);
+	wake(given.top);
+	view_begin(&step, given.top);
+	for (size_t i = 0; i < READERS; i++)
+		assert_int_equal(pthread_create(&readers[i], NULL, read_much, &fd), 0);
+	for (size_t i = 0; i < READERS; i++) {
+		void *failed;
+		assert_int_equal(pthread_join(readers[i], &failed), 0);
+		assert_null(failed);
+	}
+	view_end(&step, given.top);
+	view_assert_equals_diskstats(&step);
+	assert_int_equal(step.by[READ].operations, READERS * READS);
+	assert_int_equal(step.by[READ].device, READERS * READS);
+	close(fd);
+}
+
 static void a_request_that_ends_in_parts_is_one(void **state)
 {
 	struct step step = {0};
@@ -214,6 +252,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(requeued_requests_are_counted_once, view_set_up, view_tear_down)};
 	static const struct CMUnitTest error[] = {
 		cmocka_unit_test_setup_teardown(a_request_that_ends_in_parts_is_one, view_set_up, view_tear_down)};
+	static const struct CMUnitTest many[] = {
+		cmocka_unit_test_setup_teardown(none_of_many_is_lost, view_set_up, view_tear_down)};
 	if (argc < 3)
 		return 64;
 	given.top = argv[2];
@@ -224,6 +264,8 @@ int main(int argc, char **argv)
 	given.by_path = strcmp(argv[1], "multipath") == 0;
 	if (strcmp(argv[1], "requeue") == 0)
 		return cmocka_run_group_tests_name("requeue", requeue, NULL, NULL);
+	if (strcmp(argv[1], "many") == 0)
+		return cmocka_run_group_tests_name("many", many, NULL, NULL);
 	if (strcmp(argv[1], "error") == 0 && argc > 3) {
 		given.sector = strtoull(argv[3], NULL, 10);
 		return cmocka_run_group_tests_name("error", error, NULL, NULL);

@@ -413,6 +413,40 @@ static void requests_beyond_the_slots_are_counted(void **state)
 	block_io_unload(other);
 }
 
+/* More new disks than there are slots: those that found none are counted, and slots come back when disks go. */
+static void hot_added_disks_are_bounded(void **state)
+{
+	struct block_io_survey survey;
+	assert_int_equal(block_io_survey(&view_probe.root, &survey), 0);
+	size_t n = block_io_plan(&survey).slots + 6, shown = 0;
+	struct loop_device *loops = calloc(n, sizeof(*loops));
+	assert_non_null(loops);
+	for (size_t i = 0; i < n; i++) {
+		assert_int_equal(loop_device_open(&loops[i], "/dev/shm", DEVICE_BYTES, LOOP_DEVICE_NEW), 0);
+		transfer(loops[i].direct_fd, false, 4096, 1);
+		if (i % 8 == 0)
+			view_collect();
+	}
+	view_collect();
+	assert_true(view_probe.section.n_devices <= block_io_plan(&survey).slots);
+	for (size_t i = 0; i < n; i++)
+		shown += view_of(loops[i].name).present;
+	assert_true(shown > 0 && shown < n);
+	assert_true(view_probe.section.requests_without_slot >= n - shown);
+	for (size_t i = 0; i < n; i++)
+		loop_device_close(&loops[i]);
+	for (unsigned i = 0; i < 8; i++)
+		view_collect();
+	for (size_t i = 0; i < 3; i++) {
+		loops[i] = attach_loop();
+		view_collect();
+		assert_true(view_of(loops[i].name).present);
+	}
+	for (size_t i = 0; i < 3; i++)
+		loop_device_close(&loops[i]);
+	free(loops);
+}
+
 /* Of all maps this process has open, as the kernel accounts them. */
 static uint64_t map_bytes(void)
 {
@@ -502,6 +536,7 @@ int main(void)
 		cmocka_unit_test(errors_are_counted_once_each),
 		cmocka_unit_test(every_way_counts_the_same),
 		cmocka_unit_test(requests_beyond_the_slots_are_counted),
+		cmocka_unit_test(hot_added_disks_are_bounded),
 		cmocka_unit_test(the_maps_are_as_large_as_planned),
 		cmocka_unit_test(a_recorded_host_is_not_traced),
 		cmocka_unit_test(missing_type_information_is_named),
