@@ -140,6 +140,8 @@ static const struct {
 	[SONDE__V1__PERF_EVENT_STATE__PERF_EVENT_STATE_DENIED] = {VERDICT_FAILED, "denied"},
 	[SONDE__V1__PERF_EVENT_STATE__PERF_EVENT_STATE_UNSUPPORTED] = {VERDICT_NOTE, "not supported by this CPU"},
 	[SONDE__V1__PERF_EVENT_STATE__PERF_EVENT_STATE_IMPLAUSIBLE] = {VERDICT_LIMITED, "counts what cannot be"},
+	[SONDE__V1__PERF_EVENT_STATE__PERF_EVENT_STATE_LEFT_OUT] = {VERDICT_LIMITED,
+								    "left out: too few file descriptors"},
 };
 #define N_EVENT_STATES (sizeof(event_states) / sizeof(event_states[0]))
 

@@ -40,7 +40,8 @@ Sonde__V1__PerfEventState perf_slot_state(const struct perf_slot *slot)
 	case PERF_INTERVAL_FULL:
 		break;
 	}
-	return slot->scaled.ever ? OK : NEVER_SCHEDULED;
+	/* Not enabled for a moment so far, as the events of a cgroup that has not run: nothing is what there was. */
+	return slot->scaled.ever || slot->scaled.last.enabled_ns == 0 ? OK : NEVER_SCHEDULED;
 }
 
 static int fill_cpu(const struct perf_source *source, const struct perf_busy *busy, unsigned number,
@@ -171,11 +172,11 @@ int perf_source_fill_totals(const struct perf_source *source, struct arena *aren
 	if (!rows)
 		return -ENOMEM;
 	for (size_t i = 0; i < source->set.n; i++) {
-		Sonde__V1__PerfEventState state = source->error_state;
-		if (source->error < 0)
-			fill_event(rows[i], &source->set.events[i], state, 0, 0, 0);
-		else
-			state = fill_total(source, i, rows[i]);
+		if (source->error < 0) { /* the source says why */
+			fill_event(rows[i], &source->set.events[i], source->error_state, 0, 0, 0);
+			continue;
+		}
+		Sonde__V1__PerfEventState state = fill_total(source, i, rows[i]);
 		rows[i]->detail = (char *)perf_event_state_words(state); /* static */
 	}
 	*ret_n = source->set.n;
