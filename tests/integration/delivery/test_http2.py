@@ -208,7 +208,7 @@ class Http2Test(unittest.TestCase):
         self.refused(b"SSH-2.0-OpenSSH_9.2p1\r\n", "does not speak gRPC", False)
 
     def test_tls_alert_that_closes(self):
-        self.refused(b"\x15\x03\x01\x00\x02\x02\x46", "does not speak gRPC", True)
+        self.refused(b"\x15\x03\x01\x00\x02\x02\x46", "the backend speaks TLS", True)
 
     def test_noise(self):
         self.refused(b"\xff" * 100 + os.urandom(4000), "does not speak gRPC", False)
