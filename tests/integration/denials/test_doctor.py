@@ -98,7 +98,7 @@ class Doctor(unittest.TestCase):
         self.assertEqual(found["backend", "address"]["reason"], "no_connection")
         self.assertNotIn(("backend", "key"), found)
         found = findings("--backend", "no-such-host.invalid:4317")
-        self.assertEqual(found["backend", "address"]["reason"], "plaintext")
+        self.assertEqual(found["backend", "address"]["reason"], "no_such_name")
 
     def test_not_a_backend(self):
         found = findings("--backend", f"127.0.0.1:{self.it.http_port}", "--key-file", self.it.key_file)
