@@ -25,6 +25,7 @@ COLUMNS = {
     "block I/O": ("block_io", ["test_integration_block_io", "test_integration_block_io_cgroups"]),
     "process table": ("processes", ["test_integration_tasks"]),
     "run queue": ("scheduler", ["test_integration_scheduler"]),
+    "interrupts": ("interrupts", ["test_integration_interrupts"]),
     "TCP": ("tcp", ["test_integration_tcp"]),
     "counters": ("perf", ["test_integration_perf"]),
 }
