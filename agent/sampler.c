@@ -131,6 +131,7 @@ static int init(struct sampler *sampler, const struct sampler_options *options)
 		if (r < 0)
 			return r;
 	}
+	programs_forget_types(sampler->programs);
 	return sampler_configure(sampler, &options->settings);
 }
 

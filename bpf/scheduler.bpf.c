@@ -112,9 +112,11 @@ static __attribute__((noinline)) struct scheduler_cgroup *new_row(__u64 id)
 	return row;
 }
 
-ALWAYS_INLINE struct scheduler_cgroup *row_of(struct task_struct *task, bool direct)
+ALWAYS_INLINE struct scheduler_cgroup *row_of(struct task_struct *task)
 {
-	__u64 id = task_cgroup_id(task, direct);
+	/* Not directly: from 6.2 on the verifier looks through all types of the kernel for each such read, a
+	 * millisecond a time. */
+	__u64 id = task_cgroup_id(task, false);
 	struct scheduler_cgroup *row = bpf_map_lookup_elem(&cgroup_rows, &id);
 	return row ? row : new_row(id);
 }
@@ -165,7 +167,7 @@ ALWAYS_INLINE void on_leave(struct task_struct *task, __u32 pid, __u32 state, bo
 		if (waited(task, pid, cpu, place, run_delay, &ns, direct)) {
 			probe_observe(&cpu->run_queue, ns);
 			if (wants_cgroups) {
-				struct scheduler_cgroup *row = row_of(task, direct);
+				struct scheduler_cgroup *row = row_of(task);
 				if (row)
 					probe_observe_shared(&row->run_queue, ns);
 			}
@@ -183,7 +185,7 @@ ALWAYS_INLINE void on_leave(struct task_struct *task, __u32 pid, __u32 state, bo
 }
 
 /* [S5] */
-ALWAYS_INLINE void on_return(struct task_struct *task, __u32 pid, __u32 number, __u64 now, bool direct)
+ALWAYS_INLINE void on_return(struct task_struct *task, __u32 pid, __u32 number, __u64 now)
 {
 	struct scheduler_place *place = place_of(pid);
 	if (!place || place->pid != pid || place->epoch != epoch || !place->left_ns || now < place->left_ns)
@@ -198,7 +200,7 @@ ALWAYS_INLINE void on_return(struct task_struct *task, __u32 pid, __u32 number, 
 		probe_observe(&row->states[state], ns);
 	if (!wants_cgroups)
 		return;
-	struct scheduler_cgroup *cgroup = row_of(task, direct);
+	struct scheduler_cgroup *cgroup = row_of(task);
 	if (cgroup)
 		probe_observe_shared(&cgroup->off[state], ns);
 }
@@ -230,7 +232,7 @@ ALWAYS_INLINE int on_switch(bool preempted, struct task_struct *prev, struct tas
 		if (bpf_core_field_exists(next->sched_info.run_delay))
 			READ_FIELD(cpu->running_delay_ns, next, sched_info.run_delay);
 		if (now)
-			on_return(next, next_pid, number, now, direct);
+			on_return(next, next_pid, number, now);
 	}
 	metering_end(&metering);
 	return 0;

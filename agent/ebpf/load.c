@@ -53,7 +53,7 @@ static int read_facts(const struct collector_context *context, struct kernel_fac
 	if (r < 0)
 		return r;
 	r = kernel_facts_read(btf, ret);
-	btf__free(btf);
+	refusal_end_btf(context, btf);
 	if (r < 0)
 		return collector_fail(state, SONDE__V1__STATE__CODE__CODE_UNAVAILABLE, r, "no_block_tracepoints",
 				      "this kernel has no block request tracepoints: use one with CONFIG_BLOCK and "

@@ -391,7 +391,7 @@ int probe_load(const struct probe_kind *kind, const struct collector_context *co
 		r = collector_fail(state, SONDE__V1__STATE__CODE__CODE_FAILED, -ENOMEM, "no_memory", "no memory for %s",
 				   kind->what);
 	}
-	btf__free(btf);
+	refusal_end_btf(context, btf);
 	(void)libbpf_set_print(before);
 	if (r < 0) {
 		probe_free(probe);

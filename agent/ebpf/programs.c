@@ -3,6 +3,7 @@
 #include "agent/ebpf/programs.h"
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -36,6 +37,7 @@ struct programs {
 	uint64_t window_end_ns; /* of the open one */
 	uint64_t window_next_ns;
 	bool windows_refused;
+	struct btf *types; /* or NULL */
 	uint64_t misses_next_ns;
 };
 
@@ -56,7 +58,29 @@ void programs_free(struct programs *programs)
 		return;
 	if (programs->statistics_fd >= 0)
 		close(programs->statistics_fd);
+	programs_forget_types(programs);
 	free(programs);
+}
+
+struct btf *programs_types(const struct programs *programs)
+{
+	return programs ? programs->types : NULL;
+}
+
+bool programs_keep_types(struct programs *programs, struct btf *types)
+{
+	if (!programs || programs->types)
+		return false;
+	programs->types = types;
+	return true;
+}
+
+void programs_forget_types(struct programs *programs)
+{
+	if (!programs)
+		return;
+	btf__free(programs->types);
+	programs->types = NULL;
 }
 
 int programs_add(struct programs *programs, const struct program *program)

@@ -2,6 +2,7 @@
  * allowed to do, and whether the plainest map is refused too, tells them apart. */
 #include "agent/ebpf/refusal.h"
 
+#include "agent/ebpf/programs.h"
 #include "common/log.h"
 
 #include <bpf/bpf.h>
@@ -106,8 +107,15 @@ int refusal_state(const struct collector_context *context, struct collector_stat
 
 int refusal_or_btf(const struct collector_context *context, struct btf **ret, struct collector_state *state)
 {
+	struct btf *kept = programs_types(context->programs);
+	if (kept) {
+		*ret = kept;
+		return 0;
+	}
 	struct btf *btf = context->btf_path ? btf__parse(context->btf_path, NULL) : btf__load_vmlinux_btf();
 	if (btf) {
+		/* Where they are not kept, refusal_end_btf() frees them. */
+		(void)!programs_keep_types(context->programs, btf);
 		*ret = btf;
 		return 0;
 	}
@@ -121,4 +129,10 @@ int refusal_or_btf(const struct collector_context *context, struct btf **ret, st
 			      "no /sys/kernel/btf/vmlinux (%s): use a kernel with CONFIG_DEBUG_INFO_BTF, or give its "
 			      "BTF file with --btf",
 			      log_strerror(error));
+}
+
+void refusal_end_btf(const struct collector_context *context, struct btf *btf)
+{
+	if (btf != programs_types(context->programs))
+		btf__free(btf);
 }

@@ -17,7 +17,10 @@ const char *refusal_said(void);
 int refusal_state(const struct collector_context *context, struct collector_state *state, int error, const char *what,
 		  const char *step) __attribute__((nonnull));
 
-/* The running kernel's types, or those of the file of --btf. 0 and *ret, or negative errno with *state. */
+/* The running kernel's types, or those of the file of --btf: for refusal_end_btf(). 0 and *ret, or negative errno with
+ * *state. */
 struct btf;
 int refusal_or_btf(const struct collector_context *context, struct btf **ret, struct collector_state *state)
 	__attribute__((nonnull, warn_unused_result));
+/* Frees them, unless they are kept for the next that asks (agent/ebpf/programs.h). Accepts NULL. */
+void refusal_end_btf(const struct collector_context *context, struct btf *btf) __attribute__((nonnull(1)));

@@ -34,7 +34,7 @@ static int check_kernel(const struct collector_context *context, struct collecto
 	if (r < 0)
 		return r;
 	r = btf__find_by_name_kind(btf, "bpf_iter__task", BTF_KIND_STRUCT);
-	btf__free(btf);
+	refusal_end_btf(context, btf);
 	if (r < 0)
 		return collector_fail(state, SONDE__V1__STATE__CODE__CODE_UNAVAILABLE, -ENOTSUP, "no_task_iterator",
 				      "this kernel has no BPF task iterators: use Linux 5.8 or later");
