@@ -75,11 +75,8 @@ class Archive:
         with locked(f"apt-{self.architecture}"):
             if stamp.exists() and time.time() - stamp.stat().st_mtime < LISTS_AGE_S:
                 return
-            sources = "".join(f"Types: deb\nURIs: {address}\nSuites: {' '.join(suites)}\nComponents: main\nSigned-By: {KEYRING}\n\n"
-                              for address, suites in mirrors())
             for directory in ("etc/apt.conf.d", "etc/preferences.d", "etc/sources.list.d", "state/lists/partial", "cache/archives/partial"):
                 (self.path / directory).mkdir(parents=True, exist_ok=True)
-            (self.path / "etc/sources.list.d/debian.sources").write_text(sources)
             (self.path / "status").write_text("")
             (self.path / "apt.conf").write_text(f"""Dir "{self.path}";
 Dir::Etc "{self.path}/etc";
@@ -94,12 +91,28 @@ APT::Sandbox::User "";
 Acquire::Languages "none";
 Acquire::Retries "3";
 """)
-            self.apt("apt-get", "-qq", "update")
+            self.fetch_lists()
             stamp.touch()
 
+    def fetch_lists(self):
+        """Not every mirror has the backports: then newest() says so, and what needs no backports works."""
+        found = mirrors()
+        for left_out in ((), (BACKPORTS,)):
+            sources = "".join(f"Types: deb\nURIs: {address}\nSuites: {' '.join(suite for suite in suites if suite not in left_out)}\n"
+                              f"Components: main\nSigned-By: {KEYRING}\n\n" for address, suites in found)
+            (self.path / "etc/sources.list.d/debian.sources").write_text(sources)
+            try:
+                self.apt("apt-get", "-qq", "update")
+                return
+            except Unavailable:
+                if left_out:
+                    raise
+
     def newest(self, package, suite=None):
-        """The package's file name, by which a new version is noticed; with a metapackage resolved to what it stands for."""
+        """The fields of a package's newest version, of one suite or of all."""
         self.update()
+        if suite and suite not in (self.path / "etc/sources.list.d/debian.sources").read_text():
+            raise Unavailable(f"the mirror has no {suite} for {self.architecture}, where {package} would be")
         shown = self.apt("apt-cache", "show", "--no-all-versions", f"{package}/{suite}" if suite else package)
         fields = dict(line.split(": ", 1) for line in shown.splitlines() if ": " in line and not line.startswith(" "))
         return fields

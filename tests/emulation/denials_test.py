@@ -57,7 +57,7 @@ def check_locked(run):
     report = report_of(run, "locked")
     words = "boot without lockdown=confidentiality"
     check_finding(run, report, ("kernel", "lockdown"), "lockdown", words)
-    probes = {name for group, name in report if group == "sections"} & {"block_io", "scheduler", "tcp"}
+    probes = {name for group, name in report if group == "sections"} & {"block_io", "scheduler", "tcp", "interrupts"}
     # A probe whose programs read kernel memory by types alone is let through.
     denied = {name for name in probes if report["sections", name]["verdict"] == "failed"}
     check(f"{run.kernel}: block_io is denied", "block_io" in denied, probes)
