@@ -31,7 +31,7 @@ def main():
         jobs = [(Machine(cpus=3, disks=[Disk(5)], files={"/given/file": "contents\n", "/bin/readelf": Path("/usr/bin/readelf")}), SCRIPT),
                 (Machine("arm64", **small), "uname -m; cat /proc/cmdline"),
                 (Machine(**small), "echo c >/proc/sysrq-trigger; sleep 100"),
-                (Machine(**small), "sleep 1000", 8)]
+                (Machine(**small), "sleep 1000", 6)]
     except Unavailable as reason:
         print(f"SKIP: {reason}")
         return 77
