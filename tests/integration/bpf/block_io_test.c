@@ -337,6 +337,32 @@ static void every_kind_of_request(struct loop_device *loop)
 	}
 }
 
+/* The probe's own slot of a device, from its first request on; charged from now on. */
+static uint32_t slot_charged(struct block_io_probe *other, uint32_t slots, const char *name)
+{
+	for (uint32_t slot = 0; slot < slots; slot++) {
+		struct block_io_slot *s = &block_io_slots(other)[slot];
+		if (s->state == BLOCK_IO_SLOT_LIVE && strcmp(s->name, name) == 0) {
+			s->charging = BLOCK_IO_CHARGING_ON;
+			return slot;
+		}
+	}
+	fail_msg("no slot for %s", name);
+	return 0;
+}
+
+static uint64_t charged_bytes(struct block_io_probe *other, const struct block_io_plan *plan)
+{
+	const struct block_io_cgroup_row *rows = block_io_cgroup_rows(other, plan->cgroups);
+	uint64_t bytes = 0;
+	assert_non_null(rows);
+	for (uint32_t i = 0; i < plan->cgroups * plan->shards; i++) {
+		for (unsigned of = 0; of < BLOCK_IO_CLASSES - 1; of++)
+			bytes += rows[i].of[of].bytes;
+	}
+	return bytes;
+}
+
 /* The ways that other kernels leave, walked on this one: without tp_btf, and counting at the last completion. */
 static void count_with(const struct block_io_plan *plan)
 {
@@ -348,8 +374,12 @@ static void count_with(const struct block_io_plan *plan)
 	assert_int_equal(diskstats_settle(loop.name, &before), 0);
 	assert_int_equal(block_io_load(&context, plan, &other, &why), 0);
 	assert_string_equal(block_io_attach(other), plan->avoid_tp_btf ? "raw_tp" : "tp_btf");
+	transfer(loop.direct_fd, false, 4096, 1);
+	uint32_t ours = slot_charged(other, plan->slots, loop.name);
+	uint64_t charged = charged_bytes(other, plan);
 	every_kind_of_request(&loop);
 	assert_int_equal(diskstats_settle(loop.name, &after), 0);
+	charged = charged_bytes(other, plan) - charged;
 
 	struct block_io_table table = {.slots = plan->slots, .shards = plan->shards};
 	struct block_io_row sum[BLOCK_IO_CLASSES];
@@ -374,6 +404,13 @@ static void count_with(const struct block_io_plan *plan)
 	assert_int_equal(sum[BLOCK_IO_DISCARD].operations, after.discards - before.discards);
 	assert_int_equal(sum[BLOCK_IO_DISCARD].bytes, (after.discard_sectors - before.discard_sectors) * 512);
 	assert_true(sum[BLOCK_IO_FLUSH].operations >= 60 && sum[BLOCK_IO_DISCARD].operations >= 10);
+	uint64_t bytes = 0;
+	for (unsigned class = 0; class < BLOCK_IO_CLASSES; class ++)
+		bytes += sum[class].bytes;
+	/* Only this device is charged; of its bytes the first read came before. */
+	assert_int_equal(block_io_slots(other)[ours].charging, BLOCK_IO_CHARGING_ON);
+	if (block_io_cgroup_slots(other) > 0)
+		assert_int_equal(charged, bytes - 4096);
 	assert_true(sum[BLOCK_IO_READ].device.sum > 0);
 	assert_true(sum[BLOCK_IO_READ].device.sum <= sum[BLOCK_IO_READ].request.sum);
 	block_io_unload(other);
@@ -383,7 +420,7 @@ static void count_with(const struct block_io_plan *plan)
 static void every_way_counts_the_same(void **state)
 {
 	for (unsigned i = 0; i < 4; i++) {
-		struct block_io_plan plan = {.slots = 32, .shards = 2, .stamps_per_slot = 512};
+		struct block_io_plan plan = {.slots = 32, .shards = 2, .stamps_per_slot = 512, .cgroups = 64};
 		plan.avoid_tp_btf = i & 1;
 		plan.avoid_io_done = i & 2;
 		count_with(&plan);
