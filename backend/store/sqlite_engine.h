@@ -36,6 +36,8 @@ enum statement {
 	STATEMENT_FIRST_READ,
 	STATEMENT_DURABLE = STATEMENT_FIRST_READ,
 	STATEMENT_LATEST,
+	STATEMENT_ROWS_FORWARDS,
+	STATEMENT_ROWS_BACKWARDS,
 	STATEMENT_HOSTS,
 	STATEMENT_DESCRIPTORS_GET,
 	STATEMENT_USER_GET,
@@ -86,6 +88,10 @@ int sqlite_durable(void *engine, const uint8_t host_id[16], const uint8_t instan
 		   size_t *ret_n);
 int sqlite_latest(void *engine, const uint8_t host_id[16], uint8_t **ret_payload, size_t *ret_len, uint8_t ret_hash[32],
 		  int64_t *ret_received_us);
+
+/* sqlite_rows.c */
+int sqlite_snapshots_between(void *engine, const uint8_t host_id[16], int64_t from_us, int64_t to_us, bool backwards,
+			     store_row_fn fn, void *arg);
 
 /* sqlite_hosts.c */
 int sqlite_host_register(void *engine, struct store_host *host);

@@ -47,6 +47,15 @@ static const char *const sql[STATEMENT_N] = {
 			      " ORDER BY first < 0, first", /* those from 2^63 on are stored as negative numbers */
 	[STATEMENT_LATEST] = "SELECT payload, descriptor_hash, received_us FROM hot"
 			     " WHERE host = (SELECT host FROM hosts WHERE host_id = ?1) ORDER BY agent_us DESC LIMIT 1",
+	/* hot_time holds the rowid behind its columns: no sorting. */
+	[STATEMENT_ROWS_FORWARDS] =
+		"SELECT rowid, sequence, agent_us, received_us, instance, descriptor_hash, payload FROM hot"
+		" WHERE host = (SELECT host FROM hosts WHERE host_id = ?1) AND (agent_us, rowid) > (?2, ?3)"
+		" AND agent_us <= ?4 ORDER BY agent_us, rowid LIMIT ?5",
+	[STATEMENT_ROWS_BACKWARDS] =
+		"SELECT rowid, sequence, agent_us, received_us, instance, descriptor_hash, payload FROM hot"
+		" WHERE host = (SELECT host FROM hosts WHERE host_id = ?1) AND (agent_us, rowid) < (?2, ?3)"
+		" AND agent_us >= ?4 ORDER BY agent_us DESC, rowid DESC LIMIT ?5",
 	[STATEMENT_HOSTS] = "SELECT host_id, tenant_id, key_id, hostname, first_seen_us, last_seen_us, facts FROM "
 			    "hosts ORDER BY hostname",
 	[STATEMENT_DESCRIPTORS_GET] = "SELECT data FROM descriptor_sets WHERE hash = ?1",

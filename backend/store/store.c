@@ -93,6 +93,12 @@ int store_latest(struct store *s, const uint8_t host_id[16], uint8_t **ret_paylo
 	return s->ops->latest(s->engine, host_id, ret_payload, ret_len, ret_hash, ret_received_us);
 }
 
+int store_snapshots_between(struct store *s, const uint8_t host_id[16], int64_t from_us, int64_t to_us, bool backwards,
+			    store_row_fn fn, void *arg)
+{
+	return s->ops->snapshots_between(s->engine, host_id, from_us, to_us, backwards, fn, arg);
+}
+
 int store_host_register(struct store *s, struct store_host *host)
 {
 	return s->ops->host_register(s->engine, host);

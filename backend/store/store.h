@@ -72,6 +72,25 @@ int store_durable(struct store *store, const uint8_t host_id[16], const uint8_t 
 int store_latest(struct store *store, const uint8_t host_id[16], uint8_t **ret_payload, size_t *ret_len,
 		 uint8_t ret_hash[32], int64_t *ret_received_us) __attribute__((warn_unused_result));
 
+/* One stored snapshot, borrowed for the call. */
+struct store_row {
+	uint64_t sequence;
+	int64_t agent_us;
+	int64_t received_us;
+	uint8_t instance[16];
+	uint8_t descriptor_hash[32];
+	const uint8_t *payload;
+	size_t len;
+};
+/* Anything but 0 stops the iteration and is returned from it. */
+typedef int (*store_row_fn)(void *arg, const struct store_row *row);
+
+/* The stored snapshots of a host whose agent_us lies in [from_us, to_us], by agent_us, newest first when `backwards`.
+ * What is committed meanwhile may or may not be seen. fn is called without a lock held and may take its time. 0, fn's
+ * value, or negative errno; an unknown host has none. */
+int store_snapshots_between(struct store *store, const uint8_t host_id[16], int64_t from_us, int64_t to_us,
+			    bool backwards, store_row_fn fn, void *arg) __attribute__((warn_unused_result));
+
 /* --- hosts ------------------------------------------------------------------------------------------------------ */
 
 struct store_host {

@@ -29,6 +29,8 @@ struct store_ops {
 		       size_t *ret_n);
 	int (*latest)(void *engine, const uint8_t host_id[16], uint8_t **ret_payload, size_t *ret_len,
 		      uint8_t ret_hash[32], int64_t *ret_received_us);
+	int (*snapshots_between)(void *engine, const uint8_t host_id[16], int64_t from_us, int64_t to_us,
+				 bool backwards, store_row_fn fn, void *arg);
 	int (*host_register)(void *engine, struct store_host *host);
 	int (*hosts)(void *engine, struct store_host **ret, size_t *ret_n);
 	int (*host_seen)(void *engine, const uint8_t host_id[16], int64_t last_seen_us);

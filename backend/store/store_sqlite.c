@@ -223,6 +223,7 @@ const struct store_ops store_sqlite = {
 	.expire = sqlite_expire,
 	.durable = sqlite_durable,
 	.latest = sqlite_latest,
+	.snapshots_between = sqlite_snapshots_between,
 	.host_register = sqlite_host_register,
 	.hosts = sqlite_hosts,
 	.host_seen = sqlite_host_seen,

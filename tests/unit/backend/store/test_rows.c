@@ -1,0 +1,96 @@
+/* Rows of a host by time: order, bounds, pages and more than one row of a moment. */
+#include "fixture.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+struct seen {
+	int64_t times[256];
+	uint64_t sequences[256];
+	size_t n, stop_after;
+	char last[32];
+};
+
+static int see(void *arg, const struct store_row *row)
+{
+	struct seen *seen = arg;
+	seen->times[seen->n] = row->agent_us;
+	seen->sequences[seen->n++] = row->sequence;
+	assert_memory_equal(row->instance, run_1, 16);
+	snprintf(seen->last, sizeof(seen->last), "%.*s", (int)row->len, (const char *)row->payload);
+	return seen->stop_after && seen->n == seen->stop_after ? 7 : 0;
+}
+
+/* 200 snapshots, a second apart; those after the hundredth are of one moment. */
+static void fill(struct fixture *f)
+{
+	static char payloads[200][16];
+	struct store_snapshot snapshots[200];
+	struct waiter w;
+	waiter_init(&w);
+	for (size_t i = 0; i < 200; i++) {
+		snprintf(payloads[i], sizeof(payloads[i]), "p%zu", i + 1);
+		snapshots[i] = make_snapshot(i + 1, payloads[i]);
+		snapshots[i].agent_us = (int64_t)(i < 100 ? i : 100) * 1000000;
+	}
+	for (size_t i = 0; i < 200; i += 50)
+		assert_int_equal(store_append(f->store, host_a, run_1, snapshots + i, 50, waiter_done, &w), 0);
+	waiter_wait(&w, 4, 10);
+}
+
+static void test_forwards_and_backwards(void **state)
+{
+	struct fixture *f = *state;
+	struct seen up = {0}, down = {0};
+	fill(f);
+	assert_int_equal(store_snapshots_between(f->store, host_a, INT64_MIN, INT64_MAX, false, see, &up), 0);
+	assert_int_equal(store_snapshots_between(f->store, host_a, INT64_MIN, INT64_MAX, true, see, &down), 0);
+	assert_int_equal(up.n, 200);
+	assert_int_equal(down.n, 200);
+	for (size_t i = 0; i < 200; i++) {
+		assert_int_equal(up.sequences[i], i + 1);
+		assert_int_equal(down.sequences[i], 200 - i);
+	}
+	assert_string_equal(up.last, "p200");
+	assert_string_equal(down.last, "p1");
+}
+
+static void test_bounds_are_inclusive(void **state)
+{
+	struct fixture *f = *state;
+	struct seen up = {0}, down = {0}, none = {0};
+	fill(f);
+	assert_int_equal(store_snapshots_between(f->store, host_a, 5000000, 9000000, false, see, &up), 0);
+	assert_int_equal(up.n, 5);
+	assert_int_equal(up.times[0], 5000000);
+	assert_int_equal(up.times[4], 9000000);
+	assert_int_equal(store_snapshots_between(f->store, host_a, 5000001, 9999999, true, see, &down), 0);
+	assert_int_equal(down.n, 4);
+	assert_int_equal(down.times[0], 9000000);
+	assert_int_equal(store_snapshots_between(f->store, host_b, 0, INT64_MAX, false, see, &none), 0);
+	assert_int_equal(store_snapshots_between(f->store, run_1, 0, INT64_MAX, false, see, &none), 0);
+	assert_int_equal(none.n, 0);
+	assert_int_equal(store_snapshots_between(f->store, host_a, 2, 1, false, see, &none), -EINVAL);
+}
+
+static void test_the_callback_stops_it(void **state)
+{
+	struct fixture *f = *state;
+	struct seen seen = {.stop_after = 65};
+	fill(f);
+	assert_int_equal(store_snapshots_between(f->store, host_a, 0, INT64_MAX, false, see, &seen), 7);
+	assert_int_equal(seen.n, 65);
+}
+
+#define WITH_STORE(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WITH_STORE(test_forwards_and_backwards),
+		WITH_STORE(test_bounds_are_inclusive),
+		WITH_STORE(test_the_callback_stops_it),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
