@@ -11,7 +11,7 @@
 /* Of sonde.v1: every section's field 1 is its State, whose field 1 is the code. */
 enum { SECTION_STATE = 1, STATE_CODE = 1, CODE_NOT_DUE = 2 };
 
-static bool is_not_due(const uint8_t *bytes, const struct snapshot_slice *slice)
+bool held_section_not_due(const uint8_t *bytes, const struct snapshot_slice *slice)
 {
 	struct wire_reader reader = wire_reader(bytes + slice->offset, slice->len);
 	struct wire_field field;
@@ -56,7 +56,7 @@ static void hold(struct held_sections *held, const struct hub_frame *frame, uint
 {
 	for (uint32_t i = 0; i < frame->index.n_sections; i++) {
 		const struct snapshot_slice *slice = &frame->index.sections[i];
-		if (slice->number != number || is_not_due(frame->bytes, slice) ||
+		if (slice->number != number || held_section_not_due(frame->bytes, slice) ||
 		    held->n == SNAPSHOT_INDEX_MAX_SECTIONS)
 			continue;
 		uint8_t *copy = malloc(slice->len);
@@ -76,7 +76,7 @@ void held_sections_update(struct held_sections *held, const struct hub_frame *be
 	for (uint32_t i = 0; i < newest->index.n_sections; i++) {
 		const struct snapshot_slice *slice = &newest->index.sections[i];
 		struct held_section *section = find(held, slice->number);
-		bool not_due = is_not_due(newest->bytes, slice);
+		bool not_due = held_section_not_due(newest->bytes, slice);
 		if (!not_due && section)
 			drop(held, section);
 		else if (not_due && !section && before)

@@ -16,6 +16,9 @@ struct held_sections {
 	uint32_t n;
 };
 
+/* Whether a section of a serialised Snapshot only says that it was not due. A pure function. */
+bool held_section_not_due(const uint8_t *bytes, const struct snapshot_slice *slice) __attribute__((nonnull));
+
 /* `newest` takes the place of `before`, which may be NULL. Sections of another instance are let go. Without memory a
  * section is not held, and says "not due" when asked for. */
 void held_sections_update(struct held_sections *held, const struct hub_frame *before, const struct hub_frame *newest)

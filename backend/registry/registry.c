@@ -532,6 +532,42 @@ int registry_get(struct registry *reg, int64_t tenant_id, const char *name, stru
 	return r;
 }
 
+static int by_hostname(const void *a, const void *b)
+{
+	return strcmp(((const struct registry_name *)a)->hostname, ((const struct registry_name *)b)->hostname);
+}
+
+static void copy_name(const struct host *host, struct registry_name *ret)
+{
+	memcpy(ret->host_id, host->host_id, sizeof(ret->host_id));
+	memcpy(ret->id_text, host->id_text, sizeof(ret->id_text));
+	memcpy(ret->hostname, host->hostname, sizeof(ret->hostname));
+}
+
+int registry_names(struct registry *reg, int64_t tenant_id, const char *name, struct registry_name **ret, size_t *ret_n)
+{
+	pthread_mutex_lock(&reg->lock);
+	const struct host *one = name ? find_named(reg, tenant_id, name) : NULL;
+	struct registry_name *names = reallocarray(NULL, one || reg->n == 0 ? 1 : reg->n, sizeof(*names));
+	size_t n = 0;
+	int r = name && !one ? -ENOENT : !names ? -ENOMEM : 0;
+	if (r == 0 && one)
+		copy_name(one, &names[n++]);
+	for (size_t i = 0; r == 0 && !name && i < reg->n; i++) {
+		if (reg->hosts[i]->tenant_id == tenant_id)
+			copy_name(reg->hosts[i], &names[n++]);
+	}
+	pthread_mutex_unlock(&reg->lock);
+	if (r < 0) {
+		free(names);
+		return r;
+	}
+	qsort(names, n, sizeof(*names), by_hostname);
+	*ret = names;
+	*ret_n = n;
+	return 0;
+}
+
 uint32_t registry_count(struct registry *reg)
 {
 	pthread_mutex_lock(&reg->lock);

@@ -38,6 +38,16 @@ int registry_list(struct registry *registry, int64_t tenant_id, struct buf *out)
 int registry_get(struct registry *registry, int64_t tenant_id, const char *name, struct buf *out,
 		 struct hub_frame **ret_frame) __attribute__((nonnull, warn_unused_result));
 
+struct registry_name {
+	uint8_t host_id[16];
+	char id_text[37];
+	char hostname[STORE_HOSTNAME_MAX + 1];
+};
+/* Who the tenant's hosts are, by name: the one called `name` (a hostname or host_id), or all when it is NULL. A
+ * malloc'd array. 0, -ENOENT (there is no such host), -ENOMEM. */
+int registry_names(struct registry *registry, int64_t tenant_id, const char *name, struct registry_name **ret,
+		   size_t *ret_n) __attribute__((nonnull(1, 4, 5), warn_unused_result));
+
 uint32_t registry_count(struct registry *registry);
 
 /* The newest sequence seen of a host's instance, 0 if the newest is of another: what is not above it is a resend. */

@@ -358,3 +358,40 @@ int schema_walk(const struct schema *s, const uint8_t *data, size_t len, schema_
 	struct walk walk = {.fn = fn, .arg = arg, .n_labels = 0};
 	return walk_node(&walk, s->root, data, len);
 }
+
+/* --- one metric --- */
+
+static int walk_path(struct walk *walk, const struct plan_node *node, const struct schema_metric *metric, size_t depth,
+		     const uint8_t *data, size_t len)
+{
+	struct wire_reader reader = wire_reader(data, len);
+	struct wire_field w;
+	size_t base = walk->n_labels;
+	int r = node->has_labels ? read_labels(walk, node, base, data, len) : 0;
+	int i = plan_find_field(node->message, metric->numbers[depth]);
+	if (r < 0 || i < 0)
+		return r;
+	const struct plan_child *child = &node->children[i];
+	while ((r = wire_next(&reader, &w)) == 1) {
+		if (w.number != metric->numbers[depth])
+			continue;
+		if (child->action == PLAN_METRIC)
+			r = emit(walk, &node->message->fields[i], child->metric, &w);
+		else if (child->action == PLAN_NODE)
+			r = w.type == WIRE_BYTES ? walk_path(walk, child->node, metric, depth + 1, w.data, w.len)
+						 : -EPROTO;
+		else
+			r = 0;
+		if (r != 0)
+			return r;
+	}
+	walk->n_labels = base;
+	return r;
+}
+
+int schema_walk_metric(const struct schema *s, const struct schema_metric *metric, const uint8_t *data, size_t len,
+		       schema_sample_fn fn, void *arg)
+{
+	struct walk walk = {.fn = fn, .arg = arg, .n_labels = 0};
+	return metric->n_numbers > 0 ? walk_path(&walk, s->root, metric, 0, data, len) : 0;
+}
