@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define QUERY_THREADS 2
 #define QUERY_MAX_QUEUED 256
@@ -19,6 +20,73 @@ int api_fail(struct api_error *error, enum grpc_status status, const char *forma
 	vsnprintf(error->message, sizeof(error->message), format, args);
 	va_end(args);
 	return -1;
+}
+
+int api_fail_field(struct api_error *error, const char *field, const char *format, ...)
+{
+	va_list args;
+	error->status = GRPC_INVALID_ARGUMENT;
+	(void)snprintf(error->field, sizeof(error->field), "%s", field);
+	int n = snprintf(error->message, sizeof(error->message), "%s: ", field);
+	va_start(args, format);
+	vsnprintf(error->message + n, sizeof(error->message) - (size_t)n, format, args);
+	va_end(args);
+	return -1;
+}
+
+int api_fail_internal(struct api_error *error, int r)
+{
+	if (r == -EMSGSIZE)
+		return api_fail(error, GRPC_RESOURCE_EXHAUSTED, "the answer is larger than the backend gives at once");
+	error->retry_ms = 1000;
+	return api_fail(error, GRPC_UNAVAILABLE, "the backend cannot answer at present: %s", strerror(-r));
+}
+
+int api_put_text(struct buf *out, uint32_t number, const char *text)
+{
+	return wire_put_bytes(out, number, text, strlen(text));
+}
+
+int api_put_double(struct buf *out, uint32_t number, double value)
+{
+	union {
+		double d;
+		uint64_t u;
+	} bits = {.d = value};
+	uint8_t bytes[8];
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(bits.u >> (8 * i));
+	int r = wire_put_tag(out, number, WIRE_FIXED64);
+	return r < 0 ? r : buf_append(out, bytes, sizeof(bytes));
+}
+
+int api_put_time(struct buf *out, uint32_t number, int64_t us)
+{
+	BUF_CLEANUP struct buf time = BUF_INIT(32);
+	int r = wire_put_uint(&time, 1, (uint64_t)(us / 1000000));
+	if (r == 0)
+		r = wire_put_uint(&time, 2, (uint64_t)(us % 1000000 * 1000));
+	return r < 0 ? r : wire_put_bytes(out, number, time.data, time.len);
+}
+
+int api_take_text(const struct wire_field *field, const char *name, char *ret, size_t size, struct api_error *error)
+{
+	if (field->type != WIRE_BYTES || !wire_utf8(field->data, field->len) || memchr(field->data, '\0', field->len))
+		return api_fail_field(error, name, "not a text");
+	if (field->len >= size)
+		return api_fail_field(error, name, "longer than %zu bytes", size - 1);
+	memcpy(ret, field->data, field->len);
+	ret[field->len] = '\0';
+	return 0;
+}
+
+/* A schema that could not be merged with the services' files cannot read a whole reply; ours reads what it knows. */
+struct schema *api_reply_schema(struct api *api, struct schema *agents, const char *reply_type)
+{
+	BUF_CLEANUP struct buf json = BUF_INIT(16);
+	if (!agents || agents == api->schema || schema_json(agents, reply_type, NULL, 0, &json) < 0)
+		return NULL;
+	return schema_ref(agents);
 }
 
 int api_open(const struct api_sources *sources, struct api **ret)

@@ -29,6 +29,8 @@ struct api_error {
 		status;	   /* REST maps it: NOT_FOUND 404, INVALID_ARGUMENT 400, UNAUTHENTICATED 401, PERMISSION_DENIED
 			    * 403,    RESOURCE_EXHAUSTED 429, UNAVAILABLE 503, UNIMPLEMENTED 501, anything else 500 */
 	char message[256]; /* says what to do */
+	char field[64];	   /* of the request, when it is to blame; else "" */
+	uint32_t retry_ms; /* when it is worth trying again; 0: it is not known to be */
 };
 
 struct api_operation {

@@ -2,7 +2,10 @@
  * posted back to the call's thread. */
 #include "backend/api/internal.h"
 
+#include "backend/grpc/error_details.h"
+
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -40,11 +43,32 @@ static bool take_token(struct grpc_call *call, char token[AUTH_TOKEN_MAX])
 	return true;
 }
 
+/* A detail that does not fit is left out; the status is not. */
+static void finish_error(struct grpc_call *call, const struct api_error *error)
+{
+	BUF_CLEANUP struct buf details = ERROR_DETAILS_INIT;
+	int r = 0;
+	if (error->field[0])
+		r = error_details_bad_field(&details, error->field, error->message);
+	if (r == 0 && error->retry_ms > 0)
+		r = error_details_retry(&details, error->retry_ms);
+	if (r < 0)
+		buf_reset(&details);
+	grpc_call_finish_details(call, error->status, error->message, &details);
+}
+
+static void finish_busy(struct grpc_call *call, const char *message)
+{
+	struct api_error error = {.status = GRPC_UNAVAILABLE, .retry_ms = 1000};
+	(void)snprintf(error.message, sizeof(error.message), "%s", message);
+	finish_error(call, &error);
+}
+
 static void on_start(struct grpc_call *call, void *service)
 {
 	struct query *query = calloc(1, sizeof(*query));
 	if (!query) {
-		grpc_call_finish(call, GRPC_UNAVAILABLE, "the backend is out of memory: try again later");
+		finish_busy(call, "the backend is out of memory: try again later");
 		return;
 	}
 	query->api = service;
@@ -66,7 +90,7 @@ static void reply(struct grpc_call *call, bool alive, void *arg)
 {
 	struct query *query = arg;
 	if (alive && query->error.status != GRPC_OK) {
-		grpc_call_finish(call, query->error.status, query->error.message);
+		finish_error(call, &query->error);
 	} else if (alive) {
 		int r = grpc_call_send(call, query->reply.data, query->reply.len);
 		grpc_call_finish(call, r == 0 ? GRPC_OK : GRPC_RESOURCE_EXHAUSTED,
@@ -104,14 +128,14 @@ static void start(struct grpc_call *call, const char *name, const uint8_t *messa
 			query->operation = &api_operation_table[i];
 	}
 	if (!query->operation || buf_append(&query->request, message, len) < 0) {
-		grpc_call_finish(call, GRPC_UNAVAILABLE, "the backend is out of memory: try again later");
+		finish_busy(call, "the backend is out of memory: try again later");
 		return;
 	}
 	query->call = grpc_call_ref(call);
 	grpc_call_set_data(call, NULL);
 	if (jobs_add(query->api->jobs, run, query) < 0) {
 		query_free(query);
-		grpc_call_finish(call, GRPC_UNAVAILABLE, "too many questions at once: try again in a moment");
+		finish_busy(call, "too many questions at once: try again in a moment");
 	}
 }
 
@@ -124,6 +148,11 @@ static void start(struct grpc_call *call, const char *name, const uint8_t *messa
 QUERY_METHOD(ListHosts)
 QUERY_METHOD(GetHost)
 QUERY_METHOD(ListMetrics)
+QUERY_METHOD(GetSnapshot)
+QUERY_METHOD(QueryRange)
+QUERY_METHOD(ListProcesses)
+QUERY_METHOD(ListRecent)
+QUERY_METHOD(ListAlerts)
 
 #define QUERY_ENTRY(name)                                                                                              \
 	{                                                                                                              \
@@ -132,9 +161,8 @@ QUERY_METHOD(ListMetrics)
 	}
 
 static const struct grpc_method methods[] = {
-	QUERY_ENTRY(ListHosts),
-	QUERY_ENTRY(GetHost),
-	QUERY_ENTRY(ListMetrics),
+	QUERY_ENTRY(ListHosts),	 QUERY_ENTRY(GetHost),	     QUERY_ENTRY(ListMetrics), QUERY_ENTRY(GetSnapshot),
+	QUERY_ENTRY(QueryRange), QUERY_ENTRY(ListProcesses), QUERY_ENTRY(ListRecent),  QUERY_ENTRY(ListAlerts),
 };
 
 void api_query_init(struct api *api)

@@ -3,6 +3,7 @@
 
 #include "backend/api/api.h"
 #include "backend/jobs/jobs.h"
+#include "common/wire.h"
 
 #include <stdatomic.h>
 
@@ -21,6 +22,25 @@ struct api {
 /* Always -1, so that a handler can return it. */
 int api_fail(struct api_error *error, enum grpc_status status, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* The same, GRPC_INVALID_ARGUMENT because of a field of the request. */
+int api_fail_field(struct api_error *error, const char *field, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* What a store or memory failed with. */
+int api_fail_internal(struct api_error *error, int r);
+int api_put_text(struct buf *out, uint32_t number, const char *text) __attribute__((warn_unused_result));
+int api_put_double(struct buf *out, uint32_t number, double value) __attribute__((warn_unused_result));
+int api_put_time(struct buf *out, uint32_t number, int64_t us) __attribute__((warn_unused_result));
+/* A string field of a request into a fixed buffer. */
+int api_take_text(const struct wire_field *field, const char *name, char *ret, size_t size, struct api_error *error)
+	__attribute__((warn_unused_result));
+/* The schema to read a reply with that holds bytes of an agent's own schema: a reference, or NULL for the services'. */
+struct schema *api_reply_schema(struct api *api, struct schema *agents, const char *reply_type);
+
+typedef int api_handler(struct api *api, const struct auth_identity *who, const uint8_t *request, size_t len,
+			struct buf *reply, struct schema **ret_schema, struct api_error *error);
+/* history.c */
+api_handler api_get_snapshot, api_query_range, api_list_processes;
 
 extern const struct api_operation api_operation_table[];
 extern const size_t api_operation_count;

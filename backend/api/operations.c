@@ -5,6 +5,7 @@
 #include "common/wire.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { GET_HOST_HOSTNAME = 1, GET_HOST_SERVER = 1, GET_HOST_SNAPSHOT = 2 };
@@ -20,28 +21,20 @@ enum {
 	HEALTH_LIVE_CLIENTS = 7,
 };
 
+enum { RECENT_HOSTNAME = 1, RECENT_SECTIONS = 2, RECENT_LIMIT_FIELD = 3 };
+#define RECENT_LIMIT 100
+#define RECENT_LIMIT_MAX 1000u
+#define SNAPSHOT_MAX (8u << 20)
 #define HOST_MAX (2u << 20)
 #define METRIC_MAX (64u << 10)
 #define NAME_MAX_BYTES 1024
-
-static int fail_internal(struct api_error *error, int r)
-{
-	if (r == -EMSGSIZE)
-		return api_fail(error, GRPC_RESOURCE_EXHAUSTED, "the answer is larger than the backend gives at once");
-	return api_fail(error, GRPC_UNAVAILABLE, "the backend cannot answer at present: %s", strerror(-r));
-}
-
-static int put_text(struct buf *out, uint32_t number, const char *text)
-{
-	return wire_put_bytes(out, number, text, strlen(text));
-}
 
 static int list_hosts(struct api *api, const struct auth_identity *who, const uint8_t *request, size_t len,
 		      struct buf *reply, struct schema **ret_schema, struct api_error *error)
 {
 	*ret_schema = NULL;
 	int r = registry_list(api->sources.registry, who->tenant_id, reply);
-	return r < 0 ? fail_internal(error, r) : 0;
+	return r < 0 ? api_fail_internal(error, r) : 0;
 }
 
 /* The hostname of a GetHostRequest. */
@@ -54,27 +47,14 @@ static int take_name(const uint8_t *request, size_t len, char name[NAME_MAX_BYTE
 	while ((n = wire_next(&reader, &f)) == 1) {
 		if (f.number != GET_HOST_HOSTNAME)
 			continue;
-		if (f.type != WIRE_BYTES || f.len >= NAME_MAX_BYTES || !wire_utf8(f.data, f.len) ||
-		    memchr(f.data, '\0', f.len))
-			return api_fail(error, GRPC_INVALID_ARGUMENT, "hostname: not a name");
-		memcpy(name, f.data, f.len);
-		name[f.len] = '\0';
+		if (api_take_text(&f, "hostname", name, NAME_MAX_BYTES, error) < 0)
+			return -1;
 	}
 	if (n < 0)
 		return api_fail(error, GRPC_INVALID_ARGUMENT, "GetHostRequest is malformed");
 	if (name[0] == '\0')
-		return api_fail(error, GRPC_INVALID_ARGUMENT, "hostname: say which host; ListHosts names them");
+		return api_fail_field(error, "hostname", "say which host; ListHosts names them");
 	return 0;
-}
-
-/* A schema that could not be merged with the services' files cannot read a whole reply; ours reads what it knows. */
-static struct schema *reply_schema(struct api *api, const struct hub_frame *frame)
-{
-	BUF_CLEANUP struct buf json = BUF_INIT(16);
-	if (!frame || !frame->schema || frame->schema == api->schema ||
-	    schema_json(frame->schema, "sonde.v1.GetHostReply", NULL, 0, &json) < 0)
-		return NULL;
-	return schema_ref(frame->schema);
 }
 
 static int get_host(struct api *api, const struct auth_identity *who, const uint8_t *request, size_t len,
@@ -93,24 +73,24 @@ static int get_host(struct api *api, const struct auth_identity *who, const uint
 	if (r == 0 && frame)
 		r = wire_put_bytes(reply, GET_HOST_SNAPSHOT, frame->bytes, frame->len);
 	if (r == 0)
-		*ret_schema = reply_schema(api, frame);
+		*ret_schema = frame ? api_reply_schema(api, frame->schema, "sonde.v1.GetHostReply") : NULL;
 	hub_frame_unref(frame);
-	return r < 0 ? fail_internal(error, r) : 0;
+	return r < 0 ? api_fail_internal(error, r) : 0;
 }
 
 static int put_metric(struct buf *out, const struct schema_metric *metric)
 {
-	int r = put_text(out, METRIC_PATH, metric->path);
+	int r = api_put_text(out, METRIC_PATH, metric->path);
 	if (r == 0)
-		r = put_text(out, METRIC_NAME, metric->name);
+		r = api_put_text(out, METRIC_NAME, metric->name);
 	if (r == 0)
 		r = wire_put_uint(out, METRIC_KIND, metric->kind);
 	if (r == 0)
 		r = wire_put_uint(out, METRIC_UNIT, metric->unit);
 	if (r == 0)
-		r = put_text(out, METRIC_HELP, metric->help);
+		r = api_put_text(out, METRIC_HELP, metric->help);
 	for (size_t i = 0; i < metric->n_labels && r == 0; i++)
-		r = put_text(out, METRIC_LABELS, metric->labels[i].name);
+		r = api_put_text(out, METRIC_LABELS, metric->labels[i].name);
 	return r;
 }
 
@@ -128,20 +108,102 @@ static int list_metrics(struct api *api, const struct auth_identity *who, const 
 		if (r == 0)
 			r = wire_put_bytes(reply, METRICS_METRIC, one.data, one.len);
 	}
-	return r < 0 ? fail_internal(error, r) : 0;
+	return r < 0 ? api_fail_internal(error, r) : 0;
 }
 
-static int put_double(struct buf *out, uint32_t number, double value)
+struct recent_request {
+	char hostname[NAME_MAX_BYTES];
+	uint64_t wanted; /* sections, by field number; 0: all */
+	uint64_t limit;
+};
+
+static int take_recent(struct api *api, const uint8_t *request, size_t len, struct recent_request *ret,
+		       struct api_error *error)
 {
-	union {
-		double d;
-		uint64_t u;
-	} bits = {.d = value};
-	uint8_t bytes[8];
-	for (size_t i = 0; i < sizeof(bytes); i++)
-		bytes[i] = (uint8_t)(bits.u >> (8 * i));
-	int r = wire_put_tag(out, number, WIRE_FIXED64);
-	return r < 0 ? r : buf_append(out, bytes, sizeof(bytes));
+	struct wire_reader reader = wire_reader(request, len);
+	struct wire_field f;
+	char section[64];
+	int n;
+	*ret = (struct recent_request){.limit = RECENT_LIMIT};
+	while ((n = wire_next(&reader, &f)) == 1) {
+		if (f.number == RECENT_HOSTNAME) {
+			if (api_take_text(&f, "hostname", ret->hostname, sizeof(ret->hostname), error) < 0)
+				return -1;
+		} else if (f.number == RECENT_SECTIONS) {
+			if (api_take_text(&f, "sections", section, sizeof(section), error) < 0)
+				return -1;
+			uint32_t number = schema_section(api->schema, section);
+			if (number == 0 || number >= 64)
+				return api_fail_field(error, "sections", "there is no section \"%s\"", section);
+			ret->wanted |= 1ull << number;
+		} else if (f.number == RECENT_LIMIT_FIELD) {
+			if (f.type != WIRE_VARINT || f.value == 0 || f.value > RECENT_LIMIT_MAX)
+				return api_fail_field(error, "limit", "1 to %u", RECENT_LIMIT_MAX);
+			ret->limit = f.value;
+		}
+	}
+	return n < 0 ? api_fail(error, GRPC_INVALID_ARGUMENT, "ListRecentRequest is malformed") : 0;
+}
+
+/* A snapshot of a foreign schema is shown as far as ours can read it, or not at all: it must not spoil the list. */
+static int put_recent(struct api *api, const struct hub_frame *frame, uint64_t wanted, struct buf *reply)
+{
+	BUF_CLEANUP struct buf one = BUF_INIT(SNAPSHOT_MAX), snapshot = BUF_INIT(SNAPSHOT_MAX),
+			       json = BUF_INIT(16u << 20);
+	int r = snapshot_index_copy(frame->bytes, frame->len, wanted ? wanted : UINT64_MAX, &snapshot);
+	if (r == 0 && frame->schema != api->schema &&
+	    schema_json(api->schema, "sonde.v1.Snapshot", snapshot.data, snapshot.len, &json) < 0)
+		return 0;
+	if (r == 0)
+		r = api_put_text(&one, 1, frame->host_id);
+	if (r == 0)
+		r = api_put_text(&one, 2, frame->hostname);
+	if (r == 0)
+		r = wire_put_uint(&one, 3, frame->durable);
+	if (r == 0)
+		r = wire_put_bytes(&one, 4, snapshot.data, snapshot.len);
+	return r < 0 ? r : wire_put_bytes(reply, 1, one.data, one.len);
+}
+
+static int list_recent(struct api *api, const struct auth_identity *who, const uint8_t *request, size_t len,
+		       struct buf *reply, struct schema **ret_schema, struct api_error *error)
+{
+	struct recent_request wish;
+	struct registry_name *names;
+	size_t n, shown = 0;
+	*ret_schema = NULL;
+	if (take_recent(api, request, len, &wish, error) < 0)
+		return -1;
+	int r = registry_names(api->sources.registry, who->tenant_id, wish.hostname[0] ? wish.hostname : NULL, &names,
+			       &n);
+	if (r == -ENOENT)
+		return api_fail(error, GRPC_NOT_FOUND, "no host is called \"%.100s\"; ListHosts names them",
+				wish.hostname);
+	if (r < 0)
+		return api_fail_internal(error, r);
+	for (; shown < n && shown < wish.limit && r == 0; shown++) {
+		BUF_CLEANUP struct buf host = BUF_INIT(HOST_MAX);
+		struct hub_frame *frame = NULL;
+		r = registry_get(api->sources.registry, who->tenant_id, names[shown].id_text, &host, &frame);
+		if (r == 0 && frame)
+			r = put_recent(api, frame, wish.wanted, reply);
+		hub_frame_unref(frame);
+	}
+	free(names);
+	if (r == 0 && shown < n)
+		r = wire_put_uint(reply, 2, n - shown);
+	return r < 0 ? api_fail_internal(error, r) : 0;
+}
+
+static int list_alerts(struct api *api, const struct auth_identity *who, const uint8_t *request, size_t len,
+		       struct buf *reply, struct schema **ret_schema, struct api_error *error)
+{
+	*ret_schema = NULL;
+	int r = api_put_text(reply, 2, "not_evaluated");
+	if (r == 0)
+		r = api_put_text(reply, 3,
+				 "this backend has no alert rules to evaluate, so nothing can be in the list");
+	return r < 0 ? api_fail_internal(error, r) : 0;
 }
 
 static int get_health(struct api *api, const struct auth_identity *who, const uint8_t *request, size_t len,
@@ -152,20 +214,20 @@ static int get_health(struct api *api, const struct auth_identity *who, const ui
 	char store[256];
 	store_status(from->store, store, sizeof(store));
 	*ret_schema = NULL;
-	int r = put_text(reply, HEALTH_STATUS, strcmp(store, "ok") == 0 ? "ok" : "degraded");
+	int r = api_put_text(reply, HEALTH_STATUS, strcmp(store, "ok") == 0 ? "ok" : "degraded");
 	if (r == 0)
-		r = put_text(reply, HEALTH_VERSION, SONDE_VERSION);
+		r = api_put_text(reply, HEALTH_VERSION, SONDE_VERSION);
 	if (r == 0)
-		r = put_double(reply, HEALTH_UPTIME, (double)(clock_monotonic_ns() - api->started_ns) / 1e9);
+		r = api_put_double(reply, HEALTH_UPTIME, (double)(clock_monotonic_ns() - api->started_ns) / 1e9);
 	if (r == 0)
-		r = put_text(reply, HEALTH_STORE, store);
+		r = api_put_text(reply, HEALTH_STORE, store);
 	if (r == 0)
 		r = wire_put_uint(reply, HEALTH_HOSTS, registry_count(from->registry));
 	if (r == 0 && from->agents_connected)
 		r = wire_put_uint(reply, HEALTH_AGENTS, from->agents_connected(from->agents_arg));
 	if (r == 0 && live)
 		r = wire_put_uint(reply, HEALTH_LIVE_CLIENTS, live(atomic_load(&api->live_arg)));
-	return r < 0 ? fail_internal(error, r) : 0;
+	return r < 0 ? api_fail_internal(error, r) : 0;
 }
 
 const struct api_operation api_operation_table[] = {
@@ -192,6 +254,55 @@ const struct api_operation api_operation_table[] = {
 		.http_method = "GET",
 		.http_path = "/api/metrics/catalogue",
 		.handle = list_metrics,
+	},
+	{
+		.name = "GetSnapshot",
+		.request_type = "sonde.v1.GetSnapshotRequest",
+		.reply_type = "sonde.v1.GetSnapshotReply",
+		.http_method = "GET",
+		.http_path = "/api/servers/{hostname}/snapshot",
+		.handle = api_get_snapshot,
+	},
+	{
+		.name = "QueryRange",
+		.request_type = "sonde.v1.QueryRangeRequest",
+		.reply_type = "sonde.v1.QueryRangeReply",
+		.http_method = "GET",
+		.http_path = "/api/servers/{hostname}/metrics",
+		.handle = api_query_range,
+	},
+	{
+		/* The same across hosts. */
+		.name = "QueryRange",
+		.request_type = "sonde.v1.QueryRangeRequest",
+		.reply_type = "sonde.v1.QueryRangeReply",
+		.http_method = "GET",
+		.http_path = "/api/metrics/range",
+		.handle = api_query_range,
+	},
+	{
+		.name = "ListProcesses",
+		.request_type = "sonde.v1.ListProcessesRequest",
+		.reply_type = "sonde.v1.ListProcessesReply",
+		.http_method = "GET",
+		.http_path = "/api/servers/{hostname}/processes",
+		.handle = api_list_processes,
+	},
+	{
+		.name = "ListRecent",
+		.request_type = "sonde.v1.ListRecentRequest",
+		.reply_type = "sonde.v1.ListRecentReply",
+		.http_method = "GET",
+		.http_path = "/api/metrics/recent",
+		.handle = list_recent,
+	},
+	{
+		.name = "ListAlerts",
+		.request_type = "sonde.v1.ListAlertsRequest",
+		.reply_type = "sonde.v1.ListAlertsReply",
+		.http_method = "GET",
+		.http_path = "/api/alerts/recent",
+		.handle = list_alerts,
 	},
 	{
 		/* REST only: gRPC has grpc.health.v1. */

@@ -82,6 +82,33 @@ static void call_run(struct job *job)
 	}
 }
 
+/* As request_send_error(), with the field of the request that is to blame. */
+static void send_error(struct request *request, const struct call *call, const char *code)
+{
+	BUF_CLEANUP struct buf body = BUF_INIT(8192);
+	char retry[16];
+	if (!call->error.field[0] && call->error.retry_ms == 0) {
+		request_fail(request, call->status, code, call->error.message);
+		return;
+	}
+	int r = buf_printf(&body, "{\"error\":{\"code\":\"%s\",\"message\":", code);
+	if (r == 0)
+		r = schema_json_string(&body, call->error.message, strlen(call->error.message));
+	if (r == 0 && call->error.field[0])
+		r = buf_printf(&body, ",\"field\":\"%s\"", call->error.field);
+	if (r == 0)
+		r = buf_append_str(&body, "}}\n");
+	if (r < 0) {
+		request_fail(request, call->status, code, call->error.message);
+		return;
+	}
+	request_answer(request, call->status, "application/json");
+	(void)snprintf(retry, sizeof(retry), "%u", (call->error.retry_ms + 999) / 1000);
+	if (call->error.retry_ms > 0)
+		request_header(request, "retry-after", retry);
+	request_send(request, body.data, body.len);
+}
+
 static void call_done(struct job *job)
 {
 	struct call *call = (struct call *)job;
@@ -91,7 +118,7 @@ static void call_done(struct job *job)
 		if (call->status) {
 			const char *code;
 			(void)http_status(call->error.status, &code);
-			request_fail(request, call->status, code, call->error.message);
+			send_error(request, call, code);
 		} else {
 			request_answer(request, 200, "application/json");
 			request_send(request, call->json.data, call->json.len);

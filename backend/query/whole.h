@@ -1,0 +1,35 @@
+/* A whole host at a moment: the newest stored snapshot at or before it, with what was read before in the place of
+ * sections that are not due in it, and the processes of all ticks since the last that showed them all. Nothing is taken
+ * from another instance of the agent, nor from further back than WHOLE_LOOKBACK_US. Not thread-safe. */
+#pragma once
+
+#include "backend/query/process_table.h"
+#include "backend/store/store.h"
+#include "common/schema/snapshot_index.h"
+
+#define WHOLE_LOOKBACK_US (600 * 1000000ll)
+#define WHOLE_MAX_ROWS 1200
+
+struct whole {
+	bool found;
+	int64_t agent_us;
+	uint8_t instance[16];
+	uint8_t descriptor_hash[32];
+	struct snapshot_index index;
+	struct buf base; /* the newest snapshot */
+	struct buf held; /* fields of earlier ones */
+	struct {
+		size_t offset, len; /* in held; 0: not found */
+		bool wanted;
+	} sections[SNAPSHOT_INDEX_MAX_SECTIONS]; /* as index.sections */
+	struct process_table processes;
+	size_t rows;
+};
+
+/* Reads the store. 0 (see found), -EPROTO, -ENOMEM, -EMSGSIZE, another negative errno of the store. Release it in any
+ * case. */
+int whole_read(struct store *store, const uint8_t host_id[16], int64_t at_us, struct whole *ret)
+	__attribute__((nonnull, warn_unused_result));
+/* Appends the Snapshot. 0, -EMSGSIZE, -ENOMEM. */
+int whole_compose(const struct whole *whole, struct buf *out) __attribute__((nonnull, warn_unused_result));
+void whole_free(struct whole *whole); /* accepts a zeroed one */

@@ -1,0 +1,286 @@
+"""The Query service over gRPC and as REST: values against the samples that were pushed, and the same answer on both wires."""
+import json
+import math
+import sys
+import time
+import unittest
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "ingest"))
+from backend import MESSAGES, Backend, wait_for  # noqa: E402
+
+import grpc  # noqa: E402
+from google.protobuf import descriptor_pb2  # noqa: E402,F401
+
+Status = grpc.StatusCode
+OK, NOT_DUE = 1, 2
+
+
+def start_of_history():
+    return int(time.time()) - 300
+
+
+class History:
+    """What the test agent pushed: 100 s of two CPUs with a gap, a reboot and sections that are not always due."""
+
+    def __init__(self, backend):
+        self.t0 = start_of_history()
+        self.user = {0: {}, 1: {}}  # cpu -> second -> counter
+        self.busy = {}
+        first = backend.double(hostname="web-1")
+        self.host_id = first.host_id
+        self.push(first, range(0, 40), sequence=1)
+        self.push(first, range(50, 70), sequence=51)  # ten were lost
+        second = backend.double(hostname="web-1", host_id=first.host_id)
+        self.push(second, range(72, 100), sequence=1, reboot=True)
+        other = backend.double(hostname="db")
+        self.other_id = other.host_id
+        self.push(other, range(0, 100), sequence=1, keep=False)
+
+    def snapshot(self, double, second, sequence, reboot, keep):
+        s = double.snapshot(sequence, seconds=self.t0 + second, cpu_busy_ratio=second / 1000)
+        s.cpu.state.code = OK
+        for cpu in (0, 1):
+            core = s.cpu.cores.add(cpu=cpu)
+            core.user_us = (second - 72 if reboot else second + 1000) * 1000 * (cpu + 1)
+            if keep:
+                self.user[cpu][second] = core.user_us
+        if keep:
+            self.busy[second] = second / 1000
+        s.filesystems.state.code = OK if second % 20 == 0 else NOT_DUE
+        if second % 20 == 0:
+            s.filesystems.filesystems.add(mount_point="/", size_bytes=second)
+        s.processes.state.code = OK
+        s.processes.keyframe = second % 10 == 0
+        pids = [1, 2, 3, 100 + second // 10] if second % 10 == 0 else [3]
+        for pid in pids:
+            s.processes.processes.add(pid=pid, start_time_us=pid, comm=f"p{pid}", cpu_us=second * 1000 * pid, resident_bytes=1000 - pid)
+        histogram = s.block_io.devices.add(device="sda", diskseq=3).operations.add(operation="read").request_latency_ns
+        histogram.scheme, histogram.sum = 1, second * 100
+        histogram.indexes[:] = [10, 20]
+        histogram.counts[:] = [90 * (second + 1), 10 * (second + 1)]
+        return s
+
+    def push(self, double, seconds, sequence, reboot=False, keep=True):
+        stream = double.stream()
+        stream.welcome()
+        snapshots = [self.snapshot(double, second, sequence + i, reboot, keep) for i, second in enumerate(seconds)]
+        acknowledged = stream.deliver(*snapshots)
+        assert [(r.first, r.last) for r in acknowledged.accepted] == [(sequence, sequence + len(snapshots) - 1)], acknowledged
+        stream.half_close()
+
+
+class Case(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.backend = Backend()
+        cls.backend.__enter__()
+        cls.history = History(cls.backend)
+        cls.token = cls.backend.login()
+        cls.t0 = cls.history.t0
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.backend.__exit__(None, None, None)
+
+    def grpc(self, method, **fields):
+        request = getattr(MESSAGES, f"{method}Request")(**fields)
+        return self.backend.query(method, request, getattr(MESSAGES, f"{method}Reply"), self.token)
+
+    def rest(self, path, **parameters):
+        query = urllib.parse.urlencode(parameters, doseq=True)
+        return self.backend.get(f"{path}?{query}" if query else path, self.token)
+
+    def rest_error(self, path, **parameters):
+        with self.assertRaises(urllib.error.HTTPError) as failure:
+            self.rest(path, **parameters)
+        return failure.exception.code, json.load(failure.exception)["error"]
+
+    def range(self, metric, begin, end, step="1s", hostname="web-1", function=0, **more):
+        return self.grpc("QueryRange", hostname=hostname, metric=metric, step=step, function=function,
+                         **{"from": str(self.t0 + begin)}, to=str(self.t0 + end), **more)
+
+    def lines(self, reply):
+        return {tuple((label.name, label.value) for label in s.labels): list(s.values) for s in reply.series}
+
+    def equal(self, values, expected):
+        self.assertEqual(len(values), len(expected))
+        for i, (value, want) in enumerate(zip(values, expected)):
+            if want is None:
+                self.assertTrue(math.isnan(value), f"point {i}: {value}")
+            else:
+                self.assertAlmostEqual(value, want, places=9, msg=f"point {i}")
+
+
+class Range(Case):
+    def test_gauge_at_every_second_with_its_gaps(self):
+        reply = self.range("summary.cpu_busy_ratio", 0, 100)
+        self.assertEqual((reply.kind, reply.unit, reply.function, reply.points, reply.step_seconds), (2, 7, 1, 100, 1.0))
+        self.equal(self.lines(reply)[(("host", "web-1"),)], [self.history.busy.get(i) for i in range(100)])
+        gaps = [(g.hostname, getattr(g, "from").seconds - self.t0, g.to.seconds - self.t0, g.cause)
+                for g in reply.gaps]
+        self.assertEqual(gaps, [("web-1", 39, 50, "lost"), ("web-1", 69, 72, "host_restarted")])
+
+    def test_functions_of_a_gauge(self):
+        for function, fold in ((1, lambda v: sum(v) / len(v)), (2, min), (3, max), (4, sum), (5, lambda v: v[-1])):
+            reply = self.range("summary.cpu_busy_ratio", 0, 30, "10s", function=function)
+            expected = [fold([self.history.busy[i] for i in range(k, k + 10)]) for k in (0, 10, 20)]
+            self.equal(list(reply.series[0].values), expected)
+
+    def test_rate_of_counters_by_series(self):
+        reply = self.range("cpu.cores.user_us", 0, 20)
+        lines = self.lines(reply)
+        self.assertEqual(set(lines), {(("host", "web-1"), ("cpu", "0")), (("host", "web-1"), ("cpu", "1"))})
+        self.equal(lines[(("host", "web-1"), ("cpu", "0"))], [None] + [1000] * 19)
+        self.equal(lines[(("host", "web-1"), ("cpu", "1"))], [None] + [2000] * 19)
+        self.assertEqual(reply.function, 6)
+
+    def test_a_reboot_is_no_rate_and_no_increase(self):
+        values = self.lines(self.range('cpu.cores.user_us{cpu="0"}', 65, 80))[(("host", "web-1"), ("cpu", "0"))]
+        self.equal(values, [1000] * 5 + [None] * 3 + [1000] * 7)
+        increase = self.range('cpu.cores.user_us{cpu="0"}', 60, 100, "40s", function=7).series[0].values
+        self.equal(list(increase), [(69 - 59) * 1000 + (99 - 72) * 1000])
+
+    def test_histograms(self):
+        metric = "block_io.devices.operations.request_latency_ns"
+        for function, expected in ((0, 71.5), (8, 12.5), (9, 12.5), (10, 71.5), (1, 1.0), (6, 100.0), (7, 1000.0)):
+            reply = self.range(metric, 10, 30, "10s", function=function)
+            self.assertEqual(list(self.lines(reply)), [(("host", "web-1"), ("device", "sda"), ("operation", "read"))])
+            self.equal(list(reply.series[0].values), [expected, expected])
+
+    def test_matchers(self):
+        for matchers, cpus in (('cpu="1"', {"1"}), ('cpu!="1"', {"0"}), ('cpu=~"[01]"', {"0", "1"}), ('cpu!~"0|7"', {"1"}),
+                               ('cpu=~"1.*",host="web-1"', {"1"}), ('host="db"', set()), ('cpu="0 OR 1=1"', set()), ('nothing=""', {"0", "1"})):
+            with self.subTest(matchers):
+                reply = self.range(f"cpu.cores.user_us{{{matchers}}}", 0, 10)
+                self.assertEqual({dict((x.name, x.value) for x in s.labels)["cpu"] for s in reply.series}, cpus)
+
+    def test_groups_and_hosts(self):
+        every = self.range("cpu.cores.user_us", 0, 20, hostname="*", group_by=["host"])
+        self.assertEqual({k: v[5] for k, v in self.lines(every).items()}, {(("host", "db"),): 3000.0, (("host", "web-1"),): 3000.0})
+        by_cpu = self.range("cpu.cores.user_us", 0, 20, hostname="", group_by=["cpu"])
+        self.assertEqual({k: v[5] for k, v in self.lines(by_cpu).items()}, {(("cpu", "0"),): 2000.0, (("cpu", "1"),): 4000.0})
+        one = self.range("cpu.cores.user_us", 0, 20, hostname="", group_by=[""], aggregate=2)
+        self.assertEqual({k: v[5] for k, v in self.lines(one).items()}, {(): 1500.0})
+        narrowed = self.range('cpu.cores.user_us{host=~"web.*"}', 0, 20, hostname="*", group_by=["host"])
+        self.assertEqual(list(self.lines(narrowed)), [(("host", "web-1"),)])
+
+    def test_exposition_names_are_names(self):
+        a, b = self.range("cpu.cores.user_us", 0, 20), self.range("sonde_cpu_cores_user_seconds_total", 0, 20)
+        self.assertEqual([list(s.values)[1:] for s in a.series], [list(s.values)[1:] for s in b.series])
+
+    def test_limits_are_named(self):
+        for fields, code, field, words in (
+                (dict(metric="summary.cpu_busy_ratio", begin=-20000, end=0), Status.INVALID_ARGUMENT, "step", "11000"),
+                (dict(metric="summary.cpu_busy_ratio", begin=10, end=10), Status.INVALID_ARGUMENT, "from", "before"),
+                (dict(metric="summary.cpu_busy_ratio", begin=0, end=10, function=6), Status.INVALID_ARGUMENT, "function", "gauge"),
+                (dict(metric="cpu.cores.user_us", begin=0, end=10, function=8), Status.INVALID_ARGUMENT, "function", "histograms"),
+                (dict(metric="no.such", begin=0, end=10), Status.NOT_FOUND, None, "no.such"),
+                (dict(metric="a{b=~\"(\"}", begin=0, end=10), Status.INVALID_ARGUMENT, "metric", "regular expression"),
+                (dict(metric="a{b=~\"" + "(" * 300 + "\"}", begin=0, end=10), Status.INVALID_ARGUMENT, "metric", "regular expression"),
+                (dict(metric="a" * 9000, begin=0, end=10), Status.INVALID_ARGUMENT, "metric", "8192"),
+                (dict(metric="'; DROP TABLE hot; --", begin=0, end=10), Status.INVALID_ARGUMENT, "metric", "character 1"),
+                (dict(metric="cpu.cores.user_us", begin=0, end=10, hostname="nobody' OR ''='"), Status.NOT_FOUND, None, "nobody")):
+            with self.subTest(str(fields)[:80]):
+                with self.assertRaises(grpc.RpcError) as failure:
+                    self.range(**fields)
+                self.assertEqual(failure.exception.code(), code, failure.exception.details())
+                self.assertIn(words, failure.exception.details())
+                details = dict(failure.exception.trailing_metadata()).get("grpc-status-details-bin", b"")
+                self.assertEqual(b"google.rpc.BadRequest" in details, field is not None)
+                if field:
+                    self.assertIn(field.encode(), details)
+
+
+class Moments(Case):
+    def test_whole_host_at_a_moment(self):
+        reply = self.grpc("GetSnapshot", hostname="web-1", at=str(self.t0 + 35.5))
+        s = reply.snapshot
+        self.assertEqual((reply.host_id, reply.hostname, s.timestamp.seconds - self.t0, s.sequence), (self.history.host_id, "web-1", 35, 36))
+        self.assertEqual((s.filesystems.state.code, s.filesystems.filesystems[0].size_bytes), (OK, 20), "read last at second 20")
+        self.assertEqual({p.pid: p.cpu_us for p in s.processes.processes},
+                         {1: 30000, 2: 60000, 3: 105000, 103: 103 * 30000}, "the keyframe of second 30, and newer rows")
+        self.assertTrue(s.processes.keyframe)
+        self.assertEqual(reply.processes_complete_at.seconds - self.t0, 30)
+
+    def test_nothing_is_taken_across_a_restart(self):
+        s = self.grpc("GetSnapshot", hostname="web-1", at=str(self.t0 + 75)).snapshot
+        self.assertEqual((s.sequence, s.filesystems.state.code, len(s.filesystems.filesystems)), (4, NOT_DUE, 0))
+        self.assertFalse(s.processes.keyframe)
+
+    def test_before_the_first(self):
+        with self.assertRaises(grpc.RpcError) as failure:
+            self.grpc("GetSnapshot", hostname="web-1", at=str(self.t0 - 1))
+        self.assertEqual(failure.exception.code(), Status.NOT_FOUND)
+        with self.assertRaises(grpc.RpcError) as failure:
+            self.grpc("GetSnapshot", hostname="web-1", at="yesterday")
+        self.assertEqual(failure.exception.code(), Status.INVALID_ARGUMENT)
+
+    def test_processes(self):
+        reply = self.grpc("ListProcesses", hostname="web-1", at=str(self.t0 + 35))
+        self.assertEqual((reply.total, reply.processes[0].process.pid), (4, 3))
+        self.assertAlmostEqual(reply.processes[0].cpu_ratio, 0.003)
+        by_memory = self.grpc("ListProcesses", hostname="web-1", at=str(self.t0 + 35), sort=2, limit=2)
+        self.assertEqual([p.process.pid for p in by_memory.processes], [1, 2])
+        by_pid = self.grpc("ListProcesses", hostname="web-1", at=str(self.t0 + 35), sort=4)
+        self.assertEqual([p.process.pid for p in by_pid.processes], [1, 2, 3, 103])
+
+
+class Wires(Case):
+    def test_rest_says_what_grpc_says(self):
+        begin, end = str(self.t0), str(self.t0 + 60)
+        reply = self.range("cpu.cores.user_us", 0, 60)
+        rest = self.rest("/api/servers/web-1/metrics", metric="cpu.cores.user_us", to=end, step="1s", function="rate", **{"from": begin})
+        self.assertEqual([[None if math.isnan(v) else v for v in s.values] for s in reply.series], [s["values"] for s in rest["series"]])
+        self.assertEqual([[(x.name, x.value) for x in s.labels] for s in reply.series],
+                         [[(x["name"], x["value"]) for x in s["labels"]] for s in rest["series"]])
+        self.assertEqual((rest["kind"], rest["unit"], rest["function"], rest["points"]), ("counter", "microseconds", "rate", 60))
+        self.assertEqual([g["cause"] for g in rest["gaps"]], ["lost"])
+        grouped = self.rest("/api/metrics/range", metric="cpu.cores.user_us", to=end, step="1s", group_by=["host"], **{"from": begin})
+        self.assertEqual([s["labels"][0]["value"] for s in grouped["series"]], ["db", "web-1"])
+        at = str(self.t0 + 35)
+        self.assertEqual(self.rest("/api/servers/web-1/snapshot", at=at)["snapshot"]["sequence"],
+                         self.grpc("GetSnapshot", hostname="web-1", at=at).snapshot.sequence)
+        self.assertEqual([p["process"]["pid"] for p in self.rest("/api/servers/web-1/processes", at=at, sort="memory")["processes"]],
+                         [p.process.pid for p in self.grpc("ListProcesses", hostname="web-1", at=at, sort=2).processes])
+
+    def test_recent_and_alerts(self):
+        recent = self.rest("/api/metrics/recent", sections=["summary"])["snapshots"]
+        self.assertEqual([s["hostname"] for s in recent], ["db", "web-1"])
+        self.assertTrue(all("summary" in s["snapshot"] and "cpu" not in s["snapshot"] for s in recent))
+        self.assertEqual([s.hostname for s in self.grpc("ListRecent", limit=1).snapshots], ["db"])
+        self.assertEqual(self.grpc("ListRecent", limit=1).left_out, 1)
+        self.assertEqual(self.rest("/api/alerts/recent")["state"], "not_evaluated")
+        self.assertEqual(self.grpc("ListAlerts").state, "not_evaluated")
+
+    def test_rest_errors(self):
+        for path, parameters, code, field in (
+                ("/api/servers/web-1/metrics", {}, 400, "metric"),
+                ("/api/servers/web-1/metrics", {"metric": "cpu.cores.user_us{", "step": "1s"}, 400, "metric"),
+                ("/api/servers/web-1/metrics", {"metric": "cpu.cores.user_us", "step": "0"}, 400, "step"),
+                ("/api/servers/web-1/metrics", {"metric": "cpu.cores.user_us", "step": "1e9"}, 400, "step"),
+                ("/api/servers/web-1/metrics", {"metric": "cpu.cores.user_us", "from": "\u202e"}, 400, "from"),
+                ("/api/servers/web-1/metrics", {"metric": "cpu.cores.user_us", "group_by": "x" * 100}, 400, "group_by"),
+                ("/api/servers/web-1/metrics", {"metric": "cpu.cores.user_us", "function": "exec"}, 400, None),
+                ("/api/servers/nobody/metrics", {"metric": "cpu.cores.user_us"}, 404, None),
+                ("/api/servers/web-1'--/metrics", {"metric": "cpu.cores.user_us"}, 404, None),
+                ("/api/servers/web-1/processes", {"limit": "0"}, 400, "limit"),
+                ("/api/servers/web-1/snapshot", {"at": "1" * 60}, 400, "at"),
+                ("/api/metrics/recent", {"sections": "passwords"}, 400, "sections")):
+            with self.subTest((path, str(parameters)[:60])):
+                status, error = self.rest_error(path, **parameters)
+                self.assertEqual((status, error.get("field")), (code, field), error)
+
+    def test_nothing_without_a_token(self):
+        for path in ("/api/servers/web-1/metrics?metric=cpu.cores.user_us", "/api/metrics/recent", "/api/alerts/recent",
+                     "/api/servers/web-1/snapshot", "/api/servers/web-1/processes", "/api/metrics/range?metric=x"):
+            with self.assertRaises(urllib.error.HTTPError) as failure:
+                self.backend.get(path, None)
+            self.assertEqual(failure.exception.code, 401)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=1)
