@@ -1,4 +1,4 @@
-# sonde_bpf_skeleton(NAME): compiles bpf/NAME.bpf.c and makes the INTERFACE library bpf_NAME, whose NAME.skel.h embeds the object.
+# sonde_bpf_skeleton(NAME [DIRECTORY]): compiles bpf/NAME.bpf.c, or that of another directory, and makes the INTERFACE library bpf_NAME, whose NAME.skel.h embeds the object.
 # No vmlinux.h: programs declare the few kernel fields they read, relocated by CO-RE.
 find_program(BPF_CLANG NAMES clang clang-14 REQUIRED)
 find_program(BPF_STRIP NAMES llvm-strip llvm-strip-14 REQUIRED)
@@ -11,6 +11,9 @@ endif()
 
 function(sonde_bpf_skeleton name)
   set(src ${CMAKE_SOURCE_DIR}/bpf/${name}.bpf.c)
+  if(ARGC GREATER 1)
+    set(src ${ARGV1}/${name}.bpf.c)
+  endif()
   set(dir ${CMAKE_BINARY_DIR}/generated/bpf)
   file(MAKE_DIRECTORY ${dir})
   add_custom_command(

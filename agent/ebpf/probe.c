@@ -45,6 +45,7 @@ struct probe_program {
 	struct bpf_program *program;
 	struct bpf_link *link;
 	int listed;
+	bool refused_words; /* refusal has the verifier's */
 	char refusal[PROGRAM_DETAIL];
 };
 
@@ -272,6 +273,7 @@ static int try_one_by_one(const struct loading *loading)
 			}
 			candidate->usable = false;
 			const char *word = log ? last_word(log) : "";
+			p->refused_words = word[0] != '\0';
 			(void)snprintf(p->refusal, sizeof(p->refusal), "the kernel refused it (%s%s%.150s)",
 				       log_strerror(r), word[0] ? ": " : "", word);
 			log_debug("program refused", LOG_STR("probe", loading->probe->kind->name),
@@ -367,6 +369,20 @@ static int settle(struct probe *probe)
 	return 0;
 }
 
+/* Who has the rights and is refused all the same is told what the verifier said of the first program it refused. */
+static void word_refusal(const struct probe *probe, const struct collector_context *context, int error,
+			 struct collector_state *state)
+{
+	(void)refusal_state(context, state, error, probe->kind->what, "load_failed");
+	for (size_t i = 0; i < probe->n && strcmp(state->reason, "load_failed") == 0; i++) {
+		const struct probe_program *p = &probe->programs[i];
+		if (p->refused_words)
+			(void)collector_fail(state, SONDE__V1__STATE__CODE__CODE_UNAVAILABLE, error, "programs_refused",
+					     "none of the programs of %s is accepted; %s: %.150s", probe->kind->what,
+					     p->name, p->refusal);
+	}
+}
+
 int probe_load(const struct probe_kind *kind, const struct collector_context *context, void *arg, struct probe **ret,
 	       struct collector_state *state)
 {
@@ -386,7 +402,7 @@ int probe_load(const struct probe_kind *kind, const struct collector_context *co
 					     "CONFIG_TRACEPOINTS and CONFIG_BPF_EVENTS",
 					     kind->what);
 		else if (r < 0)
-			(void)refusal_state(context, state, r, kind->what, "load_failed");
+			word_refusal(probe, context, r, state);
 	} else if (r == 0) {
 		r = collector_fail(state, SONDE__V1__STATE__CODE__CODE_FAILED, -ENOMEM, "no_memory", "no memory for %s",
 				   kind->what);
