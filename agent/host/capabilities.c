@@ -43,6 +43,12 @@ static bool is_used(size_t i)
 	return used[i].before_bpf ? !has_bpf : CAP_IS_SUPPORTED(used[i].number);
 }
 
+static bool is_permitted(cap_t caps, cap_value_t number)
+{
+	cap_flag_value_t value = CAP_CLEAR;
+	return CAP_IS_SUPPORTED(number) && cap_get_flag(caps, number, CAP_PERMITTED, &value) == 0 && value == CAP_SET;
+}
+
 /* The kernel takes CAP_SYS_ADMIN for those that were once part of it. */
 static bool is_part_of_admin(cap_value_t number)
 {
@@ -56,8 +62,7 @@ size_t capabilities_used(struct capability ret[CAPABILITIES_MAX])
 	cap_t mine = cap_get_proc();
 	if (!mine)
 		return 0;
-	cap_flag_value_t admin = CAP_CLEAR;
-	bool has_admin = cap_get_flag(mine, CAP_SYS_ADMIN, CAP_PERMITTED, &admin) == 0 && admin == CAP_SET;
+	bool has_admin = is_permitted(mine, CAP_SYS_ADMIN);
 	for (size_t i = 0; i < N_USED; i++) {
 		cap_flag_value_t value = CAP_CLEAR;
 		if (!is_used(i) || cap_get_flag(mine, used[i].number, CAP_PERMITTED, &value) < 0)
@@ -82,14 +87,8 @@ size_t capabilities_lacking(struct capability ret[CAPABILITIES_MAX])
 
 bool capabilities_has_perfmon(void)
 {
-	static const cap_value_t numbers[] = {PERFMON_NUMBER, CAP_SYS_ADMIN};
 	cap_t mine = cap_get_proc();
-	bool has = false;
-	for (size_t i = 0; mine && i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-		cap_flag_value_t value = CAP_CLEAR;
-		has |= CAP_IS_SUPPORTED(numbers[i]) && cap_get_flag(mine, numbers[i], CAP_PERMITTED, &value) == 0 &&
-		       value == CAP_SET;
-	}
+	bool has = mine && (is_permitted(mine, PERFMON_NUMBER) || is_permitted(mine, CAP_SYS_ADMIN));
 	if (mine)
 		(void)cap_free(mine);
 	return has;
@@ -106,9 +105,12 @@ int capabilities_keep_used(void)
 {
 	cap_t mine = cap_get_proc(), kept = cap_init();
 	int r = mine && kept ? 0 : -ENOMEM;
+	/* Where it was given instead of the two that came out of it, a reload still loads programs by it. */
+	bool stands_in = mine && !(is_permitted(mine, BPF_NUMBER) && is_permitted(mine, PERFMON_NUMBER));
 	for (size_t i = 0; r == 0 && i < N_USED; i++) {
 		cap_flag_value_t value = CAP_CLEAR;
-		if (!is_used(i) || cap_get_flag(mine, used[i].number, CAP_PERMITTED, &value) < 0 || value == CAP_CLEAR)
+		if (!(is_used(i) || (used[i].number == CAP_SYS_ADMIN && stands_in)) ||
+		    cap_get_flag(mine, used[i].number, CAP_PERMITTED, &value) < 0 || value == CAP_CLEAR)
 			continue;
 		if (cap_set_flag(kept, CAP_PERMITTED, 1, &used[i].number, CAP_SET) < 0)
 			r = -errno;

@@ -51,7 +51,8 @@ void capabilities_switch(struct capabilities_thread *thread, uint32_t mask) __at
  * was raised: it is born with that. */
 void capabilities_lower_all(struct capabilities_thread *thread) __attribute__((nonnull));
 
-/* Gives up all that no collector uses, for good, and lowers the rest. Before threads start, after what is needed once
+/* Gives up all that no collector uses, for good, and lowers the rest; CAP_SYS_ADMIN stays where it was given instead of
+ * CAP_BPF or CAP_PERFMON. Before threads start, after what is needed once
  * was done. 0 or negative errno. */
 int capabilities_keep_used(void) __attribute__((warn_unused_result));
 /* Gives up everything, for the calling thread only: for one that talks to the network. 0 or negative errno. */

@@ -19,7 +19,8 @@ BPFTOOL = shutil.which("bpftool", path=os.environ.get("PATH", "") + ":/usr/sbin"
 class Agent:
     """With a backend that is not there, so that snapshots go round in a small spool; its numbers are read from its own Prometheus text."""
 
-    def __init__(self, *arguments, wait=True):
+    def __init__(self, *arguments, wait=True, under=()):
+        """under: a command that runs it."""
         self.directory = tempfile.TemporaryDirectory(prefix="sonde-running-")
         path = Path(self.directory.name)
         (path / "key").write_text("sonde_nobody_looks_at_it\n")
@@ -27,7 +28,7 @@ class Agent:
         self.port = free_port()
         self.log = open(path / "log", "w+", encoding="utf-8")
         self.process = subprocess.Popen(
-            [BUILD / "sonde-agent", "--config", "/dev/null", "--backend", f"127.0.0.1:{free_port()}", "--key-file", path / "key", "--state-dir", path,
+            [*under, BUILD / "sonde-agent", "--config", "/dev/null", "--backend", f"127.0.0.1:{free_port()}", "--key-file", path / "key", "--state-dir", path,
              "--spool-bytes", "1MiB", "--interval", "200ms", "--metrics-listen", f"127.0.0.1:{self.port}", *arguments],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         if wait:

@@ -6,7 +6,7 @@ import sys
 import time
 import unittest
 
-from running import BPFTOOL, Agent, exists, expect_gone, left_over, pins
+from running import BPFTOOL, Agent, exists, expect_gone, left_over, pins, wait_for
 
 
 class LeavesNothing(unittest.TestCase):
@@ -61,6 +61,14 @@ class LeavesNothing(unittest.TestCase):
             agent.process.send_signal(signal.SIGHUP)
             expect_gone({"prog": before["prog"], "link": before["link"]})
             self.assertFalse(left_over({"map": before["map"]}) - {f"map {n}" for n in agent.held().get("map", ())})
+
+    def test_reload_by_admin_alone(self):
+        """Where CAP_SYS_ADMIN was given instead of the two that came out of it, probes are made anew by it."""
+        caps = "-bpf,-perfmon"
+        with Agent(under=["setpriv", f"--inh-caps={caps}", f"--bounding-set={caps}"]) as agent:
+            before = agent.held()["link"]
+            agent.process.send_signal(signal.SIGHUP)
+            wait_for(lambda: len(agent.held().get("link", set()) - before) >= len(before), 20, "the programs are attached anew")
 
 
 if __name__ == "__main__":
