@@ -36,7 +36,8 @@ struct options {
 	char agent_key_file[OPTIONS_PATH_SIZE];
 	enum log_level log_level;
 	enum log_format log_format;
-	uint32_t grpc_workers; /* never 0 */
+	uint32_t grpc_workers;			   /* never 0 */
+	uint32_t key_max_snapshots, key_max_bytes; /* a second; 0: no limit */
 	bool allow_plaintext;
 	enum { OPTIONS_TLS_AUTO, OPTIONS_TLS_ON, OPTIONS_TLS_OFF } tls_wanted;
 	bool tls;			       /* the gRPC port speaks TLS: follows from all the others */

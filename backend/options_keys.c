@@ -158,6 +158,16 @@ static int set_grpc_max_age(struct options *o, const char *value)
 	return parse_number(value, 30 * 86400, &o->grpc_max_age_s);
 }
 
+static int set_key_max_snapshots(struct options *o, const char *value)
+{
+	return parse_number(value, UINT32_MAX, &o->key_max_snapshots);
+}
+
+static int set_key_max_bytes(struct options *o, const char *value)
+{
+	return parse_number(value, UINT32_MAX, &o->key_max_bytes);
+}
+
 #define WANTS_ADDRESS "ADDRESS:PORT, like 127.0.0.1:8000 or [::1]:8000"
 
 const struct option_key options_keys[] = {
@@ -171,6 +181,10 @@ const struct option_key options_keys[] = {
 	{"grpc_workers", set_grpc_workers, false, "1 to 64", "threads that serve gRPC (one a CPU, at most 4)"},
 	{"grpc_max_age", set_grpc_max_age, false, "seconds, at most 2592000",
 	 "gRPC connections are asked to dial anew after so long (0: never)"},
+	{"key_max_snapshots", set_key_max_snapshots, false, "a number",
+	 "snapshots a second that agents of one key may send (0: any)"},
+	{"key_max_bytes", set_key_max_bytes, false, "a number",
+	 "bytes a second that agents of one key may send (0: any)"},
 	{"health_listen", set_health_listen, false, WANTS_ADDRESS,
 	 "gRPC health alone, in plaintext, for probes of a TLS port (none)"},
 	{"tls", set_tls, true, "true or false",

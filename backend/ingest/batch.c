@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define RETRY_MS 5000 /* a database that is too slow at present */
+
 enum { BACKEND_ACKNOWLEDGEMENT = 2 };
 enum { DURABLE_HOST_ID = 1, DURABLE_INSTANCE = 2, DURABLE_SEQUENCE = 3 };
 
@@ -274,7 +276,8 @@ static void refuse(struct stream *stream, struct batch *batch, int error)
 	if (error == -ESHUTDOWN)
 		grpc_call_finish(stream->call, GRPC_UNAVAILABLE, "the backend is stopping: send it again");
 	else if (error == -EAGAIN)
-		grpc_call_finish(stream->call, GRPC_UNAVAILABLE, "the database is too slow at present: send it again");
+		stream_finish_later(stream, GRPC_UNAVAILABLE, "the database is too slow at present: send it again",
+				    RETRY_MS);
 	else
 		grpc_call_finish(stream->call, GRPC_UNAVAILABLE, "the backend is out of memory: send it again");
 }
@@ -316,12 +319,13 @@ void batch_retry(struct stream *stream)
 	if (r < 0)
 		refuse(stream, batch, r);
 	else
-		grpc_call_resume(stream->call);
+		stream_resume(stream);
 }
 
 void batch_take(struct stream *stream, const uint8_t *data, size_t len)
 {
 	int count = batch_count(data, len);
+	stream->batch_snapshots = 0;
 	if (count < 0 || count > INGEST_MAX_BATCH) {
 		grpc_call_finish(stream->call, GRPC_INVALID_ARGUMENT,
 				 count < 0 ? "Batch is malformed" : "Batch.snapshots: at most 1000");
@@ -329,6 +333,7 @@ void batch_take(struct stream *stream, const uint8_t *data, size_t len)
 	}
 	if (atomic_load(&stream->superseded))
 		return;
+	stream->batch_snapshots = (size_t)count;
 	struct batch *batch = batch_new(stream, (size_t)count);
 	if (!batch) {
 		grpc_call_finish(stream->call, GRPC_UNAVAILABLE, "the backend is out of memory: send it again");

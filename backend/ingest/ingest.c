@@ -26,7 +26,8 @@ static const struct grpc_method methods[] = {
 	},
 };
 
-int ingest_open(struct store *store, struct auth *auth, struct registry *registry, struct hub *hub, struct ingest **ret)
+int ingest_open(struct store *store, struct auth *auth, struct registry *registry, struct hub *hub,
+		struct rates_limits limits, struct ingest **ret)
 {
 	struct ingest *ingest = calloc(1, sizeof(*ingest));
 	if (!ingest)
@@ -48,7 +49,8 @@ int ingest_open(struct store *store, struct auth *auth, struct registry *registr
 	};
 	atomic_init(&ingest->refs, 1);
 	ingest->keys = keys_new(auth);
-	int r = ingest->keys ? jobs_new(1, MAX_REQUESTS, &ingest->jobs) : -ENOMEM;
+	ingest->rates = rates_new(limits);
+	int r = ingest->keys && ingest->rates ? jobs_new(1, MAX_REQUESTS, &ingest->jobs) : -ENOMEM;
 	if (r < 0) {
 		ingest_close(ingest);
 		return r;
@@ -79,6 +81,7 @@ void ingest_close(struct ingest *ingest)
 		pthread_cond_wait(&ingest->idle, &ingest->lock);
 	pthread_mutex_unlock(&ingest->lock);
 	keys_free(ingest->keys);
+	rates_free(ingest->rates);
 	ingest_unref(ingest);
 }
 

@@ -27,6 +27,7 @@ struct ingest {
 	struct hub *hub;
 	struct schema *own;
 	struct keys *keys;
+	struct rates *rates;
 	struct jobs *jobs;
 	struct grpc_service service;
 
@@ -54,6 +55,7 @@ struct stream {
 	bool identified;
 	bool waiting; /* for room in the store's queue */
 	bool rival_told;
+	uint64_t slowed_until_ns; /* paused, for its key is above its limits; 0: not */
 	uint64_t started_ns;
 	uint64_t rival_since_ns; /* another instance of the host streams too; 0: none */
 	uint8_t host_id[16];
@@ -64,7 +66,9 @@ struct stream {
 	/* The call's thread only. */
 	enum stream_state state;
 	bool draining, half_closed;
-	bool want_set; /* the descriptor set was asked for */
+	bool slow_logged;
+	size_t batch_snapshots; /* of the last batch */
+	bool want_set;		/* the descriptor set was asked for */
 	unsigned verdicts_logged;
 	char key_text[INGEST_KEY_TEXT_MAX + 1];
 	struct store_key key;
@@ -86,6 +90,8 @@ bool streams_add(struct stream *stream);
 void streams_remove(struct stream *stream);
 /* The stream is of this host and instance from now on; an older one of the same ends with ABORTED. */
 void streams_identify(struct stream *stream, const uint8_t host_id[16], const uint8_t instance[16]);
+/* Marks a stream as slowed down until then; it goes on at a tick behind that. 0 takes the mark away. */
+void streams_slow(struct stream *stream, uint64_t until_ns);
 /* Marks a stream as waiting for room in the store, or not. */
 void streams_wait(struct stream *stream, bool waiting);
 /* Lets those that wait try again. Any thread. */
@@ -98,6 +104,10 @@ void stream_close(struct grpc_call *call, void *service);
 void stream_on_start(struct grpc_call *call, void *service);
 void stream_on_message(struct grpc_call *call, void *service, const uint8_t *message, size_t len);
 void stream_on_half_close(struct grpc_call *call, void *service);
+/* Reads on, unless there is another reason not to. */
+void stream_resume(struct stream *stream);
+/* Ends the call with when to try again. */
+void stream_finish_later(struct stream *stream, enum grpc_status status, const char *message, uint64_t delay_ms);
 /* After anything that may have been the last thing a stream waited for. */
 void stream_settle(struct stream *stream);
 /* Sends a BackendMessage with one field; a peer that does not read its acknowledgements is ended. */

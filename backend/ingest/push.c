@@ -1,6 +1,8 @@
 /* The Push call: what Stream does, in one request and one reply. */
 #include "backend/ingest/internal.h"
 
+#include "common/clock.h"
+
 #include <string.h>
 
 enum { PUSH_REPLY_HOSTNAME = 1, PUSH_REPLY_ACKNOWLEDGEMENT = 2, PUSH_REPLY_WANT_SET = 3 };
@@ -12,8 +14,16 @@ void push_on_start(struct grpc_call *call, void *service)
 
 static void identified(struct stream *stream, struct request *req)
 {
+	struct rates *rates = stream->ingest->rates;
+	uint64_t now = clock_monotonic_ns(), wait_ms = rates_wait_ms(rates, req->key.key_id, now);
+	if (wait_ms > 0) {
+		stream_finish_later(stream, GRPC_RESOURCE_EXHAUSTED,
+				    "the agent key is above its limits: send it again later", wait_ms);
+		return;
+	}
 	request_apply(stream, req);
 	batch_take(stream, req->batch.data, req->batch.len);
+	(void)rates_charge(rates, stream->key.key_id, stream->batch_snapshots, req->batch.len, now);
 }
 
 void push_on_message(struct grpc_call *call, void *service, const uint8_t *message, size_t len)

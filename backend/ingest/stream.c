@@ -1,6 +1,7 @@
 /* The Stream call: Hello, then batches, from authentication to the last acknowledgement. */
 #include "backend/ingest/internal.h"
 
+#include "backend/grpc/error_details.h"
 #include "common/clock.h"
 #include "common/log.h"
 
@@ -61,6 +62,38 @@ void stream_close(struct grpc_call *call, void *service)
 	batch_free(stream->pending);
 	schema_unref(stream->schema);
 	free(stream);
+}
+
+void stream_resume(struct stream *stream)
+{
+	/* Written on this thread only, so that reading it needs no lock. */
+	if (!stream->pending && stream->slowed_until_ns == 0)
+		grpc_call_resume(stream->call);
+}
+
+void stream_finish_later(struct stream *stream, enum grpc_status status, const char *message, uint64_t delay_ms)
+{
+	BUF_CLEANUP struct buf details = ERROR_DETAILS_INIT;
+	if (error_details_retry(&details, delay_ms) == 0)
+		grpc_call_finish_details(stream->call, status, message, &details);
+	else
+		grpc_call_finish(stream->call, status, message);
+}
+
+/* What came is taken; what comes next waits until the key has paid for it. */
+static void slow_down(struct stream *stream, size_t bytes)
+{
+	uint64_t now = clock_monotonic_ns();
+	uint64_t wait_ms = rates_charge(stream->ingest->rates, stream->key.key_id, stream->batch_snapshots, bytes, now);
+	if (wait_ms == 0)
+		return;
+	if (!stream->slow_logged)
+		log_warn("an agent is slowed down: its key is above its limits", LOG_STR("host", stream->hostname),
+			 LOG_STR("key", stream->key.name), LOG_UINT("wait_ms", wait_ms),
+			 LOG_STR("then", "further pauses of this stream come without a line"));
+	stream->slow_logged = true;
+	streams_slow(stream, now + wait_ms * 1000000u);
+	grpc_call_pause(stream->call);
 }
 
 void stream_settle(struct stream *stream)
@@ -216,6 +249,7 @@ void stream_on_message(struct grpc_call *call, void *service, const uint8_t *mes
 		break;
 	case ENVELOPE_BATCH:
 		batch_take(stream, envelope.data, envelope.len);
+		slow_down(stream, len);
 		stream_tell_watched(stream);
 		break;
 	case ENVELOPE_DESCRIPTOR_SET:

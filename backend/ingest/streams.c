@@ -41,11 +41,11 @@ void streams_remove(struct stream *stream)
 	pthread_mutex_unlock(&ingest->lock);
 }
 
-static void end(struct stream *stream, void (*fn)(struct grpc_call *call, bool alive, void *arg))
+static void tell(struct stream *stream, void (*fn)(struct grpc_call *call, bool alive, void *arg))
 {
-	/* Without memory the stream stays a while longer: the next tick, or its peer, ends it. */
+	/* Without memory it stays as it is a while longer: the next tick, or its peer, ends it. */
 	if (grpc_call_post(stream->call, fn, NULL) < 0)
-		log_debug("a stream could not be told to end");
+		log_debug("a stream could not be told");
 }
 
 static void end_superseded(struct grpc_call *call, bool alive, void *arg)
@@ -81,7 +81,7 @@ void streams_identify(struct stream *stream, const uint8_t host_id[16], const ui
 				continue;
 			if (memcmp(other->instance, instance, sizeof(other->instance)) == 0) {
 				atomic_store(&other->superseded, true);
-				end(other, end_superseded);
+				tell(other, end_superseded);
 			} else {
 				stream->rival_since_ns = now;
 				if (other->rival_since_ns == 0)
@@ -101,6 +101,23 @@ void streams_wait(struct stream *stream, bool waiting)
 		atomic_fetch_add(&ingest->n_waiting, waiting ? 1u : -1u);
 	}
 	pthread_mutex_unlock(&ingest->lock);
+}
+
+void streams_slow(struct stream *stream, uint64_t until_ns)
+{
+	struct ingest *ingest = stream->ingest;
+	pthread_mutex_lock(&ingest->lock);
+	stream->slowed_until_ns = until_ns;
+	pthread_mutex_unlock(&ingest->lock);
+}
+
+static void go_on(struct grpc_call *call, bool alive, void *arg)
+{
+	if (!alive)
+		return;
+	struct stream *stream = grpc_call_data(call);
+	streams_slow(stream, 0);
+	stream_resume(stream);
 }
 
 static void retry(struct grpc_call *call, bool alive, void *arg)
@@ -179,7 +196,9 @@ void ingest_tick(struct ingest *ingest)
 	pthread_mutex_lock(&ingest->lock);
 	for (struct stream *stream = ingest->streams; stream; stream = stream->next) {
 		if (!stream->identified && now - stream->started_ns > HELLO_WITHIN_NS)
-			end(stream, end_silent);
+			tell(stream, end_silent);
+		if (stream->slowed_until_ns != 0 && now >= stream->slowed_until_ns)
+			tell(stream, go_on);
 		if (stream->rival_since_ns != 0 && n < RIVALS_PER_TICK && check_rivals(ingest, stream, now, &news[n]))
 			n++;
 	}
@@ -204,7 +223,7 @@ void ingest_drain(struct ingest *ingest)
 	ingest->draining = true;
 	for (struct stream *stream = ingest->streams; stream; stream = stream->next) {
 		if (!stream->unary)
-			end(stream, drain);
+			tell(stream, drain);
 	}
 	pthread_mutex_unlock(&ingest->lock);
 }

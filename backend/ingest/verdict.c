@@ -20,6 +20,8 @@ const char *verdict_detail(enum verdict verdict)
 		       "delete the copied agent state directory on one of them";
 	case VERDICT_WRONG_INSTANCE:
 		return "its instance is not the one Hello announced";
+	case VERDICT_TOO_MANY_VALUES:
+		return "more than 100,000 values: leave collectors, rows or fields out";
 	}
 	return "";
 }
@@ -37,9 +39,17 @@ static uint64_t sequence_of(const uint8_t *data, size_t len)
 	return sequence;
 }
 
-static int ignore_sample(void *arg, const struct schema_sample *sample)
+static int count_sample(void *arg, const struct schema_sample *sample)
 {
-	return 0;
+	size_t *n = arg;
+	return ++*n > INGEST_MAX_VALUES;
+}
+
+static enum verdict walk(const struct schema *schema, const uint8_t *data, size_t len)
+{
+	size_t n = 0;
+	int r = schema_walk(schema, data, len, count_sample, &n);
+	return r < 0 ? VERDICT_MALFORMED : r > 0 ? VERDICT_TOO_MANY_VALUES : VERDICT_ACCEPTED;
 }
 
 enum verdict verdict_of(const struct schema *schema, const uint8_t instance[16], const uint8_t *data, size_t len,
@@ -53,8 +63,8 @@ enum verdict verdict_of(const struct schema *schema, const uint8_t instance[16],
 		verdict = VERDICT_MALFORMED;
 	else if (memcmp(index.instance, instance, sizeof(index.instance)) != 0)
 		verdict = VERDICT_WRONG_INSTANCE;
-	else if (schema_walk(schema, data, len, ignore_sample, NULL) < 0)
-		verdict = VERDICT_MALFORMED;
+	else
+		verdict = walk(schema, data, len);
 	if (verdict == VERDICT_ACCEPTED) {
 		*ret_sequence = index.sequence;
 		*ret_index = index;

@@ -5,6 +5,7 @@
 #include "common/schema/snapshot_index.h"
 
 #define INGEST_MAX_SNAPSHOT (1u << 20)
+#define INGEST_MAX_VALUES 100000 /* of a snapshot: as many series a host may have at one time */
 
 /* Numbers as sonde.v1.Rejection.Reason; 0 stands for accepted. */
 enum verdict {
@@ -13,6 +14,7 @@ enum verdict {
 	VERDICT_TOO_LARGE = 2,
 	VERDICT_CONFLICT = 3,
 	VERDICT_WRONG_INSTANCE = 4,
+	VERDICT_TOO_MANY_VALUES = 5,
 };
 
 /* One line for people. */

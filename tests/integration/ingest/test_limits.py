@@ -1,0 +1,139 @@
+"""Agents that send more than the backend can or may take: they are slowed down, nothing of it is lost, and memory does not grow."""
+import sqlite3
+import threading
+import time
+import unittest
+from pathlib import Path
+
+import grpc
+from backend import Backend
+from sonde_proto import ranges, varint
+
+
+class Limited(Backend):
+    def __init__(self, *flags):
+        super().__init__()
+        self.flags = flags
+
+    def start_backend(self, *extra):
+        return super().start_backend(*self.flags, *extra)
+
+
+def padded(double, sequence, size):
+    """A snapshot with a section of a newer schema, of that size."""
+    return double.snapshot(sequence).SerializeToString() + varint(100 << 3 | 2) + varint(size) + bytes(size)
+
+
+def retry_seconds(error):
+    """google.rpc.RetryInfo of an error's status details, read by hand: the package is no dependency of ours."""
+    details = dict(error.trailing_metadata())["grpc-status-details-bin"]
+    at = details.index(b"type.googleapis.com/google.rpc.RetryInfo") + len(b"type.googleapis.com/google.rpc.RetryInfo")
+    assert details[at] == 0x12, details
+    delay = details[at + 2:at + 2 + details[at + 1]]
+    assert delay[0] == 0x0A, delay
+    fields, body, seconds = {}, delay[2:2 + delay[1]], 0.0
+    while body:
+        tag, body, value, shift = body[0] >> 3, body[1:], 0, 0
+        while True:
+            byte, body = body[0], body[1:]
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                break
+        fields[tag] = value
+    seconds = fields.get(1, 0) + fields.get(2, 0) / 1e9
+    return seconds
+
+
+class LimitsTest(unittest.TestCase):
+    def test_a_stream_above_its_rate_is_slowed_down(self):
+        with Limited("--key-max-snapshots", "100") as backend:
+            double = backend.double(hostname="eager")
+            stream = double.stream()
+            stream.welcome()
+            # Made before the clock runs: a burst of 1,000, and 300 more.
+            batches = [double.batch(*[double.snapshot(100 * n + i) for i in range(1, 101)]) for n in range(13)]
+            begin = time.monotonic()
+            for batch in batches:
+                stream.send(2, batch)
+            acknowledged = 0
+            while acknowledged < 1300:
+                acknowledged += sum(last - first + 1 for first, last in ranges(stream.receive().acknowledgement.accepted))
+            self.assertGreater(time.monotonic() - begin, 1.5)
+            slowed = [line for line in backend.warnings() if "slowed down" in line]
+            self.assertEqual(len(slowed), 1, slowed)
+
+    def test_push_above_its_rate_is_told_when(self):
+        with Limited("--key-max-bytes", "1000") as backend:
+            double = backend.double(hostname="pusher")
+            reply = double.push(double.hello(), double.batch(padded(double, 1, 12000)))
+            self.assertEqual(ranges(reply.acknowledgement.accepted), [(1, 1)])
+            with self.assertRaises(grpc.RpcError) as refusal:
+                double.push(double.hello(), double.batch(double.snapshot(2)))
+            self.assertEqual(refusal.exception.code(), grpc.StatusCode.RESOURCE_EXHAUSTED)
+            seconds = retry_seconds(refusal.exception)
+            self.assertTrue(0 < seconds < 4, seconds)
+            time.sleep(seconds + 0.1)
+            reply = double.push(double.hello(), double.batch(double.snapshot(2)))
+            self.assertEqual(ranges(reply.acknowledgement.accepted), [(2, 2)])
+
+    def test_more_values_than_a_host_may_have(self):
+        with Backend() as backend:
+            double = backend.double(hostname="wide")
+            wide = double.snapshot(1)
+            for i in range(100001):
+                wide.cpu.cores.add(user_us=i)
+            stream = double.stream()
+            stream.welcome()
+            reply = stream.deliver(wide, double.snapshot(2))
+            self.assertEqual([(r.reason, ranges([r.range])) for r in reply.rejected], [(5, [(1, 1)])])
+            self.assertEqual(ranges(reply.accepted), [(2, 2)])
+
+    def memory_mib(self, backend):
+        status = Path(f"/proc/{backend.backend.pid}/status").read_text()
+        return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+    def test_a_locked_database_slows_agents_and_does_not_grow_memory(self):
+        agents, batches = 8, 30
+        with Backend() as backend:
+            doubles = [backend.double(hostname=f"big-{n}") for n in range(agents)]
+            streams = [double.stream() for double in doubles]
+            for double, stream in zip(doubles, streams):
+                stream.welcome()
+                stream.deliver(double.snapshot(1))
+            before = self.memory_mib(backend)
+            lock = sqlite3.connect(backend.database, isolation_level=None)
+            lock.execute("BEGIN IMMEDIATE")
+            for double, stream in zip(doubles, streams):
+                for n in range(batches):
+                    stream.send(2, double.batch(padded(double, n + 2, 1000000)))
+            peak = 0
+            for _ in range(30):
+                time.sleep(0.1)
+                peak = max(peak, self.memory_mib(backend))
+            late = backend.double(hostname="late")
+            with self.assertRaises(grpc.RpcError) as refusal:
+                late.push(late.hello(), late.batch(late.snapshot(1)), timeout=20)
+            self.assertIn(refusal.exception.code(), (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED))
+            lock.execute("ROLLBACK")
+            lock.close()
+            # 64 MiB in the store's queue, a message and a batch of each stream: of 229 MiB that wait to be sent.
+            self.assertLess(peak - before, 150)
+            self.assertGreater(peak - before, 40, "the queue was full")
+
+            def drain(stream):
+                missing = batches
+                while missing:
+                    missing -= sum(last - first + 1 for first, last in ranges(stream.receive().acknowledgement.accepted))
+            threads = [threading.Thread(target=drain, args=(stream,)) for stream in streams]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            with sqlite3.connect(f"file:{backend.database}?mode=ro", uri=True) as db:
+                rows = db.execute("SELECT host, count(*), max(sequence) FROM hot GROUP BY host HAVING max(sequence) > 1").fetchall()
+            self.assertEqual([row[1:] for row in rows], [(batches + 1, batches + 1)] * agents)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
