@@ -1,8 +1,11 @@
 /* bench_perf_reads cost        what reading a group of software events costs, on this CPU and another, by the number of
  * events bench_perf_reads instructions  the same in instructions of user and kernel, where a PMU counts them (one CPU)
  * bench_perf_reads switches FD   ping-pong over a pipe with a process in the cgroup whose cgroup.procs FD writes to
+ * bench_perf_reads periods N 0|1  N seconds in which the section is collected once a second, or nothing is done
  * Prints one line of numbers a row; tests/bench/perf makes tables of them. */
 #include "agent/perf/group.h"
+#include "agent/perf/perf.h"
+#include "agent/settings.h"
 #include "common/clock.h"
 
 #include <linux/perf_event.h>
@@ -16,6 +19,7 @@
 #include <unistd.h>
 
 #define READS 20
+#define MAX_CPUS 64
 #define ROUNDS 1000
 #define MESSAGES 25 /* a round; two switches each */
 
@@ -163,6 +167,76 @@ static int switches(int procs)
 	return write(there[1], &c, 1) == 1 && waitpid(child, NULL, 0) == child ? 0 : 1;
 }
 
+/* Calls of other CPUs, as /proc/interrupts counts them: arm64's function call interrupts, x86's. */
+static int read_calls(unsigned long long calls[MAX_CPUS], int cpus)
+{
+	FILE *file = fopen("/proc/interrupts", "re");
+	char line[4096];
+	int found = -1;
+	while (file && found < 0 && fgets(line, sizeof(line), file)) {
+		char *p = strstr(line, "CAL:");
+		p = p ? p : strstr(line, "IPI1:");
+		if (!p)
+			continue;
+		p = strchr(p, ':') + 1;
+		for (int cpu = 0; cpu < cpus; cpu++)
+			calls[cpu] = strtoull(p, &p, 10);
+		found = 0;
+	}
+	if (file)
+		(void)fclose(file);
+	return found;
+}
+
+static int collect_perf(void *self, struct arena *arena, uint64_t *ret_reads)
+{
+	Sonde__V1__Perf section = SONDE__V1__PERF__INIT;
+	struct collector_state state = {.reason = ""};
+	struct tick tick = {.arena = arena, .boottime_us = clock_boottime_us(), .state = &state};
+	arena_reset(arena);
+	int r = collector_perf.collect(self, &tick, &section.base);
+	if (r == 0)
+		*ret_reads = section.hardware->group_reads + section.software->group_reads;
+	return r;
+}
+
+/* The collector alone, so that what it interrupts is told from what the rest of an agent does. */
+static int periods(int n, bool collect)
+{
+	static struct collector_settings settings;
+	unsigned long long before[MAX_CPUS], after[MAX_CPUS];
+	int cpus = (int)sysconf(_SC_NPROCESSORS_ONLN);
+	struct root root;
+	void *self;
+	uint64_t reads_before = 0, reads = 0;
+	struct arena *arena = arena_new((size_t)16 << 20);
+	settings_default(&settings);
+	struct collector_context context = {.root = &root, .live = true, .settings = &settings};
+	struct collector_state state = {.reason = ""};
+	if (!arena || cpus > MAX_CPUS || root_open(&root, NULL) < 0 ||
+	    collector_perf.create(&context, &self, &state) < 0)
+		return 1;
+	for (int i = -5; i < n; i++) { /* what the start stirs up has settled */
+		if (i == 0 && read_calls(before, cpus) < 0)
+			return 1;
+		if (i == 0)
+			reads_before = reads;
+		if (collect && collect_perf(self, arena, &reads) < 0)
+			return 1;
+		sleep(1);
+	}
+	if (read_calls(after, cpus) < 0)
+		return 1;
+	(void)printf("reads %llu calls", (unsigned long long)(reads - reads_before));
+	for (int cpu = 0; cpu < cpus; cpu++)
+		(void)printf(" %llu", after[cpu] - before[cpu]);
+	(void)printf("\n");
+	collector_perf.destroy(self);
+	arena_free(arena);
+	root_close(&root);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 2 && strcmp(argv[1], "cost") == 0)
@@ -171,6 +245,8 @@ int main(int argc, char **argv)
 		return instructions();
 	if (argc == 3 && strcmp(argv[1], "switches") == 0)
 		return switches((int)strtol(argv[2], NULL, 10));
-	(void)fprintf(stderr, "usage: bench_perf_reads cost | instructions | switches FD\n");
+	if (argc == 4 && strcmp(argv[1], "periods") == 0)
+		return periods((int)strtol(argv[2], NULL, 10), argv[3][0] == '1');
+	(void)fprintf(stderr, "usage: bench_perf_reads cost | instructions | switches FD | periods N 0|1\n");
 	return 2;
 }
