@@ -111,6 +111,7 @@ static int start_state(struct program *p)
 		.store = p->store,
 		.auth = p->auth,
 		.registry = p->registry,
+		.hub = p->hub,
 		.agents_connected = agents_connected,
 		.agents_arg = p->ingest,
 	};

@@ -98,8 +98,12 @@ int api_open(const struct api_sources *sources, struct api **ret)
 	api->schema = schemas_own(registry_schemas(sources->registry));
 	api->started_ns = clock_monotonic_ns();
 	api_set_live_clients(api, sources->live_clients, sources->live_arg);
-	api_query_init(api);
-	int r = jobs_new(QUERY_THREADS, QUERY_MAX_QUEUED, &api->jobs);
+	pthread_mutex_init(&api->live_lock, NULL);
+	int r = api_query_init(api);
+	if (r == 0)
+		r = jobs_new(QUERY_THREADS, QUERY_MAX_QUEUED, &api->jobs);
+	if (r == 0 && api->sources.hub)
+		r = hub_subscribe(api->sources.hub, api_live_on_frame, api);
 	if (r < 0) {
 		api_close(api);
 		return r;
@@ -112,7 +116,12 @@ void api_close(struct api *api)
 {
 	if (!api)
 		return;
+	if (api->sources.hub)
+		hub_unsubscribe(api->sources.hub, api_live_on_frame, api);
 	jobs_free(api->jobs);
+	pthread_mutex_destroy(&api->live_lock);
+	free(api->live);
+	free(api->methods);
 	free(api);
 }
 

@@ -18,6 +18,7 @@ struct api_sources {
 	struct store *store;
 	struct auth *auth;
 	struct registry *registry;
+	struct hub *hub; /* NULL: nothing is live */
 	uint32_t (*agents_connected)(void *arg);
 	void *agents_arg;
 	uint32_t (*live_clients)(void *arg); /* may be NULL until the web server runs: see api_set_live_clients() */
@@ -39,6 +40,7 @@ struct api_operation {
 	const char *reply_type;
 	const char *http_method; /* "GET"; NULL if REST does not have it */
 	const char *http_path;	 /* "/api/servers/{hostname}"; {name} and query parameters are fields of the request */
+	const char *text_type;	 /* REST: the reply is the body itself, of this Content-Type; else NULL */
 	bool open;		 /* without authentication (health) */
 	/* who is NULL for open operations. 0, or -1 with *error filled. The reply is appended to `reply`; *ret_schema
 	 * is the schema to read it with when it holds bytes of an agent's own schema (a reference for the caller), else

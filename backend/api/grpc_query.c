@@ -33,7 +33,7 @@ static void query_free(struct query *query)
 	free(query);
 }
 
-static bool take_token(struct grpc_call *call, char token[AUTH_TOKEN_MAX])
+bool api_take_token(struct grpc_call *call, char token[AUTH_TOKEN_MAX])
 {
 	const char *value = grpc_call_metadata(call, "authorization");
 	size_t prefix = strlen(BEARER);
@@ -44,7 +44,7 @@ static bool take_token(struct grpc_call *call, char token[AUTH_TOKEN_MAX])
 }
 
 /* A detail that does not fit is left out; the status is not. */
-static void finish_error(struct grpc_call *call, const struct api_error *error)
+void api_finish_error(struct grpc_call *call, const struct api_error *error)
 {
 	BUF_CLEANUP struct buf details = ERROR_DETAILS_INIT;
 	int r = 0;
@@ -61,7 +61,7 @@ static void finish_busy(struct grpc_call *call, const char *message)
 {
 	struct api_error error = {.status = GRPC_UNAVAILABLE, .retry_ms = 1000};
 	(void)snprintf(error.message, sizeof(error.message), "%s", message);
-	finish_error(call, &error);
+	api_finish_error(call, &error);
 }
 
 static void on_start(struct grpc_call *call, void *service)
@@ -75,7 +75,7 @@ static void on_start(struct grpc_call *call, void *service)
 	query->request = BUF_INIT(API_REPLY_MAX);
 	query->reply = BUF_INIT(API_REPLY_MAX);
 	grpc_call_set_data(call, query);
-	if (!take_token(call, query->token))
+	if (!api_take_token(call, query->token))
 		grpc_call_finish(call, GRPC_UNAUTHENTICATED,
 				 "no access token: POST /token gives one; send the metadata \"authorization: Bearer "
 				 "TOKEN\"");
@@ -90,7 +90,7 @@ static void reply(struct grpc_call *call, bool alive, void *arg)
 {
 	struct query *query = arg;
 	if (alive && query->error.status != GRPC_OK) {
-		finish_error(call, &query->error);
+		api_finish_error(call, &query->error);
 	} else if (alive) {
 		int r = grpc_call_send(call, query->reply.data, query->reply.len);
 		grpc_call_finish(call, r == 0 ? GRPC_OK : GRPC_RESOURCE_EXHAUSTED,
@@ -165,12 +165,15 @@ static const struct grpc_method methods[] = {
 	QUERY_ENTRY(QueryRange), QUERY_ENTRY(ListProcesses), QUERY_ENTRY(ListRecent),  QUERY_ENTRY(ListAlerts),
 };
 
-void api_query_init(struct api *api)
+int api_query_init(struct api *api)
 {
+	size_t n = sizeof(methods) / sizeof(methods[0]);
+	api->methods = calloc(n + 1, sizeof(*api->methods));
+	if (!api->methods)
+		return -ENOMEM;
+	memcpy(api->methods, methods, sizeof(methods));
+	api->methods[n] = api_subscribe_method;
 	api->service = (struct grpc_service){
-		.name = "sonde.v1.Query",
-		.methods = methods,
-		.n_methods = sizeof(methods) / sizeof(methods[0]),
-		.service = api,
-	};
+		.name = "sonde.v1.Query", .methods = api->methods, .n_methods = n + 1, .service = api};
+	return 0;
 }

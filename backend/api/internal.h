@@ -5,9 +5,12 @@
 #include "backend/jobs/jobs.h"
 #include "common/wire.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #define API_REPLY_MAX (32u << 20)
+
+struct live_call;
 
 struct api {
 	struct api_sources sources;
@@ -17,6 +20,10 @@ struct api {
 	uint64_t started_ns;
 	struct jobs *jobs;
 	struct grpc_service service;
+	struct grpc_method *methods;
+	pthread_mutex_t live_lock; /* what follows; see subscribe.c */
+	struct live_call **live;
+	size_t n_live;
 };
 
 /* Always -1, so that a handler can return it. */
@@ -39,6 +46,8 @@ struct schema *api_reply_schema(struct api *api, struct schema *agents, const ch
 
 typedef int api_handler(struct api *api, const struct auth_identity *who, const uint8_t *request, size_t len,
 			struct buf *reply, struct schema **ret_schema, struct api_error *error);
+/* exposition.c */
+api_handler api_get_exposition;
 /* history.c */
 api_handler api_get_snapshot, api_query_range, api_list_processes;
 
@@ -46,4 +55,10 @@ extern const struct api_operation api_operation_table[];
 extern const size_t api_operation_count;
 
 /* grpc_query.c */
-void api_query_init(struct api *api);
+int api_query_init(struct api *api) __attribute__((warn_unused_result));
+bool api_take_token(struct grpc_call *call, char token[AUTH_TOKEN_MAX]);
+void api_finish_error(struct grpc_call *call, const struct api_error *error);
+
+/* subscribe.c */
+extern const struct grpc_method api_subscribe_method;
+void api_live_on_frame(void *arg, struct hub_frame *frame); /* arg is the api; see hub_subscribe() */

@@ -305,6 +305,24 @@ const struct api_operation api_operation_table[] = {
 		.handle = list_alerts,
 	},
 	{
+		.name = "GetExposition",
+		.request_type = "sonde.v1.GetExpositionRequest",
+		.reply_type = "sonde.v1.GetExpositionReply",
+		.http_method = "GET",
+		.http_path = "/metrics",
+		.text_type = "text/plain; version=0.0.4; charset=utf-8",
+		.handle = api_get_exposition,
+	},
+	{
+		.name = "GetExposition",
+		.request_type = "sonde.v1.GetExpositionRequest",
+		.reply_type = "sonde.v1.GetExpositionReply",
+		.http_method = "GET",
+		.http_path = "/api/servers/{hostname}/prometheus",
+		.text_type = "text/plain; version=0.0.4; charset=utf-8",
+		.handle = api_get_exposition,
+	},
+	{
 		/* REST only: gRPC has grpc.health.v1. */
 		.name = "GetHealth",
 		.request_type = "sonde.v1.GetHealthRequest",

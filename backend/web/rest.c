@@ -70,6 +70,12 @@ static void call_run(struct job *job)
 		call->status = http_status(call->error.status, &code);
 		return;
 	}
+	if (call->op->text_type) {
+		call->json = reply;
+		reply = BUF_INIT(0);
+		schema_unref(schema);
+		return;
+	}
 	int r = schema_json(schema ? schema : api_schema(call->api), call->op->reply_type, reply.data, reply.len,
 			    &call->json);
 	schema_unref(schema);
@@ -120,7 +126,7 @@ static void call_done(struct job *job)
 			(void)http_status(call->error.status, &code);
 			send_error(request, call, code);
 		} else {
-			request_answer(request, 200, "application/json");
+			request_answer(request, 200, call->op->text_type ? call->op->text_type : "application/json");
 			request_send(request, call->json.data, call->json.len);
 		}
 	}

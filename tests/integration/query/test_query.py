@@ -229,6 +229,72 @@ class Moments(Case):
         self.assertEqual([p.process.pid for p in by_pid.processes], [1, 2, 3, 103])
 
 
+class Live(Case):
+    def subscribe(self, channel, token=None, **fields):
+        call = channel.unary_stream("/sonde.v1.Query/Subscribe", request_serializer=lambda m: m.SerializeToString(),
+                                    response_deserializer=MESSAGES.SubscribeReply.FromString)
+        return call(MESSAGES.SubscribeRequest(**fields), timeout=60,
+                    metadata=[("authorization", f"Bearer {self.token if token is None else token}")])
+
+    def test_frames_of_what_was_asked_for(self):
+        a, b = self.backend.double(hostname="live-a"), self.backend.double(hostname="live-b")
+        streams = [double.stream() for double in (a, b)]
+        for stream in streams:
+            stream.welcome()
+        with grpc.insecure_channel(f"127.0.0.1:{self.backend.grpc_port}") as channel:
+            frames = self.subscribe(channel, hosts=["live-b"], sections=["cpu"])
+            frames.initial_metadata()
+            time.sleep(0.3)  # the request follows its headers
+            for sequence in range(1, 4):
+                for double, stream in zip((a, b), streams):
+                    s = double.snapshot(sequence)
+                    s.cpu.forks = sequence
+                    stream.deliver(s)
+            got = []
+            for frame in frames:
+                got.append(frame)
+                if frame.snapshot.sequence == 3:
+                    break
+            self.assertEqual({(f.hostname, f.host_id) for f in got}, {("live-b", b.host_id)})
+            self.assertEqual([f.snapshot.cpu.forks for f in got], [f.snapshot.sequence for f in got])
+            self.assertFalse(any(f.snapshot.HasField("summary") for f in got))
+            frames.cancel()
+
+    def test_a_slow_reader_gets_the_newest_and_is_told(self):
+        double = self.backend.double(hostname="live-fast")
+        stream = double.stream()
+        stream.welcome()
+        options = [("grpc.http2.lookahead_bytes", 16384), ("grpc.http2.bdp_probe", 0), ("grpc.use_local_subchannel_pool", 1)]
+        with grpc.insecure_channel(f"127.0.0.1:{self.backend.grpc_port}", options=options) as channel:
+            frames = self.subscribe(channel, hosts=["*"])
+            frames.initial_metadata()
+            time.sleep(0.3)
+            last = 100
+            for sequence in range(1, last + 1):
+                s = double.snapshot(sequence)
+                for i in range(300):
+                    s.custom.metrics.add(name=f"filler_{i}", double_value=i, help="x" * 200)
+                stream.deliver(s)
+            got = []
+            for frame in frames:
+                got.append((frame.snapshot.sequence, frame.dropped))
+                if frame.snapshot.sequence == last:
+                    break
+            frames.cancel()
+        sequences = [sequence for sequence, _ in got]
+        self.assertEqual(sequences, sorted(set(sequences)))
+        self.assertEqual(len(got) + got[-1][1], last, "what was not given was counted")
+        self.assertGreater(got[-1][1], 0)
+
+    def test_bad_requests(self):
+        with grpc.insecure_channel(f"127.0.0.1:{self.backend.grpc_port}") as channel:
+            for fields, code in ((dict(), Status.INVALID_ARGUMENT), (dict(hosts=["*"], sections=["no"]), Status.INVALID_ARGUMENT),
+                                 (dict(hosts=["x" * 300]), Status.INVALID_ARGUMENT), (dict(hosts=["*"], token="x"), Status.UNAUTHENTICATED)):
+                with self.assertRaises(grpc.RpcError) as failure:
+                    next(self.subscribe(channel, **fields))
+                self.assertEqual(failure.exception.code(), code)
+
+
 class Wires(Case):
     def test_rest_says_what_grpc_says(self):
         begin, end = str(self.t0), str(self.t0 + 60)
@@ -274,9 +340,24 @@ class Wires(Case):
                 status, error = self.rest_error(path, **parameters)
                 self.assertEqual((status, error.get("field")), (code, field), error)
 
+    def text(self, path):
+        request = urllib.request.Request(f"http://127.0.0.1:{self.backend.http_port}{path}", headers={"Authorization": f"Bearer {self.token}"})
+        with urllib.request.urlopen(request, timeout=10) as reply:
+            return reply.headers["Content-Type"], reply.read().decode()
+
+    def test_exposition(self):
+        kind, own = self.text("/metrics")
+        self.assertEqual(kind, "text/plain; version=0.0.4; charset=utf-8")
+        self.assertIn("\nsonde_backend_hosts 2\n", own)
+        self.assertIn("\nsonde_backend_store_up 1\n", own)
+        for path in ("/metrics?host=db", "/metrics?hostname=db", "/api/servers/db/prometheus"):
+            self.assertIn('\nsonde_cpu_cores_user_seconds_total{host="db",cpu="1"} 2.198\n', self.text(path)[1])
+        self.assertEqual(self.rest_error("/metrics", host="nobody")[0], 404)
+
     def test_nothing_without_a_token(self):
         for path in ("/api/servers/web-1/metrics?metric=cpu.cores.user_us", "/api/metrics/recent", "/api/alerts/recent",
-                     "/api/servers/web-1/snapshot", "/api/servers/web-1/processes", "/api/metrics/range?metric=x"):
+                     "/api/servers/web-1/snapshot", "/api/servers/web-1/processes", "/api/metrics/range?metric=x", "/metrics", "/metrics?host=db",
+                     "/api/servers/db/prometheus"):
             with self.assertRaises(urllib.error.HTTPError) as failure:
                 self.backend.get(path, None)
             self.assertEqual(failure.exception.code, 401)
