@@ -18,7 +18,7 @@ HOUR = 3600
 def snapshot(backend, token):
     """The newest snapshot of a real agent on this machine."""
     agent = backend.start_agent()
-    hosts = wait_for(lambda: [h for h in backend.get("/api/servers", token)["servers"] if h.get("summary")], 30, "the agent's first snapshots")
+    hosts = wait_for(lambda: [h for h in backend.get("/api/servers", token).get("servers", []) if h.get("summary")], 30, "the agent's first snapshots")
     time.sleep(3)
     agent.terminate()
     agent.wait(timeout=10)

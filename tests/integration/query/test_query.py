@@ -1,6 +1,8 @@
 """The Query service over gRPC and as REST: values against the samples that were pushed, and the same answer on both wires."""
 import json
 import math
+import os
+import subprocess
 import sys
 import time
 import unittest
@@ -10,7 +12,7 @@ import urllib.request
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "ingest"))
-from backend import MESSAGES, Backend, wait_for  # noqa: E402
+from backend import MESSAGES, SOURCE, Backend  # noqa: E402
 
 import grpc  # noqa: E402
 from google.protobuf import descriptor_pb2  # noqa: E402,F401
@@ -312,6 +314,32 @@ class Wires(Case):
                          self.grpc("GetSnapshot", hostname="web-1", at=at).snapshot.sequence)
         self.assertEqual([p["process"]["pid"] for p in self.rest("/api/servers/web-1/processes", at=at, sort="memory")["processes"]],
                          [p.process.pid for p in self.grpc("ListProcesses", hostname="web-1", at=at, sort=2).processes])
+
+    def test_grpc_js_says_the_same(self):
+        begin, end, at = str(self.t0), str(self.t0 + 60), str(self.t0 + 35)
+        moment = {"hostname": "web-1", "at": at}
+        calls = [("ListHosts", {}), ("GetHost", {"hostname": "db"}), ("ListMetrics", {}), ("GetSnapshot", moment), ("ListProcesses", moment),
+                 ("QueryRange", {"hostname": "web-1", "metric": "summary.cpu_busy_ratio", "from": begin, "to": end, "step": "1s"}),
+                 ("ListRecent", {"sections": ["summary"]}), ("ListAlerts", {}), ("GetHost", {"hostname": "nobody"}),
+                 ("Subscribe", {"hosts": []})]
+        client = subprocess.run([os.environ.get("SONDE_NODE", "node"), "tests/integration/query/query_client.mjs",
+                                 f"127.0.0.1:{self.backend.grpc_port}", self.token], input=json.dumps(calls), capture_output=True, text=True,
+                                timeout=60, cwd=SOURCE)
+        if client.returncode == 77:
+            self.skipTest(client.stdout.strip())
+        self.assertEqual(client.returncode, 0, client.stderr)
+        hosts, host, metrics, snapshot, processes, line, recent, alerts, nobody, subscribed = json.loads(client.stdout)
+        self.assertEqual([h["hostname"] for h in hosts["servers"]], ["db", "web-1"])
+        self.assertEqual((host["server"]["host_id"], host["snapshot"]["sequence"]), (self.history.other_id, 100))
+        self.assertEqual(len(metrics["metrics"]), len(self.grpc("ListMetrics").metrics))
+        self.assertEqual(snapshot["snapshot"]["sequence"], 36)
+        self.assertEqual([p["process"]["pid"] for p in processes["processes"]],
+                         [p.process.pid for p in self.grpc("ListProcesses", **moment).processes])
+        same = self.range("summary.cpu_busy_ratio", 0, 60).series[0].values
+        self.assertEqual(line["series"][0]["values"], [None if math.isnan(v) else v for v in same])
+        self.assertEqual([s["hostname"] for s in recent["snapshots"]], ["db", "web-1"])
+        self.assertEqual(alerts["state"], "not_evaluated")
+        self.assertEqual((nobody["code"], subscribed["code"]), (5, 3))
 
     def test_recent_and_alerts(self):
         recent = self.rest("/api/metrics/recent", sections=["summary"])["snapshots"]
