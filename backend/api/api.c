@@ -99,7 +99,10 @@ int api_open(const struct api_sources *sources, struct api **ret)
 	api->started_ns = clock_monotonic_ns();
 	api_set_live_clients(api, sources->live_clients, sources->live_arg);
 	pthread_mutex_init(&api->live_lock, NULL);
+	api->openapi = BUF_INIT(API_OPENAPI_MAX);
 	int r = api_query_init(api);
+	if (r == 0)
+		r = api_openapi_make(&api->openapi);
 	if (r == 0)
 		r = jobs_new(QUERY_THREADS, QUERY_MAX_QUEUED, &api->jobs);
 	if (r == 0 && api->sources.hub)
@@ -121,6 +124,7 @@ void api_close(struct api *api)
 	jobs_free(api->jobs);
 	pthread_mutex_destroy(&api->live_lock);
 	free(api->live);
+	buf_free(&api->openapi);
 	free(api->methods);
 	free(api);
 }

@@ -21,6 +21,7 @@ struct api {
 	struct jobs *jobs;
 	struct grpc_service service;
 	struct grpc_method *methods;
+	struct buf openapi;
 	pthread_mutex_t live_lock; /* what follows; see subscribe.c */
 	struct live_call **live;
 	size_t n_live;
@@ -46,6 +47,10 @@ struct schema *api_reply_schema(struct api *api, struct schema *agents, const ch
 
 typedef int api_handler(struct api *api, const struct auth_identity *who, const uint8_t *request, size_t len,
 			struct buf *reply, struct schema **ret_schema, struct api_error *error);
+/* openapi.c */
+#define API_OPENAPI_MAX (4u << 20)
+int api_openapi_make(struct buf *out) __attribute__((nonnull, warn_unused_result));
+api_handler api_get_openapi;
 /* exposition.c */
 api_handler api_get_exposition;
 /* history.c */

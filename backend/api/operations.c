@@ -323,6 +323,16 @@ const struct api_operation api_operation_table[] = {
 		.handle = api_get_exposition,
 	},
 	{
+		.name = "GetOpenApi",
+		.request_type = "sonde.v1.GetOpenApiRequest",
+		.reply_type = "sonde.v1.GetOpenApiReply",
+		.http_method = "GET",
+		.http_path = "/openapi.json",
+		.text_type = "application/json",
+		.open = true,
+		.handle = api_get_openapi,
+	},
+	{
 		/* REST only: gRPC has grpc.health.v1. */
 		.name = "GetHealth",
 		.request_type = "sonde.v1.GetHealthRequest",

@@ -35,7 +35,7 @@ void http_dispatch(struct request *request)
 		memcpy(request->path, api_health, sizeof(api_health));
 		request->path_len = sizeof(api_health) - 1;
 		rest_handle(request);
-	} else if (path_is(request, "/metrics") || path_is(request, "/api") ||
+	} else if (path_is(request, "/metrics") || path_is(request, "/openapi.json") || path_is(request, "/api") ||
 		   (request->path_len > 5 && memcmp(request->path, "/api/", 5) == 0)) {
 		rest_handle(request);
 	} else if (strcmp(request->method, "GET") == 0 || request->head) {

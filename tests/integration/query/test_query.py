@@ -2,6 +2,7 @@
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import time
@@ -372,6 +373,21 @@ class Wires(Case):
         request = urllib.request.Request(f"http://127.0.0.1:{self.backend.http_port}{path}", headers={"Authorization": f"Bearer {self.token}"})
         with urllib.request.urlopen(request, timeout=10) as reply:
             return reply.headers["Content-Type"], reply.read().decode()
+
+    def test_openapi_describes_what_is_served(self):
+        document = self.backend.get("/openapi.json", None)
+        self.assertEqual(document["openapi"], "3.1.0")
+        schemas = document["components"]["schemas"]
+        references = re.findall(r'"#/components/schemas/([^"]*)"', json.dumps(document))
+        self.assertEqual(set(references) - set(schemas), set(), "nothing is referred to that is not there")
+        paths = document["paths"]
+        self.assertLessEqual({"/api/servers", "/api/servers/{hostname}/metrics", "/api/metrics/recent", "/api/alerts/recent", "/metrics"}, set(paths))
+        parameters = {p["name"]: p for p in paths["/api/servers/{hostname}/metrics"]["get"]["parameters"]}
+        self.assertEqual((parameters["hostname"]["in"], parameters["group_by"]["schema"]["type"]), ("path", "array"))
+        self.assertIn("p99", schemas["sonde.v1.RangeFunction"]["enum"])
+        self.assertEqual(paths["/api/health"]["get"]["security"], [])
+        reply = self.rest("/api/servers/web-1/metrics", metric="cpu.cores.user_us", step="10s")
+        self.assertLessEqual(set(reply), set(schemas["sonde.v1.QueryRangeReply"]["properties"]))
 
     def test_exposition(self):
         kind, own = self.text("/metrics")
