@@ -59,14 +59,15 @@ static int plan_cpu(struct perf_source *source, unsigned cpu, const struct perf_
 	if (!kind->planned && source->hardware) {
 		struct perf_target target = target_of(source, cpu);
 		int r = perf_plan_make(&source->set, &target, &kind->plan);
-		if (r < 0)
+		if (r < 0 && r != -ENOENT)
 			return r;
+		kind->plan_error = r;
 	} else if (!kind->planned) {
 		perf_plan_together(&source->set, &kind->plan);
 	}
 	kind->planned = true;
 	*ret = &kind->plan;
-	return 0;
+	return kind->plan_error;
 }
 
 static bool add_group(struct perf_source *source, unsigned number, const uint8_t events[], size_t n, bool pinned,

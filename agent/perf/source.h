@@ -41,6 +41,7 @@ struct perf_kind {
 	uint64_t base_hz; /* at which ref-cycles counts; 0 where it is not known */
 	struct cpu_set cpus;
 	bool planned;
+	int plan_error; /* these CPUs have none of the events, and are not asked again */
 	struct perf_plan plan;
 };
 
