@@ -53,6 +53,31 @@ static void the_enum_of_the_flags_may_have_no_name(void **state)
 	btf__free(btf);
 }
 
+static void add_member(struct btf *btf, const char *structure, const char *member)
+{
+	int number = btf__add_int(btf, "u64", 8, 0);
+	assert_true(number > 0);
+	assert_true(btf__add_struct(btf, structure, 8) > 0);
+	assert_int_equal(btf__add_field(btf, member, number, 0, 0), 0);
+}
+
+/* CONFIG_BLK_CGROUP: all three, or a bio belongs to nobody. */
+static void cgroups_are_followed_where_a_bio_tells(void **state)
+{
+	struct btf *btf = btf__new_empty();
+	struct kernel_facts facts;
+	add_tracepoint(btf, "btf_trace_block_rq_issue", 2);
+	add_tracepoint(btf, "btf_trace_block_rq_complete", 4);
+	add_member(btf, "bio", "bi_blkg");
+	add_member(btf, "blkcg_gq", "blkcg");
+	assert_int_equal(kernel_facts_read(btf, &facts), 0);
+	assert_false(facts.has_cgroups);
+	add_member(btf, "cgroup_subsys_state", "serial_nr");
+	assert_int_equal(kernel_facts_read(btf, &facts), 0);
+	assert_true(facts.has_cgroups);
+	btf__free(btf);
+}
+
 static void a_kernel_without_a_block_layer(void **state)
 {
 	struct btf *btf = btf__new_empty();
@@ -72,6 +97,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(before_5_11),
 		cmocka_unit_test(the_enum_of_the_flags_may_have_no_name),
+		cmocka_unit_test(cgroups_are_followed_where_a_bio_tells),
 		cmocka_unit_test(a_kernel_without_a_block_layer),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
