@@ -64,6 +64,7 @@ static int plan_cpu(struct perf_source *source, unsigned cpu, const struct perf_
 		kind->plan_error = r;
 	} else if (!kind->planned) {
 		perf_plan_together(&source->set, &kind->plan);
+		kind->plan_error = 0;
 	}
 	kind->planned = true;
 	*ret = &kind->plan;
