@@ -99,6 +99,20 @@ void sections_report(const struct collector *const *table, const Sonde__V1__Snap
 	}
 }
 
+/* Whether the section a program serves has all it wants: then one that this kernel refuses is of a variant it has no
+ * use for. */
+static bool section_works(const Sonde__V1__Snapshot *snapshot, const char *name)
+{
+	const ProtobufCFieldDescriptor *field =
+		name ? protobuf_c_message_descriptor_get_field_by_name(&sonde__v1__snapshot__descriptor, name) : NULL;
+	const ProtobufCMessage *section =
+		field && field->type == PROTOBUF_C_TYPE_MESSAGE
+			? *(const ProtobufCMessage *const *)((const char *)snapshot + field->offset)
+			: NULL;
+	const Sonde__V1__State *state = section ? state_of(section) : NULL;
+	return state && verdict_of(state->code, false) == VERDICT_OK;
+}
+
 void programs_report(const Sonde__V1__Snapshot *snapshot, struct report *report)
 {
 	static const char group[] = "eBPF programs";
@@ -109,10 +123,11 @@ void programs_report(const Sonde__V1__Snapshot *snapshot, struct report *report)
 		bool attached = p->state == SONDE__V1__BPF_PROGRAM__STATE__STATE_ATTACHED;
 		bool refused = p->state == SONDE__V1__BPF_PROGRAM__STATE__STATE_REFUSED;
 		(void)snprintf(name, sizeof(name), "%s/%s", p->probe ? p->probe : "", p->program ? p->program : "");
+		bool harms = refused && !section_works(snapshot, p->probe);
 		struct finding *f = report_add(report, group,
-					       attached	 ? VERDICT_OK
-					       : refused ? VERDICT_LIMITED
-							 : VERDICT_NOTE,
+					       attached ? VERDICT_OK
+					       : harms	? VERDICT_LIMITED
+							: VERDICT_NOTE,
 					       name);
 		if (attached && p->has_run_ns)
 			finding_value(f, "attached by %s, %.0f ns a run", p->attach ? p->attach : "", p->run_ns);

@@ -28,7 +28,6 @@ COLUMNS = {
     "run queue": ("scheduler", ["test_integration_scheduler"]),
     "interrupts": ("interrupts", ["test_integration_interrupts"]),
     "TCP": ("tcp", ["test_integration_tcp"]),
-    "interrupts": ("interrupts", ["test_integration_interrupts"]),
     "counters": ("perf", []),  # integration/perf_pmu
 }
 ATTEMPTS = 3

@@ -244,6 +244,9 @@ static void handlers_are_those_of_proc(void **unused)
 	usleep(50000);
 	message = read_section();
 	for (size_t i = 0; i < n; i++) {
+		/* Of arm64's interrupts between CPUs it gives no numbers. */
+		if (before[i].outer == 0)
+			continue;
 		(void)snprintf(number, sizeof(number), "%u", before[i].irq);
 		uint64_t outer = sum_of("/proc/interrupts", number) - before[i].outer, ours = 0;
 		for (size_t k = 0; k < message->n_handlers; k++) {

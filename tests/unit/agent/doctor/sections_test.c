@@ -121,6 +121,16 @@ static void test_programs(void **state)
 	assert_int_equal(find("eBPF programs", "block_io/wait")->verdict, VERDICT_LIMITED);
 	assert_string_equal(find("eBPF programs", "block_io/wait")->remedy, "this kernel has no tracepoint wait");
 	assert_int_equal(find("eBPF programs", "/")->verdict, VERDICT_NOTE);
+
+	/* The section says that it has all it wants. */
+	Sonde__V1__BlockIo section = SONDE__V1__BLOCK_IO__INIT;
+	Sonde__V1__State ok = state_with(SONDE__V1__STATE__CODE__CODE_OK, NULL, NULL);
+	section.state = &ok;
+	snapshot.block_io = &section;
+	memset(&report, 0, sizeof(report));
+	programs_report(&snapshot, &report);
+	assert_int_equal(find("eBPF programs", "block_io/wait")->verdict, VERDICT_NOTE);
+	assert_string_equal(find("eBPF programs", "block_io/wait")->reason, "refused");
 }
 
 static void test_events(void **state)
