@@ -217,8 +217,9 @@ int channel_read(struct channel *c)
 			return used == NGHTTP2_ERR_NOMEM ? -ENOMEM : -EPROTO;
 		if (c->error != 0)
 			return c->error;
-		/* Less than there was room for is all there was: an end behind it wakes the next poll. */
-		if ((size_t)n < sizeof(bytes))
+		/* Less than there was room for is all there was: an end behind it wakes the next poll. TLS gives a
+		 * record at a time. */
+		if (c->tls ? !tls_stream_pending(c->tls) : (size_t)n < sizeof(bytes))
 			return 0;
 	}
 }

@@ -56,7 +56,6 @@ static int common_settings(SSL_CTX *ssl)
 	SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 				      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_read_ahead(ssl, 1);
 	/* Nobody is there to be asked. */
 	SSL_CTX_set_default_passwd_cb(ssl, no_passphrase);
 	bool ok = SSL_CTX_set_min_proto_version(ssl, TLS1_2_VERSION) == 1 &&
@@ -98,6 +97,9 @@ int tls_context_server(const struct tls_server_options *options, struct tls_cont
 	snprintf(error, TLS_ERROR_SIZE, "out of memory");
 	if (r < 0)
 		return r;
+	/* Fewer system calls for who reads much. A client must not: what it took from the socket while it shook hands,
+	 * nobody would tell it of. */
+	SSL_CTX_set_read_ahead(c->ssl, 1);
 	SSL_CTX_set_alpn_select_cb(c->ssl, choose_protocol, NULL);
 	r = use_certificate(c->ssl, options->certificate, options->key, error);
 	if (r == 0 && options->client_ca) {
