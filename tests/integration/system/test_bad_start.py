@@ -65,7 +65,7 @@ class BadStart(unittest.TestCase):
         self.refused(self.agent("--backend", "nowhere", "--key-file", self.file("k", "sonde_x")), "nowhere")
 
     def test_plaintext_beyond_loopback_must_be_asked_for(self):
-        self.refused(self.backend("--grpc-listen", f"0.0.0.0:{free_port()}", "--tls", "false"), "plaintext")
+        self.refused(self.backend("--grpc-listen", f"0.0.0.0:{free_port()}", "--tls=false"), "plaintext")
         self.refused(self.backend("--http-listen", f"0.0.0.0:{free_port()}"), "plaintext")
 
     def test_short_first_password(self):
