@@ -1,0 +1,321 @@
+/* bench_swarm --port P --key-file FILE --agents N --batches N [--interval MS]: simulated agents in one process, each a
+ * connection of its own with a real Ingest.Stream, for tests/bench/ingest. A snapshot has 500 values (50 CPUs of 10
+ * times), of which 200 change. Without an interval each agent sends its next snapshot when the last one is
+ * acknowledged. Prints one line of JSON when every agent has had all its acknowledgements. */
+#include "agent/delivery/call.h"
+#include "agent/delivery/dial.h"
+#include "common/buf.h"
+#include "common/clock.h"
+#include "common/encoding.h"
+#include "common/wire.h"
+#include "proto/descriptors.h"
+
+#include <getopt.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+
+#define CORES 50
+#define VALUES 10
+#define CONTENTS 64 /* kinds of section, all agents share them */
+
+struct swarm {
+	unsigned port, agents, batches, interval_ms;
+	char key[160];
+	int epoll;
+	struct buf sections[CONTENTS];
+	uint64_t bytes;
+	uint32_t *latencies_us;
+	size_t n_latencies;
+	unsigned welcomed, done;
+};
+
+struct agent {
+	struct swarm *swarm;
+	struct channel *channel;
+	struct call *call;
+	uint8_t host_id[16], instance[16];
+	uint64_t sequence, sent_ns, due_ns;
+	bool welcomed, waiting, ended, writing;
+};
+
+_Noreturn static void die(const char *what, int error)
+{
+	(void)fprintf(stderr, "bench_swarm: %s: %s\n", what, strerror(-error));
+	exit(1);
+}
+
+static void must(int r, const char *what)
+{
+	if (r < 0)
+		die(what, r);
+}
+
+static void make_section(struct buf *out, unsigned turn)
+{
+	struct buf cpu = BUF_INIT(1u << 20);
+	for (unsigned core = 0; core < CORES; core++) {
+		struct buf times = BUF_INIT(4096);
+		must(wire_put_uint(&times, 1, core), "a core");
+		for (unsigned i = 0; i < VALUES; i++) {
+			/* user, system, idle and softirq move; the others stand, as on most machines. */
+			bool moves = i == 0 || i == 2 || i == 3 || i == 6;
+			uint64_t v = 1000000007ull * (i + 1) + core * 7919ull + (moves ? turn * (9973ull + core) : 0);
+			must(wire_put_uint(&times, i + 2, v), "a value");
+		}
+		must(wire_put_bytes(&cpu, 3, times.data, times.len), "a core");
+		buf_free(&times);
+	}
+	must(wire_put_bytes(out, 11, cpu.data, cpu.len), "a section");
+	buf_free(&cpu);
+}
+
+static void send_field(struct agent *a, uint32_t number, const struct buf *bytes)
+{
+	struct buf message = BUF_INIT(4u << 20);
+	must(wire_put_bytes(&message, number, bytes->data, bytes->len), "a message");
+	must(call_send(a->call, message.data, message.len), "sending");
+	buf_free(&message);
+}
+
+static void send_hello(struct agent *a)
+{
+	char text[UUID_TEXT_SIZE], name[64];
+	struct buf hello = BUF_INIT(4096);
+	struct descriptor_blob set = descriptors_snapshot();
+	encoding_uuid_format(a->host_id, text);
+	int len = snprintf(name, sizeof(name), "swarm-%s", text);
+	must(wire_put_bytes(&hello, 1, text, strlen(text)), "Hello");
+	must(wire_put_bytes(&hello, 2, name, (size_t)len), "Hello");
+	must(wire_put_bytes(&hello, 3, a->instance, 16), "Hello");
+	must(wire_put_bytes(&hello, 4, a->host_id, 16), "Hello");
+	must(wire_put_bytes(&hello, 5, set.sha256, 32), "Hello");
+	send_field(a, 1, &hello);
+	buf_free(&hello);
+}
+
+static void send_snapshot(struct agent *a)
+{
+	struct buf snapshot = BUF_INIT(1u << 20), time = BUF_INIT(64), batch = BUF_INIT(1u << 20);
+	uint64_t now_us = (uint64_t)clock_wall_us();
+	const struct buf *section = &a->swarm->sections[++a->sequence % CONTENTS];
+	must(wire_put_uint(&time, 1, now_us / 1000000), "a time");
+	must(wire_put_uint(&time, 2, now_us % 1000000 * 1000), "a time");
+	must(wire_put_bytes(&snapshot, 1, a->host_id, 16), "a snapshot");
+	must(wire_put_bytes(&snapshot, 2, a->instance, 16), "a snapshot");
+	must(wire_put_uint(&snapshot, 3, a->sequence), "a snapshot");
+	must(wire_put_bytes(&snapshot, 4, time.data, time.len), "a snapshot");
+	must(wire_put_uint(&snapshot, 5, now_us), "a snapshot");
+	must(wire_put_uint(&snapshot, 6, 5000), "a snapshot");
+	must(buf_append(&snapshot, section->data, section->len), "a snapshot");
+	must(wire_put_bytes(&batch, 1, snapshot.data, snapshot.len), "a batch");
+	a->swarm->bytes += snapshot.len;
+	a->sent_ns = clock_monotonic_ns();
+	a->due_ns += a->swarm->interval_ms * 1000000ull;
+	a->waiting = true;
+	send_field(a, 2, &batch);
+	buf_free(&batch);
+	buf_free(&time);
+	buf_free(&snapshot);
+}
+
+static bool has_range(const struct wire_field *acknowledgement)
+{
+	struct wire_reader reader = wire_reader(acknowledgement->data, acknowledgement->len);
+	struct wire_field f;
+	return wire_next(&reader, &f) == 1 && f.number == 1;
+}
+
+static void on_message(void *arg, const uint8_t *message, size_t len)
+{
+	struct agent *a = arg;
+	struct swarm *s = a->swarm;
+	struct wire_reader reader = wire_reader(message, len);
+	struct wire_field f;
+	if (wire_next(&reader, &f) != 1 || f.number > 2)
+		return;
+	if (f.number == 1 && !a->welcomed) {
+		a->welcomed = true;
+		s->welcomed++;
+	} else if (f.number == 2 && a->waiting) {
+		if (!has_range(&f)) {
+			(void)fprintf(stderr, "bench_swarm: a snapshot was refused\n");
+			exit(1);
+		}
+		a->waiting = false;
+		s->latencies_us[s->n_latencies++] = (uint32_t)((clock_monotonic_ns() - a->sent_ns) / 1000);
+		if (a->sequence == s->batches) {
+			a->ended = true;
+			s->done++;
+		}
+	}
+}
+
+static void flush_agent(struct agent *a)
+{
+	must(channel_write(a->channel), "writing");
+	bool writing = channel_wants_write(a->channel);
+	if (writing == a->writing)
+		return;
+	struct epoll_event event = {.events = EPOLLIN | (writing ? EPOLLOUT : 0), .data.ptr = a};
+	must(epoll_ctl(a->swarm->epoll, EPOLL_CTL_MOD, channel_fd(a->channel), &event), "epoll");
+	a->writing = writing;
+}
+
+static void turn(struct swarm *s, int timeout_ms)
+{
+	struct epoll_event events[256];
+	int n = epoll_wait(s->epoll, events, 256, timeout_ms);
+	for (int i = 0; i < n; i++) {
+		struct agent *a = events[i].data.ptr;
+		int status;
+		const char *text;
+		must(channel_read(a->channel), "reading");
+		if (call_ended(a->call, &status, &text)) {
+			(void)fprintf(stderr, "bench_swarm: the call ended with %d %s\n", status, text);
+			exit(1);
+		}
+		if (s->interval_ms == 0 && a->welcomed && !a->waiting && !a->ended && s->welcomed == s->agents)
+			send_snapshot(a);
+		flush_agent(a);
+	}
+}
+
+static void open_agent(struct swarm *s, struct agent *a)
+{
+	int fd = dial("127.0.0.1", (uint16_t)s->port, 5000, -1);
+	const struct channel_options channel = {.authority = "localhost", .key = s->key, .host = "localhost"};
+	const struct call_options call = {.path = "/sonde.v1.Ingest/Stream",
+					  .max_message = 1u << 20,
+					  .vital = true,
+					  .on_message = on_message,
+					  .arg = a};
+	must(fd, "connecting");
+	a->swarm = s;
+	encoding_random(a->host_id, 16);
+	encoding_random(a->instance, 16);
+	must(channel_open(fd, &channel, &a->channel), "a channel");
+	must(call_begin(a->channel, &call, &a->call), "a call");
+	send_hello(a);
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = a};
+	must(epoll_ctl(s->epoll, EPOLL_CTL_ADD, channel_fd(a->channel), &event), "epoll");
+	flush_agent(a);
+}
+
+/* In due time; the agents' moments are spread over the interval. */
+static void pace(struct swarm *s, struct agent *agents)
+{
+	uint64_t now = clock_monotonic_ns();
+	for (unsigned i = 0; i < s->agents; i++) {
+		struct agent *a = &agents[i];
+		if (a->waiting || a->ended || now < a->due_ns)
+			continue;
+		send_snapshot(a);
+		flush_agent(a);
+	}
+}
+
+static int by_value(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+	return (x > y) - (x < y);
+}
+
+/* Between Welcome and the first snapshot the script looks at the backend: it answers with a line. */
+static void await_word(const char *word)
+{
+	char line[16];
+	printf("%s\n", word);
+	if (fflush(stdout) != 0 || !fgets(line, sizeof(line), stdin))
+		exit(1);
+}
+
+static void run(struct swarm *s, struct agent *agents)
+{
+	for (unsigned i = 0; i < s->agents; i++) {
+		open_agent(s, &agents[i]);
+		while (s->welcomed + 200 <= i)
+			turn(s, 100);
+	}
+	while (s->welcomed < s->agents)
+		turn(s, 100);
+	await_word("CONNECTED");
+	uint64_t begin = clock_monotonic_ns();
+	for (unsigned i = 0; i < s->agents; i++)
+		agents[i].due_ns = begin + s->interval_ms * 1000000ull * i / s->agents;
+	do {
+		pace(s, agents);
+		turn(s, s->interval_ms ? 2 : 100);
+	} while (s->done < s->agents);
+	double seconds = (double)(clock_monotonic_ns() - begin) / 1e9;
+	size_t n = s->n_latencies;
+	qsort(s->latencies_us, n, sizeof(*s->latencies_us), by_value);
+	printf("{\"snapshots\":%zu,\"samples\":%zu,\"bytes\":%llu,\"seconds\":%.3f,\"p50_ms\":%.2f,\"p99_ms\":%.2f}\n",
+	       n, n * CORES * VALUES, (unsigned long long)s->bytes, seconds, s->latencies_us[n / 2] / 1e3,
+	       s->latencies_us[n * 99 / 100] / 1e3);
+}
+
+static void take_key(struct swarm *s, const char *path)
+{
+	FILE *f = fopen(path, "re");
+	char line[140] = "";
+	if (!f || !fgets(line, sizeof(line), f))
+		die("the key file", -2);
+	(void)fclose(f);
+	line[strcspn(line, "#\n")] = '\0';
+	snprintf(s->key, sizeof(s->key), "%s", line);
+}
+
+static unsigned number(const char *text)
+{
+	return (unsigned)strtoul(text, NULL, 10);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {{"port", 1, NULL, 'p'},	    {"key-file", 1, NULL, 'k'},
+						{"agents", 1, NULL, 'a'},   {"batches", 1, NULL, 'b'},
+						{"interval", 1, NULL, 'i'}, {0}};
+	struct swarm s = {.agents = 100, .batches = 100};
+	int c;
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (c) {
+		case 'p':
+			s.port = number(optarg);
+			break;
+		case 'k':
+			take_key(&s, optarg);
+			break;
+		case 'a':
+			s.agents = number(optarg);
+			break;
+		case 'b':
+			s.batches = number(optarg);
+			break;
+		case 'i':
+			s.interval_ms = number(optarg);
+			break;
+		default:
+			return 2;
+		}
+	}
+	struct rlimit files;
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		must(setrlimit(RLIMIT_NOFILE, &files), "more files");
+	}
+	struct agent *agents = calloc(s.agents ? s.agents : 1, sizeof(*agents));
+	s.latencies_us = calloc((size_t)s.agents * s.batches + 1, sizeof(*s.latencies_us));
+	s.epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (!agents || !s.latencies_us || s.agents == 0 || s.batches == 0)
+		return 2;
+	for (unsigned i = 0; i < CONTENTS; i++) {
+		s.sections[i] = BUF_INIT(1u << 20);
+		make_section(&s.sections[i], i);
+	}
+	run(&s, agents);
+	return 0;
+}
