@@ -8,6 +8,7 @@ static const char *const names[EXTRAS] = {
 	[EXTRA_RUN_QUEUE_CGROUPS] = "run_queue_cgroups",
 	[EXTRA_TCP_RTT] = "tcp_rtt",
 	[EXTRA_BLOCK_IO_TAG_WAIT] = "block_io_tag_wait",
+	[EXTRA_PROCESS_NETWORK] = "process_network",
 };
 
 const char *extra_name(enum extra extra)

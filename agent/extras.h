@@ -10,6 +10,7 @@ enum extra {
 	EXTRA_RUN_QUEUE_CGROUPS, /* scheduler: both kinds of waiting by cgroup */
 	EXTRA_TCP_RTT,		 /* tcp: round-trip times of connections while they are open */
 	EXTRA_BLOCK_IO_TAG_WAIT, /* block_io: how long requests waited for a tag */
+	EXTRA_PROCESS_NETWORK,	 /* processes: bytes of socket calls, by process and by cgroup */
 	EXTRAS,
 };
 

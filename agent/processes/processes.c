@@ -3,8 +3,10 @@
 #include "agent/processes/processes.h"
 
 #include "agent/cgroups/tree.h"
-#include "agent/ebpf/block_io_top.h"
 #include "agent/collectors/source.h"
+#include "agent/ebpf/block_io_top.h"
+#include "agent/ebpf/process_network.h"
+#include "agent/extras.h"
 #include "agent/host/capabilities.h"
 #include "agent/label.h"
 #include "agent/processes/command_lines.h"
@@ -35,7 +37,8 @@ struct self {
 	struct exited exited;
 	struct passwd passwd;
 	struct resident resident;
-	struct command_lines *lines; /* NULL without a lane */
+	struct command_lines *lines;	       /* NULL without a lane */
+	struct process_network_probe *network; /* NULL unless it is wanted */
 	bool begun;
 	uint64_t keyframe_us; /* when the last one was */
 	uint64_t visible_cpu_ns;
@@ -47,6 +50,7 @@ struct showing {
 	struct tick *tick;
 	struct process_table table;
 	struct selection selection;
+	bool network; /* bytes of socket calls are known */
 	size_t text_room;
 	size_t text_left_out; /* rows */
 	Sonde__V1__Processes *out;
@@ -57,6 +61,7 @@ static void destroy(void *opaque)
 	struct self *self = opaque;
 	if (!self)
 		return;
+	process_network_free(self->network);
 	if (self->source)
 		self->source->destroy(self->source_self);
 	history_free(&self->history);
@@ -142,6 +147,8 @@ static int fill_user(struct showing *showing, uint32_t id, Sonde__V1__Process *o
 static int fill_row(struct showing *showing, const struct process_row *row, Sonde__V1__Process *out)
 {
 	int r = fill_process(showing->tick->arena, row, out);
+	if (showing->network)
+		process_network_fill(showing->self->network, row, out);
 	return r < 0 ? r : fill_user(showing, row->user_id, out);
 }
 
@@ -299,6 +306,21 @@ static void set_state(const struct showing *showing)
 				     "this container's processes only: run the agent in the host's pid namespace");
 }
 
+/* On request. What keeps it away costs the section nothing else. */
+static void read_network(struct showing *showing)
+{
+	struct self *self = showing->self;
+	struct collector_state *state = showing->tick->state, why = {.reason = ""};
+	const struct collector_settings *settings = self->context->settings;
+	bool wanted = self->context->live && settings && extra_wanted(settings->extras, EXTRA_PROCESS_NETWORK);
+	int r = process_network_switch(self->context, wanted, &self->network, &why);
+	if (r < 0 && state->code == SONDE__V1__STATE__CODE__CODE_UNSPECIFIED) {
+		*state = why;
+		state->code = SONDE__V1__STATE__CODE__CODE_DEGRADED;
+	}
+	showing->network = r == 0 && wanted && process_network_read(self->network, &showing->table, showing->tick);
+}
+
 /* What goes to the rows that are shown. */
 static int show(struct showing *showing, bool whole)
 {
@@ -319,6 +341,8 @@ static int show(struct showing *showing, bool whole)
 		r = fill_rows(showing);
 	if (r == 0)
 		r = fill_details(showing);
+	if (r == 0 && showing->network)
+		r = process_network_fill_cgroups(showing->self->network, showing->tick, showing->out);
 	return r < 0 ? r : fill_exits(showing, whole);
 }
 
@@ -334,6 +358,7 @@ static int collect(void *opaque, struct tick *tick, ProtobufCMessage *section)
 	int r = self->source->read(self->source_self, &showing.table, tick->state);
 	if (r < 0)
 		return r;
+	read_network(&showing);
 	passwd_refresh(&self->passwd, tick->boottime_us);
 	bool keyframe = keyframe_is_due(self, tick->boottime_us);
 	r = show(&showing, keyframe || tick->watched);
@@ -354,6 +379,13 @@ static int collect(void *opaque, struct tick *tick, ProtobufCMessage *section)
 	return 0;
 }
 
+static void rest(void *opaque)
+{
+	struct self *self = opaque;
+	process_network_free(self->network);
+	self->network = NULL;
+}
+
 const struct collector collector_processes = {
 	.name = "processes",
 	.reads = "the kernel's task list through eBPF, or /proc/PID/stat, io, status and cgroup; /etc/passwd",
@@ -363,5 +395,6 @@ const struct collector collector_processes = {
 	.capabilities = CAPABILITY_BPF | CAPABILITY_PERFMON | CAPABILITY_SYS_PTRACE | CAPABILITY_DAC_READ_SEARCH,
 	.create = create,
 	.collect = collect,
+	.rest = rest,
 	.destroy = destroy,
 };
