@@ -376,8 +376,9 @@ const struct option_key option_keys[] = {
 	VALUE("probe_budget", "RATIO", "of the CPUs' time that a section's BPF programs may take: 0 to 1 (0.01)",
 	      set_probe_budget),
 	LIST("extra", "NAME,...",
-	     "what to measure besides: tcp_rtt, off_cpu, run_queue_cgroups, block_io_tag_wait (tcp_rtt)", add_extra,
-	     collector.extras),
+	     "what to measure besides: tcp_rtt, off_cpu, run_queue_cgroups, block_io_tag_wait, "
+	     "process_network (tcp_rtt)",
+	     add_extra, collector.extras),
 	VALUE("custom_dir", "DIR", "metrics of others: Prometheus text in DIR/*.prom", set_custom_dir),
 	{"perf_events", "EVENT,...", "hardware events to count, {A,B} together: cycles, r01c2, cpu/event=0x3c/", NULL,
 	 false, add_perf_event, offsetof(struct options, collector.n_perf_events), true},
