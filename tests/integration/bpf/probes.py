@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 from pathlib import Path
@@ -188,6 +189,15 @@ class ProbesTest(unittest.TestCase):
             while time.monotonic() < deadline:
                 a.send(b"x")
                 a.recv(1)
+        # One run in 251 is timed: enough switches are made, however quiet the machine is.
+        here, there = socket.socketpair()
+        echo = threading.Thread(target=lambda: [there.send(there.recv(1) or b"x") for _ in range(8000)])
+        with here, there:
+            echo.start()
+            for _ in range(8000):
+                here.send(b"x")
+                here.recv(1)
+            echo.join()
 
         def timed(s):
             return {(p.probe, p.program): p for p in s.agent.programs if p.measured_runs > 16}
