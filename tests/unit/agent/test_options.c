@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_ARGS 16
+#define MAX_ARGS 32
 
 static const char *const names[] = {"cpu", "memory", "block_io", NULL};
 static char *const no_environment[] = {NULL};
@@ -27,8 +27,10 @@ static struct call read_with(char *const *environment, const char *config, const
 	struct call call = {.error = ""};
 	char *argv[MAX_ARGS] = {(char *)"sonde-agent", (char *)"--config", (char *)config};
 	int argc = 3;
-	for (; *args; args++)
+	for (; *args; args++) {
+		assert_true(argc < MAX_ARGS);
 		argv[argc++] = (char *)*args;
+	}
 	call.result = options_read(argc, argv, environment, names, &call.options, call.error);
 	if (call.result < 0) {
 		assert_int_equal(call.result, -EINVAL);
