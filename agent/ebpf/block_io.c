@@ -10,6 +10,7 @@
 #include "agent/ebpf/block_io_top.h"
 #include "agent/ebpf/ledger.h"
 #include "agent/ebpf/load.h"
+#include "agent/ebpf/refusal.h"
 #include "agent/ebpf/rows.h"
 #include "agent/extras.h"
 #include "agent/host/capabilities.h"
@@ -153,9 +154,9 @@ static int start(struct self *self, const struct collector_context *context, str
 
 static int create(const struct collector_context *context, void **ret_self, struct collector_state *state)
 {
-	if (!context->live)
-		return collector_fail(state, SONDE__V1__STATE__CODE__CODE_UNAVAILABLE, -ENOTSUP, "recorded_host",
-				      "a recorded host is shown: its block requests can no longer be traced");
+	int r = refusal_if_recorded(context, "its block requests can no longer be traced", state);
+	if (r < 0)
+		return r;
 	struct self *self = calloc(1, sizeof(*self));
 	if (!self)
 		return -ENOMEM;
@@ -163,7 +164,7 @@ static int create(const struct collector_context *context, void **ret_self, stru
 	self->root = context->root;
 	self->top = context->block_io_top;
 	self->diskstats.fd = -1;
-	int r = start(self, context, state);
+	r = start(self, context, state);
 	if (r < 0) {
 		destroy(self);
 		return r;

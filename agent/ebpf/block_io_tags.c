@@ -21,27 +21,13 @@ struct block_io_tag_waits {
 	int fd;
 };
 
-static void *open_skeleton(const struct bpf_object_open_opts *options)
-{
-	return block_io_tags__open_opts(options);
-}
-
-static void destroy_skeleton(void *skeleton)
-{
-	block_io_tags__destroy(skeleton);
-}
-
-static int prepare(void *skeleton, const struct btf *btf, void *arg)
-{
-	return 0;
-}
+PROBE_SKELETON(block_io_tags)
 
 static const struct probe_kind kind = {
 	.name = "block_io_tags",
 	.what = "the probe of tag waits",
 	.open = open_skeleton,
 	.destroy = destroy_skeleton,
-	.prepare = prepare,
 };
 
 /* Without one of them there is nothing to measure, or something wrong. */

@@ -2,7 +2,6 @@
  * either, and the rest of the section goes on. */
 #include "agent/ebpf/interrupts.h"
 
-#include "agent/ebpf/budget.h"
 #include "agent/ebpf/probe.h"
 #include "agent/ebpf/refusal.h"
 #include "agent/host/capabilities.h"
@@ -13,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "bpf/interrupts.h"
 
@@ -42,24 +40,14 @@ struct self {
 	struct probe *probe;
 	struct interrupts *skeleton;
 	struct interrupts_cpu *cpus;
-	size_t cpus_bytes;
 	uint32_t n_cpus;
 	bool works[PAIRS];
-	struct budget budget;
 	uint64_t names_us; /* when names were last read */
 	char names[INTERRUPTS_LINES][NAME_SIZE];
 	bool named[INTERRUPTS_LINES];
 };
 
-static void *open_skeleton(const struct bpf_object_open_opts *options)
-{
-	return interrupts__open_opts(options);
-}
-
-static void destroy_skeleton(void *skeleton)
-{
-	interrupts__destroy(skeleton);
-}
+PROBE_SKELETON(interrupts)
 
 static int prepare(void *opaque, const struct btf *btf, void *arg)
 {
@@ -83,8 +71,6 @@ static void destroy(void *arg)
 	struct self *self = arg;
 	if (!self)
 		return;
-	if (self->cpus)
-		munmap(self->cpus, self->cpus_bytes);
 	probe_free(self->probe);
 	free(self);
 }
@@ -140,7 +126,7 @@ static int start(struct self *self, struct collector_state *state)
 		return r;
 	self->skeleton = probe_skeleton(self->probe);
 	void *p;
-	r = probe_map_array(self->skeleton->maps.cpus, self->n_cpus * sizeof(*self->cpus), &p, &self->cpus_bytes);
+	r = probe_map_array(self->probe, self->skeleton->maps.cpus, &p);
 	if (r < 0)
 		return r;
 	self->cpus = p;
@@ -149,15 +135,15 @@ static int start(struct self *self, struct collector_state *state)
 
 static int create(const struct collector_context *context, void **ret_self, struct collector_state *state)
 {
-	if (!context->live)
-		return collector_fail(state, SONDE__V1__STATE__CODE__CODE_UNAVAILABLE, -ENOTSUP, "recorded_host",
-				      "a recorded host is shown: its interrupts can no longer be traced");
+	int r = refusal_if_recorded(context, "its interrupts can no longer be traced", state);
+	if (r < 0)
+		return r;
 	struct self *self = calloc(1, sizeof(*self));
 	if (!self)
 		return -ENOMEM;
 	self->context = context;
 	self->n_cpus = probe_cpus();
-	int r = start(self, state);
+	r = start(self, state);
 	if (r < 0) {
 		destroy(self);
 		return r;
@@ -275,10 +261,8 @@ static int collect(void *arg, struct tick *tick, ProtobufCMessage *section)
 {
 	struct self *self = arg;
 	Sonde__V1__Interrupts *message = (Sonde__V1__Interrupts *)section;
-	if (!budget_check(&self->budget, self->context, "interrupts", tick)) {
-		probe_detach_all(self->probe, "over its budget");
+	if (!probe_may_run(self->probe, tick))
 		return 0;
-	}
 	int r = attach(self, tick->state);
 	if (r < 0)
 		return r;
@@ -297,7 +281,7 @@ static int collect(void *arg, struct tick *tick, ProtobufCMessage *section)
 static void rest(void *arg)
 {
 	struct self *self = arg;
-	probe_detach_all(self->probe, "switched off in the agent's configuration");
+	probe_rest(self->probe);
 }
 
 const struct collector collector_interrupts = {

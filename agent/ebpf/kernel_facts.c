@@ -4,28 +4,30 @@
 
 #include <bpf/btf.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 /* The numbers of the #defines, from 4.10 until the enum came in 6.11. */
 #define OLD_FLAG_FLUSH_SEQ (1u << 4)
 #define OLD_FLAG_IO_STAT (1u << 13)
 
-/* Number of arguments of a tracepoint, the leading context pointer included; negative errno if there is none. */
-static int tracepoint_arguments(const struct btf *btf, const char *typedef_name)
+int kernel_tracepoint_arguments(const struct btf *btf, const char *tracepoint)
 {
-	int id = btf__find_by_name_kind(btf, typedef_name, BTF_KIND_TYPEDEF);
+	char name[96];
+	(void)snprintf(name, sizeof(name), "btf_trace_%.80s", tracepoint);
+	int id = btf__find_by_name_kind(btf, name, BTF_KIND_TYPEDEF);
 	if (id < 0)
 		return -ENOENT;
 	const struct btf_type *type = btf__type_by_id(btf, btf__type_by_id(btf, (uint32_t)id)->type);
 	if (!type || !btf_is_ptr(type))
 		return -ENOENT;
 	type = btf__type_by_id(btf, type->type);
-	if (!type || !btf_is_func_proto(type))
+	if (!type || !btf_is_func_proto(type) || btf_vlen(type) == 0)
 		return -ENOENT;
-	return btf_vlen(type);
+	return btf_vlen(type) - 1;
 }
 
-static bool has_member(const struct btf *btf, const char *structure, const char *member)
+bool kernel_has_member(const struct btf *btf, const char *structure, const char *member)
 {
 	int id = btf__find_by_name_kind(btf, structure, BTF_KIND_STRUCT);
 	if (id < 0)
@@ -54,14 +56,14 @@ static uint32_t flag_bit(const struct btf *btf, const struct btf_type *type, con
 int kernel_facts_read(const struct btf *btf, struct kernel_facts *ret)
 {
 	struct kernel_facts facts = {.flag_io_stat = OLD_FLAG_IO_STAT, .flag_flush_seq = OLD_FLAG_FLUSH_SEQ};
-	int issue = tracepoint_arguments(btf, "btf_trace_block_rq_issue");
-	int complete = tracepoint_arguments(btf, "btf_trace_block_rq_complete");
+	int issue = kernel_tracepoint_arguments(btf, "block_rq_issue");
+	int complete = kernel_tracepoint_arguments(btf, "block_rq_complete");
 	if (issue < 0 || complete < 0)
 		return -ENOENT;
-	facts.issue_queue_first = issue > 2;
-	facts.has_io_done = tracepoint_arguments(btf, "btf_trace_block_io_done") > 0;
-	facts.has_cgroups = has_member(btf, "bio", "bi_blkg") && has_member(btf, "blkcg_gq", "blkcg") &&
-			    has_member(btf, "cgroup_subsys_state", "serial_nr");
+	facts.issue_queue_first = issue > 1;
+	facts.has_io_done = kernel_tracepoint_arguments(btf, "block_io_done") >= 0;
+	facts.has_cgroups = kernel_has_member(btf, "bio", "bi_blkg") && kernel_has_member(btf, "blkcg_gq", "blkcg") &&
+			    kernel_has_member(btf, "cgroup_subsys_state", "serial_nr");
 	for (uint32_t id = 1; id < btf__type_cnt(btf); id++) {
 		const struct btf_type *type = btf__type_by_id(btf, id);
 		if (!btf_is_enum(type))

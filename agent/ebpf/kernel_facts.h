@@ -1,5 +1,5 @@
-/* What the running kernel's block layer looks like, asked of its BTF: never of its version, because distributions and
- * stable kernels carry changes back. Pure functions of a parsed BTF. */
+/* What the running kernel looks like, asked of its BTF: never of its version, because distributions and stable kernels
+ * carry changes back. Pure functions of a parsed BTF. */
 #pragma once
 
 #include <stdbool.h>
@@ -7,6 +7,11 @@
 
 struct btf;
 
+/* Arguments of a tracepoint, the leading context pointer not counted; -ENOENT if there is no such tracepoint. */
+int kernel_tracepoint_arguments(const struct btf *btf, const char *tracepoint) __attribute__((nonnull));
+bool kernel_has_member(const struct btf *btf, const char *structure, const char *member) __attribute__((nonnull));
+
+/* Of the block layer. */
 struct kernel_facts {
 	bool issue_queue_first; /* block_rq_issue(queue, request), until 5.11 and 5.10.137 */
 	bool has_io_done;	/* block_io_done, from 6.5: raised exactly where /proc/diskstats counts */

@@ -3,11 +3,12 @@
  * passed together. Maps are made anew each time: this happens at start only, and seldom. */
 #include "agent/ebpf/probe.h"
 
+#include "agent/ebpf/budget.h"
+#include "agent/ebpf/kernel_facts.h"
 #include "agent/ebpf/refusal.h"
 #include "common/log.h"
 
 #include <bpf/bpf.h>
-#include <bpf/btf.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,36 +52,24 @@ struct probe_program {
 
 struct probe {
 	const struct probe_kind *kind;
-	struct programs *list;
+	const struct collector_context *context;
 	void *skeleton;
 	struct probe_program programs[PROBE_MAX_PROGRAMS];
 	size_t n;
 	struct probe_meter *meters;
-	size_t meters_bytes;
+	struct budget budget;
+	struct {
+		void *pages;
+		size_t bytes;
+	} mappings[PROBE_MAX_MAPPINGS];
+	size_t n_mappings;
 };
 
 struct loading {
 	struct probe *probe;
-	const struct collector_context *context;
 	const struct btf *btf;
 	void *arg;
 };
-
-int probe_tracepoint_arguments(const struct btf *btf, const char *tracepoint)
-{
-	char name[96];
-	(void)snprintf(name, sizeof(name), "btf_trace_%.80s", tracepoint);
-	int id = btf__find_by_name_kind(btf, name, BTF_KIND_TYPEDEF);
-	if (id < 0)
-		return -ENOENT;
-	const struct btf_type *type = btf__type_by_id(btf, btf__type_by_id(btf, (uint32_t)id)->type);
-	if (!type || !btf_is_ptr(type))
-		return -ENOENT;
-	type = btf__type_by_id(btf, type->type);
-	if (!type || !btf_is_func_proto(type) || btf_vlen(type) == 0)
-		return -ENOENT;
-	return btf_vlen(type) - 1;
-}
 
 uint32_t probe_cpus(void)
 {
@@ -88,15 +77,19 @@ uint32_t probe_cpus(void)
 	return n > 0 ? (uint32_t)n : 1;
 }
 
-int probe_map_array(const struct bpf_map *map, size_t bytes, void **ret, size_t *ret_bytes)
+int probe_map_array(struct probe *probe, const struct bpf_map *map, void **ret)
 {
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	bytes = (bytes + page - 1) / page * page;
+	if (probe->n_mappings == PROBE_MAX_MAPPINGS)
+		return -ENOSPC;
+	/* The kernel keeps each value at a multiple of 8. */
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), value = ((size_t)bpf_map__value_size(map) + 7) / 8 * 8;
+	size_t bytes = (value * bpf_map__max_entries(map) + page - 1) / page * page;
 	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
 	if (p == MAP_FAILED)
 		return -errno;
+	probe->mappings[probe->n_mappings].pages = p;
+	probe->mappings[probe->n_mappings++].bytes = bytes;
 	*ret = p;
-	*ret_bytes = bytes;
 	return 0;
 }
 
@@ -107,7 +100,7 @@ static struct bpf_object *object_of(void *skeleton)
 
 static int open_skeleton(const struct loading *loading, void **ret)
 {
-	LIBBPF_OPTS(bpf_object_open_opts, options, .btf_custom_path = loading->context->btf_path);
+	LIBBPF_OPTS(bpf_object_open_opts, options, .btf_custom_path = loading->probe->context->btf_path);
 	void *skeleton = loading->probe->kind->open(&options);
 	if (!skeleton)
 		return errno ? -errno : -EINVAL;
@@ -116,7 +109,7 @@ static int open_skeleton(const struct loading *loading, void **ret)
 	while (loading->probe->kind->meters && loading->probe->kind->meters[numbers])
 		numbers++;
 	int r = meters && numbers > 0 ? bpf_map__set_max_entries(meters, probe_cpus() * numbers) : 0;
-	if (r == 0)
+	if (r == 0 && loading->probe->kind->prepare)
 		r = loading->probe->kind->prepare(skeleton, loading->btf, loading->arg);
 	if (r < 0) {
 		loading->probe->kind->destroy(skeleton);
@@ -174,7 +167,7 @@ static void survey_program(const struct loading *loading, const struct bpf_progr
 	}
 	struct candidate *candidate = &p->candidates[rung];
 	memcpy(candidate->name, name, len + 1);
-	candidate->usable = probe_tracepoint_arguments(loading->btf, tracepoint) >= 0;
+	candidate->usable = kernel_tracepoint_arguments(loading->btf, tracepoint) >= 0;
 	if (!candidate->usable)
 		(void)snprintf(p->refusal, sizeof(p->refusal), "this kernel has no tracepoint %.60s", tracepoint);
 }
@@ -340,7 +333,7 @@ static void list_program(struct probe *probe, struct probe_program *p)
 	}
 	memcpy(program.name, p->name, sizeof(program.name));
 	memcpy(program.detail, p->refusal, sizeof(program.detail));
-	p->listed = programs_add(probe->list, &program);
+	p->listed = programs_add(probe->context->programs, &program);
 }
 
 /* After loading: which program each name stands for. */
@@ -350,8 +343,7 @@ static int settle(struct probe *probe)
 	struct bpf_map *meters = bpf_object__find_map_by_name(object, "meters");
 	if (meters && probe->kind->meters) {
 		void *p;
-		int r = probe_map_array(meters, (size_t)bpf_map__max_entries(meters) * sizeof(*probe->meters), &p,
-					&probe->meters_bytes);
+		int r = probe_map_array(probe, meters, &p);
 		if (r < 0)
 			return r;
 		probe->meters = p;
@@ -370,10 +362,9 @@ static int settle(struct probe *probe)
 }
 
 /* Who has the rights and is refused all the same is told what the verifier said of the first program it refused. */
-static void word_refusal(const struct probe *probe, const struct collector_context *context, int error,
-			 struct collector_state *state)
+static void word_refusal(const struct probe *probe, int error, struct collector_state *state)
 {
-	(void)refusal_state(context, state, error, probe->kind->what, "load_failed");
+	(void)refusal_state(probe->context, state, error, probe->kind->what, "load_failed");
 	for (size_t i = 0; i < probe->n && strcmp(state->reason, "load_failed") == 0; i++) {
 		const struct probe_program *p = &probe->programs[i];
 		if (p->refused_words)
@@ -391,8 +382,8 @@ int probe_load(const struct probe_kind *kind, const struct collector_context *co
 	int r = refusal_or_btf(context, &btf, state);
 	struct probe *probe = r < 0 ? NULL : calloc(1, sizeof(*probe));
 	if (probe) {
-		*probe = (struct probe){.kind = kind, .list = context->programs};
-		struct loading loading = {.probe = probe, .context = context, .btf = btf, .arg = arg};
+		*probe = (struct probe){.kind = kind, .context = context};
+		struct loading loading = {.probe = probe, .btf = btf, .arg = arg};
 		r = load(&loading);
 		if (r == 0)
 			r = settle(probe);
@@ -402,7 +393,7 @@ int probe_load(const struct probe_kind *kind, const struct collector_context *co
 					     "CONFIG_TRACEPOINTS and CONFIG_BPF_EVENTS",
 					     kind->what);
 		else if (r < 0)
-			word_refusal(probe, context, r, state);
+			word_refusal(probe, r, state);
 	} else if (r == 0) {
 		r = collector_fail(state, SONDE__V1__STATE__CODE__CODE_FAILED, -ENOMEM, "no_memory", "no memory for %s",
 				   kind->what);
@@ -421,12 +412,12 @@ void probe_free(struct probe *probe)
 {
 	if (!probe)
 		return;
-	programs_remove(probe->list, probe->kind->name);
+	programs_remove(probe->context->programs, probe->kind->name);
 	for (size_t i = 0; i < probe->n; i++)
 		(void)bpf_link__destroy(
 			probe->programs[i].link); /* of a descriptor: cannot fail in a way that matters */
-	if (probe->meters)
-		munmap(probe->meters, probe->meters_bytes);
+	for (size_t i = 0; i < probe->n_mappings; i++)
+		munmap(probe->mappings[i].pages, probe->mappings[i].bytes);
 	if (probe->skeleton)
 		probe->kind->destroy(probe->skeleton);
 	free(probe);
@@ -478,7 +469,7 @@ int probe_attach(struct probe *probe, const char *program)
 	char detail[PROGRAM_DETAIL] = "";
 	if (r < 0)
 		(void)snprintf(detail, sizeof(detail), "the kernel refused to attach it (%s)", log_strerror(r));
-	programs_set_state(probe->list, p->listed, r < 0 ? PROGRAM_REFUSED : PROGRAM_ATTACHED, detail);
+	programs_set_state(probe->context->programs, p->listed, r < 0 ? PROGRAM_REFUSED : PROGRAM_ATTACHED, detail);
 	return r;
 }
 
@@ -488,7 +479,7 @@ static void detach(struct probe *probe, struct probe_program *p, const char *why
 		return;
 	(void)bpf_link__destroy(p->link); /* of a descriptor: cannot fail in a way that matters */
 	p->link = NULL;
-	programs_set_state(probe->list, p->listed, PROGRAM_OFF, why);
+	programs_set_state(probe->context->programs, p->listed, PROGRAM_OFF, why);
 }
 
 void probe_detach(struct probe *probe, const char *program, const char *why)
@@ -502,4 +493,17 @@ void probe_detach_all(struct probe *probe, const char *why)
 {
 	for (size_t i = 0; i < probe->n; i++)
 		detach(probe, &probe->programs[i], why);
+}
+
+bool probe_may_run(struct probe *probe, struct tick *tick)
+{
+	if (budget_check(&probe->budget, probe->context, probe->kind->name, tick))
+		return true;
+	probe_detach_all(probe, "over its budget");
+	return false;
+}
+
+void probe_rest(struct probe *probe)
+{
+	probe_detach_all(probe, "switched off in the agent's configuration");
 }

@@ -18,6 +18,7 @@ struct btf;
 struct probe;
 
 #define PROBE_MAX_PROGRAMS 16
+#define PROBE_MAX_MAPPINGS 4
 
 struct probe_kind {
 	const char *name; /* the section it serves */
@@ -25,7 +26,7 @@ struct probe_kind {
 	/* The skeleton's own open_opts and destroy. */
 	void *(*open)(const struct bpf_object_open_opts *options);
 	void (*destroy)(void *skeleton);
-	/* Constants and sizes of maps, after each opening. 0 or negative errno. */
+	/* Constants and sizes of maps, after each opening. 0 or negative errno. NULL: there are none. */
 	int (*prepare)(void *skeleton, const struct btf *btf, void *arg);
 	/* Of variants with different names: whether this kernel is to have that one. NULL: all. */
 	bool (*wants)(const char *program, const struct btf *btf, void *arg);
@@ -34,12 +35,24 @@ struct probe_kind {
 	const char *const *meters;
 };
 
+/* The two functions of a kind, by the name of the generated skeleton. */
+#define PROBE_SKELETON(name)                                                                                           \
+	static void *open_skeleton(const struct bpf_object_open_opts *options)                                         \
+	{                                                                                                              \
+		return name##__open_opts(options);                                                                     \
+	}                                                                                                              \
+	static void destroy_skeleton(void *skeleton)                                                                   \
+	{                                                                                                              \
+		name##__destroy(skeleton);                                                                             \
+	}
+
 /* Opens with the file of --btf where one is given, and loads; nothing is attached yet. 0 when at least one program is
  * loaded, or negative errno with *state. RLIMIT_MEMLOCK is no matter: libbpf raises it where the kernel still counts by
- * it, and goes on when that is refused. `arg` is for prepare() and wants() during this call. */
+ * it, and goes on when that is refused. `arg` is for prepare() and wants() during this call; the context is borrowed as
+ * long as the probe lives. */
 int probe_load(const struct probe_kind *kind, const struct collector_context *context, void *arg, struct probe **ret,
 	       struct collector_state *state) __attribute__((nonnull(1, 2, 4, 5), warn_unused_result));
-/* Detaches, takes its programs off the list and frees everything. Accepts NULL. */
+/* Detaches, takes its programs off the list, unmaps what was mapped and frees everything. Accepts NULL. */
 void probe_free(struct probe *probe);
 
 void *probe_skeleton(const struct probe *probe) __attribute__((nonnull));
@@ -59,14 +72,15 @@ int probe_attach(struct probe *probe, const char *program) __attribute__((nonnul
 void probe_detach(struct probe *probe, const char *program, const char *why) __attribute__((nonnull));
 void probe_detach_all(struct probe *probe, const char *why) __attribute__((nonnull));
 
-/* Maps an array with BPF_F_MMAPABLE for reading and writing, `bytes` rounded up to pages. 0 and *ret, for munmap() of
- * *ret_bytes; or negative errno. */
-int probe_map_array(const struct bpf_map *map, size_t bytes, void **ret, size_t *ret_bytes)
+/* For collect(): false when the programs may not run in this tick because they cost more than probe_budget; they are
+ * detached then, and tick->state says so. */
+bool probe_may_run(struct probe *probe, struct tick *tick) __attribute__((nonnull, warn_unused_result));
+/* For rest(): detaches all until they are attached again. */
+void probe_rest(struct probe *probe) __attribute__((nonnull));
+
+/* Maps a whole array with BPF_F_MMAPABLE for reading and writing, until probe_free(). 0 or negative errno. */
+int probe_map_array(struct probe *probe, const struct bpf_map *map, void **ret)
 	__attribute__((nonnull, warn_unused_result));
 
 /* CPUs there can be, numbered from 0; at least 1. */
 uint32_t probe_cpus(void);
-
-/* Arguments of a tracepoint by the kernel's types, the leading context pointer not counted; -ENOENT if there is no such
- * tracepoint. */
-int probe_tracepoint_arguments(const struct btf *btf, const char *tracepoint) __attribute__((nonnull));

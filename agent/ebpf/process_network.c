@@ -2,7 +2,6 @@
 #include "agent/ebpf/process_network.h"
 
 #include "agent/cgroups/tree.h"
-#include "agent/ebpf/budget.h"
 #include "agent/ebpf/probe.h"
 #include "agent/ebpf/refusal.h"
 #include "agent/ebpf/tasks_table.h"
@@ -39,7 +38,6 @@ struct process_network_probe {
 	struct process_network *skeleton;
 	struct collector_state why;
 	int error;
-	struct budget budget;
 	/* By pid and start. */
 	struct process_bytes rows[PROCESS_NETWORK_PROCESSES], before[PROCESS_NETWORK_PROCESSES];
 	size_t n, n_before;
@@ -50,20 +48,7 @@ struct process_network_probe {
 	struct process_network_bytes values[PROCESS_NETWORK_PROCESSES];
 };
 
-static void *open_skeleton(const struct bpf_object_open_opts *options)
-{
-	return process_network__open_opts(options);
-}
-
-static void destroy_skeleton(void *skeleton)
-{
-	process_network__destroy(skeleton);
-}
-
-static int prepare(void *skeleton, const struct btf *btf, void *arg)
-{
-	return 0;
-}
+PROBE_SKELETON(process_network)
 
 static const char *const programs[] = {
 	[PROCESS_NETWORK_METER_SEND] = "send",
@@ -76,7 +61,6 @@ static const struct probe_kind kind = {
 	.what = "the probe of socket calls",
 	.open = open_skeleton,
 	.destroy = destroy_skeleton,
-	.prepare = prepare,
 	.meters = programs,
 };
 
@@ -205,11 +189,7 @@ bool process_network_read(struct process_network_probe *network, const struct pr
 	struct collector_state state = {.code = SONDE__V1__STATE__CODE__CODE_UNSPECIFIED};
 	struct tick own = *tick;
 	own.state = &state; /* the section goes on without */
-	if (!budget_check(&network->budget, network->context, kind.name, &own)) {
-		probe_detach_all(network->probe, "over its budget");
-		return degraded(tick, &state);
-	}
-	if (attach(network, &state) < 0)
+	if (!probe_may_run(network->probe, &own) || attach(network, &state) < 0)
 		return degraded(tick, &state);
 	int r = read_processes(network);
 	if (r < 0) {

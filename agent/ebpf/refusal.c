@@ -29,6 +29,14 @@ static int keep_last_line(enum libbpf_print_level level, const char *format, va_
 	return 0;
 }
 
+int refusal_if_recorded(const struct collector_context *context, const char *what, struct collector_state *state)
+{
+	if (context->live)
+		return 0;
+	return collector_fail(state, SONDE__V1__STATE__CODE__CODE_UNAVAILABLE, -ENOTSUP, "recorded_host",
+			      "a recorded host is shown: %s", what);
+}
+
 libbpf_print_fn_t refusal_listen(void)
 {
 	said[0] = '\0';

@@ -6,6 +6,10 @@
 
 #include <bpf/libbpf.h>
 
+/* -ENOTSUP with *state where a recorded host is shown, "a recorded host is shown: WHAT"; 0 on the running one. */
+int refusal_if_recorded(const struct collector_context *context, const char *what, struct collector_state *state)
+	__attribute__((nonnull, warn_unused_result));
+
 /* Instead of libbpf's print function while loading: keeps what it said last. Returns the function there was before, for
  * libbpf_set_print(). */
 libbpf_print_fn_t refusal_listen(void);

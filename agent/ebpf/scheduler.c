@@ -3,8 +3,8 @@
  * another epoch and is not used. */
 #include "agent/ebpf/scheduler.h"
 
-#include "agent/ebpf/budget.h"
 #include "agent/ebpf/histogram.h"
+#include "agent/ebpf/kernel_facts.h"
 #include "agent/ebpf/probe.h"
 #include "agent/ebpf/refusal.h"
 #include "agent/ebpf/scheduler_cgroups.h"
@@ -12,11 +12,9 @@
 #include "agent/host/capabilities.h"
 #include "agent/settings.h"
 
-#include <bpf/btf.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include <scheduler.skel.h>
 
@@ -29,38 +27,13 @@ struct self {
 	const char *program; /* the variant that is loaded */
 	struct scheduler_cpu *cpus;
 	struct scheduler_off_cpu *off_cpu;
-	size_t cpus_bytes, off_cpu_bytes;
 	uint32_t n_cpus;
 	bool has_run_delay;
-	struct budget budget;
 	struct scheduler_cgroups *cgroups; /* made when first asked for */
 	struct scheduler_off_cpu sum;
 };
 
-static void *open_skeleton(const struct bpf_object_open_opts *options)
-{
-	return scheduler__open_opts(options);
-}
-
-static void destroy_skeleton(void *skeleton)
-{
-	scheduler__destroy(skeleton);
-}
-
-static bool has_member(const struct btf *btf, const char *structure, const char *member)
-{
-	int id = btf__find_by_name_kind(btf, structure, BTF_KIND_STRUCT);
-	if (id < 0)
-		return false;
-	const struct btf_type *type = btf__type_by_id(btf, (uint32_t)id);
-	const struct btf_member *members = btf_members(type);
-	for (unsigned i = 0; i < btf_vlen(type); i++) {
-		const char *name = btf__name_by_offset(btf, members[i].name_off);
-		if (name && strcmp(name, member) == 0)
-			return true;
-	}
-	return false;
-}
+PROBE_SKELETON(scheduler)
 
 /* A place for each pid there can be, as far as that is little. */
 static uint32_t places(const struct root *root)
@@ -80,7 +53,7 @@ static int prepare(void *opaque, const struct btf *btf, void *arg)
 	struct scheduler *skeleton = opaque;
 	uint32_t n = places(self->context->root);
 	skeleton->rodata->place_mask = n - 1;
-	self->has_run_delay = has_member(btf, "sched_info", "run_delay");
+	self->has_run_delay = kernel_has_member(btf, "sched_info", "run_delay");
 	int r = bpf_map__set_max_entries(skeleton->maps.places, n);
 	if (r == 0)
 		r = bpf_map__set_max_entries(skeleton->maps.cpus, self->n_cpus);
@@ -91,7 +64,7 @@ static int prepare(void *opaque, const struct btf *btf, void *arg)
 
 static bool wants(const char *program, const struct btf *btf, void *arg)
 {
-	bool has_state = probe_tracepoint_arguments(btf, "sched_switch") >= 4;
+	bool has_state = kernel_tracepoint_arguments(btf, "sched_switch") >= 4;
 	return strcmp(program, "switch") == 0 ? has_state : !has_state;
 }
 
@@ -102,10 +75,6 @@ static void destroy(void *arg)
 	struct self *self = arg;
 	if (!self)
 		return;
-	if (self->cpus)
-		munmap(self->cpus, self->cpus_bytes);
-	if (self->off_cpu)
-		munmap(self->off_cpu, self->off_cpu_bytes);
 	scheduler_cgroups_free(self->cgroups);
 	probe_free(self->probe);
 	free(self);
@@ -114,12 +83,11 @@ static void destroy(void *arg)
 static int map_rows(struct self *self)
 {
 	void *p;
-	int r = probe_map_array(self->skeleton->maps.cpus, self->n_cpus * sizeof(*self->cpus), &p, &self->cpus_bytes);
+	int r = probe_map_array(self->probe, self->skeleton->maps.cpus, &p);
 	if (r < 0)
 		return r;
 	self->cpus = p;
-	r = probe_map_array(self->skeleton->maps.off_cpu, self->n_cpus * sizeof(*self->off_cpu), &p,
-			    &self->off_cpu_bytes);
+	r = probe_map_array(self->probe, self->skeleton->maps.off_cpu, &p);
 	if (r < 0)
 		return r;
 	self->off_cpu = p;
@@ -173,15 +141,15 @@ static int start(struct self *self, struct collector_state *state)
 
 static int create(const struct collector_context *context, void **ret_self, struct collector_state *state)
 {
-	if (!context->live)
-		return collector_fail(state, SONDE__V1__STATE__CODE__CODE_UNAVAILABLE, -ENOTSUP, "recorded_host",
-				      "a recorded host is shown: its switches can no longer be traced");
+	int r = refusal_if_recorded(context, "its switches can no longer be traced", state);
+	if (r < 0)
+		return r;
 	struct self *self = calloc(1, sizeof(*self));
 	if (!self)
 		return -ENOMEM;
 	self->context = context;
 	self->n_cpus = probe_cpus();
-	int r = start(self, state);
+	r = start(self, state);
 	if (r < 0) {
 		destroy(self);
 		return r;
@@ -242,10 +210,8 @@ static int collect(void *arg, struct tick *tick, ProtobufCMessage *section)
 {
 	struct self *self = arg;
 	Sonde__V1__Scheduler *message = (Sonde__V1__Scheduler *)section;
-	if (!budget_check(&self->budget, self->context, "scheduler", tick)) {
-		probe_detach_all(self->probe, "over its budget");
+	if (!probe_may_run(self->probe, tick))
 		return 0;
-	}
 	int r = attach(self, tick->state);
 	if (r < 0)
 		return r;
@@ -266,7 +232,7 @@ static int collect(void *arg, struct tick *tick, ProtobufCMessage *section)
 static void rest(void *arg)
 {
 	struct self *self = arg;
-	probe_detach_all(self->probe, "switched off in the agent's configuration");
+	probe_rest(self->probe);
 }
 
 const struct collector collector_scheduler = {

@@ -1,5 +1,6 @@
 /* The BPF task iterator as a process source. Two tables take turns: what was read last is what the next reading
  * continues and what exits are compared with. */
+#include "agent/ebpf/refusal.h"
 #include "agent/ebpf/tasks_exits.h"
 #include "agent/ebpf/tasks_first.h"
 #include "agent/ebpf/tasks_load.h"
@@ -57,16 +58,16 @@ static uint64_t boottime_ns(void)
 
 static int create(const struct collector_context *context, void **ret_self, struct collector_state *state)
 {
-	if (!context->live)
-		return collector_fail(state, SONDE__V1__STATE__CODE__CODE_UNAVAILABLE, -ENOTSUP, "recorded_host",
-				      "a recorded host is shown: its tasks can no longer be visited");
+	int r = refusal_if_recorded(context, "its tasks can no longer be visited", state);
+	if (r < 0)
+		return r;
 	struct self *self = calloc(1, sizeof(*self));
 	if (!self)
 		return -ENOMEM;
 	self->namespaced = is_namespaced();
 	self->root = context->root;
 	self->cgroups = context->cgroups;
-	int r = tasks_exits_init(&self->exits, boottime_ns());
+	r = tasks_exits_init(&self->exits, boottime_ns());
 	/* A task that is freed has no namespace any more: exits would be those of the whole host. */
 	if (r == 0)
 		r = tasks_load(context, !self->namespaced, &self->probe, state);

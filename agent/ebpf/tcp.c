@@ -2,7 +2,6 @@
  * section degraded, and the others go on. */
 #include "agent/ebpf/tcp.h"
 
-#include "agent/ebpf/budget.h"
 #include "agent/ebpf/histogram.h"
 #include "agent/ebpf/probe.h"
 #include "agent/ebpf/refusal.h"
@@ -15,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "bpf/tcp.h"
 
@@ -40,21 +38,11 @@ struct self {
 	struct probe *probe;
 	struct tcp *skeleton;
 	struct tcp_row *rows;
-	size_t rows_bytes;
 	uint32_t shards;
-	struct budget budget;
 	struct tcp_row sum;
 };
 
-static void *open_skeleton(const struct bpf_object_open_opts *options)
-{
-	return tcp__open_opts(options);
-}
-
-static void destroy_skeleton(void *skeleton)
-{
-	tcp__destroy(skeleton);
-}
+PROBE_SKELETON(tcp)
 
 static int prepare(void *opaque, const struct btf *btf, void *arg)
 {
@@ -79,8 +67,6 @@ static void destroy(void *arg)
 	struct self *self = arg;
 	if (!self)
 		return;
-	if (self->rows)
-		munmap(self->rows, self->rows_bytes);
 	probe_free(self->probe);
 	free(self);
 }
@@ -123,8 +109,7 @@ static int start(struct self *self, struct collector_state *state)
 		return r;
 	self->skeleton = probe_skeleton(self->probe);
 	void *p;
-	r = probe_map_array(self->skeleton->maps.rows, (size_t)self->shards * TCP_FAMILIES * sizeof(*self->rows), &p,
-			    &self->rows_bytes);
+	r = probe_map_array(self->probe, self->skeleton->maps.rows, &p);
 	if (r < 0)
 		return r;
 	self->rows = p;
@@ -133,9 +118,9 @@ static int start(struct self *self, struct collector_state *state)
 
 static int create(const struct collector_context *context, void **ret_self, struct collector_state *state)
 {
-	if (!context->live)
-		return collector_fail(state, SONDE__V1__STATE__CODE__CODE_UNAVAILABLE, -ENOTSUP, "recorded_host",
-				      "a recorded host is shown: its connections can no longer be traced");
+	int r = refusal_if_recorded(context, "its connections can no longer be traced", state);
+	if (r < 0)
+		return r;
 	struct self *self = calloc(1, sizeof(*self));
 	if (!self)
 		return -ENOMEM;
@@ -143,7 +128,7 @@ static int create(const struct collector_context *context, void **ret_self, stru
 	self->shards = 1;
 	while (self->shards < probe_cpus() && self->shards < TCP_MAX_SHARDS)
 		self->shards *= 2;
-	int r = start(self, state);
+	r = start(self, state);
 	if (r < 0) {
 		destroy(self);
 		return r;
@@ -235,10 +220,8 @@ static int collect(void *arg, struct tick *tick, ProtobufCMessage *section)
 {
 	struct self *self = arg;
 	Sonde__V1__Tcp *message = (Sonde__V1__Tcp *)section;
-	if (!budget_check(&self->budget, self->context, "tcp", tick)) {
-		probe_detach_all(self->probe, "over its budget");
+	if (!probe_may_run(self->probe, tick))
 		return 0;
-	}
 	int r = attach(self, tick->state);
 	if (r < 0)
 		return r;
@@ -261,7 +244,7 @@ static int collect(void *arg, struct tick *tick, ProtobufCMessage *section)
 static void rest(void *arg)
 {
 	struct self *self = arg;
-	probe_detach_all(self->probe, "switched off in the agent's configuration");
+	probe_rest(self->probe);
 }
 
 const struct collector collector_tcp = {
