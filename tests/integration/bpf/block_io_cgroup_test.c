@@ -309,26 +309,9 @@ static void many_cgroups_are_bounded_and_counted(void **state)
 	loop_device_close(&loop);
 }
 
-static const char *reason_to_skip(void)
-{
-	if (geteuid() != 0)
-		return "needs root to load BPF programs and to attach loop devices";
-	if (access("/sys/kernel/btf/vmlinux", R_OK) != 0)
-		return "the kernel has no BTF";
-	if (access("/dev/loop-control", R_OK | W_OK) != 0)
-		return "the kernel has no loop devices";
-	if (access("/dev/shm", W_OK) != 0)
-		return "no tmpfs at /dev/shm";
-	return NULL;
-}
-
 int main(void)
 {
-	const char *why = reason_to_skip();
-	if (why) {
-		(void)printf("SKIP: %s\n", why);
-		return 77;
-	}
+	static const struct view_need tmpfs = {"/dev/shm", W_OK, "no tmpfs at /dev/shm"};
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(direct_io_is_its_cgroups),
 		cmocka_unit_test(what_an_ancestor_is_charged_for_says_so),
@@ -336,8 +319,5 @@ int main(void)
 		cmocka_unit_test(nothing_is_charged_twice),
 		cmocka_unit_test(many_cgroups_are_bounded_and_counted),
 	};
-	int failed = 0;
-	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
-		failed += !view_test_passes(&tests[i]);
-	return failed;
+	return view_main(tests, sizeof(tests) / sizeof(tests[0]), &tmpfs);
 }

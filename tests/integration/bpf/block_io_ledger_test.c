@@ -395,26 +395,9 @@ static void waiting_for_a_tag_is_measured_on_request(void **state)
 	loop_device_close(&loop);
 }
 
-static const char *reason_to_skip(void)
-{
-	if (geteuid() != 0)
-		return "needs root to load BPF programs and to attach loop devices";
-	if (access("/sys/kernel/btf/vmlinux", R_OK) != 0)
-		return "the kernel has no BTF";
-	if (access("/dev/loop-control", R_OK | W_OK) != 0)
-		return "the kernel has no loop devices";
-	if (access("/usr/bin/fio", X_OK) != 0)
-		return "fio is not installed";
-	return NULL;
-}
-
 int main(void)
 {
-	const char *why = reason_to_skip();
-	if (why) {
-		(void)printf("SKIP: %s\n", why);
-		return 77;
-	}
+	static const struct view_need fio = {"/usr/bin/fio", X_OK, "fio is not installed"};
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(direct_small_and_parallel),
 		cmocka_unit_test(direct_of_all_sizes),
@@ -428,8 +411,5 @@ int main(void)
 		cmocka_unit_test(waiting_for_a_tag_is_measured_on_request),
 		cmocka_unit_test(biolatency_draws_the_same_histogram),
 	};
-	int failed = 0;
-	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
-		failed += !view_test_passes(&tests[i]);
-	return failed;
+	return view_main(tests, sizeof(tests) / sizeof(tests[0]), &fio);
 }

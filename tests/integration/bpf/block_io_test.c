@@ -542,26 +542,9 @@ static void missing_type_information_is_named(void **state)
 	assert_non_null(strstr(why.detail, "/nonexistent/btf"));
 }
 
-static const char *reason_to_skip(void)
-{
-	if (geteuid() != 0)
-		return "needs root to load BPF programs and to attach loop devices";
-	if (access("/sys/kernel/btf/vmlinux", R_OK) != 0)
-		return "the kernel has no BTF";
-	if (access("/dev/loop-control", R_OK | W_OK) != 0)
-		return "the kernel has no loop devices";
-	if (access("/dev/shm", W_OK) != 0)
-		return "no tmpfs at /dev/shm";
-	return NULL;
-}
-
 int main(void)
 {
-	const char *why = reason_to_skip();
-	if (why) {
-		(void)printf("SKIP: %s\n", why);
-		return 77;
-	}
+	static const struct view_need tmpfs = {"/dev/shm", W_OK, "no tmpfs at /dev/shm"};
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(direct_io_is_counted_exactly),
 		cmocka_unit_test(large_transfers_are_counted_by_their_bytes),
@@ -580,8 +563,5 @@ int main(void)
 		cmocka_unit_test(a_recorded_host_is_not_traced),
 		cmocka_unit_test(missing_type_information_is_named),
 	};
-	int failed = 0;
-	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
-		failed += !view_test_passes(&tests[i]);
-	return failed;
+	return view_main(tests, sizeof(tests) / sizeof(tests[0]), &tmpfs);
 }

@@ -119,10 +119,6 @@ static void bytes_are_whose_who_asked_for_them(void **state)
 
 int main(void)
 {
-	if (geteuid() != 0 || access("/sys/kernel/btf/vmlinux", R_OK) != 0 || access("/dev/loop-control", W_OK) != 0) {
-		(void)printf("SKIP: needs root, the kernel's BTF and loop devices\n");
-		return 77;
-	}
 	const struct CMUnitTest test = cmocka_unit_test(bytes_are_whose_who_asked_for_them);
-	return !view_test_passes(&test);
+	return view_main(&test, 1, NULL);
 }

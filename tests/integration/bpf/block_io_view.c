@@ -147,7 +147,7 @@ int view_tear_down(void **state)
 	return 0;
 }
 
-bool view_test_passes(const struct CMUnitTest *test)
+static bool passes(const struct CMUnitTest *test)
 {
 	const struct CMUnitTest only[] = {*test};
 	for (int attempt = 1; attempt <= ATTEMPTS; attempt++) {
@@ -162,4 +162,28 @@ bool view_test_passes(const struct CMUnitTest *test)
 		(void)fprintf(stderr, "NOTE: %s failed in attempt %d of %d\n", test->name, attempt, ATTEMPTS);
 	}
 	return false;
+}
+
+static const char *reason_to_skip(const struct view_need *need)
+{
+	if (geteuid() != 0)
+		return "needs root to load BPF programs and to attach loop devices";
+	if (access("/sys/kernel/btf/vmlinux", R_OK) != 0)
+		return "the kernel has no BTF";
+	if (access("/dev/loop-control", R_OK | W_OK) != 0)
+		return "the kernel has no loop devices";
+	return need && access(need->path, need->access) != 0 ? need->otherwise : NULL;
+}
+
+int view_main(const struct CMUnitTest *tests, size_t n, const struct view_need *need)
+{
+	const char *why = reason_to_skip(need);
+	if (why) {
+		(void)printf("SKIP: %s\n", why);
+		return 77;
+	}
+	int failed = 0;
+	for (size_t i = 0; i < n; i++)
+		failed += !passes(&tests[i]);
+	return failed;
 }

@@ -67,6 +67,14 @@ void view_assert_equals_diskstats(const struct step *step);
 int view_set_up(void **state);
 int view_tear_down(void **state);
 
-/* Runs one test in a process of its own, which takes its loop devices and mounts with it whatever happens, again when
- * it fails: see the head of block_io_test.c. */
-bool view_test_passes(const struct CMUnitTest *test);
+/* What a test wants of the host besides root, BTF and loop devices. */
+struct view_need {
+	const char *path;
+	int access; /* as of access() */
+	const char *otherwise;
+};
+
+/* The main() of a test: how many failed, or 77 with the reason where the host lacks something; `need` may be NULL. Each
+ * runs in a process of its own, which takes its loop devices and mounts with it whatever happens, and again when it
+ * fails: see the head of block_io_test.c. */
+int view_main(const struct CMUnitTest *tests, size_t n, const struct view_need *need);
