@@ -2,8 +2,8 @@
  * /proc/interrupts. SONDE_TEST_EXACT=1 demands that no event is missing: some kernels raise no tracepoint for a few
  * (the 6.18 this was written on, when the interrupt meets certain tasks), so that 3% may be missing otherwise. */
 #include "agent/ebpf/interrupts.h"
-#include "agent/settings.h"
 #include "common/clock.h"
+#include "tests/integration/bpf/section.h"
 
 #include <sonde/v1/interrupts.pb-c.h>
 
@@ -12,14 +12,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <net/if.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -31,42 +29,12 @@ static const char *const vectors[VECTORS] = {"HI",	 "TIMER",   "NET_TX", "NET_RX
 					     "IRQ_POLL", "TASKLET", "SCHED",  "HRTIMER", "RCU"};
 enum { NET_RX = 3 };
 
-static struct root root;
-static struct collector_context context;
-static struct collector_settings settings;
-static struct arena *arena;
-static void *self;
-
 static Sonde__V1__Interrupts *read_section(void)
 {
 	static Sonde__V1__Interrupts message;
-	struct collector_state state = {.code = SONDE__V1__STATE__CODE__CODE_UNSPECIFIED};
-	struct tick tick = {.arena = arena, .boottime_us = clock_boottime_us(), .state = &state};
-	arena_reset(arena);
 	sonde__v1__interrupts__init(&message);
-	int r = collector_interrupts.collect(self, &tick, &message.base);
-	if (r != 0 || state.code != SONDE__V1__STATE__CODE__CODE_UNSPECIFIED)
-		fail_msg("%d: %s: %s", r, state.reason, state.detail);
+	section_collect(&message.base);
 	return &message;
-}
-
-static int create_section(void **unused)
-{
-	struct collector_state state = {.code = SONDE__V1__STATE__CODE__CODE_UNSPECIFIED};
-	settings_default(&settings);
-	settings.probe_budget_ratio = 1;
-	if (collector_interrupts.create(&context, &self, &state) < 0) {
-		print_message("%s: %s\n", state.reason, state.detail);
-		return -1;
-	}
-	return 0;
-}
-
-static int destroy_section(void **unused)
-{
-	collector_interrupts.destroy(self);
-	self = NULL;
-	return 0;
 }
 
 /* The sum over CPUs of the line that begins with `name` and a colon. */
@@ -121,17 +89,6 @@ static struct counts our_counts(void)
 	counts.timer_runs = message->local_timer_runs;
 	counts.timer_ns = message->local_timer_ns;
 	return counts;
-}
-
-static void bring_loopback_up(void)
-{
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	struct ifreq request = {.ifr_name = "lo"};
-	assert_true(fd >= 0);
-	assert_int_equal(ioctl(fd, SIOCGIFFLAGS, &request), 0);
-	request.ifr_flags |= IFF_UP;
-	assert_int_equal(ioctl(fd, SIOCSIFFLAGS, &request), 0);
-	close(fd);
 }
 
 /* Each packet over the loopback device is a net_rx softirq. */
@@ -264,7 +221,7 @@ static void handlers_are_those_of_proc(void **unused)
 static void nothing_is_counted_while_it_rests(void **unused)
 {
 	struct counts before = our_counts();
-	collector_interrupts.rest(self);
+	collector_interrupts.rest(section.self);
 	send_packets(20000);
 	struct counts after = our_counts();
 	print_message("%" PRIu64 " counted of 20000\n", after.runs[NET_RX] - before.runs[NET_RX]);
@@ -279,21 +236,16 @@ static void nothing_is_counted_while_it_rests(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(softirqs_are_those_of_proc, create_section, destroy_section),
-		cmocka_unit_test_setup_teardown(the_local_timer_is_that_of_proc, create_section, destroy_section),
-		cmocka_unit_test_setup_teardown(handlers_are_those_of_proc, create_section, destroy_section),
-		cmocka_unit_test_setup_teardown(nothing_is_counted_while_it_rests, create_section, destroy_section),
+		SECTION_TEST(softirqs_are_those_of_proc),
+		SECTION_TEST(the_local_timer_is_that_of_proc),
+		SECTION_TEST(handlers_are_those_of_proc),
+		SECTION_TEST(nothing_is_counted_while_it_rests),
 	};
-	if (geteuid() != 0) {
-		print_message("SKIP: loading BPF programs needs root\n");
-		return 77;
-	}
-	assert_int_equal(root_open(&root, NULL), 0);
-	bring_loopback_up();
-	arena = arena_new((size_t)16 << 20);
-	context = (struct collector_context){.root = &root, .live = true, .settings = &settings};
-	int failed = cmocka_run_group_tests(tests, NULL, NULL);
-	arena_free(arena);
-	root_close(&root);
+	int failed = section_begin(&collector_interrupts);
+	if (failed)
+		return failed;
+	loopback_up();
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	section_end();
 	return failed;
 }

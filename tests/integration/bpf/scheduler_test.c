@@ -4,9 +4,9 @@
 #include "agent/cgroups/tree.h"
 #include "agent/ebpf/scheduler.h"
 #include "agent/extras.h"
-#include "agent/settings.h"
 #include "common/clock.h"
 #include "tests/integration/bpf/proc_text.h"
+#include "tests/integration/bpf/section.h"
 
 #include <linux/types.h>
 #include <sonde/v1/scheduler.pb-c.h>
@@ -34,47 +34,14 @@
 #define MS 1000000ull
 #define MAX_WORKERS 12
 
-static struct root root;
-static struct collector_context context;
-static struct collector_settings settings;
 static struct cgroup_tree *tree;
-static struct arena *arena;
-static void *self;
-static uint64_t clock_shift_us; /* of the ticks: to let time pass */
 
-static Sonde__V1__Scheduler *read_section(Sonde__V1__State__Code expected)
+static Sonde__V1__Scheduler *read_section(void)
 {
 	static Sonde__V1__Scheduler message;
-	struct collector_state state = {.code = SONDE__V1__STATE__CODE__CODE_UNSPECIFIED};
-	struct tick tick = {.arena = arena, .boottime_us = clock_boottime_us() + clock_shift_us, .state = &state};
-	arena_reset(arena);
 	sonde__v1__scheduler__init(&message);
-	int r = collector_scheduler.collect(self, &tick, &message.base);
-	if (state.code != expected)
-		fail_msg("state %d %s: %s (%d)", (int)state.code, state.reason, state.detail, r);
-	assert_int_equal(r, 0);
+	section_collect(&message.base);
 	return &message;
-}
-
-static int create_section(void **unused)
-{
-	struct collector_state state = {.code = SONDE__V1__STATE__CODE__CODE_UNSPECIFIED};
-	settings_default(&settings);
-	settings.extras = (size_t)1 << EXTRA_RUN_QUEUE_CGROUPS;
-	settings.probe_budget_ratio = 1;
-	clock_shift_us = 0;
-	if (collector_scheduler.create(&context, &self, &state) < 0) {
-		print_message("%s: %s\n", state.reason, state.detail);
-		return -1;
-	}
-	return 0;
-}
-
-static int destroy_section(void **unused)
-{
-	collector_scheduler.destroy(self);
-	self = NULL;
-	return 0;
 }
 
 /* A cgroup where the agent's tree is: the v1 memory hierarchy, or v2. */
@@ -288,10 +255,10 @@ static void two_that_share_a_cpu_wait_a_slice_each(void **unused)
 	crew_add(&crew, SPIN, 0);
 	crew_add(&crew, SPIN, 0);
 	struct waits was = waits_of(crew.pids, crew.n);
-	struct row before = row_of(read_section(0), crew.id);
+	struct row before = row_of(read_section(), crew.id);
 	crew_work(&crew, 1500);
 	struct waits is = waits_of(crew.pids, crew.n);
-	struct row after = row_of(read_section(0), crew.id);
+	struct row after = row_of(read_section(), crew.id);
 	crew_end(&crew);
 	assert_true(after.found && after.named);
 	assert_equal_waits(&before, &after, &was, &is);
@@ -313,10 +280,10 @@ static void moving_between_cpus_loses_nothing(void **unused)
 		crew_add(&crew, NAP, -1);
 	}
 	struct waits was = waits_of(crew.pids, crew.n);
-	struct row before = row_of(read_section(0), crew.id);
+	struct row before = row_of(read_section(), crew.id);
 	crew_work(&crew, 1500);
 	struct waits is = waits_of(crew.pids, crew.n);
-	struct row after = row_of(read_section(0), crew.id);
+	struct row after = row_of(read_section(), crew.id);
 	crew_end(&crew);
 	assert_equal_waits(&before, &after, &was, &is);
 }
@@ -336,7 +303,7 @@ static uint64_t context_switches(void)
 
 static uint64_t our_switches(void)
 {
-	const Sonde__V1__Scheduler *message = read_section(0);
+	const Sonde__V1__Scheduler *message = read_section();
 	return message->voluntary_switches + message->involuntary_switches + message->idle_switches;
 }
 
@@ -362,20 +329,20 @@ static void switches_are_those_of_proc_stat(void **unused)
 static void time_off_the_cpu_is_told_by_its_reason(void **unused)
 {
 	struct crew crew;
-	settings.extras |= (size_t)1 << EXTRA_OFF_CPU;
-	(void)read_section(0);
+	section.settings.extras |= (size_t)1 << EXTRA_OFF_CPU;
+	(void)read_section();
 	crew_begin(&crew, "sonde_scheduler_test_off");
 	crew_add(&crew, NAP, -1);
 	crew_add(&crew, SPIN, 0);
 	crew_add(&crew, SPIN, 0);
 	crew_work(&crew, 100);
-	struct row before = row_of(read_section(0), crew.id);
+	struct row before = row_of(read_section(), crew.id);
 	struct waits was = waits_of(crew.pids, crew.n);
 	uint64_t begin = clock_monotonic_ns();
 	crew_work(&crew, 1000);
 	uint64_t elapsed = clock_monotonic_ns() - begin;
 	struct waits is = waits_of(crew.pids, crew.n);
-	const Sonde__V1__Scheduler *message = read_section(0);
+	const Sonde__V1__Scheduler *message = read_section();
 	struct row after = row_of(message, crew.id);
 	assert_true(message->n_off_cpu >= 2);
 	for (int i = RUNNABLE; i <= OTHER; i++) {
@@ -406,12 +373,12 @@ static void what_happened_while_it_rested_is_not_counted(void **unused)
 	crew_add(&crew, SPIN, 0);
 	crew_add(&crew, SPIN, 0);
 	crew_work(&crew, 200);
-	struct row before = row_of(read_section(0), crew.id);
+	struct row before = row_of(read_section(), crew.id);
 	uint64_t switches = our_switches(), all = context_switches();
-	collector_scheduler.rest(self);
+	collector_scheduler.rest(section.self);
 	crew_work(&crew, 700);
 	struct waits was = waits_of(crew.pids, crew.n);
-	const Sonde__V1__Scheduler *message = read_section(0);
+	const Sonde__V1__Scheduler *message = read_section();
 	uint64_t now = message->voluntary_switches + message->involuntary_switches + message->idle_switches;
 	all = context_switches() - all;
 	print_message("%" PRIu64 " of %" PRIu64 " switches counted\n", now - switches, all);
@@ -419,7 +386,7 @@ static void what_happened_while_it_rested_is_not_counted(void **unused)
 	assert_true((now - switches) * 4 < all);
 	crew_work(&crew, 500);
 	struct waits is = waits_of(crew.pids, crew.n);
-	struct row after = row_of(read_section(0), crew.id);
+	struct row after = row_of(read_section(), crew.id);
 	crew_end(&crew);
 	uint64_t sum = after.sum - before.sum;
 	print_message("%.1f ms since it is back, schedstat %.1f ms\n", (double)sum / 1e6,
@@ -449,21 +416,21 @@ static void rows_of_cgroups_are_bounded_and_given_back(void **unused)
 		for (int k = 0; k < 100 && rmdir(path) < 0; k++)
 			usleep(1000);
 	}
-	const Sonde__V1__Scheduler *message = read_section(0);
+	const Sonde__V1__Scheduler *message = read_section();
 	print_message("%zu rows, %" PRIu64 " waits without one\n", message->n_cgroups, message->cgroups_without_row);
 	assert_in_range(message->n_cgroups, 100, 128);
 	assert_true(message->cgroups_without_row > 0);
 	/* Nobody finds them in the tree any more. */
-	clock_shift_us += 6000000;
-	(void)read_section(0);
-	clock_shift_us += 20000000;
-	message = read_section(0);
+	section.clock_shift_us += 6000000;
+	(void)read_section();
+	section.clock_shift_us += 20000000;
+	message = read_section();
 	assert_true(message->n_cgroups < 100);
 	crew_begin(&crews[0], "sonde_scheduler_test_after");
 	crew_add(&crews[0], NAP, -1);
 	crew_work(&crews[0], 100);
-	clock_shift_us += 6000000; /* the tree is walked again */
-	struct row row = row_of(read_section(0), crews[0].id);
+	section.clock_shift_us += 6000000; /* the tree is walked again */
+	struct row row = row_of(read_section(), crews[0].id);
 	crew_end(&crews[0]);
 	assert_true(row.found && row.named && row.count > 0);
 }
@@ -485,7 +452,7 @@ static void short_lives_are_counted_and_leave_nothing(void **unused)
 	assert_true(done != MAP_FAILED);
 	char path[128];
 	uint64_t id = make_cgroup("sonde_scheduler_test_churn", path, sizeof(path));
-	(void)read_section(0);
+	(void)read_section();
 	uint64_t memory = resident_kib(), begin = clock_monotonic_ns();
 	pid_t pid = fork();
 	assert_true(pid >= 0);
@@ -503,11 +470,11 @@ static void short_lives_are_counted_and_leave_nothing(void **unused)
 	}
 	int status = -1;
 	while (waitpid(pid, &status, WNOHANG) == 0) {
-		(void)read_section(0);
+		(void)read_section();
 		usleep(100000);
 	}
 	assert_int_equal(status, 0);
-	const Sonde__V1__Scheduler *message = read_section(0);
+	const Sonde__V1__Scheduler *message = read_section();
 	struct row row = row_of(message, id);
 	uint64_t n = *done;
 	munmap(done, sizeof(*done));
@@ -524,8 +491,8 @@ static void short_lives_are_counted_and_leave_nothing(void **unused)
 
 static void by_cgroup_only_when_asked_for(void **unused)
 {
-	settings.extras = 0;
-	const Sonde__V1__Scheduler *message = read_section(0);
+	section.settings.extras = 0;
+	const Sonde__V1__Scheduler *message = read_section();
 	assert_int_equal(message->n_cgroups, 0);
 	assert_int_equal(message->n_off_cpu, 0);
 	assert_false(message->has_cgroups_without_row);
@@ -536,31 +503,23 @@ static void by_cgroup_only_when_asked_for(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(two_that_share_a_cpu_wait_a_slice_each, create_section,
-						destroy_section),
-		cmocka_unit_test_setup_teardown(moving_between_cpus_loses_nothing, create_section, destroy_section),
-		cmocka_unit_test_setup_teardown(switches_are_those_of_proc_stat, create_section, destroy_section),
-		cmocka_unit_test_setup_teardown(time_off_the_cpu_is_told_by_its_reason, create_section,
-						destroy_section),
-		cmocka_unit_test_setup_teardown(what_happened_while_it_rested_is_not_counted, create_section,
-						destroy_section),
-		cmocka_unit_test_setup_teardown(rows_of_cgroups_are_bounded_and_given_back, create_section,
-						destroy_section),
-		cmocka_unit_test_setup_teardown(short_lives_are_counted_and_leave_nothing, create_section,
-						destroy_section),
-		cmocka_unit_test_setup_teardown(by_cgroup_only_when_asked_for, create_section, destroy_section),
+		SECTION_TEST(two_that_share_a_cpu_wait_a_slice_each),
+		SECTION_TEST(moving_between_cpus_loses_nothing),
+		SECTION_TEST(switches_are_those_of_proc_stat),
+		SECTION_TEST(time_off_the_cpu_is_told_by_its_reason),
+		SECTION_TEST(what_happened_while_it_rested_is_not_counted),
+		SECTION_TEST(rows_of_cgroups_are_bounded_and_given_back),
+		SECTION_TEST(short_lives_are_counted_and_leave_nothing),
+		SECTION_TEST(by_cgroup_only_when_asked_for),
 	};
-	if (geteuid() != 0) {
-		print_message("SKIP: loading BPF programs needs root\n");
-		return 77;
-	}
-	assert_int_equal(root_open(&root, NULL), 0);
-	assert_int_equal(cgroup_tree_new(&root, &tree), 0);
-	arena = arena_new((size_t)16 << 20);
-	context = (struct collector_context){.root = &root, .live = true, .settings = &settings, .cgroups = tree};
-	int failed = cmocka_run_group_tests(tests, NULL, NULL);
-	arena_free(arena);
+	int failed = section_begin(&collector_scheduler);
+	if (failed)
+		return failed;
+	assert_int_equal(cgroup_tree_new(&section.root, &tree), 0);
+	section.context.cgroups = tree;
+	section.extras = (size_t)1 << EXTRA_RUN_QUEUE_CGROUPS;
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
 	cgroup_tree_free(tree);
-	root_close(&root);
+	section_end();
 	return failed;
 }

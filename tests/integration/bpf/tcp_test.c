@@ -5,9 +5,8 @@
  * numbers do not agree: what is wrong in the probe is wrong every time. IPv6 is used by few others. */
 #include "agent/ebpf/tcp.h"
 #include "agent/extras.h"
-#include "agent/settings.h"
-#include "common/clock.h"
 #include "common/histogram.h"
+#include "tests/integration/bpf/section.h"
 
 #include <linux/filter.h>
 #include <linux/tcp.h>
@@ -17,7 +16,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <net/if.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -25,7 +23,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -35,44 +32,14 @@
 #define IPPROTO_TCP_LEVEL 6
 #define CONNECTIONS 200
 
-static struct root root;
-static struct collector_context context;
-static struct collector_settings settings;
-static struct arena *arena;
-static void *self;
 static int family = AF_INET6;
 
 static const Sonde__V1__Tcp *read_section(void)
 {
 	static Sonde__V1__Tcp message;
-	struct collector_state state = {.code = SONDE__V1__STATE__CODE__CODE_UNSPECIFIED};
-	struct tick tick = {.arena = arena, .boottime_us = clock_boottime_us(), .state = &state};
-	arena_reset(arena);
 	sonde__v1__tcp__init(&message);
-	int r = collector_tcp.collect(self, &tick, &message.base);
-	if (r != 0 || state.code != SONDE__V1__STATE__CODE__CODE_UNSPECIFIED)
-		fail_msg("%d: %s: %s", r, state.reason, state.detail);
+	section_collect(&message.base);
 	return &message;
-}
-
-static int create_section(void **unused)
-{
-	struct collector_state state = {.code = SONDE__V1__STATE__CODE__CODE_UNSPECIFIED};
-	settings_default(&settings);
-	settings.probe_budget_ratio = 1;
-	settings.extras = 0;
-	if (collector_tcp.create(&context, &self, &state) < 0) {
-		print_message("%s: %s\n", state.reason, state.detail);
-		return -1;
-	}
-	return 0;
-}
-
-static int destroy_section(void **unused)
-{
-	collector_tcp.destroy(self);
-	self = NULL;
-	return 0;
 }
 
 struct hist {
@@ -537,7 +504,7 @@ static void round_trips_of_open_connections_on_request(void **unused)
 	exchange(&pair, 2000);
 	struct view view = view_since(&before);
 	assert_int_equal(view.h[RTT].count, 0);
-	settings.extras = (size_t)1 << EXTRA_TCP_RTT;
+	section.settings.extras = (size_t)1 << EXTRA_TCP_RTT;
 	before = view_now(); /* attaches */
 	exchange(&pair, 4000);
 	view = view_since(&before);
@@ -549,7 +516,7 @@ static void round_trips_of_open_connections_on_request(void **unused)
 	/* A request and an answer are two packets; one in 16 is looked at. */
 	assert_in_range(view.h[RTT].count, 4000 * 2 / 16 * 9 / 10, 4000 * 3 / 16 * 3);
 	assert_true(view.h[RTT].sum / view.h[RTT].count <= 100 * (uint64_t)(info.tcpi_rtt + 1));
-	settings.extras = 0;
+	section.settings.extras = 0;
 	(void)view_now();
 	before = view_now();
 	exchange(&pair, 2000);
@@ -566,7 +533,7 @@ static bool rest_agrees(void)
 	struct address to;
 	int listening = listener(&to);
 	struct view view = view_now();
-	collector_tcp.rest(self);
+	collector_tcp.rest(section.self);
 	for (int i = 0; i < 100; i++) {
 		struct pair pair = connect_to(listening, &to);
 		reset_at_close(pair.client);
@@ -602,44 +569,27 @@ static void families_are_told_apart(void **unused)
 	until_it_agrees(v4_agrees);
 }
 
-static void bring_loopback_up(void)
-{
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP};
-	assert_true(fd >= 0);
-	assert_int_equal(ioctl(fd, SIOCSIFFLAGS, &request), 0);
-	close(fd);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(connections_are_counted_and_timed, create_section, destroy_section),
-		cmocka_unit_test_setup_teardown(refused_connections_are_failures, create_section, destroy_section),
-		cmocka_unit_test_setup_teardown(resets_are_counted_and_round_trips_are_those_of_the_sockets,
-						create_section, destroy_section),
-		cmocka_unit_test_setup_teardown(segments_sent_again_are_those_of_the_kernel, create_section,
-						destroy_section),
-		cmocka_unit_test_setup_teardown(a_lost_syn_is_in_the_set_up_time, create_section, destroy_section),
-		cmocka_unit_test_setup_teardown(round_trips_of_open_connections_on_request, create_section,
-						destroy_section),
-		cmocka_unit_test_setup_teardown(nothing_is_counted_while_it_rests, create_section, destroy_section),
-		cmocka_unit_test_setup_teardown(families_are_told_apart, create_section, destroy_section),
+		SECTION_TEST(connections_are_counted_and_timed),
+		SECTION_TEST(refused_connections_are_failures),
+		SECTION_TEST(resets_are_counted_and_round_trips_are_those_of_the_sockets),
+		SECTION_TEST(segments_sent_again_are_those_of_the_kernel),
+		SECTION_TEST(a_lost_syn_is_in_the_set_up_time),
+		SECTION_TEST(round_trips_of_open_connections_on_request),
+		SECTION_TEST(nothing_is_counted_while_it_rests),
+		SECTION_TEST(families_are_told_apart),
 	};
-	if (geteuid() != 0) {
-		print_message("SKIP: loading BPF programs needs root\n");
-		return 77;
-	}
+	int failed = section_begin(&collector_tcp);
+	if (failed)
+		return failed;
 	if (unshare(CLONE_NEWNET) < 0) {
 		print_message("SKIP: no network namespaces: %s\n", strerror(errno));
 		return 77;
 	}
-	assert_int_equal(root_open(&root, NULL), 0);
-	bring_loopback_up();
-	arena = arena_new((size_t)16 << 20);
-	context = (struct collector_context){.root = &root, .live = true, .settings = &settings};
-	int failed = cmocka_run_group_tests(tests, NULL, NULL);
-	arena_free(arena);
-	root_close(&root);
+	loopback_up();
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	section_end();
 	return failed;
 }
