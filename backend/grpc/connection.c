@@ -22,6 +22,7 @@
 #define FAULTS_PER_SECOND 20
 #define OUTBOUND_ACKS 200
 #define CONTINUATIONS 8
+#define FRAME_HEADER_BYTES 9
 
 static const uint8_t keepalive_payload[8] = "sondekal";
 static const uint8_t drain_payload[8] = "sondedrn";
@@ -185,6 +186,17 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
 	return 0;
 }
 
+/* DATA goes straight from the call's queue to the worker's output, behind the frames that are there already. */
+static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *header, size_t len,
+			nghttp2_data_source *source, void *user_data)
+{
+	struct connection *conn = user_data;
+	struct buf *output = &conn->worker->output;
+	if (call_write_data(source->ptr, header, FRAME_HEADER_BYTES, len, output) < 0)
+		return NGHTTP2_ERR_CALLBACK_FAILURE;
+	return output->len < GRPC_OUTPUT_TARGET ? 0 : NGHTTP2_ERR_PAUSE;
+}
+
 static int on_stream_close(nghttp2_session *session, int32_t stream_id, uint32_t error_code, void *user_data)
 {
 	struct grpc_call *call = stream_call(session, stream_id);
@@ -232,6 +244,7 @@ static void set_callbacks(nghttp2_session_callbacks *c)
 	nghttp2_session_callbacks_set_on_frame_recv_callback(c, on_frame_recv);
 	nghttp2_session_callbacks_set_on_frame_send_callback(c, on_frame_send);
 	nghttp2_session_callbacks_set_on_stream_close_callback(c, on_stream_close);
+	nghttp2_session_callbacks_set_send_data_callback(c, on_send_data);
 }
 
 static void set_options(nghttp2_option *o)

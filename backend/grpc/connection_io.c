@@ -13,7 +13,6 @@
  * the connection and throw it away. */
 #define LINGER_NS NS_PER_SECOND
 #define LINGER_BYTES (1u << 20)
-#define OUT_TARGET (64u << 10)
 
 int connection_watch(struct connection *conn, uint32_t events)
 {
@@ -90,7 +89,7 @@ static int write_kept(struct connection *conn)
 /* Takes up to a target from the session; nghttp2 keeps the rest, bounded by the calls' own queues. */
 static int pull(struct connection *conn, struct buf *output)
 {
-	while (output->len < OUT_TARGET) {
+	while (output->len < GRPC_OUTPUT_TARGET) {
 		const uint8_t *data;
 		ssize_t n = nghttp2_session_mem_send(conn->session, &data);
 		if (n < 0)

@@ -33,7 +33,8 @@
 #define GRPC_WORKER_BUFFER_BYTES ((size_t)256 << 20)
 #define GRPC_WORKER_BUFFER_SMALL (64u << 10)
 
-/* Written to sockets at a time. */
+/* Gathered for a socket at a time: no frame is added above the target. */
+#define GRPC_OUTPUT_TARGET (64u << 10)
 #define GRPC_OUTPUT_MAX (256u << 10)
 
 #define GRPC_PEER_SIZE (INET6_ADDRSTRLEN + 9)
@@ -165,7 +166,7 @@ struct grpc_call {
 	struct grpc_deframer deframer;
 	struct buf held;    /* DATA that came while paused */
 	struct buf message; /* unary: the request, until the peer half-closes */
-	struct buf out;	    /* framed messages, sent up to out_done */
+	struct buf out;	    /* framed messages, given to nghttp2 up to out_done */
 	size_t out_done;
 	size_t accounted; /* of worker->buffered */
 
@@ -246,6 +247,8 @@ int call_header(struct grpc_call *call, const uint8_t *name, size_t name_len, co
 void call_start(struct grpc_call *call);
 void call_input(struct grpc_call *call, const uint8_t *data, size_t len);
 void call_half_close(struct grpc_call *call);
+/* Appends a DATA frame with the next len bytes of the queue. 0 or negative errno. */
+int call_write_data(struct grpc_call *call, const uint8_t *header, size_t header_len, size_t len, struct buf *output);
 /* The trailers have left. */
 void call_trailers_sent(struct grpc_call *call);
 /* Delivers what was held while paused. */

@@ -93,6 +93,8 @@ static void shrink_out(struct grpc_call *call)
 	call_account(call);
 }
 
+/* How much is sent next. What it is is copied once, by call_write_data(), which nghttp2 calls for it before anything
+ * else. */
 static ssize_t read_reply(nghttp2_session *session, int32_t stream_id, uint8_t *out, size_t len, uint32_t *data_flags,
 			  nghttp2_data_source *source, void *user_data)
 {
@@ -100,10 +102,8 @@ static ssize_t read_reply(nghttp2_session *session, int32_t stream_id, uint8_t *
 	if (!call->conn)
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 	size_t n = waiting(call) < len ? waiting(call) : len;
-	if (n > 0)
-		memcpy(out, call->out.data + call->out_done, n);
 	call->out_done += n;
-	shrink_out(call);
+	*data_flags |= NGHTTP2_DATA_FLAG_NO_COPY;
 	if (call->want_writable && waiting(call) < GRPC_SEND_QUEUE_BYTES / 2 && !call->over) {
 		call->want_writable = false;
 		if (call->method->on_writable)
@@ -122,6 +122,17 @@ static ssize_t read_reply(nghttp2_session *session, int32_t stream_id, uint8_t *
 		return NGHTTP2_ERR_DEFERRED;
 	}
 	return (ssize_t)n;
+}
+
+int call_write_data(struct grpc_call *call, const uint8_t *header, size_t header_len, size_t len, struct buf *output)
+{
+	if (buf_reserve(output, header_len + len) < 0)
+		return -ENOMEM;
+	int r = buf_append(output, header, header_len);
+	if (r == 0)
+		r = buf_append(output, call->out.data + call->out_done - len, len);
+	shrink_out(call);
+	return r;
 }
 
 static int submit_initial(struct grpc_call *call, const nghttp2_nv *fields, size_t n)
