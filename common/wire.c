@@ -144,6 +144,29 @@ int wire_put_uint(struct buf *b, uint32_t number, uint64_t v)
 	return r;
 }
 
+int wire_put_fixed(struct buf *b, uint32_t number, enum wire_type type, uint64_t bits)
+{
+	size_t before = b->len, n = type == WIRE_FIXED64 ? 8 : 4;
+	uint8_t bytes[8];
+	for (size_t i = 0; i < n; i++)
+		bytes[i] = (uint8_t)(bits >> (8 * i));
+	int r = wire_put_tag(b, number, type);
+	if (r == 0)
+		r = buf_append(b, bytes, n);
+	if (r < 0)
+		b->len = before;
+	return r;
+}
+
+int wire_put_double(struct buf *b, uint32_t number, double value)
+{
+	union {
+		double d;
+		uint64_t u;
+	} bits = {.d = value};
+	return wire_put_fixed(b, number, WIRE_FIXED64, bits.u);
+}
+
 int wire_put_bytes(struct buf *b, uint32_t number, const void *data, size_t len)
 {
 	size_t before = b->len;

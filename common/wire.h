@@ -56,5 +56,9 @@ bool wire_utf8(const uint8_t *data, size_t len);
 int wire_put_tag(struct buf *b, uint32_t number, enum wire_type type) __attribute__((nonnull, warn_unused_result));
 int wire_put_varint(struct buf *b, uint64_t v) __attribute__((nonnull, warn_unused_result));
 int wire_put_uint(struct buf *b, uint32_t number, uint64_t v) __attribute__((nonnull, warn_unused_result));
+/* type is WIRE_FIXED64 or WIRE_FIXED32. */
+int wire_put_fixed(struct buf *b, uint32_t number, enum wire_type type, uint64_t bits)
+	__attribute__((nonnull, warn_unused_result));
+int wire_put_double(struct buf *b, uint32_t number, double value) __attribute__((nonnull, warn_unused_result));
 int wire_put_bytes(struct buf *b, uint32_t number, const void *data, size_t len)
 	__attribute__((nonnull(1), warn_unused_result));

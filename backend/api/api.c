@@ -47,19 +47,6 @@ int api_put_text(struct buf *out, uint32_t number, const char *text)
 	return wire_put_bytes(out, number, text, strlen(text));
 }
 
-int api_put_double(struct buf *out, uint32_t number, double value)
-{
-	union {
-		double d;
-		uint64_t u;
-	} bits = {.d = value};
-	uint8_t bytes[8];
-	for (size_t i = 0; i < sizeof(bytes); i++)
-		bytes[i] = (uint8_t)(bits.u >> (8 * i));
-	int r = wire_put_tag(out, number, WIRE_FIXED64);
-	return r < 0 ? r : buf_append(out, bytes, sizeof(bytes));
-}
-
 int api_put_time(struct buf *out, uint32_t number, int64_t us)
 {
 	BUF_CLEANUP struct buf time = BUF_INIT(32);

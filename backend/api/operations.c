@@ -218,7 +218,7 @@ static int get_health(struct api *api, const struct auth_identity *who, const ui
 	if (r == 0)
 		r = api_put_text(reply, HEALTH_VERSION, SONDE_VERSION);
 	if (r == 0)
-		r = api_put_double(reply, HEALTH_UPTIME, (double)(clock_monotonic_ns() - api->started_ns) / 1e9);
+		r = wire_put_double(reply, HEALTH_UPTIME, (double)(clock_monotonic_ns() - api->started_ns) / 1e9);
 	if (r == 0)
 		r = api_put_text(reply, HEALTH_STORE, store);
 	if (r == 0)

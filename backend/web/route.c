@@ -240,20 +240,6 @@ static int parse_signed(const char *text, int64_t max, int64_t *ret)
 	return 0;
 }
 
-static int put_fixed(struct buf *out, uint32_t number, enum wire_type type, uint64_t bits)
-{
-	size_t before = out->len, n = type == WIRE_FIXED64 ? 8 : 4;
-	uint8_t bytes[8];
-	for (size_t i = 0; i < n; i++)
-		bytes[i] = (uint8_t)(bits >> (8 * i));
-	int r = wire_put_tag(out, number, type);
-	if (r == 0)
-		r = buf_append(out, bytes, n);
-	if (r < 0)
-		out->len = before;
-	return r;
-}
-
 static int put_real(struct buf *out, const descriptor_field *field, const char *text)
 {
 	char *end;
@@ -262,16 +248,12 @@ static int put_real(struct buf *out, const descriptor_field *field, const char *
 	if (end == text || *end || errno == ERANGE || !isfinite(value))
 		return -EINVAL;
 	union {
-		double d;
-		uint64_t u;
-	} wide = {.d = value};
-	union {
 		float f;
 		uint32_t u;
 	} narrow = {.f = (float)value};
 	if (field->type == TYPE(DOUBLE))
-		return put_fixed(out, (uint32_t)field->number, WIRE_FIXED64, wide.u);
-	return put_fixed(out, (uint32_t)field->number, WIRE_FIXED32, narrow.u);
+		return wire_put_double(out, (uint32_t)field->number, value);
+	return wire_put_fixed(out, (uint32_t)field->number, WIRE_FIXED32, narrow.u);
 }
 
 static int put_integer(struct buf *out, const descriptor_field *field, const char *text)
@@ -306,10 +288,10 @@ static int put_integer(struct buf *out, const descriptor_field *field, const cha
 	switch (field->type) {
 	case TYPE(FIXED64):
 	case TYPE(SFIXED64):
-		return put_fixed(out, number, WIRE_FIXED64, u);
+		return wire_put_fixed(out, number, WIRE_FIXED64, u);
 	case TYPE(FIXED32):
 	case TYPE(SFIXED32):
-		return put_fixed(out, number, WIRE_FIXED32, u);
+		return wire_put_fixed(out, number, WIRE_FIXED32, u);
 	case TYPE(SINT32):
 	case TYPE(SINT64):
 		return wire_put_uint(out, number, (u << 1) ^ (0 - (u >> 63)));

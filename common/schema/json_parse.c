@@ -32,32 +32,16 @@ __attribute__((format(printf, 2, 3))) static int refuse(struct parse *p, const c
 	return -EINVAL;
 }
 
-static int put_fixed(struct buf *out, uint32_t number, enum wire_type type, uint64_t bits)
-{
-	uint8_t bytes[8];
-	size_t n = type == WIRE_FIXED64 ? 8 : 4;
-	for (size_t i = 0; i < n; i++)
-		bytes[i] = (uint8_t)(bits >> (8 * i));
-	int r = wire_put_tag(out, number, type);
-	return r < 0 ? r : buf_append(out, bytes, n);
-}
-
 static int parse_real(struct parse *p, const struct plan_field *f, json_t *v, struct buf *out)
 {
-	union {
-		double d;
-		uint64_t u;
-	} wide;
+	if (!json_is_number(v))
+		return refuse(p, "must be a number");
 	union {
 		float f;
 		uint32_t u;
-	} narrow;
-	if (!json_is_number(v))
-		return refuse(p, "must be a number");
-	wide.d = json_number_value(v);
-	narrow.f = (float)wide.d;
-	return f->type == PLAN_DOUBLE ? put_fixed(out, f->number, WIRE_FIXED64, wide.u)
-				      : put_fixed(out, f->number, WIRE_FIXED32, narrow.u);
+	} narrow = {.f = (float)json_number_value(v)};
+	return f->type == PLAN_DOUBLE ? wire_put_double(out, f->number, json_number_value(v))
+				      : wire_put_fixed(out, f->number, WIRE_FIXED32, narrow.u);
 }
 
 static int parse_integer(struct parse *p, const struct plan_field *f, json_t *v, struct buf *out)
@@ -73,7 +57,7 @@ static int parse_integer(struct parse *p, const struct plan_field *f, json_t *v,
 	    (is_32 && !is_unsigned && (n > INT32_MAX || n < INT32_MIN)))
 		return refuse(p, "%lld is out of range", (long long)n);
 	if (plan_wire_type(f->type) != WIRE_VARINT)
-		return put_fixed(out, f->number, plan_wire_type(f->type), (uint64_t)n);
+		return wire_put_fixed(out, f->number, plan_wire_type(f->type), (uint64_t)n);
 	if (f->type == PLAN_SINT32 || f->type == PLAN_SINT64)
 		return wire_put_uint(out, f->number, ((uint64_t)n << 1) ^ (uint64_t)(n >> 63));
 	return wire_put_uint(out, f->number, (uint64_t)n);
