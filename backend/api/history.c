@@ -75,26 +75,46 @@ static int take_moment_request(const uint8_t *request, size_t len, struct moment
 	return 0;
 }
 
-/* Reads the whole host; *ret_name is malloc'd. */
-static int read_moment(struct api *api, const struct auth_identity *who, const struct moment_request *wish,
-		       struct registry_name **ret_name, struct whole *ret, struct api_error *error)
+/* A whole host, found for a request. */
+struct moment {
+	struct moment_request wish;
+	struct registry_name *name;
+	struct whole whole;
+};
+
+static void moment_free(struct moment *moment)
+{
+	whole_free(&moment->whole);
+	free(moment->name);
+}
+
+/* Release it in any case. */
+static int read_moment(struct api *api, const struct auth_identity *who, const uint8_t *request, size_t len,
+		       struct moment *ret, struct api_error *error)
 {
 	size_t n;
-	struct registry_name *name;
-	int r = registry_names(api->sources.registry, who->tenant_id, wish->hostname, &name, &n);
+	if (take_moment_request(request, len, &ret->wish, error) < 0)
+		return -1;
+	int r = registry_names(api->sources.registry, who->tenant_id, ret->wish.hostname, &ret->name, &n);
 	if (r < 0)
-		return fail_host(error, r, wish->hostname);
-	r = whole_read(api->sources.store, name->host_id, wish->at_us, ret);
-	if (r == 0 && ret->found) {
-		*ret_name = name;
-		return 0;
-	}
-	free(name);
-	whole_free(ret);
+		return fail_host(error, r, ret->wish.hostname);
+	r = whole_read(api->sources.store, ret->name->host_id, ret->wish.at_us, &ret->whole);
 	if (r < 0)
 		return api_fail_internal(error, r);
-	return api_fail(error, GRPC_NOT_FOUND, "no snapshot of \"%.100s\" is stored at or before that moment",
-			wish->hostname);
+	if (!ret->whole.found)
+		return api_fail(error, GRPC_NOT_FOUND, "no snapshot of \"%.100s\" is stored at or before that moment",
+				ret->wish.hostname);
+	return 0;
+}
+
+/* The schema of the agent that told of the moment. Without it ours reads what it knows. */
+static struct schema *moment_schema(struct api *api, const struct moment *moment, const char *reply_type)
+{
+	struct schema *agents = NULL, *ret = NULL;
+	if (schemas_get(registry_schemas(api->sources.registry), moment->whole.descriptor_hash, &agents) == 1)
+		ret = api_reply_schema(api, agents, reply_type);
+	schema_unref(agents);
+	return ret;
 }
 
 static int put_identity(struct buf *reply, const struct registry_name *name)
@@ -106,28 +126,23 @@ static int put_identity(struct buf *reply, const struct registry_name *name)
 int api_get_snapshot(struct api *api, const struct auth_identity *who, const uint8_t *request, size_t len,
 		     struct buf *reply, struct schema **ret_schema, struct api_error *error)
 {
-	struct moment_request wish;
-	struct registry_name *name;
-	struct whole whole;
-	*ret_schema = NULL;
-	if (take_moment_request(request, len, &wish, error) < 0 ||
-	    read_moment(api, who, &wish, &name, &whole, error) < 0)
-		return -1;
+	struct moment moment = {.name = NULL};
 	BUF_CLEANUP struct buf snapshot = BUF_INIT(API_REPLY_MAX);
-	struct schema *agents = NULL;
-	int r = whole_compose(&whole, &snapshot);
+	*ret_schema = NULL;
+	if (read_moment(api, who, request, len, &moment, error) < 0) {
+		moment_free(&moment);
+		return -1;
+	}
+	int r = whole_compose(&moment.whole, &snapshot);
 	if (r == 0)
-		r = put_identity(reply, name);
+		r = put_identity(reply, moment.name);
 	if (r == 0)
 		r = wire_put_bytes(reply, 3, snapshot.data, snapshot.len);
-	if (r == 0 && whole.processes.complete)
-		r = api_put_time(reply, 4, whole.processes.complete_us);
-	/* Without the agent's own schema ours reads what it knows. */
-	if (r == 0 && schemas_get(registry_schemas(api->sources.registry), whole.descriptor_hash, &agents) == 1)
-		*ret_schema = api_reply_schema(api, agents, "sonde.v1.GetSnapshotReply");
-	schema_unref(agents);
-	whole_free(&whole);
-	free(name);
+	if (r == 0 && moment.whole.processes.complete)
+		r = api_put_time(reply, 4, moment.whole.processes.complete_us);
+	if (r == 0)
+		*ret_schema = moment_schema(api, &moment, "sonde.v1.GetSnapshotReply");
+	moment_free(&moment);
 	return r < 0 ? api_fail_internal(error, r) : 0;
 }
 
@@ -163,9 +178,9 @@ static int put_process(const struct process_table *table, const struct process_r
 	if (r == 0)
 		r = api_put_time(&one, 2, row->shown_us);
 	if (r == 0 && row->has_rates)
-		r = api_put_double(&one, 3, row->cpu_ratio);
+		r = wire_put_double(&one, 3, row->cpu_ratio);
 	if (r == 0 && row->has_rates)
-		r = api_put_double(&one, 4, row->io_bytes_per_second);
+		r = wire_put_double(&one, 4, row->io_bytes_per_second);
 	return r < 0 ? r : wire_put_bytes(reply, 5, one.data, one.len);
 }
 
@@ -191,26 +206,22 @@ static int put_processes(struct process_table *table, const struct moment_reques
 int api_list_processes(struct api *api, const struct auth_identity *who, const uint8_t *request, size_t len,
 		       struct buf *reply, struct schema **ret_schema, struct api_error *error)
 {
-	struct moment_request wish;
-	struct registry_name *name;
-	struct whole whole;
+	struct moment moment = {.name = NULL};
 	*ret_schema = NULL;
-	if (take_moment_request(request, len, &wish, error) < 0 ||
-	    read_moment(api, who, &wish, &name, &whole, error) < 0)
+	if (read_moment(api, who, request, len, &moment, error) < 0) {
+		moment_free(&moment);
 		return -1;
-	struct schema *agents = NULL;
-	int r = put_identity(reply, name);
+	}
+	int r = put_identity(reply, moment.name);
 	if (r == 0)
-		r = api_put_time(reply, 3, whole.agent_us);
-	if (r == 0 && whole.processes.complete)
-		r = api_put_time(reply, 4, whole.processes.complete_us);
+		r = api_put_time(reply, 3, moment.whole.agent_us);
+	if (r == 0 && moment.whole.processes.complete)
+		r = api_put_time(reply, 4, moment.whole.processes.complete_us);
 	if (r == 0)
-		r = put_processes(&whole.processes, &wish, reply);
-	if (r == 0 && schemas_get(registry_schemas(api->sources.registry), whole.descriptor_hash, &agents) == 1)
-		*ret_schema = api_reply_schema(api, agents, "sonde.v1.ListProcessesReply");
-	schema_unref(agents);
-	whole_free(&whole);
-	free(name);
+		r = put_processes(&moment.whole.processes, &moment.wish, reply);
+	if (r == 0)
+		*ret_schema = moment_schema(api, &moment, "sonde.v1.ListProcessesReply");
+	moment_free(&moment);
 	return r < 0 ? api_fail_internal(error, r) : 0;
 }
 
@@ -384,7 +395,7 @@ static int put_range(const struct range_wish *wish, const struct range_result *r
 	if (r == 0)
 		r = api_put_time(reply, 5, wish->range.from_us);
 	if (r == 0)
-		r = api_put_double(reply, 6, (double)wish->range.step_us / 1e6);
+		r = wire_put_double(reply, 6, (double)wish->range.step_us / 1e6);
 	if (r == 0)
 		r = wire_put_uint(reply, 7, result->points);
 	for (size_t i = 0; i < result->n_groups && r == 0; i++)
