@@ -43,6 +43,12 @@ bool api_take_token(struct grpc_call *call, char token[AUTH_TOKEN_MAX])
 	return true;
 }
 
+void api_finish_no_token(struct grpc_call *call)
+{
+	grpc_call_finish(call, GRPC_UNAUTHENTICATED,
+			 "no access token: POST /token gives one; send the metadata \"authorization: Bearer TOKEN\"");
+}
+
 /* A detail that does not fit is left out; the status is not. */
 void api_finish_error(struct grpc_call *call, const struct api_error *error)
 {
@@ -76,9 +82,7 @@ static void on_start(struct grpc_call *call, void *service)
 	query->reply = BUF_INIT(API_REPLY_MAX);
 	grpc_call_set_data(call, query);
 	if (!api_take_token(call, query->token))
-		grpc_call_finish(call, GRPC_UNAUTHENTICATED,
-				 "no access token: POST /token gives one; send the metadata \"authorization: Bearer "
-				 "TOKEN\"");
+		api_finish_no_token(call);
 }
 
 static void on_close(struct grpc_call *call, void *service)

@@ -24,7 +24,7 @@ struct api {
 	struct buf openapi;
 	pthread_mutex_t live_lock; /* what follows; see subscribe.c */
 	struct live_call **live;
-	size_t n_live;
+	_Atomic size_t n_live; /* read without it: nobody, the usual case, costs no lock */
 };
 
 /* Always -1, so that a handler can return it. */
@@ -37,7 +37,6 @@ int api_fail_field(struct api_error *error, const char *field, const char *forma
 /* What a store or memory failed with. */
 int api_fail_internal(struct api_error *error, int r);
 int api_put_text(struct buf *out, uint32_t number, const char *text) __attribute__((warn_unused_result));
-int api_put_double(struct buf *out, uint32_t number, double value) __attribute__((warn_unused_result));
 int api_put_time(struct buf *out, uint32_t number, int64_t us) __attribute__((warn_unused_result));
 /* A string field of a request into a fixed buffer. */
 int api_take_text(const struct wire_field *field, const char *name, char *ret, size_t size, struct api_error *error)
@@ -62,6 +61,7 @@ extern const size_t api_operation_count;
 /* grpc_query.c */
 int api_query_init(struct api *api) __attribute__((warn_unused_result));
 bool api_take_token(struct grpc_call *call, char token[AUTH_TOKEN_MAX]);
+void api_finish_no_token(struct grpc_call *call);
 void api_finish_error(struct grpc_call *call, const struct api_error *error);
 
 /* subscribe.c */

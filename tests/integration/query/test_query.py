@@ -13,7 +13,7 @@ import urllib.request
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "ingest"))
-from backend import MESSAGES, SOURCE, Backend  # noqa: E402
+from backend import MESSAGES, SOURCE, Backend, wait_for  # noqa: E402
 
 import grpc  # noqa: E402
 from google.protobuf import descriptor_pb2  # noqa: E402,F401
@@ -288,6 +288,39 @@ class Live(Case):
         self.assertEqual(sequences, sorted(set(sequences)))
         self.assertEqual(len(got) + got[-1][1], last, "what was not given was counted")
         self.assertGreater(got[-1][1], 0)
+
+    def watch_after(self, double, stream, sequence):
+        """What the backend tells the agent to show whole, after one more snapshot; None when it says nothing new."""
+        stream.send(2, double.batch(double.snapshot(sequence)))
+        told, acknowledged = None, False
+        double.push(double.hello(), double.batch(double.snapshot(sequence)))  # by then all that the batch caused has been sent
+        while not acknowledged:
+            message = stream.receive()
+            told = message.watch if message.HasField("watch") else told
+            acknowledged = acknowledged or message.HasField("acknowledgement")
+        return told
+
+    def test_who_subscribes_to_sections_of_a_host_makes_its_agent_show_them_whole(self):
+        double = self.backend.double(hostname="live-watched")
+        stream = double.stream()
+        stream.welcome()
+        self.assertIsNone(self.watch_after(double, stream, 1))
+        with grpc.insecure_channel(f"127.0.0.1:{self.backend.grpc_port}") as channel:
+            for n, (hosts, told) in enumerate(((["*"], False), (["live-b"], False), (["live-watched"], True), ([double.host_id.upper()], True))):
+                frames = self.subscribe(channel, hosts=hosts, sections=["processes", "cgroups", "processes"])
+                frames.initial_metadata()
+                time.sleep(0.3)
+                watch = self.watch_after(double, stream, 2 * n + 2) or self.watch_after(double, stream, 2 * n + 3)
+                self.assertEqual(list(watch.sections) if watch else None, ["processes", "cgroups"] if told else None)
+                self.assertTrue(not watch or watch.seconds >= 30)
+                frames.cancel()
+                if told:
+                    wait_for(lambda: self.agent_is_let_go(double, stream), 5, "the agent hears that nobody looks any more")
+
+    def agent_is_let_go(self, double, stream):
+        self.sequence = getattr(self, "sequence", 100) + 1
+        watch = self.watch_after(double, stream, self.sequence)
+        return watch is not None and watch.seconds == 0
 
     def test_bad_requests(self):
         with grpc.insecure_channel(f"127.0.0.1:{self.backend.grpc_port}") as channel:
