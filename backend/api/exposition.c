@@ -64,9 +64,9 @@ static int host_label(const char *hostname, struct buf *out)
 
 static int host_metrics(struct api *api, int64_t tenant_id, const char *hostname, struct buf *out)
 {
-	BUF_CLEANUP struct buf host = BUF_INIT(2u << 20), label = BUF_INIT(4096);
+	BUF_CLEANUP struct buf label = BUF_INIT(4096);
 	struct hub_frame *frame = NULL;
-	int r = registry_get(api->sources.registry, tenant_id, hostname, &host, &frame);
+	int r = registry_get(api->sources.registry, tenant_id, hostname, NULL, &frame);
 	if (r == 0 && !frame)
 		r = -ENODATA;
 	if (r == 0)

@@ -182,9 +182,8 @@ static int list_recent(struct api *api, const struct auth_identity *who, const u
 	if (r < 0)
 		return api_fail_internal(error, r);
 	for (; shown < n && shown < wish.limit && r == 0; shown++) {
-		BUF_CLEANUP struct buf host = BUF_INIT(HOST_MAX);
 		struct hub_frame *frame = NULL;
-		r = registry_get(api->sources.registry, who->tenant_id, names[shown].id_text, &host, &frame);
+		r = registry_get(api->sources.registry, who->tenant_id, names[shown].id_text, NULL, &frame);
 		if (r == 0 && frame)
 			r = put_recent(api, frame, wish.wanted, reply);
 		hub_frame_unref(frame);

@@ -518,15 +518,15 @@ static int whole_frame(struct host *host, struct hub_frame **ret)
 int registry_get(struct registry *reg, int64_t tenant_id, const char *name, struct buf *out,
 		 struct hub_frame **ret_frame)
 {
-	size_t len = out->len;
+	size_t len = out ? out->len : 0;
 	pthread_mutex_lock(&reg->lock);
 	struct host *host = find_named(reg, tenant_id, name);
 	int r = host ? ensure_loaded(reg, host) : -ENOENT;
-	if (r == 0)
+	if (r == 0 && out)
 		r = host_message(host, schemas_own(reg->schemas), out);
 	if (r == 0)
 		r = whole_frame(host, ret_frame);
-	if (r < 0)
+	if (r < 0 && out)
 		out->len = len;
 	pthread_mutex_unlock(&reg->lock);
 	return r;

@@ -32,11 +32,11 @@ void registry_tick(struct registry *registry, int64_t now_us);
 /* Serialised sonde.v1.ListHostsReply of a tenant, hosts by name. */
 int registry_list(struct registry *registry, int64_t tenant_id, struct buf *out)
 	__attribute__((nonnull, warn_unused_result));
-/* One host by hostname or host_id: appends a serialised sonde.v1.Host; *ret_frame is the newest snapshot, with
- * what was read last in the place of sections that are not due, and a reference for the caller; or NULL. 0, -ENOENT,
- * negative errno. */
+/* One host by hostname or host_id: appends a serialised sonde.v1.Host unless out is NULL; *ret_frame is the newest
+ * snapshot, with what was read last in the place of sections that are not due, and a reference for the caller; or NULL.
+ * 0, -ENOENT, negative errno. */
 int registry_get(struct registry *registry, int64_t tenant_id, const char *name, struct buf *out,
-		 struct hub_frame **ret_frame) __attribute__((nonnull, warn_unused_result));
+		 struct hub_frame **ret_frame) __attribute__((nonnull(1, 3, 5), warn_unused_result));
 
 struct registry_name {
 	uint8_t host_id[16];
