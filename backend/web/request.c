@@ -79,21 +79,39 @@ void request_send(struct request *request, const void *body, size_t len)
 	response_ready(request);
 }
 
-void request_send_error(struct request *request, const char *code, const char *message)
+void request_send_taken(struct request *request, struct buf *body)
+{
+	buf_free(&request->response.body);
+	request->response.body = *body;
+	request->response.len = body->len - LWS_PRE;
+	*body = BUF_INIT(0);
+	response_ready(request);
+}
+
+void request_send_field_error(struct request *request, const char *code, const char *message, const char *field)
 {
 	struct buf BUF_CLEANUP json = BUF_INIT(16u << 10);
-	int r = buf_append_str(&json, "{\"error\":{\"code\":");
-	if (r == 0)
-		r = schema_json_string(&json, code, strlen(code));
-	if (r == 0)
-		r = buf_append_str(&json, ",\"message\":");
-	if (r == 0)
-		r = schema_json_string(&json, message, strlen(message));
+	const struct {
+		const char *before, *text;
+	} members[] = {{"{\"error\":{\"code\":", code}, {",\"message\":", message}, {",\"field\":", field}};
+	int r = 0;
+	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]) && r == 0; i++) {
+		if (!members[i].text || !members[i].text[0])
+			continue;
+		r = buf_append_str(&json, members[i].before);
+		if (r == 0)
+			r = schema_json_string(&json, members[i].text, strlen(members[i].text));
+	}
 	if (r == 0)
 		r = buf_append_str(&json, "}}\n");
 	if (r < 0)
 		buf_reset(&json);
 	request_send(request, json.data, json.len);
+}
+
+void request_send_error(struct request *request, const char *code, const char *message)
+{
+	request_send_field_error(request, code, message, NULL);
 }
 
 void request_fail(struct request *request, unsigned status, const char *code, const char *message)

@@ -16,8 +16,8 @@ struct call {
 	const struct api_operation *op;
 	struct auth_identity who;
 	struct buf message;
-	struct buf json;
-	unsigned status; /* 0: json holds the reply */
+	struct buf body;
+	unsigned status; /* 0: body holds the reply, behind LWS_PRE bytes of room */
 	struct api_error error;
 };
 
@@ -54,65 +54,51 @@ static unsigned http_status(enum grpc_status status, const char **ret_code)
 static void call_free(struct call *call)
 {
 	buf_free(&call->message);
-	buf_free(&call->json);
+	buf_free(&call->body);
 	free(call);
+}
+
+static void fail_json(struct call *call, int r)
+{
+	call->status = 500;
+	call->error.status = GRPC_INTERNAL;
+	(void)snprintf(call->error.message, sizeof(call->error.message), "the reply could not be written as JSON");
+	log_warn("a reply could not be written as JSON", LOG_STR("operation", call->op->name), LOG_ERR(r));
 }
 
 static void call_run(struct job *job)
 {
+	static const uint8_t room[LWS_PRE];
 	struct call *call = (struct call *)job;
 	struct buf BUF_CLEANUP reply = BUF_INIT(WEB_MAX_REPLY);
 	struct schema *schema = NULL;
+	bool text = call->op->text_type != NULL;
 	call->error.status = GRPC_INTERNAL;
-	if (call->op->handle(call->api, call->op->open ? NULL : &call->who, call->message.data, call->message.len,
-			     &reply, &schema, &call->error) < 0) {
+	int r = buf_append(&call->body, room, sizeof(room));
+	if (r == 0 && call->op->handle(call->api, call->op->open ? NULL : &call->who, call->message.data,
+				       call->message.len, text ? &call->body : &reply, &schema, &call->error) < 0) {
 		const char *code;
 		call->status = http_status(call->error.status, &code);
 		return;
 	}
-	if (call->op->text_type) {
-		call->json = reply;
-		reply = BUF_INIT(0);
-		schema_unref(schema);
-		return;
-	}
-	int r = schema_json(schema ? schema : api_schema(call->api), call->op->reply_type, reply.data, reply.len,
-			    &call->json);
+	if (r == 0 && !text)
+		r = schema_json(schema ? schema : api_schema(call->api), call->op->reply_type, reply.data, reply.len,
+				&call->body);
 	schema_unref(schema);
-	if (r < 0) {
-		call->status = 500;
-		call->error.status = GRPC_INTERNAL;
-		(void)snprintf(call->error.message, sizeof(call->error.message),
-			       "the reply could not be written as JSON");
-		log_warn("a reply could not be written as JSON", LOG_STR("operation", call->op->name), LOG_ERR(r));
-	}
+	if (r < 0)
+		fail_json(call, r);
 }
 
-/* As request_send_error(), with the field of the request that is to blame. */
-static void send_error(struct request *request, const struct call *call, const char *code)
+static void send_error(struct request *request, const struct call *call)
 {
-	BUF_CLEANUP struct buf body = BUF_INIT(8192);
+	const char *code;
 	char retry[16];
-	if (!call->error.field[0] && call->error.retry_ms == 0) {
-		request_fail(request, call->status, code, call->error.message);
-		return;
-	}
-	int r = buf_printf(&body, "{\"error\":{\"code\":\"%s\",\"message\":", code);
-	if (r == 0)
-		r = schema_json_string(&body, call->error.message, strlen(call->error.message));
-	if (r == 0 && call->error.field[0])
-		r = buf_printf(&body, ",\"field\":\"%s\"", call->error.field);
-	if (r == 0)
-		r = buf_append_str(&body, "}}\n");
-	if (r < 0) {
-		request_fail(request, call->status, code, call->error.message);
-		return;
-	}
+	(void)http_status(call->error.status, &code);
 	request_answer(request, call->status, "application/json");
 	(void)snprintf(retry, sizeof(retry), "%u", (call->error.retry_ms + 999) / 1000);
 	if (call->error.retry_ms > 0)
 		request_header(request, "retry-after", retry);
-	request_send(request, body.data, body.len);
+	request_send_field_error(request, code, call->error.message, call->error.field);
 }
 
 static void call_done(struct job *job)
@@ -122,12 +108,10 @@ static void call_done(struct job *job)
 	if (request) {
 		request_resume(request);
 		if (call->status) {
-			const char *code;
-			(void)http_status(call->error.status, &code);
-			send_error(request, call, code);
+			send_error(request, call);
 		} else {
 			request_answer(request, 200, call->op->text_type ? call->op->text_type : "application/json");
-			request_send(request, call->json.data, call->json.len);
+			request_send_taken(request, &call->body);
 		}
 	}
 	call_free(call);
@@ -186,7 +170,7 @@ static void call_start(struct request *request, const struct route_match *match,
 			      .op = match->op,
 			      .who = *who,
 			      .message = BUF_INIT(ROUTE_MAX_REQUEST),
-			      .json = BUF_INIT(WEB_MAX_REPLY)};
+			      .body = BUF_INIT(WEB_MAX_REPLY + LWS_PRE)};
 	int r = build_message(request, match, &call->message, error, sizeof(error));
 	if (r == 0) {
 		call->request = request;

@@ -85,8 +85,12 @@ void request_answer(struct request *request, unsigned status, const char *type);
 void request_header(struct request *request, const char *name, const char *value);
 /* Body bytes; the answer is sent. Copies. */
 void request_send(struct request *request, const void *body, size_t len);
+/* The same, taking the bytes over: they begin with LWS_PRE bytes of room. `body` is empty afterwards. */
+void request_send_taken(struct request *request, struct buf *body);
 /* {"error":{"code":..,"message":..}}; call request_header() between request_answer() and this one. */
 void request_send_error(struct request *request, const char *code, const char *message);
+/* The same with the field of the request that is to blame; "" or NULL is none. */
+void request_send_field_error(struct request *request, const char *code, const char *message, const char *field);
 /* The three in one. */
 void request_fail(struct request *request, unsigned status, const char *code, const char *message);
 /* The answer's body is a file; takes over fd. */
