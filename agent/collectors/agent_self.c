@@ -112,8 +112,10 @@ static void fill_delivery(const struct agent_status *status, Sonde__V1__Agent *a
 		fill_spool(&queue, agent);
 	}
 	if (status->sender) {
-		uint64_t connects = sender_stats(status->sender).connects;
-		SET(agent, reconnects, connects > 0 ? connects - 1 : 0);
+		struct sender_stats sender = sender_stats(status->sender);
+		SET(agent, reconnects, sender.connects > 0 ? sender.connects - 1 : 0);
+		SET(agent, throttles, sender.throttles);
+		SET(agent, throttled_ms, sender.throttled_ms);
 	}
 }
 

@@ -159,6 +159,13 @@ static int push(struct backlog *b, const struct buf *hello)
 
 static void pushed(struct backlog *b, int status, const char *text)
 {
+	uint64_t retry_ms = call_retry_ms(b->call);
+	/* Refused for now and told when to come again: that is no failure. */
+	if (status != GRPC_OK && retry_ms > 0) {
+		end_call(b);
+		throttle_ask(b->throttle, retry_ms, text);
+		return;
+	}
 	if (status != GRPC_OK || !b->over) {
 		fail(b, text[0] != '\0' ? text : "the backend has acknowledged nothing");
 		return;
@@ -219,7 +226,7 @@ int backlog_pump(struct backlog *b, bool may_begin)
 	} else if (b->call && clock_monotonic_ns() > b->deadline_ns) {
 		fail(b, "no answer in time");
 	}
-	if (b->call || !may_begin || clock_monotonic_ns() < b->wait_ns)
+	if (b->call || !may_begin || clock_monotonic_ns() < b->wait_ns || throttle_left_ms(b->throttle) > 0)
 		return 0;
 	return begin_next(b);
 }

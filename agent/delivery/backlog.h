@@ -8,12 +8,14 @@
 
 #include "agent/delivery/call.h"
 #include "agent/delivery/sender.h"
+#include "agent/delivery/throttle.h"
 
 #include <stdbool.h>
 
 struct backlog {
 	const struct sender_options *options;
 	struct queue *queue;
+	struct throttle *throttle;
 	struct channel *channel; /* of this connection; NULL while there is none */
 	struct call *call;	 /* NULL between two */
 	bool announcing;	 /* the call is the announcement, not a Push */

@@ -3,6 +3,7 @@
  * stops filling it. */
 #include "agent/delivery/channel_internal.h"
 
+#include "agent/delivery/retry_info.h"
 #include "common/buf.h"
 #include "common/grpc_frame.h"
 
@@ -27,6 +28,7 @@ struct call {
 	bool unreadable;
 	int http_status;
 	int grpc_status; /* -1 until it came */
+	uint64_t retry_ms;
 	char text[256];
 };
 
@@ -101,6 +103,14 @@ static void take_text(struct call *call, const uint8_t *value, size_t len)
 	call->text[n] = '\0';
 }
 
+/* What cannot be read asks for nothing: the backoff holds all the same. */
+static void take_details(struct call *call, const uint8_t *value, size_t len)
+{
+	uint64_t retry_ms;
+	if (retry_info_parse((const char *)value, len, &retry_ms) == 0)
+		call->retry_ms = retry_ms;
+}
+
 void call_on_header(struct call *call, const uint8_t *name, size_t name_len, const uint8_t *value, size_t value_len)
 {
 	if (name_is(name, name_len, ":status"))
@@ -111,6 +121,8 @@ void call_on_header(struct call *call, const uint8_t *name, size_t name_len, con
 		call->grpc_status = parse_status(value, value_len);
 	else if (name_is(name, name_len, "grpc-message"))
 		take_text(call, value, value_len);
+	else if (name_is(name, name_len, "grpc-status-details-bin"))
+		take_details(call, value, value_len);
 }
 
 static int on_deframed(void *arg, const uint8_t *message, size_t len, bool compressed)
@@ -276,4 +288,9 @@ bool call_ended(const struct call *call, int *ret_status, const char **ret_text)
 	*ret_status = call->grpc_status;
 	*ret_text = call->text;
 	return true;
+}
+
+uint64_t call_retry_ms(const struct call *call)
+{
+	return call->retry_ms;
 }

@@ -32,3 +32,5 @@ void call_half_close(struct call *call);
 /* The call is over. ret_status is grpc-status, or -1 when the peer gave none (reset, HTTP error); text is for people
  * and lives as long as the call. */
 bool call_ended(const struct call *call, int *ret_status, const char **ret_text);
+/* How long the status asks to wait before the next try (retry_info.h); 0: it says nothing of it. */
+uint64_t call_retry_ms(const struct call *call);

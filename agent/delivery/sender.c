@@ -8,6 +8,7 @@
 #include "agent/delivery/channel.h"
 #include "agent/delivery/dial.h"
 #include "agent/delivery/stream.h"
+#include "agent/delivery/throttle.h"
 #include "agent/delivery/transport.h"
 #include "agent/host/capabilities.h"
 #include "common/clock.h"
@@ -42,6 +43,7 @@ struct sender {
 	uint8_t *hello;
 	struct queue *queue;
 	struct backlog backlog;
+	struct throttle throttle;
 	pthread_t thread;
 	int stop_fd;
 	atomic_uint_fast64_t stop_deadline_ns; /* 0 while running */
@@ -125,6 +127,15 @@ static int check_alive(const struct stream *stream, struct channel *channel, str
 	return 0;
 }
 
+/* How long a turn may wait when nothing happens. */
+static int turn_ms(struct sender *s)
+{
+	uint64_t left_ms = throttle_left_ms(&s->throttle);
+	if (stopping(s))
+		return 20;
+	return left_ms > 0 && left_ms < 1000 ? (int)left_ms : 1000;
+}
+
 /* One turn of a live stream. 0 goes on, 1 the call has ended, negative errno the connection is lost. */
 static int turn(struct sender *s, struct channel *channel, struct stream *stream, struct watch *watch)
 {
@@ -147,7 +158,7 @@ static int turn(struct sender *s, struct channel *channel, struct stream *stream
 		{.fd = queue_wake_fd(s->queue), .events = POLLIN},
 		{.fd = stopping(s) ? -1 : s->stop_fd, .events = POLLIN},
 	};
-	if (poll(fds, 3, stopping(s) ? 20 : 1000) < 0 && errno != EINTR)
+	if (poll(fds, 3, turn_ms(s)) < 0 && errno != EINTR)
 		return -errno;
 	if (fds[1].revents)
 		drain_event(fds[1].fd);
@@ -177,7 +188,7 @@ static int turn(struct sender *s, struct channel *channel, struct stream *stream
 /* The stream, and the backlog beside it, until the stream ends. */
 static bool run_calls(struct sender *s, struct channel *channel, char *reason, size_t size)
 {
-	struct stream stream = {.options = &s->options, .queue = s->queue};
+	struct stream stream = {.options = &s->options, .queue = s->queue, .throttle = &s->throttle};
 	const struct call_options options = {
 		.path = PATH,
 		.max_message = MAX_REPLY,
@@ -204,6 +215,8 @@ static bool run_calls(struct sender *s, struct channel *channel, char *reason, s
 		snprintf(reason, size, "%s", status_advice(status, text));
 	else if (r < 0)
 		describe(reason, size, r);
+	if (ended)
+		throttle_ask(&s->throttle, call_retry_ms(stream.call), reason);
 	backlog_disconnect(&s->backlog);
 	call_close(stream.call);
 	return watch.half_closed_ns != 0 && (r == 1 || r == -ECONNRESET);
@@ -271,7 +284,8 @@ static void wait_before_retry(struct sender *s)
 	uint32_t random;
 	encoding_random(&random, sizeof(random));
 	atomic_store(&s->link, SENDER_WAITING);
-	uint64_t until = clock_monotonic_ns() + (uint64_t)backoff_ms(++s->failures, random) * 1000000u;
+	uint64_t wait_ms = backoff_ms(++s->failures, random), asked_ms = throttle_left_ms(&s->throttle);
+	uint64_t until = clock_monotonic_ns() + (asked_ms > wait_ms ? asked_ms : wait_ms) * 1000000u;
 	for (;;) {
 		uint64_t now = clock_monotonic_ns();
 		if (now >= until || stopping(s))
@@ -377,7 +391,7 @@ int sender_start(const struct sender_options *options, struct queue *queue, stru
 	if (!s)
 		return -ENOMEM;
 	s->queue = queue;
-	s->backlog = (struct backlog){.options = &s->options, .queue = queue};
+	s->backlog = (struct backlog){.options = &s->options, .queue = queue, .throttle = &s->throttle};
 	s->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	int r = s->stop_fd < 0 ? -errno : copy_options(s, options);
 	if (r == 0)
@@ -404,8 +418,11 @@ void sender_stop(struct sender *s, uint32_t grace_ms)
 
 struct sender_stats sender_stats(struct sender *s)
 {
+	struct throttle_stats throttle = throttle_stats(&s->throttle);
 	return (struct sender_stats){
 		.link = (enum sender_link)atomic_load(&s->link),
 		.connects = atomic_load(&s->connects),
+		.throttles = throttle.asked,
+		.throttled_ms = throttle.asked_ms,
 	};
 }

@@ -5,6 +5,7 @@
 #include "agent/delivery/stream.h"
 
 #include "agent/delivery/batch.h"
+#include "agent/label.h"
 #include "common/buf.h"
 #include "common/log.h"
 #include "common/wire.h"
@@ -12,7 +13,9 @@
 
 #include <errno.h>
 #include <sonde/v1/ingest.pb-c.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Field numbers of AgentMessage and Batch: the sender frames bytes that were packed before. */
 enum { AGENT_HELLO = 1, AGENT_BATCH = 2, AGENT_DESCRIPTOR_SET = 3, AGENT_CONFIG_STATUS = 4 };
@@ -79,6 +82,14 @@ static int take_config(struct stream *s, const Sonde__V1__AgentConfig *config)
 	return r;
 }
 
+static void take_throttle(struct stream *s, const Sonde__V1__Throttle *asked)
+{
+	char reason[128];
+	snprintf(reason, sizeof(reason), "%s", asked->reason ? asked->reason : "none was given");
+	label_clean(reason, strlen(reason));
+	throttle_ask(s->throttle, asked->has_wait_ms ? asked->wait_ms : 0, reason);
+}
+
 void stream_on_message(void *arg, const uint8_t *data, size_t len)
 {
 	struct stream *s = arg;
@@ -101,6 +112,9 @@ void stream_on_message(void *arg, const uint8_t *data, size_t len)
 	case SONDE__V1__BACKEND_MESSAGE__MESSAGE_WATCH:
 		if (s->options->on_watch)
 			s->options->on_watch(s->options->arg, message->watch);
+		break;
+	case SONDE__V1__BACKEND_MESSAGE__MESSAGE_THROTTLE:
+		take_throttle(s, message->throttle);
 		break;
 	default:
 		break; /* a newer backend says something we do not know */
@@ -127,7 +141,7 @@ static int send_batch(struct stream *s, uint64_t *after, uint64_t last)
 
 int stream_pump(struct stream *s)
 {
-	while (s->welcomed && call_backlog(s->call) < BACKLOG_LARGE) {
+	while (s->welcomed && call_backlog(s->call) < BACKLOG_LARGE && throttle_left_ms(s->throttle) == 0) {
 		int r = send_batch(s, &s->live_after, UINT64_MAX);
 		if (r == 0)
 			r = send_batch(s, &s->back_after, s->back_end);

@@ -5,12 +5,14 @@
 #include "agent/delivery/call.h"
 #include "agent/delivery/queue.h"
 #include "agent/delivery/sender.h"
+#include "agent/delivery/throttle.h"
 
 #include <stdbool.h>
 
 struct stream {
 	const struct sender_options *options;
 	struct queue *queue;
+	struct throttle *throttle;
 	struct call *call; /* set by the sender before stream_begin() */
 	bool welcomed;
 	bool acknowledged;   /* something of it since then: the backend knows that we are here */
@@ -26,6 +28,6 @@ int stream_begin(struct stream *stream) __attribute__((nonnull, warn_unused_resu
 /* For call_options.on_message; arg is the stream. A message that cannot be read sets stream->error to -EPROTO. */
 void stream_on_message(void *arg, const uint8_t *message, size_t len);
 
-/* Moves what the call has room for from the queue: new snapshots first, then those from before this connection.
- * 0 or negative errno. */
+/* Moves what the call has room for from the queue: new snapshots first, then those from before this connection;
+ * nothing while the backend has asked for a pause. 0 or negative errno. */
 int stream_pump(struct stream *stream) __attribute__((nonnull, warn_unused_result));

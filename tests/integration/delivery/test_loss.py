@@ -2,9 +2,13 @@
 import time
 import unittest
 
-from agent import Agent, accept, sequences
+import grpc
+from agent import MESSAGES, Agent, accept, sequences
 from fake_backend import Ended, FakeBackend
 from programs import free_port
+
+# google.rpc.Status with a google.rpc.RetryInfo of 3 s.
+RETRY_IN_3_S = b"\x08\x08\x1a\x30\x0a\x28type.googleapis.com/google.rpc.RetryInfo\x12\x04\x0a\x02\x08\x03"
 
 
 class LossTest(unittest.TestCase):
@@ -47,6 +51,38 @@ class LossTest(unittest.TestCase):
             time.sleep(1)
             backend.start()
         self.lose(end)
+
+    def test_a_status_that_says_when_to_come_again(self):
+        with FakeBackend() as backend, Agent(backend.port) as agent:
+            call = backend.call()
+            call.open()
+            call.collect(lambda got: len(got) >= 3)
+            call.context.set_trailing_metadata((("grpc-status-details-bin", RETRY_IN_3_S),))
+            begin = time.monotonic()
+            call.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "come again later")
+            call = backend.call()
+            self.assertTrue(3 <= time.monotonic() - begin < 6, "neither sooner nor with the backoff's 1 s")
+            call.open()
+            got = [n for b in call.collect(lambda got: len(got) >= 20, acknowledge=True) for n in b]
+            self.assertIn(1, got)
+            self.assertEqual(agent.log().count("asks for a pause"), 1)
+
+    def test_a_stream_that_says_to_wait(self):
+        """The connection stays, acknowledgements are taken, and nothing is sent; then all of it."""
+        with FakeBackend() as backend, Agent(backend.port):
+            call = backend.call()
+            call.open()
+            got = {n for b in call.collect(lambda got: len(got) >= 3, acknowledge=True) for n in b}
+            call.send(MESSAGES.BackendMessage(throttle=MESSAGES.Throttle(wait_ms=2000, reason="full")))
+            time.sleep(0.3)
+            while not call.inbox.empty():
+                got |= set(sequences(call.inbox.get().batch))
+            with self.assertRaises(AssertionError):
+                call.receive(1.2)
+            newest = call.batch()
+            self.assertEqual((newest.snapshots[0].sequence, newest.snapshots[0].sequence in got), (max(got) + 1, False))
+            self.assertEqual((newest.snapshots[-1].agent.throttles, len(newest.snapshots) > 10), (1, True))
+            self.assertTrue(2000 <= newest.snapshots[-1].agent.throttled_ms <= 2500)
 
     def test_many_losses_lose_nothing(self):
         with FakeBackend() as backend, Agent(backend.port):

@@ -329,18 +329,12 @@ static void killed_at_any_moment(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(crc_is_castagnolis),
-		cmocka_unit_test(crc_is_the_same_by_tables),
-		TEST(keeps_over_a_restart),
-		TEST(oldest_instance_first),
-		TEST(counts_what_it_drops),
-		TEST(what_is_too_large_is_counted),
-		TEST(bounded_by_number_too),
-		TEST(agrees_with_a_list),
-		TEST(one_process_at_a_time),
-		TEST(another_size_waits_until_it_is_empty),
-		TEST(a_full_disk_makes_it_smaller),
-		TEST(has_no_holes),
+		cmocka_unit_test(crc_is_castagnolis), cmocka_unit_test(crc_is_the_same_by_tables),
+		TEST(keeps_over_a_restart),	      TEST(oldest_instance_first),
+		TEST(counts_what_it_drops),	      TEST(what_is_too_large_is_counted),
+		TEST(bounded_by_number_too),	      TEST(agrees_with_a_list),
+		TEST(one_process_at_a_time),	      TEST(another_size_waits_until_it_is_empty),
+		TEST(a_full_disk_makes_it_smaller),   TEST(has_no_holes),
 		TEST(killed_at_any_moment),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
