@@ -10,8 +10,11 @@
 #include <string.h>
 #include <strings.h>
 
-enum { BACKEND_WELCOME = 1 };
+enum { BACKEND_WELCOME = 1, BACKEND_THROTTLE = 5 };
+enum { THROTTLE_WAIT_MS = 1, THROTTLE_REASON = 2 };
 enum { WELCOME_VERSION = 1, WELCOME_HOSTNAME = 2, WELCOME_WANT_SET = 3, WELCOME_WARNING = 4, WELCOME_DURABLE = 5 };
+
+#define TICK_MS 1000 /* as often as ingest_tick() comes, which lets streams go on */
 
 #define BEARER "Bearer "
 
@@ -80,6 +83,19 @@ void stream_finish_later(struct stream *stream, enum grpc_status status, const c
 		grpc_call_finish(stream->call, status, message);
 }
 
+/* The agent then keeps what it has, instead of filling its window. One that does not know the message is held back by
+ * the window alone. */
+static void tell_throttle(struct stream *stream, uint64_t wait_ms)
+{
+	static const char reason[] = "the agent key is above its limits";
+	BUF_CLEANUP struct buf throttle = BUF_INIT(128);
+	int r = wire_put_uint(&throttle, THROTTLE_WAIT_MS, wait_ms < TICK_MS ? TICK_MS : wait_ms);
+	if (r == 0)
+		r = wire_put_bytes(&throttle, THROTTLE_REASON, reason, strlen(reason));
+	if (r == 0)
+		stream_send(stream, BACKEND_THROTTLE, &throttle);
+}
+
 /* What came is taken; what comes next waits until the key has paid for it. */
 static void slow_down(struct stream *stream, size_t bytes)
 {
@@ -92,6 +108,7 @@ static void slow_down(struct stream *stream, size_t bytes)
 			 LOG_STR("key", stream->key.name), LOG_UINT("wait_ms", wait_ms),
 			 LOG_STR("then", "further pauses of this stream come without a line"));
 	stream->slow_logged = true;
+	tell_throttle(stream, wait_ms);
 	streams_slow(stream, now + wait_ms * 1000000u);
 	grpc_call_pause(stream->call);
 }
@@ -174,8 +191,10 @@ static void identified(struct stream *stream, struct request *req)
 		log_warn("two hosts claim one name", LOG_STR("name", req->hello.hostname),
 			 LOG_STR("then", "the newcomer is shown with a suffix"), LOG_STR("as", stream->hostname));
 	stream_send(stream, BACKEND_WELCOME, &welcome);
+	/* What a key owes is not forgotten because an agent connects anew. */
+	slow_down(stream, 0);
 	stream_settle(stream);
-	grpc_call_resume(stream->call);
+	stream_resume(stream);
 }
 
 static void take_hello(struct stream *stream, const uint8_t *message, size_t len)
@@ -204,7 +223,7 @@ static void described(struct stream *stream, struct request *req)
 	schema_unref(stream->schema);
 	stream->schema = schema_ref(req->schema);
 	stream->want_set = false;
-	grpc_call_resume(stream->call);
+	stream_resume(stream);
 }
 
 static void take_descriptor_set(struct stream *stream, const uint8_t *message, size_t len)
