@@ -209,15 +209,15 @@ static int derive(struct options *o, char error[OPTIONS_ERROR_SIZE])
 	int r = derive_tls(o, error);
 	if (r < 0)
 		return r;
-	const struct options_address *out = !options_is_loopback(o->http.host)		    ? &o->http
-					    : !options_is_loopback(o->grpc.host) && !o->tls ? &o->grpc
-											    : NULL;
-	if (out && !o->allow_plaintext) {
+	bool http = !options_is_loopback(o->http.host) && !o->allow_plaintext && !o->http_plaintext;
+	bool grpc = !options_is_loopback(o->grpc.host) && !o->allow_plaintext && !o->tls;
+	if (http || grpc) {
+		const struct options_address *out = http ? &o->http : &o->grpc;
 		snprintf(error, OPTIONS_ERROR_SIZE,
 			 "%s:%u is not a loopback address, and connections are plaintext: passwords and keys could be "
-			 "read "
-			 "on the way; say --allow-plaintext if that network is trusted",
-			 out->host, out->port);
+			 "read on the way; say %s if that network is trusted",
+			 out->host, out->port,
+			 http ? "--http-plaintext (--allow-plaintext: gRPC too)" : "--allow-plaintext");
 		return -EBADMSG;
 	}
 	if (beside_store(o, "agent.key", o->agent_key_file, sizeof(o->agent_key_file)) < 0 ||

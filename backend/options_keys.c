@@ -107,20 +107,31 @@ static int set_grpc_workers(struct options *o, const char *value)
 	return 0;
 }
 
-static int set_allow_plaintext(struct options *o, const char *value)
+static int parse_switch(const char *value, bool *ret)
 {
 	if (strcmp(value, "true") != 0 && strcmp(value, "false") != 0)
 		return -EINVAL;
-	o->allow_plaintext = value[0] == 't';
+	*ret = value[0] == 't';
 	return 0;
+}
+
+static int set_allow_plaintext(struct options *o, const char *value)
+{
+	return parse_switch(value, &o->allow_plaintext);
+}
+
+static int set_http_plaintext(struct options *o, const char *value)
+{
+	return parse_switch(value, &o->http_plaintext);
 }
 
 static int set_tls(struct options *o, const char *value)
 {
-	if (strcmp(value, "true") != 0 && strcmp(value, "false") != 0)
-		return -EINVAL;
-	o->tls_wanted = value[0] == 't' ? OPTIONS_TLS_ON : OPTIONS_TLS_OFF;
-	return 0;
+	bool on;
+	int r = parse_switch(value, &on);
+	if (r == 0)
+		o->tls_wanted = on ? OPTIONS_TLS_ON : OPTIONS_TLS_OFF;
+	return r;
 }
 
 static int set_tls_dir(struct options *o, const char *value)
@@ -198,6 +209,8 @@ const struct option_key options_keys[] = {
 	 "more names for a certificate of our own"},
 	{"allow_plaintext", set_allow_plaintext, true, "true or false",
 	 "listen beyond the loopback address without encryption"},
+	{"http_plaintext", set_http_plaintext, true, "true or false",
+	 "the same for --http-listen alone: gRPC is encrypted there"},
 	{"log_level", set_log_level, false, "debug, info, warn or error", "least important lines to log (info)"},
 	{"log_format", set_log_format, false, "logfmt or json", "how a line looks (logfmt)"},
 };

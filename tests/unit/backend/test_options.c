@@ -85,6 +85,7 @@ static void test_wrong_flags(void **state)
 		{"--grpc-workers", "99999999999999999999", "1 to 64"},
 		{"--store", "", "--store"},
 		{"--allow-plaintext=maybe", NULL, "true or false"},
+		{"--http-plaintext=maybe", NULL, "true or false"},
 		{"--frobnicate", NULL, "--frobnicate"},
 		{"--store", NULL, "wants a value"},
 		{"--http-listenx", "1", "--http-listenx"},
@@ -183,6 +184,10 @@ static void test_plaintext_must_be_asked_for(void **state)
 	assert_error("0.0.0.0:1");
 	assert_int_equal(READ((char *)"--http-listen=128.0.0.1:1"), -EBADMSG);
 	assert_int_equal(READ((char *)"--http-listen=[::]:1", (char *)"--allow-plaintext"), 0);
+	assert_int_equal(READ((char *)"--http-listen=[::]:1", (char *)"--http-plaintext"), 0);
+	assert_int_equal(READ((char *)"--grpc-listen=[::]:1", (char *)"--http-plaintext", (char *)"--tls=false"),
+			 -EBADMSG);
+	assert_error("--allow-plaintext");
 	assert_int_equal(READ((char *)"--http-listen=127.9.9.9:1"), 0);
 	assert_int_equal(READ((char *)"--http-listen=localhost:1"), 0);
 	assert_string_equal(options.http.host, "127.0.0.1");
@@ -201,6 +206,7 @@ static void test_tls(void **state)
 	TLS(true, beyond);
 	TLS(false, beyond, allowed);
 	TLS(true, beyond, allowed, (char *)"--tls");
+	TLS(true, beyond, (char *)"--http-listen=0.0.0.0:1", (char *)"--http-plaintext");
 	TLS(true, (char *)"--tls=true");
 	TLS(true, certificate);
 	TLS(true, certificate, key);
