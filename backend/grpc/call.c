@@ -29,7 +29,8 @@ struct grpc_call *call_new(struct connection *conn, int32_t stream_id)
 	call->conn = conn;
 	call->stream_id = stream_id;
 	call->timer.fn = call_timer;
-	call->headers = BUF_INIT(2 * GRPC_HEADER_LIST_BYTES);
+	call->headers = conn->worker->headers;
+	conn->worker->headers = BUF_INIT(call->headers.max);
 	call->held = BUF_INIT(2 * GRPC_STREAM_WINDOW_BYTES);
 	call->initial = call->trailing = BUF_INIT(GRPC_HEADER_LIST_BYTES);
 	call->compress_from = SIZE_MAX;
@@ -70,9 +71,19 @@ bool call_over_budget(const struct grpc_call *call)
 	return call->worker->buffered > GRPC_WORKER_BUFFER_BYTES && call->accounted > GRPC_WORKER_BUFFER_SMALL;
 }
 
+/* The worker keeps one for the next call, so that most calls allocate none. */
+static void drop_headers(struct grpc_call *call)
+{
+	buf_free(&call->worker->headers);
+	buf_reset(&call->headers);
+	call->worker->headers = call->headers;
+	call->headers = BUF_INIT(0);
+}
+
 static void free_buffers(struct grpc_call *call)
 {
-	buf_free(&call->headers);
+	if (call->headers.cap > 0)
+		drop_headers(call);
 	buf_free(&call->held);
 	buf_free(&call->message);
 	buf_free(&call->out);
@@ -145,6 +156,48 @@ int call_header(struct grpc_call *call, const uint8_t *name, size_t name_len, co
 	return r;
 }
 
+/* What the server itself wants of them, found in one walk; of several under one name, the first. */
+struct head {
+	const char *method, *path, *type, *encoding, *timeout;
+	bool accepts_gzip;
+};
+
+/* "identity, deflate, gzip;q=1.0": a list with optional white space. */
+static bool lists_gzip(const char *text)
+{
+	while (*text) {
+		text += strspn(text, ", \t");
+		size_t n = strcspn(text, ",; \t");
+		if (n == 4 && memcmp(text, "gzip", 4) == 0)
+			return true;
+		text += strcspn(text, ",");
+	}
+	return false;
+}
+
+static struct head read_head(const struct grpc_call *call)
+{
+	struct head head = {0};
+	const struct {
+		const char *name;
+		const char **value;
+	} wanted[] = {{":method", &head.method},
+		      {":path", &head.path},
+		      {"content-type", &head.type},
+		      {"grpc-encoding", &head.encoding},
+		      {"grpc-timeout", &head.timeout}};
+	size_t at = 0;
+	for (const char *name, *value; metadata_next(&call->headers, &at, &name, &value);) {
+		for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+			if (!*wanted[i].value && strcmp(name, wanted[i].name) == 0)
+				*wanted[i].value = value;
+		}
+		if (strcmp(name, "grpc-accept-encoding") == 0)
+			head.accepts_gzip |= lists_gzip(value);
+	}
+	return head;
+}
+
 static int compare_path(const void *key, const void *entry)
 {
 	return strcmp(key, ((const struct method_entry *)entry)->method->path);
@@ -160,10 +213,9 @@ static bool service_known(const struct grpc_server *server, const char *path)
 	return false;
 }
 
-static bool find_method(struct grpc_call *call)
+static bool find_method(struct grpc_call *call, const char *path)
 {
 	const struct grpc_server *server = call->worker->server;
-	const char *path = grpc_call_metadata(call, ":path");
 	struct method_entry *entry = NULL;
 	if (path && server->n_methods > 0)
 		entry = bsearch(path, server->methods, server->n_methods, sizeof(*entry), compare_path);
@@ -178,45 +230,24 @@ static bool find_method(struct grpc_call *call)
 	return true;
 }
 
-static bool take_encoding(struct grpc_call *call)
+static bool take_encoding(struct grpc_call *call, const struct head *head)
 {
-	const char *encoding = grpc_call_metadata(call, "grpc-encoding");
-	if (!encoding || strcmp(encoding, "identity") == 0) {
+	if (!head->encoding || strcmp(head->encoding, "identity") == 0) {
 		call->encoding = CALL_IDENTITY;
-	} else if (strcmp(encoding, "gzip") == 0) {
+	} else if (strcmp(head->encoding, "gzip") == 0) {
 		call->encoding = CALL_GZIP;
 	} else {
 		grpc_call_finish(call, GRPC_UNIMPLEMENTED, "grpc-encoding is none of: identity, gzip");
 		return false;
 	}
+	call->accepts_gzip = head->accepts_gzip;
+	if (call->accepts_gzip && call->method->compress_from > 0)
+		call->compress_from = call->method->compress_from;
 	return true;
 }
 
-/* "identity, deflate, gzip;q=1.0": a list with optional white space. */
-static bool lists_gzip(const char *text)
+static bool take_timeout(struct grpc_call *call, const char *text)
 {
-	while (*text) {
-		text += strspn(text, ", \t");
-		size_t n = strcspn(text, ",; \t");
-		if (n == 4 && memcmp(text, "gzip", 4) == 0)
-			return true;
-		text += strcspn(text, ",");
-	}
-	return false;
-}
-
-static void take_accepted(struct grpc_call *call)
-{
-	for (const char *v = NULL;
-	     !call->accepts_gzip && (v = grpc_call_metadata_next(call, "grpc-accept-encoding", v));)
-		call->accepts_gzip = lists_gzip(v);
-	if (call->accepts_gzip && call->method->compress_from > 0)
-		call->compress_from = call->method->compress_from;
-}
-
-static bool take_timeout(struct grpc_call *call)
-{
-	const char *text = grpc_call_metadata(call, "grpc-timeout");
 	uint64_t timeout_ns;
 	if (!text)
 		return true;
@@ -236,17 +267,16 @@ static bool acceptable(struct grpc_call *call)
 		grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "request headers are larger than 8 KiB");
 		return false;
 	}
-	const char *method = grpc_call_metadata(call, ":method");
-	const char *type = grpc_call_metadata(call, "content-type");
-	if (!method || strcmp(method, "POST") != 0) {
+	const struct head head = read_head(call);
+	if (!head.method || strcmp(head.method, "POST") != 0) {
 		call_refuse_http(call, "405");
 		return false;
 	}
-	if (!type || !grpc_content_type_ok(type)) {
+	if (!head.type || !grpc_content_type_ok(head.type)) {
 		call_refuse_http(call, "415");
 		return false;
 	}
-	return find_method(call) && take_encoding(call) && take_timeout(call);
+	return find_method(call, head.path) && take_encoding(call, &head) && take_timeout(call, head.timeout);
 }
 
 void call_start(struct grpc_call *call)
@@ -258,12 +288,11 @@ void call_start(struct grpc_call *call)
 		grpc_deframer_init(&call->deframer, max);
 		call->message = BUF_INIT(max);
 		call->started = true;
-		take_accepted(call);
 		atomic_fetch_add_explicit(&server->calls_active, 1, memory_order_relaxed);
 		if (call->method->on_start)
 			call->method->on_start(call, call->service);
 	}
-	buf_free(&call->headers);
+	drop_headers(call);
 }
 
 /* --- the rest of the handler's interface ---------------------------------------------------------------------------

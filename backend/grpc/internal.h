@@ -81,7 +81,8 @@ struct worker {
 	struct grpc_call *resumed;
 	size_t buffered; /* see GRPC_WORKER_BUFFER_BYTES */
 	struct grpc_compressor *compressor;
-	struct buf output; /* on its way to some socket; empty between two connections */
+	struct buf output;  /* on its way to some socket; empty between two connections */
+	struct buf headers; /* for the next call's */
 	uint8_t input[64 << 10];
 };
 

@@ -317,6 +317,7 @@ int worker_new(struct grpc_server *server, int listen_fd, struct worker **ret)
 	w->accept_timer.fn = listen_again;
 	w->drain_timer.fn = drain_step;
 	w->output = BUF_INIT(GRPC_OUTPUT_MAX);
+	w->headers = BUF_INIT(2 * GRPC_HEADER_LIST_BYTES);
 	int r = open_loop(w);
 	if (r < 0) {
 		worker_free(w);
@@ -352,5 +353,6 @@ void worker_free(struct worker *w)
 	timers_free(&w->timers);
 	grpc_compressor_free(w->compressor);
 	buf_free(&w->output);
+	buf_free(&w->headers);
 	free(w);
 }
