@@ -1,224 +1,173 @@
-"""The crash matrix: the real agent and the real backend, and at random moments one of them is killed or stopped, the disk is full, the
-database locked, the connection cut. Afterwards the sequences of every instance the agent has ever been are in the database from 1 to
-the last one, once each, but for those the agent itself reports as dropped.
+"""The crash matrix: real agents and the real backend, and at random moments one of them is killed or stopped, the disk is full, the
+database locked, the connection cut, the spool overflows. Every sequence of every instance an agent has ever been is in the database once, or
+is one that the agent dropped; and the agent counts exactly those it dropped.
 
-20 rounds, drawn by SONDE_SEED or a seed that is printed; --slow: 200, and some of the pauses are as long as a minute."""
-import collections
+20 rounds, drawn by SONDE_SEED or a seed that is printed; --slow: 200, and some of the pauses are as long as a minute. SONDE_ROUNDS=40-49
+runs those of a seed alone. The order of events is the seed's, what a process is doing at that moment is not."""
 import os
 import random
-import re
-import signal
-import sqlite3
-import subprocess
 import sys
+import threading
 import time
 import unittest
-from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE.parent / "lib"), str(HERE.parent / "delivery")]
-from cutter import Cutter  # noqa: E402
-from programs import Installation, wait_for  # noqa: E402
-from test_spool import last_sequences  # noqa: E402
+from world import World, held_still, wait_for
 
 SLOW = "--slow" in sys.argv
 ROUNDS = 200 if SLOW else 20
-QUICK = ("--interval", "100ms", "--disable", "perf,block_io")
-DISK_MB = 2048 if SLOW else 384
-FAULTS = ("kill_backend", "kill_agent", "kill_both", "stop_backend", "stop_agent", "full_disk", "locked", "cut")
+JUDGED_EVERY = 10
+SEED = int(os.environ.get("SONDE_SEED") or random.randrange(1 << 32))
+FAULTS = ("kill_backend", "kill_agent", "kill_both", "stop_backend", "stop_agent", "full_disk", "locked", "cut", "overflow")
 
 
-class Matrix(Installation):
-    def __enter__(self):
-        super().__enter__()
-        self.disk = self.path / "disk"
-        self.disk.mkdir()
-        self.mounted = os.geteuid() == 0 and subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "tmpfs", self.disk], check=False).returncode == 0
-        self.database = self.disk / "sonde.db"
-        self.taken = collections.Counter()  # {instance: last sequence its spool held when it was killed}
-        self.start_backend()
-        self.cutter = Cutter(self.grpc_port)
-        self.start()
-        wait_for(lambda: self.rows(), 30, "the first snapshots are stored")
-        return self
+def chosen_rounds():
+    first, _, last = os.environ.get("SONDE_ROUNDS", f"0-{ROUNDS - 1}").partition("-")
+    return range(int(first), int(last or first) + 1)
 
-    def __exit__(self, *exception):
-        self.cutter.close()
-        for process in [*self.agents, self.backend]:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-        if exception[0]:
-            for log in sorted(self.path.glob("*.log")):
-                print(f"--- {log.name}\n{log.read_text(errors='replace')[-6000:]}")
-        if self.mounted:
-            subprocess.run(["umount", "-l", self.disk], check=True)
-        return super().__exit__(None, None, None)
 
-    def start(self):
-        """The agent, by way of the proxy: the last --backend counts."""
-        self.agent = self.start_agent("agent", *QUICK, "--backend", f"127.0.0.1:{self.cutter.port}")
+def drawn(*what):
+    """A generator of its own for each round and boundary, so that one can be run without those before it."""
+    return random.Random("/".join(map(str, (SEED, *what))))
 
-    def spool(self):
-        return last_sequences(self.state_dir("agent") / "spool")
 
-    def note(self):
-        for instance, last in self.spool().items():
-            self.taken[instance] = max(self.taken[instance], last)
+class Round:
+    def __init__(self, world, number, fault):
+        self.world, self.number, self.fault = world, number, fault
+        self.random = drawn("round", number)
+        self.pause = self.random.uniform(0.05, 2.0)
+        self.host = world.hosts[self.random.choice(sorted(world.hosts))]
+        self.long = SLOW and self.random.random() < 0.1
 
-    def query(self, sql):
-        db = sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=10)
-        try:
-            return db.execute(sql).fetchall()
-        finally:
-            db.close()
+    def run(self):
+        print(f"{self.number} {self.fault} {self.pause:.2f} {self.host.name}", flush=True)
+        getattr(self, self.fault)()
+        time.sleep(self.random.uniform(0, 1.0))
 
-    def rows(self):
-        return self.query("SELECT count(*) FROM hot")[0][0]
+    def kill_backend(self):
+        with self.world.killed():
+            time.sleep(self.pause)
 
-    # The faults: each leaves everything running again.
+    def kill_agent(self):
+        self.host.kill()
+        time.sleep(self.pause)
+        self.host.start()
 
-    def kill_backend(self, pause):
-        self.backend.kill()
-        self.backend.wait()
-        time.sleep(pause)
-        self.start_backend()
+    def kill_both(self):
+        self.host.kill()
+        with self.world.killed():
+            time.sleep(self.pause / 2)
+            self.host.start()
+            time.sleep(self.pause / 2)
 
-    def kill_agent(self, pause):
-        self.agent.kill()
-        self.agent.wait()
-        self.note()
-        time.sleep(pause)
-        self.start()
+    def stop_backend(self):
+        with self.world.stopped():
+            time.sleep(62 if self.long else self.pause)
 
-    def kill_both(self, pause):
-        self.agent.kill()
-        self.backend.kill()
-        self.agent.wait()
-        self.backend.wait()
-        self.note()
-        time.sleep(pause / 2)
-        self.start()
-        time.sleep(pause / 2)
-        self.start_backend()
+    def stop_agent(self):
+        with held_still(self.host.agent):
+            time.sleep(62 if self.long else self.pause)
 
-    def stop(self, process, pause):
-        process.send_signal(signal.SIGSTOP)
-        time.sleep(62 if SLOW and random.random() < 0.1 else pause)
-        process.send_signal(signal.SIGCONT)
+    def full_disk(self):
+        with self.world.full():
+            time.sleep(self.pause)
 
-    def stop_backend(self, pause):
-        self.stop(self.backend, pause)
+    def locked(self):
+        with self.world.locked():
+            time.sleep(self.pause)
 
-    def stop_agent(self, pause):
-        self.stop(self.agent, pause)
+    def cut(self):
+        cutter, before = self.host.cutter, self.host.cutter.cuts
+        boundary = (self.random.choice(("up", "down")), self.random.choice(("frame", "message")), self.random.randint(1, 15))
+        cutter.cut_next(boundary, self.random.random() < 0.5)
+        wait_for(lambda: cutter.cuts > before, 60, f"the connection is cut behind {boundary}")
 
-    def full_disk(self, pause):
-        ballast = self.disk / "ballast"
-        with open(ballast, "wb") as f:
-            size = 64 << 20
-            while size >= 4096:
-                try:
-                    os.posix_fallocate(f.fileno(), os.fstat(f.fileno()).st_size, size)
-                except OSError:
-                    size //= 2
-        time.sleep(pause)
-        ballast.unlink()
-
-    def locked(self, pause):
-        lock = sqlite3.connect(self.database, isolation_level=None, timeout=10)
-        lock.execute("BEGIN EXCLUSIVE")
-        time.sleep(pause)
-        lock.execute("ROLLBACK")
-        lock.close()
-
-    def cut(self, pause):
-        before = self.cutter.cuts
-        self.cutter.cut_after(random.randint(1, 30))
-        wait_for(lambda: self.cutter.cuts > before, 60, "the connection is cut")
-
-    # What must hold
-
-    def settle(self):
-        """Waits until all that the spool holds is durable, ends the agent; {counter: value} of its last line."""
-        self.note()
-        wait_for(lambda: not self.missing(), 90, "everything in the spool is stored")
-        self.agent.send_signal(signal.SIGTERM)
-        assert self.agent.wait(20) == 0
-        line = [line for line in self.log("agent").splitlines() if "msg=stopped" in line][-1]
-        self.note()
-        return {key: int(value) for key, value in re.findall(r"(\w+)=(\d+)\b", line)}
-
-    def missing(self):
-        durable = dict(self.query("SELECT instance, max(last) FROM streams GROUP BY instance"))
-        return [i.hex() for i, last in self.taken.items() if durable.get(i, 0) < last]
-
-    def judge(self, test):
-        counters = self.settle()
-        test.assertEqual(self.missing(), [])
-        test.assertEqual(counters["unsent"], 0)
-        ranges = collections.defaultdict(list)
-        for instance, first, last in self.query("SELECT instance, first, last FROM streams ORDER BY instance, first"):
-            ranges[instance].append((first, last))
-        rows = collections.defaultdict(list)
-        for instance, sequence in self.query("SELECT instance, sequence FROM hot ORDER BY instance, sequence"):
-            rows[instance].append(sequence)
-        gaps = 0
-        for instance, stored in rows.items():
-            test.assertEqual(len(stored), len(set(stored)), "nothing twice")
-            test.assertEqual(sum(b - a + 1 for a, b in ranges[instance]), len(stored), "streams says what is stored")
-            gaps += stored[-1] - len(stored)
-        test.assertEqual(gaps, counters["dropped"], f"gaps are what the agent reports as dropped: {dict(ranges)}")
-        test.assertEqual(set(rows), set(ranges))
-        test.assertEqual(self.query("PRAGMA integrity_check"), [("ok",)])
-        for line in self.log("agent").splitlines() + self.log("backend").splitlines():
-            test.assertNotRegex(line, "ERROR: |runtime error|conflict|was refused")
-        return sum(map(len, rows.values())), len(rows), counters
+    def overflow(self):
+        """An outage of some kind, until the small spool has dropped some; in half of them the agent dies in its course."""
+        small, world = self.world.hosts["small"], self.world
+        kinds = [world.killed, world.stopped, world.locked, lambda: world.silent(small, self.random.random() < 0.5)]
+        if world.mounted:
+            kinds.append(world.full)
+        kind, dies, more = self.random.randrange(len(kinds)), self.random.random() < 0.5, self.random.randint(1, 12)
+        print(f"  outage {kind}, {'with' if dies else 'without'} death, until {more} more are dropped", flush=True)
+        with kinds[kind]():
+            before = small.witness.dropped
+            if dies:
+                time.sleep(self.pause)
+                small.kill()
+                small.start()
+            wait_for(lambda: small.witness.dropped >= before + more, 60, "the small spool overflows")
 
 
 class CrashTest(unittest.TestCase):
+    def replayable(self, rounds):
+        print(f"to replay: SONDE_SEED={SEED} SONDE_ROUNDS={rounds} {sys.executable} {sys.argv[0]}{' --slow' * SLOW} {self.id().split('.', 1)[1]}",
+              flush=True)
+
     def test_matrix(self):
-        seed = int(os.environ.get("SONDE_SEED") or random.randrange(1 << 32))
-        print(f"SONDE_SEED={seed}", flush=True)
-        random.seed(seed)
-        with Matrix() as it:
-            faults = [f for f in FAULTS if f != "full_disk" or it.mounted]
-            if not it.mounted:
+        with World(2048 if SLOW else 512, {"large": ("64MiB", False), "small": ("256KiB", True)}) as world:
+            faults = [f for f in FAULTS if f != "full_disk" or world.mounted]
+            if not world.mounted:
                 print("full_disk is left out: this user may not mount a small file system")
             order = (faults * (ROUNDS // len(faults) + 1))[:ROUNDS]
-            random.shuffle(order)
-            for number, fault in enumerate(order):
-                pause = random.uniform(0.05, 2.0)
-                print(f"{number} {fault} {pause:.2f}", flush=True)
-                getattr(it, fault)(pause)
-                time.sleep(random.uniform(0, 1.0))
-            rows, instances, counters = it.judge(self)
-            print(f"{rows} snapshots of {instances} instances, {counters}", flush=True)
-            self.assertGreater(rows, ROUNDS * 5)
+            drawn("order").shuffle(order)
+            judged = chosen_rounds()[0]
+            for number in chosen_rounds():
+                try:
+                    Round(world, number, order[number]).run()
+                    if number % JUDGED_EVERY == JUDGED_EVERY - 1:
+                        world.judge(self)
+                        judged = number + 1
+                except BaseException:
+                    self.replayable(f"{judged}-{number}")
+                    raise
+            try:
+                rows = world.judge_end(self)
+            except BaseException:
+                self.replayable(f"{judged}-{chosen_rounds()[-1]}")
+                raise
+            self.assertGreater(rows, len(chosen_rounds()) * 5)
 
-    def test_cut_behind_every_frame(self):
-        """Of a connection from its first frame to steady traffic: each boundary in turn is its last. Without --slow 14 of them."""
-        boundaries = list(range(1, 61)) if SLOW else sorted(random.sample(range(1, 41), 14))
-        print(f"boundaries {boundaries}", flush=True)
-        with Matrix() as it:
-            wait_for(lambda: len(it.cutter.passed) >= 40, 30, "traffic")
-            it.cutter.cut_after(1)
+    # The first frames and messages of a connection, to steady traffic.
+    BOUNDARIES = [(direction, unit, n) for direction, unit, last in (("up", "frame", 24), ("down", "frame", 18), ("up", "message", 16),
+                                                                     ("down", "message", 12)) for n in range(1, last + 1)]
+
+    def cut_each(self, host, boundaries, faults):
+        try:
             for boundary in boundaries:
-                wait_for(lambda: not it.cutter.open, 60, "the connection before ends")
-                it.cutter.cut_after(boundary)
-                wait_for(lambda: it.cutter.left is None, 60, f"cut behind frame {boundary}")
-                # Before Welcome the agent's pauses grow: one connection may live in between.
-                if boundary < 12:
-                    wait_for(lambda: it.cutter.open and len(it.cutter.passed) >= 20, 60, "a connection that lives")
-                    it.cutter.cut_after(1)
-                self.assertEqual(it.agent.poll(), None)
-            rows, _, counters = it.judge(self)
-            self.assertGreaterEqual(it.cutter.cuts, len(boundaries))
-            print(f"{it.cutter.cuts} cuts, {rows} snapshots, {counters}", flush=True)
+                before = host.cutter.cuts
+                host.cutter.cut_fresh(boundary, drawn("boundary", *boundary).random() < 0.5)
+                wait_for(lambda: host.cutter.cuts > before, 90, f"{host.name}: a connection is cut behind {boundary}")
+                # Without a Welcome between them the agent's pauses would grow: one connection lives.
+                wait_for(lambda: host.cutter.passed()["down", "message"] >= 2, 90, f"{host.name}: a connection lives after {boundary}")
+                assert host.agent.poll() is None
+        except BaseException as e:
+            faults.append(e)
+
+    def test_cut_behind_every_boundary(self):
+        """Each frame and each message of a new connection is in turn its last, either way: all with --slow, else 16 drawn ones."""
+        boundaries = list(self.BOUNDARIES)
+        drawn("boundaries").shuffle(boundaries)
+        boundaries = boundaries if SLOW else boundaries[:16]
+        print(f"SONDE_SEED={SEED} boundaries {boundaries}", flush=True)
+        faults = []
+        with World(512, {f"host-{n}": ("64MiB", False) for n in range(4)}) as world:
+            threads = [threading.Thread(target=self.cut_each, args=(host, boundaries[n::4], faults))
+                       for n, host in enumerate(world.hosts.values())]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            try:
+                self.assertEqual(faults, [])
+                world.judge_end(self)
+            except BaseException:
+                self.replayable("0")
+                raise
+            self.assertEqual(sum(host.cutter.cuts for host in world.hosts.values()), len(boundaries))
 
 
 if __name__ == "__main__":
     if SLOW:
         sys.argv.remove("--slow")
+    print(f"SONDE_SEED={SEED}", flush=True)
     unittest.main(verbosity=2)
