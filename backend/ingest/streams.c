@@ -192,8 +192,9 @@ void ingest_tick(struct ingest *ingest)
 {
 	struct rivalry news[RIVALS_PER_TICK];
 	size_t n = 0;
-	uint64_t now = clock_monotonic_ns();
 	pthread_mutex_lock(&ingest->lock);
+	/* Not before: a stream that begins while the lock is waited for would be younger than now. */
+	uint64_t now = clock_monotonic_ns();
 	for (struct stream *stream = ingest->streams; stream; stream = stream->next) {
 		if (!stream->identified && now - stream->started_ns > HELLO_WITHIN_NS)
 			tell(stream, end_silent);
