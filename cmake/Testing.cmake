@@ -29,9 +29,12 @@ endfunction()
 
 # sonde_fuzz_target(NAME SOURCE LIBS libs...): with -DSONDE_FUZZ=ON a libFuzzer program; otherwise a program that
 # replays tests/fuzz/corpus/NAME, so that the corpus is a regression test in every build.
+# The target fuzz_targets is all of them and nothing else.
+add_custom_target(fuzz_targets)
 function(sonde_fuzz_target name)
   cmake_parse_arguments(arg "" "SOURCE" "LIBS" ${ARGN})
   add_executable(fuzz_${name} ${arg_SOURCE})
+  add_dependencies(fuzz_targets fuzz_${name})
   sonde_target(fuzz_${name})
   target_compile_options(fuzz_${name} PRIVATE -Wno-missing-prototypes)
   target_link_libraries(fuzz_${name} PRIVATE ${arg_LIBS})

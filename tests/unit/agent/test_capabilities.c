@@ -45,7 +45,7 @@ static void in_child(int (*body)(void))
 			"SKIP: this process has no CAP_SYSLOG, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH to raise\n");
 		skip();
 	}
-	int status;
+	int status = -1;
 	(void)fflush(stdout);
 	pid_t pid = fork();
 	if (pid == 0)
