@@ -1,9 +1,13 @@
 """Watches an agent's spool file from outside, so that what became of each snapshot is known apart from the agent's own counters: a record
-is seen waiting, then marked as done (accepted or rejected), or it disappears unmarked: dropped to make room.
+is seen waiting, then marked as done (accepted or rejected), or it disappears unmarked.
 
-It looks more often than a small ring can go round. When it did not (a stalled machine), `blind` says so."""
+What disappears was dropped to make room; or it was the oldest of a full ring, accepted and overwritten between two looks. So each look in
+which something disappears is kept with what the spool counted as dropped meanwhile. Looks come more often than a small ring can go round;
+when they did not (a stalled machine), `blind` says so."""
+import os
 import struct
 import threading
+from collections import defaultdict
 
 from test_spool import DONE, HEADER, MAGIC, RECORD, RING, crc32c
 
@@ -13,7 +17,8 @@ LOOK_S = 0.05
 class Witness:
     def __init__(self, path):
         self.path, self.lock = path, threading.Lock()
-        self.seen, self.done, self.waiting = set(), set(), set()  # of (instance, sequence)
+        self.seen, self.done, self.waiting, self.gone = set(), set(), set(), set()  # of (instance, sequence)
+        self.losses = []  # (what disappeared, how many the spool counted), a look
         self.dropped = self.corrupt = 0  # what the file itself says
         self.blind = False
         self.tail, self.checked = 0, {}  # {(what is summed, its sum): true}
@@ -30,14 +35,19 @@ class Witness:
             self.look()
 
     def look(self):
+        """Takes in one state of the file: none while the header changes under our eyes."""
         with self.lock:
-            try:
-                data = self.path.read_bytes()
-            except FileNotFoundError:
-                return
-            header = self.header(data)
-            if header:
-                self.take(data, *header)
+            for _ in range(20):
+                try:
+                    data = self.path.read_bytes()
+                    with open(self.path, "rb") as again:
+                        same = os.pread(again.fileno(), RING, 0) == data[:RING]
+                except FileNotFoundError:
+                    return
+                header = self.header(data)
+                if same and header:
+                    self.take(data, *header)
+                    return
 
     def header(self, data):
         """(ring bytes, id, head, tail, dropped, corrupt) of the newer half that is whole."""
@@ -58,8 +68,7 @@ class Witness:
 
     def take(self, data, ring, file_id, head, tail, dropped, corrupt):
         # What was written since the last look may not reach round to what had not been looked at.
-        self.blind |= bool(self.seen) and tail - self.tail > ring // 2
-        self.tail, self.dropped, self.corrupt = max(tail, self.tail), dropped, corrupt
+        self.blind |= bool(self.seen) and tail - self.tail > ring * 3 // 4
         waiting, at = set(), data.find(MAGIC, RING)
         while at >= 0:
             if at % 8 == 0 and at + RECORD.size <= len(data):
@@ -73,10 +82,26 @@ class Witness:
                         waiting.add(snapshot)
             at = data.find(MAGIC, at + 8)
         self.waiting = waiting - self.done
+        gone = self.seen - self.done - self.waiting - self.gone
+        if gone or dropped != self.dropped:
+            self.losses.append((gone, dropped - self.dropped))
+            self.gone |= gone
+        self.tail, self.dropped, self.corrupt = max(tail, self.tail), dropped, corrupt
 
-    def account(self):
-        """(seen, waiting, dropped) at this moment; the agent must be stopped or gone."""
+    def judge(self, test, stored):
+        """With the agent stopped or gone and what is in the database: what is missing was dropped and counted, look by look. How many of
+        those that were dropped are stored nevertheless: their acknowledgement never came."""
         self.look()
         with self.lock:
-            return set(self.seen), set(self.waiting), self.seen - self.done - self.waiting
-
+            test.assertFalse(self.blind, "this machine was too slow to be witnessed")
+            by_instance = defaultdict(set)
+            for instance, sequence in self.seen:
+                by_instance[instance].add(sequence)
+            for sequences in by_instance.values():
+                test.assertEqual(sequences, set(range(1, max(sequences) + 1)), "every snapshot went through the spool")
+            test.assertLessEqual(self.seen - stored - self.waiting, self.gone, "missing, and not for want of room")
+            for gone, counted in self.losses:
+                test.assertLessEqual(len(gone - stored), counted, f"missing and not counted as dropped: {gone - stored}")
+                test.assertLessEqual(counted, len(gone), "counted as dropped and not gone")
+            test.assertEqual(sum(counted for _, counted in self.losses), self.dropped)
+            return self.dropped - len(self.gone - stored)
