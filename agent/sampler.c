@@ -98,7 +98,7 @@ static int init(struct sampler *sampler, const struct sampler_options *options)
 	if (r == 0)
 		r = cgroup_tree_new(options->root, &sampler->cgroups);
 	if (r == 0)
-		r = programs_new(options->root, &sampler->programs);
+		r = programs_new(&sampler->programs);
 	if (r < 0)
 		return r;
 	sampler->context = (struct collector_context){

@@ -13,6 +13,9 @@
 
 #include "bpf/block_io.h"
 
+#define PROBE_METERS BLOCK_IO_METERS
+#include "bpf/probe_program.h"
+
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -155,16 +158,6 @@ struct {
 } cgroup_claims SEC(".maps");
 
 #define NO_SLOT (~0u)
-
-#define READ_FIELD(dst, src, field)                                                                                    \
-	do {                                                                                                           \
-		if (direct)                                                                                            \
-			(dst) = (src)->field;                                                                          \
-		else                                                                                                   \
-			bpf_core_read(&(dst), sizeof(dst), &(src)->field);                                             \
-	} while (0)
-
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 ALWAYS_INLINE struct gendisk *disk_of(struct request *rq, struct request_queue *q, bool direct)
 {
@@ -398,7 +391,7 @@ ALWAYS_INLINE void observe_size(struct block_io_size *histogram, __u32 bytes)
 }
 
 /* [4] */
-ALWAYS_INLINE int on_issue(struct request *rq, bool direct)
+ALWAYS_INLINE void on_issue(struct request *rq, bool direct)
 {
 	unsigned int cmd_flags = 0, rq_flags = 0;
 	READ_FIELD(cmd_flags, rq, cmd_flags);
@@ -407,10 +400,10 @@ ALWAYS_INLINE int on_issue(struct request *rq, bool direct)
 	__u32 slot = slot_of(rq, &none, direct);
 	bool is_flush = (cmd_flags & 0xff) == BLOCK_IO_REQ_OP_FLUSH;
 	if (!is_flush && !(rq_flags & flag_io_stat))
-		return 0;
+		return;
 	struct block_io_stamp *stamp = stamp_of(rq, slot, is_flush, direct);
 	if (!stamp)
-		return 0;
+		return;
 	__u64 start_ns = 0;
 	READ_FIELD(start_ns, rq, start_time_ns);
 	__u64 now = bpf_ktime_get_ns();
@@ -425,7 +418,6 @@ ALWAYS_INLINE int on_issue(struct request *rq, bool direct)
 		stamp->cgroup = bytes && slots[slot].charging != BLOCK_IO_CHARGING_OFF ? cgroup_of(rq, direct) : 0;
 	}
 	stamp->last_issue_ns = now;
-	return 0;
 }
 
 /* The cgroup's part of an operation that moved data. [13] */
@@ -483,7 +475,7 @@ ALWAYS_INLINE void count_error(struct request *rq, struct block_io_row *row, str
 	add(&row->errors, 1);
 }
 
-ALWAYS_INLINE int on_complete(struct request *rq, bool failed, __u32 nr_bytes, bool direct)
+ALWAYS_INLINE void on_complete(struct request *rq, bool failed, __u32 nr_bytes, bool direct)
 {
 	unsigned int cmd_flags = 0, rq_flags = 0;
 	READ_FIELD(cmd_flags, rq, cmd_flags);
@@ -494,7 +486,7 @@ ALWAYS_INLINE int on_complete(struct request *rq, bool failed, __u32 nr_bytes, b
 	/* [3] flush_rq is never marked IO_STAT, and never reaches block_io_done as a counted operation. */
 	bool is_flush = class == BLOCK_IO_FLUSH && in_flush_sequence;
 	if (!accounted && !is_flush)
-		return 0;
+		return;
 
 	bool ended = is_flush;
 	if (!has_io_done && !is_flush && !in_flush_sequence) {
@@ -507,75 +499,72 @@ ALWAYS_INLINE int on_complete(struct request *rq, bool failed, __u32 nr_bytes, b
 	bool moved = accounted && bio && nr_bytes; /* [2] */
 	bool error = failed && (is_flush || !in_flush_sequence);
 	if (!ended && !moved && !error)
-		return 0;
+		return;
 
 	bool none;
 	__u32 slot = slot_of(rq, &none, direct);
 	if (slot >= slots_count) {
 		if (!none && ended)
 			add(&requests_without_slot, 1);
-		return 0;
+		return;
 	}
 	struct block_io_row *row = row_of(slot, class);
 	if (!row)
-		return 0;
+		return;
 	if (moved)
 		add(&row->bytes, nr_bytes);
 	if (!ended && !error)
-		return 0;
+		return;
 	struct block_io_stamp *stamp = stamp_of(rq, slot, is_flush, direct);
 	if (error)
 		count_error(rq, row, stamp, direct);
 	if (ended)
 		count_operation(rq, slot, class, row, stamp, direct);
-	return 0;
 }
 
 /* [1] */
-ALWAYS_INLINE int on_done(struct request *rq, bool direct)
+ALWAYS_INLINE void on_done(struct request *rq, bool direct)
 {
 	unsigned int cmd_flags = 0, rq_flags = 0;
 	READ_FIELD(rq_flags, rq, rq_flags);
 	if ((rq_flags & (flag_io_stat | flag_flush_seq)) != flag_io_stat)
-		return 0;
+		return;
 	READ_FIELD(cmd_flags, rq, cmd_flags);
 	bool none;
 	__u32 slot = slot_of(rq, &none, direct);
 	if (slot >= slots_count) {
 		if (!none)
 			add(&requests_without_slot, 1);
-		return 0;
+		return;
 	}
 	__u32 class = block_io_class(cmd_flags);
 	struct block_io_row *row = row_of(slot, class);
 	if (row)
 		count_operation(rq, slot, class, row, stamp_of(rq, slot, false, direct), direct);
-	return 0;
 }
 
 /* The stamp stays: the request began when it began, and the next issue is its latest. */
-ALWAYS_INLINE int on_requeue(struct request *rq, bool direct)
+ALWAYS_INLINE void on_requeue(struct request *rq, bool direct)
 {
 	unsigned int cmd_flags = 0, rq_flags = 0;
 	READ_FIELD(cmd_flags, rq, cmd_flags);
 	READ_FIELD(rq_flags, rq, rq_flags);
 	__u32 class = block_io_class(cmd_flags);
 	if (class != BLOCK_IO_FLUSH && !(rq_flags & flag_io_stat))
-		return 0;
+		return;
 	bool none;
 	__u32 slot = slot_of(rq, &none, direct);
 	if (slot >= slots_count)
-		return 0;
+		return;
 	struct block_io_row *row = row_of(slot, class);
 	if (row)
 		add(&row->requeues, 1);
-	return 0;
 }
 
 SEC("tp_btf/block_rq_issue")
 int issue_btf(__u64 *ctx)
 {
-	return on_issue((struct request *)ctx[0], true);
+	METERED(BLOCK_IO_METER_ISSUE, on_issue((struct request *)ctx[0], true));
 }
 
 /* Until 5.11, and 5.10.137 of the stable kernels, the queue came first. Programs of their own rather than a setting: a
@@ -583,65 +572,66 @@ int issue_btf(__u64 *ctx)
 SEC("tp_btf/block_rq_issue")
 int issue_queue_first_btf(__u64 *ctx)
 {
-	return on_issue((struct request *)ctx[1], true);
+	METERED(BLOCK_IO_METER_ISSUE, on_issue((struct request *)ctx[1], true));
 }
 
 SEC("tp_btf/block_rq_requeue")
 int requeue_btf(__u64 *ctx)
 {
-	return on_requeue((struct request *)ctx[0], true);
+	METERED(BLOCK_IO_METER_REQUEUE, on_requeue((struct request *)ctx[0], true));
 }
 
 SEC("tp_btf/block_rq_requeue")
 int requeue_queue_first_btf(__u64 *ctx)
 {
-	return on_requeue((struct request *)ctx[1], true);
+	METERED(BLOCK_IO_METER_REQUEUE, on_requeue((struct request *)ctx[1], true));
 }
 
 SEC("tp_btf/block_rq_complete")
 int complete_btf(__u64 *ctx)
 {
-	return on_complete((struct request *)ctx[0], ctx[1] != 0, (__u32)ctx[2], true);
+	METERED(BLOCK_IO_METER_COMPLETE, on_complete((struct request *)ctx[0], ctx[1] != 0, (__u32)ctx[2], true));
 }
 
 SEC("tp_btf/block_io_done")
 int done_btf(__u64 *ctx)
 {
-	return on_done((struct request *)ctx[0], true);
+	METERED(BLOCK_IO_METER_DONE, on_done((struct request *)ctx[0], true));
 }
 
 SEC("raw_tp/block_rq_issue")
 int issue_raw(struct bpf_raw_tracepoint_args *ctx)
 {
-	return on_issue((struct request *)ctx->args[0], false);
+	METERED(BLOCK_IO_METER_ISSUE, on_issue((struct request *)ctx->args[0], false));
 }
 
 SEC("raw_tp/block_rq_issue")
 int issue_queue_first_raw(struct bpf_raw_tracepoint_args *ctx)
 {
-	return on_issue((struct request *)ctx->args[1], false);
+	METERED(BLOCK_IO_METER_ISSUE, on_issue((struct request *)ctx->args[1], false));
 }
 
 SEC("raw_tp/block_rq_requeue")
 int requeue_raw(struct bpf_raw_tracepoint_args *ctx)
 {
-	return on_requeue((struct request *)ctx->args[0], false);
+	METERED(BLOCK_IO_METER_REQUEUE, on_requeue((struct request *)ctx->args[0], false));
 }
 
 SEC("raw_tp/block_rq_requeue")
 int requeue_queue_first_raw(struct bpf_raw_tracepoint_args *ctx)
 {
-	return on_requeue((struct request *)ctx->args[1], false);
+	METERED(BLOCK_IO_METER_REQUEUE, on_requeue((struct request *)ctx->args[1], false));
 }
 
 SEC("raw_tp/block_rq_complete")
 int complete_raw(struct bpf_raw_tracepoint_args *ctx)
 {
-	return on_complete((struct request *)ctx->args[0], (__u32)ctx->args[1] != 0, (__u32)ctx->args[2], false);
+	METERED(BLOCK_IO_METER_COMPLETE,
+		on_complete((struct request *)ctx->args[0], (__u32)ctx->args[1] != 0, (__u32)ctx->args[2], false));
 }
 
 SEC("raw_tp/block_io_done")
 int done_raw(struct bpf_raw_tracepoint_args *ctx)
 {
-	return on_done((struct request *)ctx->args[0], false);
+	METERED(BLOCK_IO_METER_DONE, on_done((struct request *)ctx->args[0], false));
 }

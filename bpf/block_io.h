@@ -165,6 +165,15 @@ static inline __attribute__((always_inline)) __u32 block_io_cgroup_class(__u32 c
 	return class < BLOCK_IO_FLUSH ? class : class - 1;
 }
 
+/* By requests, not by rungs. */
+enum block_io_meter {
+	BLOCK_IO_METER_ISSUE,
+	BLOCK_IO_METER_REQUEUE,
+	BLOCK_IO_METER_COMPLETE,
+	BLOCK_IO_METER_DONE,
+	BLOCK_IO_METERS,
+};
+
 struct block_io_device_key {
 	__u64 generation;
 	__u64 queue;

@@ -14,6 +14,9 @@
 #include "bpf/block_io.h"
 #include "bpf/block_io_tags.h"
 
+#define PROBE_METERS BLOCK_IO_TAGS_METERS
+#include "bpf/probe_program.h"
+
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -52,31 +55,27 @@ struct {
 /* A value of zeroes, too large for the stack. */
 struct probe_histogram none;
 
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
-
 ALWAYS_INLINE struct block_io_wait *wait_of(__u64 bio)
 {
 	__u32 place = block_io_wait_place(bio);
 	return bpf_map_lookup_elem(&waits, &place);
 }
 
-ALWAYS_INLINE int on_queue(__u64 bio)
+ALWAYS_INLINE void on_queue(__u64 bio)
 {
 	struct block_io_wait *wait = wait_of(bio);
 	if (!wait)
-		return 0;
+		return;
 	wait->bio = bio;
 	wait->queued_ns = bpf_ktime_get_ns();
-	return 0;
 }
 
 /* Merged into a request that has its tag: it waits for none. */
-ALWAYS_INLINE int on_merge(__u64 bio)
+ALWAYS_INLINE void on_merge(__u64 bio)
 {
 	struct block_io_wait *wait = wait_of(bio);
 	if (wait && wait->bio == bio)
 		wait->bio = 0;
-	return 0;
 }
 
 ALWAYS_INLINE struct probe_histogram *row_of(const struct block_io_tag_key *key)
@@ -90,17 +89,17 @@ ALWAYS_INLINE struct probe_histogram *row_of(const struct block_io_tag_key *key)
 
 /* Off the fast path by design, hence always by bpf_probe_read. block_io_start exists from 6.5 on, where a disk hangs on
  * its queue and has a diskseq. */
-ALWAYS_INLINE int on_start(struct request *rq)
+ALWAYS_INLINE void on_start(struct request *rq)
 {
 	__u64 bio = (__u64)BPF_CORE_READ(rq, bio);
 	struct block_io_wait *wait = bio ? wait_of(bio) : NULL;
 	if (!wait || wait->bio != bio)
-		return 0;
+		return;
 	__u64 queued_ns = wait->queued_ns, start_ns = BPF_CORE_READ(rq, start_time_ns);
 	wait->bio = 0;
 	struct gendisk *disk = BPF_CORE_READ(rq, q, disk);
 	if (!disk)
-		return 0;
+		return;
 	struct block_io_tag_key key = {
 		.generation = BPF_CORE_READ(disk, diskseq),
 		.queue = (__u32)BPF_CORE_READ(rq, q, id),
@@ -110,29 +109,28 @@ ALWAYS_INLINE int on_start(struct request *rq)
 	/* A plug keeps one time for several requests: it may lie before the bio was queued. */
 	if (row)
 		probe_observe_shared(row, (__s64)(start_ns - queued_ns) > 0 ? start_ns - queued_ns : 0);
-	return 0;
 }
 
 SEC("raw_tp/block_bio_queue")
 int queue(struct bpf_raw_tracepoint_args *ctx)
 {
-	return on_queue(ctx->args[0]);
+	METERED(BLOCK_IO_TAGS_METER_QUEUE, on_queue(ctx->args[0]));
 }
 
 SEC("raw_tp/block_bio_backmerge")
 int backmerge(struct bpf_raw_tracepoint_args *ctx)
 {
-	return on_merge(ctx->args[0]);
+	METERED(BLOCK_IO_TAGS_METER_BACKMERGE, on_merge(ctx->args[0]));
 }
 
 SEC("raw_tp/block_bio_frontmerge")
 int frontmerge(struct bpf_raw_tracepoint_args *ctx)
 {
-	return on_merge(ctx->args[0]);
+	METERED(BLOCK_IO_TAGS_METER_FRONTMERGE, on_merge(ctx->args[0]));
 }
 
 SEC("raw_tp/block_io_start")
 int start(struct bpf_raw_tracepoint_args *ctx)
 {
-	return on_start((struct request *)ctx->args[0]);
+	METERED(BLOCK_IO_TAGS_METER_START, on_start((struct request *)ctx->args[0]));
 }

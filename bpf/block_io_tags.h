@@ -7,6 +7,14 @@
 #define BLOCK_IO_WAITS 4096 /* bios on their way to a tag; a power of two */
 #define BLOCK_IO_TAG_ROWS 1024
 
+enum block_io_tags_meter {
+	BLOCK_IO_TAGS_METER_QUEUE,
+	BLOCK_IO_TAGS_METER_BACKMERGE,
+	BLOCK_IO_TAGS_METER_FRONTMERGE,
+	BLOCK_IO_TAGS_METER_START,
+	BLOCK_IO_TAGS_METERS,
+};
+
 struct block_io_wait {
 	__u64 bio;
 	__u64 queued_ns;

@@ -47,6 +47,15 @@ ALWAYS_INLINE void metering_end(const struct metering *metering)
 	metering->meter->timed_runs++;
 }
 
+/* A whole program: one call, with what it costs. */
+#define METERED(number, call)                                                                                          \
+	do {                                                                                                           \
+		struct metering metering = metering_begin(number);                                                     \
+		call;                                                                                                  \
+		metering_end(&metering);                                                                               \
+		return 0;                                                                                              \
+	} while (0)
+
 /* A field of a kernel structure: directly from tp_btf programs, by a call from raw_tp ones. `direct` is a constant in
  * each, so that no branch is left. */
 #define READ_FIELD(dst, src, field)                                                                                    \

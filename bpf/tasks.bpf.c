@@ -13,6 +13,9 @@
 
 #include "bpf/tasks.h"
 
+#define PROBE_METERS TASKS_METERS
+#include "bpf/probe_program.h"
+
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -56,21 +59,7 @@ struct files_struct {
 	struct fdtable *fdt;
 	unsigned long open_fds_init[1];
 };
-struct kernfs_node {
-	__u64 id;
-};
-struct cgroup_root;
-struct cgroup {
-	struct kernfs_node *kn;
-	struct cgroup_root *root;
-};
-struct cgroup_subsys_state {
-	struct cgroup *cgroup;
-};
-struct css_set {
-	struct cgroup_subsys_state *subsys[16];
-	struct cgroup *dfl_cgrp;
-};
+struct css_set;
 struct kuid {
 	unsigned int val;
 };
@@ -113,6 +102,8 @@ struct task_struct___start {
 };
 #pragma clang attribute pop
 
+#include "bpf/task_cgroup.h"
+
 struct bpf_iter__task {
 	union {
 		struct bpf_iter_meta *meta;
@@ -122,12 +113,6 @@ struct bpf_iter__task {
 		struct task_struct *task;
 		__u64 task_slot;
 	};
-};
-
-enum cgroup_subsys_id {
-	memory_cgrp_id = 1,
-	cpuacct_cgrp_id = 2,
-	cpu_cgrp_id = 3,
 };
 
 #define EXIT_MASK 0x30u /* EXIT_DEAD, EXIT_ZOMBIE: never set in __state */
@@ -167,8 +152,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct seen);
 } seen SEC(".maps");
-
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 /* Of a task or a signal_struct: the same fields, under the same names. */
 #define READ_COMMON(usage, from)                                                                                       \
@@ -217,42 +200,6 @@ ALWAYS_INLINE void read_thread(struct tasks_thread *thread, struct task_struct *
 			thread->has |= TASKS_HAS_IO_DELAY;
 		}
 	}
-}
-
-/* The task's cgroup in the hierarchy of one controller; NULL where the kernel has no such controller. The enumerators
- * are the running kernel's, and constants to the verifier. */
-#define CGROUP_OF(set, controller)                                                                                     \
-	({                                                                                                             \
-		struct cgroup *found = NULL;                                                                           \
-		if (bpf_core_enum_value_exists(enum cgroup_subsys_id, controller)) {                                   \
-			struct cgroup_subsys_state *state = *(                                                         \
-				struct cgroup_subsys_state **)((void *)(set) + bpf_core_field_offset((set)->subsys) +  \
-							       8 * bpf_core_enum_value(enum cgroup_subsys_id,          \
-										       controller));                   \
-			if (state)                                                                                     \
-				found = state->cgroup;                                                                 \
-		}                                                                                                      \
-		found;                                                                                                 \
-	})
-
-#define IS_V1(cgroup) ((cgroup) && (cgroup)->root != v2_root)
-
-/* [T7] */
-ALWAYS_INLINE __u64 cgroup_id_of(struct task_struct *task)
-{
-	struct css_set *set = task->cgroups;
-	if (!set)
-		return 0;
-	struct cgroup *v2 = set->dfl_cgrp;
-	struct cgroup_root *v2_root = v2->root;
-	struct cgroup *cgroup = CGROUP_OF(set, memory_cgrp_id);
-	if (!IS_V1(cgroup))
-		cgroup = CGROUP_OF(set, cpuacct_cgrp_id);
-	if (!IS_V1(cgroup))
-		cgroup = CGROUP_OF(set, cpu_cgrp_id);
-	if (!IS_V1(cgroup))
-		cgroup = v2;
-	return cgroup->kn->id;
 }
 
 ALWAYS_INLINE void read_memory(struct tasks_process *process, struct task_struct *task)
@@ -359,18 +306,13 @@ ALWAYS_INLINE void write_process(struct seq_file *seq, const struct tasks_proces
 	}
 }
 
-SEC("iter/task")
-int visit_task(struct bpf_iter__task *ctx)
+ALWAYS_INLINE void visit(struct seq_file *seq, struct task_struct *task)
 {
-	struct task_struct *task = ctx->task;
-	if (!task)
-		return 0;
-	struct seq_file *seq = ctx->meta->seq;
 	if (task->pid != task->tgid) {
 		struct tasks_thread thread = {};
 		read_thread(&thread, task);
 		bpf_seq_write(seq, &thread, sizeof(thread));
-		return 0;
+		return;
 	}
 	struct signal_struct *signal = task->signal;
 	struct tasks_process process = {};
@@ -379,12 +321,12 @@ int visit_task(struct bpf_iter__task *ctx)
 	process.dead.cpu_ns = signal->sum_sched_runtime;
 	__u64 used = task->se.sum_exec_runtime + process.dead.cpu_ns;
 	if (process.threads == 1 && write_same(seq, task, used))
-		return 0;
+		return;
 	read_thread(&process.leader, task);
 	process.parent_pid = task->real_parent->tgid;
 	process.user_id = task->cred->uid.val;
 	process.start_ns = start_of(task);
-	process.cgroup_id = cgroup_id_of(task);
+	process.cgroup_id = task_cgroup_id(task, true);
 	process.leader.has |= TASKS_HAS_CGROUP;
 	read_memory(&process, task);
 	read_files(&process, task);
@@ -394,7 +336,15 @@ int visit_task(struct bpf_iter__task *ctx)
 		process.leader.has |= TASKS_HAS_DEAD;
 	}
 	write_process(seq, &process, used);
-	return 0;
+}
+
+SEC("iter/task")
+int visit_task(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	if (!task)
+		return 0;
+	METERED(TASKS_METER_VISIT, visit(ctx->meta->seq, task));
 }
 
 /* [T4] */
@@ -428,7 +378,7 @@ ALWAYS_INLINE void fold(struct task_struct *task, struct signal_struct *signal)
 {
 	struct tasks_exited_key key = {};
 	bpf_probe_read_kernel_str(key.comm, sizeof(key.comm), task->comm);
-	key.cgroup_id = cgroup_id_of(task);
+	key.cgroup_id = task_cgroup_id(task, true);
 	struct tasks_usage total = {};
 	read_total(&total, task, signal);
 	struct tasks_exited *row = bpf_map_lookup_elem(&exited, &key);
@@ -457,24 +407,27 @@ ALWAYS_INLINE void send(struct task_struct *task, struct signal_struct *signal, 
 	__builtin_memset(exit, 0, sizeof(*exit));
 	exit->pid = task->pid;
 	exit->start_ns = start_ns;
-	exit->cgroup_id = cgroup_id_of(task);
+	exit->cgroup_id = task_cgroup_id(task, true);
 	read_total(&exit->total, task, signal);
 	bpf_probe_read_kernel_str(exit->comm, sizeof(exit->comm), task->comm);
 	bpf_ringbuf_submit(exit, BPF_RB_NO_WAKEUP);
 }
 
-/* After the grace period that follows a task's release: nobody finds it any more, and all its threads are in signal. */
-SEC("tp_btf/sched_process_free")
-int free_task(__u64 *ctx)
+ALWAYS_INLINE void keep(struct task_struct *task)
 {
-	struct task_struct *task = (struct task_struct *)ctx[0];
 	if (task->pid != task->tgid)
-		return 0;
+		return;
 	struct signal_struct *signal = task->signal;
 	__u64 start_ns = start_of(task);
 	if (start_ns > folds_from_ns)
 		fold(task, signal);
 	else
 		send(task, signal, start_ns);
-	return 0;
+}
+
+/* After the grace period that follows a task's release: nobody finds it any more, and all its threads are in signal. */
+SEC("tp_btf/sched_process_free")
+int free_task(__u64 *ctx)
+{
+	METERED(TASKS_METER_FREE, keep((struct task_struct *)ctx[0]));
 }

@@ -82,3 +82,5 @@ struct tasks_exited {
 	__u64 read_bytes, write_bytes;
 	__u64 minor_faults, major_faults;
 };
+
+enum tasks_meter { TASKS_METER_VISIT, TASKS_METER_FREE, TASKS_METERS };

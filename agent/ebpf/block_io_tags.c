@@ -23,21 +23,28 @@ struct block_io_tag_waits {
 
 PROBE_SKELETON(block_io_tags)
 
+/* Without one of them there is nothing to measure, or something wrong. */
+static const char *const programs[] = {
+	[BLOCK_IO_TAGS_METER_QUEUE] = "queue",
+	[BLOCK_IO_TAGS_METER_BACKMERGE] = "backmerge",
+	[BLOCK_IO_TAGS_METER_FRONTMERGE] = "frontmerge",
+	[BLOCK_IO_TAGS_METER_START] = "start",
+	[BLOCK_IO_TAGS_METERS] = NULL,
+};
+
 static const struct probe_kind kind = {
 	.name = "block_io_tags",
 	.what = "the probe of tag waits",
 	.open = open_skeleton,
 	.destroy = destroy_skeleton,
+	.meters = programs,
 };
-
-/* Without one of them there is nothing to measure, or something wrong. */
-static const char *const programs[] = {"queue", "backmerge", "frontmerge", "start"};
 
 static int start(const struct collector_context *context, struct block_io_tag_waits *tags,
 		 struct collector_state *state)
 {
 	int r = probe_load(&kind, context, tags, &tags->probe, state);
-	for (size_t i = 0; r == 0 && i < sizeof(programs) / sizeof(programs[0]); i++) {
+	for (size_t i = 0; r == 0 && programs[i]; i++) {
 		if (!probe_has(tags->probe, programs[i]))
 			r = collector_fail(state, SONDE__V1__STATE__CODE__CODE_UNAVAILABLE, -EOPNOTSUPP, "no_tag_wait",
 					   "the wait for a tag cannot be measured: %s",

@@ -4,7 +4,8 @@
 #include "agent/ebpf/load.h"
 
 #include "agent/ebpf/kernel_facts.h"
-#include "agent/ebpf/programs.h"
+#include "agent/ebpf/meters.h"
+#include "agent/ebpf/probe.h"
 #include "agent/ebpf/refusal.h"
 #include "common/log.h"
 
@@ -41,6 +42,7 @@ struct block_io_probe {
 	const struct rung *rung;
 	struct block_io_plan plan;
 	struct programs *listed; /* or NULL */
+	struct meters meters;
 	struct mapping rows[BLOCK_IO_MAX_SLOTS];
 	struct mapping cgroup_rows;
 	uint32_t cgroup_rows_n;
@@ -81,6 +83,14 @@ static bool is_wanted(const char *program, const struct rung *rung, const struct
 	return true;
 }
 
+static const char *const meters[] = {
+	[BLOCK_IO_METER_ISSUE] = "issue",
+	[BLOCK_IO_METER_REQUEUE] = "requeue",
+	[BLOCK_IO_METER_COMPLETE] = "complete",
+	[BLOCK_IO_METER_DONE] = "done",
+	[BLOCK_IO_METERS] = NULL,
+};
+
 static int size_maps(struct block_io *skeleton, const struct block_io_plan *plan)
 {
 	uint32_t rows = plan->slots * block_io_rows_per_slot(plan->shards);
@@ -100,6 +110,8 @@ static int size_maps(struct block_io *skeleton, const struct block_io_plan *plan
 		r = bpf_map__set_max_entries(skeleton->maps.free_cgroups, cgroups);
 	if (r == 0)
 		r = bpf_map__set_max_entries(skeleton->maps.cgroup_claims, cgroups);
+	if (r == 0)
+		r = meters_size(skeleton->obj, meters, probe_cpus());
 	return r;
 }
 
@@ -177,9 +189,7 @@ static int attach(struct block_io_probe *probe, const struct kernel_facts *facts
 		if (!link)
 			return errno ? -errno : -EINVAL;
 		probe->links[n++] = link;
-		/* Without a place it is not listed, which harms nothing else. */
-		(void)programs_add_attached(probe->listed, "block_io", bpf_program__name(program), probe->rung->name,
-					    bpf_program__fd(program));
+		meters_list_attached(probe->listed, "block_io", program, probe->rung->name, &probe->meters);
 	}
 	return 0;
 }
@@ -191,6 +201,8 @@ static int try_rung(struct block_io_probe *probe, const struct collector_context
 	int r = prepare(probe, context, facts);
 	if (r == 0)
 		r = block_io__load(probe->skeleton);
+	if (r == 0)
+		r = meters_map(probe->skeleton->obj, meters, &probe->meters);
 	if (r == 0)
 		r = fill_free_slots(probe);
 	if (r < 0)
@@ -210,6 +222,7 @@ static void unload_rung(struct block_io_probe *probe)
 		unmap(&probe->rows[i]);
 	unmap(&probe->cgroup_rows);
 	probe->cgroup_rows_n = 0;
+	meters_unmap(&probe->meters);
 	block_io__destroy(probe->skeleton);
 	probe->skeleton = NULL;
 }

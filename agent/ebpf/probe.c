@@ -56,7 +56,7 @@ struct probe {
 	void *skeleton;
 	struct probe_program programs[PROBE_MAX_PROGRAMS];
 	size_t n;
-	struct probe_meter *meters;
+	struct meters meters;
 	struct budget budget;
 	struct {
 		void *pages;
@@ -104,11 +104,7 @@ static int open_skeleton(const struct loading *loading, void **ret)
 	void *skeleton = loading->probe->kind->open(&options);
 	if (!skeleton)
 		return errno ? -errno : -EINVAL;
-	struct bpf_map *meters = bpf_object__find_map_by_name(object_of(skeleton), "meters");
-	uint32_t numbers = 0;
-	while (loading->probe->kind->meters && loading->probe->kind->meters[numbers])
-		numbers++;
-	int r = meters && numbers > 0 ? bpf_map__set_max_entries(meters, probe_cpus() * numbers) : 0;
+	int r = meters_size(object_of(skeleton), loading->probe->kind->meters, probe_cpus());
 	if (r == 0 && loading->probe->kind->prepare)
 		r = loading->probe->kind->prepare(skeleton, loading->btf, loading->arg);
 	if (r < 0) {
@@ -306,16 +302,6 @@ static int load(const struct loading *loading)
 	return try_load(loading, NULL, NULL, &probe->skeleton);
 }
 
-static int number_of_meter(const struct probe_kind *kind, const char *name)
-{
-	for (int i = 0; kind->meters && kind->meters[i]; i++) {
-		size_t n = strlen(kind->meters[i]);
-		if (strncmp(kind->meters[i], name, n) == 0 && (name[n] == '\0' || name[n] == '_'))
-			return i;
-	}
-	return -1;
-}
-
 static void list_program(struct probe *probe, struct probe_program *p)
 {
 	struct program program = {
@@ -323,16 +309,10 @@ static void list_program(struct probe *probe, struct probe_program *p)
 		.attach = p->rung >= 0 ? rungs[p->rung].name : NULL,
 		.state = p->program ? PROGRAM_OFF : PROGRAM_REFUSED,
 		.fd = p->program ? bpf_program__fd(p->program) : -1,
-		.cpus = probe_cpus(),
 	};
-	int meter = number_of_meter(probe->kind, p->name);
-	if (probe->meters && meter >= 0) {
-		program.meters = &probe->meters[meter];
-		while (probe->kind->meters[program.stride])
-			program.stride++;
-	}
 	memcpy(program.name, p->name, sizeof(program.name));
 	memcpy(program.detail, p->refusal, sizeof(program.detail));
+	meters_give(&probe->meters, &program);
 	p->listed = programs_add(probe->context->programs, &program);
 }
 
@@ -340,14 +320,9 @@ static void list_program(struct probe *probe, struct probe_program *p)
 static int settle(struct probe *probe)
 {
 	struct bpf_object *object = object_of(probe->skeleton);
-	struct bpf_map *meters = bpf_object__find_map_by_name(object, "meters");
-	if (meters && probe->kind->meters) {
-		void *p;
-		int r = probe_map_array(probe, meters, &p);
-		if (r < 0)
-			return r;
-		probe->meters = p;
-	}
+	int r = meters_map(object, probe->kind->meters, &probe->meters);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < probe->n; i++) {
 		struct probe_program *p = &probe->programs[i];
 		const struct candidate *candidate = choice(p);
@@ -418,6 +393,7 @@ void probe_free(struct probe *probe)
 			probe->programs[i].link); /* of a descriptor: cannot fail in a way that matters */
 	for (size_t i = 0; i < probe->n_mappings; i++)
 		munmap(probe->mappings[i].pages, probe->mappings[i].bytes);
+	meters_unmap(&probe->meters);
 	if (probe->skeleton)
 		probe->kind->destroy(probe->skeleton);
 	free(probe);

@@ -9,7 +9,7 @@
 #pragma once
 
 #include "agent/collector.h"
-#include "agent/ebpf/programs.h"
+#include "agent/ebpf/meters.h"
 
 #include <bpf/libbpf.h>
 #include <stddef.h>
@@ -30,9 +30,7 @@ struct probe_kind {
 	int (*prepare)(void *skeleton, const struct btf *btf, void *arg);
 	/* Of variants with different names: whether this kernel is to have that one. NULL: all. */
 	bool (*wants)(const char *program, const struct btf *btf, void *arg);
-	/* Names of programs by their number in the map "meters" (bpf/probe_meter.h), NULL at the end; or NULL when
-	 * there is no such map. Variants of one program have one meter: "switch" is that of "switch_old" too. */
-	const char *const *meters;
+	meter_names meters; /* NULL when there is no such map */
 };
 
 /* The two functions of a kind, by the name of the generated skeleton. */

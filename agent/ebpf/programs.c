@@ -1,5 +1,4 @@
-/* A tick asks a metered program nothing: its counters are mapped. The others cost a system call each, and only while
- * the kernel's statistics are on. */
+/* A tick asks the kernel nothing: the counters are mapped. */
 #include "agent/ebpf/programs.h"
 
 #include <bpf/bpf.h>
@@ -8,11 +7,8 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define NS_PER_S 1000000000ull
-#define WINDOW_NS NS_PER_S
-#define WINDOW_EVERY_NS (60 * NS_PER_S)
 #define LEAST_INTERVAL_NS (NS_PER_S / 2)
 #define MISSES_EVERY_NS (10 * NS_PER_S)
 #define LEAST_TIMED 16 /* runs that an interval's own figure needs; below, that of the whole life is used */
@@ -30,24 +26,17 @@ struct entry {
 };
 
 struct programs {
-	const struct root *root;
 	struct entry entries[PROGRAMS_MAX];
 	unsigned n;
-	int statistics_fd;	/* while a window is open */
-	uint64_t window_end_ns; /* of the open one */
-	uint64_t window_next_ns;
-	bool windows_refused;
 	struct btf *types; /* or NULL */
 	uint64_t misses_next_ns;
 };
 
-int programs_new(const struct root *root, struct programs **ret)
+int programs_new(struct programs **ret)
 {
 	struct programs *programs = calloc(1, sizeof(*programs));
 	if (!programs)
 		return -ENOMEM;
-	programs->root = root;
-	programs->statistics_fd = -1;
 	*ret = programs;
 	return 0;
 }
@@ -56,8 +45,6 @@ void programs_free(struct programs *programs)
 {
 	if (!programs)
 		return;
-	if (programs->statistics_fd >= 0)
-		close(programs->statistics_fd);
 	programs_forget_types(programs);
 	free(programs);
 }
@@ -95,14 +82,6 @@ int programs_add(struct programs *programs, const struct program *program)
 		return (int)i;
 	}
 	return -ENOSPC;
-}
-
-int programs_add_attached(struct programs *programs, const char *probe, const char *name, const char *attach, int fd)
-{
-	struct program program = {.probe = probe, .attach = attach, .state = PROGRAM_ATTACHED, .fd = fd};
-	size_t n = strnlen(name, sizeof(program.name) - 1);
-	memcpy(program.name, name, n);
-	return programs_add(programs, &program);
 }
 
 void programs_set_state(struct programs *programs, int number, enum program_state state, const char *detail)
@@ -158,17 +137,6 @@ static struct reading read_meter(const struct program *program, uint64_t now_ns)
 	};
 }
 
-static bool read_kernel(const struct program *program, uint64_t now_ns, struct reading *ret)
-{
-	struct bpf_prog_info info = {0};
-	__u32 size = sizeof(info);
-	if (program->fd < 0 || bpf_obj_get_info_by_fd(program->fd, &info, &size) < 0)
-		return false;
-	*ret = (struct reading){
-		.at_ns = now_ns, .runs = info.run_cnt, .measured_runs = info.run_cnt, .measured_ns = info.run_time_ns};
-	return true;
-}
-
 /* From the last reading to this one, if it was long enough ago. */
 static void rate(struct entry *entry, const struct reading *now)
 {
@@ -180,7 +148,7 @@ static void rate(struct entry *entry, const struct reading *now)
 	if (before->at_ns != 0 && now->at_ns - before->at_ns < LEAST_INTERVAL_NS)
 		return;
 	uint64_t runs = now->measured_runs - before->measured_runs, ns = now->measured_ns - before->measured_ns;
-	if (entry->program.meters && runs < LEAST_TIMED) {
+	if (runs < LEAST_TIMED) {
 		runs = now->measured_runs;
 		ns = now->measured_ns;
 	}
@@ -193,68 +161,7 @@ static void rate(struct entry *entry, const struct reading *now)
 	entry->before = *now;
 }
 
-static void measure_metered(struct programs *programs, uint64_t now_ns)
-{
-	for (unsigned i = 0; i < programs->n; i++) {
-		struct entry *entry = &programs->entries[i];
-		if (!entry->used || !entry->program.meters || entry->program.state != PROGRAM_ATTACHED)
-			continue;
-		struct reading now = read_meter(&entry->program, now_ns);
-		entry->cost.has_runs = true;
-		rate(entry, &now);
-	}
-}
-
-/* Rates are those between two calls while statistics are on; `keep` at the end of a window, when there is no next. */
-static void measure_by_kernel(struct programs *programs, uint64_t now_ns, bool first, bool always)
-{
-	for (unsigned i = 0; i < programs->n; i++) {
-		struct entry *entry = &programs->entries[i];
-		struct reading now;
-		if (!entry->used || entry->program.meters || entry->program.state != PROGRAM_ATTACHED ||
-		    !read_kernel(&entry->program, now_ns, &now))
-			continue;
-		entry->cost.has_runs = false;
-		if (first)
-			entry->before = now;
-		else
-			rate(entry, &now);
-		if (!first && !always)
-			entry->before.at_ns = 0;
-	}
-}
-
-static bool statistics_are_set(const struct programs *programs)
-{
-	unsigned long long value;
-	return root_read_u64(programs->root, "proc/sys/kernel/bpf_stats_enabled", &value) == 0 && value != 0;
-}
-
-static bool has_unmetered(const struct programs *programs)
-{
-	for (unsigned i = 0; i < programs->n; i++) {
-		const struct entry *entry = &programs->entries[i];
-		if (entry->used && !entry->program.meters && entry->program.state == PROGRAM_ATTACHED)
-			return true;
-	}
-	return false;
-}
-
-static void open_window(struct programs *programs, uint64_t now_ns)
-{
-	if (programs->windows_refused || now_ns < programs->window_next_ns || !has_unmetered(programs))
-		return;
-	programs->window_next_ns = now_ns + WINDOW_EVERY_NS;
-	int fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
-	programs->windows_refused = fd == -EPERM || fd == -EINVAL;
-	if (fd < 0)
-		return;
-	programs->statistics_fd = fd;
-	programs->window_end_ns = now_ns + WINDOW_NS;
-	measure_by_kernel(programs, now_ns, true, false);
-}
-
-/* Counted by the kernel whether statistics are on or not; since 5.12. */
+/* Counted by the kernel, since 5.12. */
 static void read_misses(struct programs *programs, uint64_t now_ns)
 {
 	if (now_ns < programs->misses_next_ns)
@@ -275,20 +182,15 @@ static void read_misses(struct programs *programs, uint64_t now_ns)
 
 void programs_measure(struct programs *programs, uint64_t now_ns)
 {
-	measure_metered(programs, now_ns);
-	read_misses(programs, now_ns);
-	if (programs->statistics_fd >= 0) {
-		/* The ticks are not the window's: half a tick too short would double it. */
-		if (now_ns + WINDOW_NS / 2 < programs->window_end_ns)
-			return;
-		measure_by_kernel(programs, now_ns, false, false);
-		close(programs->statistics_fd);
-		programs->statistics_fd = -1;
-	} else if (has_unmetered(programs) && statistics_are_set(programs)) {
-		measure_by_kernel(programs, now_ns, false, true);
-	} else {
-		open_window(programs, now_ns);
+	for (unsigned i = 0; i < programs->n; i++) {
+		struct entry *entry = &programs->entries[i];
+		if (!entry->used || !entry->program.meters || entry->program.state != PROGRAM_ATTACHED)
+			continue;
+		struct reading now = read_meter(&entry->program, now_ns);
+		entry->cost.has_runs = true;
+		rate(entry, &now);
 	}
+	read_misses(programs, now_ns);
 }
 
 double programs_cpu_ratio(const struct programs *programs, const char *probe)

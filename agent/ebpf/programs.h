@@ -1,13 +1,6 @@
-/* The BPF programs the agent has, whoever loaded them, and what each costs: one list, made by the sampler, shown in the
- * agent's own section. The scheduler's thread.
- *
- * The figures are a program's own, where it has a meter (bpf/probe_meter.h). Otherwise they are the kernel's: run_cnt
- * and run_time_ns of bpf_prog_info, which count only while statistics are on and add about 60 ns to every run of every
- * program then. So they are switched on for a second in each minute, where CAP_SYS_ADMIN allows it, and used always
- * where kernel.bpf_stats_enabled is set; without both there are none. */
+/* The BPF programs the agent has, whoever loaded them, and what each costs by its own meter (bpf/probe_meter.h): one
+ * list, made by the sampler, shown in the agent's own section. The scheduler's thread. */
 #pragma once
-
-#include "agent/host/root.h"
 
 #include <linux/types.h>
 #include <stdbool.h>
@@ -39,9 +32,9 @@ struct program {
 
 /* What was measured. */
 struct program_cost {
-	bool has_runs; /* every run is counted, not only those while statistics are on */
+	bool has_runs; /* it has a meter: the following three, cumulative */
 	uint64_t runs;
-	uint64_t measured_runs; /* cumulative */
+	uint64_t measured_runs;
 	uint64_t measured_ns;
 	bool has_rate; /* the following two: of the last interval in which it was measured */
 	double run_ns;
@@ -52,15 +45,12 @@ struct program_cost {
 
 struct programs;
 
-/* 0 or -ENOMEM. The root is borrowed: kernel.bpf_stats_enabled is read there. */
-int programs_new(const struct root *root, struct programs **ret) __attribute__((nonnull, warn_unused_result));
+/* 0 or -ENOMEM. */
+int programs_new(struct programs **ret) __attribute__((nonnull, warn_unused_result));
 void programs_free(struct programs *programs); /* accepts NULL */
 
 /* Copies *program in. Returns its number, or -ENOSPC; a NULL list takes nothing and returns -ENOSPC. */
 int programs_add(struct programs *programs, const struct program *program) __attribute__((nonnull(2)));
-/* One that is attached and has no meter, as programs_add(). */
-int programs_add_attached(struct programs *programs, const char *probe, const char *name, const char *attach, int fd)
-	__attribute__((nonnull(2, 3, 4)));
 /* For whoever switches it on and off; detail may be NULL for "". Accepts a NULL list and a negative number. */
 void programs_set_state(struct programs *programs, int number, enum program_state state, const char *detail);
 /* Forgets a probe's programs, before their descriptors and meters go. Accepts a NULL list. */

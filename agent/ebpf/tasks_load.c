@@ -1,7 +1,8 @@
 /* The exits are the lesser part: a kernel that refuses only them still gives the table. */
 #include "agent/ebpf/tasks_load.h"
 
-#include "agent/ebpf/programs.h"
+#include "agent/ebpf/meters.h"
+#include "agent/ebpf/probe.h"
 #include "agent/ebpf/refusal.h"
 #include "common/log.h"
 
@@ -17,6 +18,7 @@
 struct tasks_probe {
 	struct tasks *skeleton;
 	struct programs *listed; /* or NULL */
+	struct meters meters;
 	struct bpf_link *iterator;
 	struct bpf_link *exits;
 	struct ring_buffer *ring;
@@ -26,6 +28,9 @@ struct tasks_probe {
 	struct tasks_exited_key keys[TASKS_EXITED_ROWS];
 	struct tasks_exited values[TASKS_EXITED_ROWS];
 };
+
+static const char *const meters[] = {
+	[TASKS_METER_VISIT] = "visit_task", [TASKS_METER_FREE] = "free_task", [TASKS_METERS] = NULL};
 
 static int check_kernel(const struct collector_context *context, struct collector_state *state)
 {
@@ -70,20 +75,23 @@ static int load(struct tasks_probe *probe, const struct collector_context *conte
 	if (r == 0 && !exits)
 		r = bpf_map__set_max_entries(probe->skeleton->maps.exits, (__u32)sysconf(_SC_PAGESIZE));
 	if (r == 0)
+		r = meters_size(probe->skeleton->obj, meters, probe_cpus());
+	if (r == 0)
 		r = tasks__load(probe->skeleton);
+	if (r == 0)
+		r = meters_map(probe->skeleton->obj, meters, &probe->meters);
 	if (r < 0)
 		return r;
 	*ret_step = "attach_failed";
 	probe->iterator = bpf_program__attach_iter(probe->skeleton->progs.visit_task, NULL);
 	if (!probe->iterator)
 		return errno ? -errno : -EINVAL;
-	/* Without a place it is not listed, which harms nothing else. */
-	(void)programs_add_attached(context->programs, "processes", "visit_task", "iterator",
-				    bpf_program__fd(probe->skeleton->progs.visit_task));
+	meters_list_attached(context->programs, "processes", probe->skeleton->progs.visit_task, "iterator",
+			     &probe->meters);
 	r = exits ? attach_exits(probe) : 0;
 	if (r == 0 && exits)
-		(void)programs_add_attached(context->programs, "processes", "free_task", "tp_btf",
-					    bpf_program__fd(probe->skeleton->progs.free_task));
+		meters_list_attached(context->programs, "processes", probe->skeleton->progs.free_task, "tp_btf",
+				     &probe->meters);
 	return r;
 }
 
@@ -94,6 +102,7 @@ static void unload(struct tasks_probe *probe)
 	(void)bpf_link__destroy(probe->exits);
 	(void)bpf_link__destroy(probe->iterator);
 	ring_buffer__free(probe->ring);
+	meters_unmap(&probe->meters);
 	tasks__destroy(probe->skeleton);
 	*probe = (struct tasks_probe){0};
 }
@@ -143,6 +152,7 @@ int tasks_begin_pass(struct tasks_probe *probe, uint64_t known_ns)
 {
 	probe->skeleton->bss->turn = (probe->skeleton->bss->turn + 1) % TASKS_TURNS;
 	probe->skeleton->bss->known_ns = known_ns;
+	probe->skeleton->bss->task_cgroup_hierarchy = 0; /* looked for anew: something may have been mounted */
 	int fd = bpf_iter_create(bpf_link__fd(probe->iterator));
 	return fd < 0 ? -errno : fd;
 }

@@ -196,7 +196,7 @@ int main(void)
 		return 77;
 	}
 	assert_int_equal(root_open(&root, NULL), 0);
-	assert_int_equal(programs_new(&root, &programs), 0);
+	assert_int_equal(programs_new(&programs), 0);
 	context = (struct collector_context){.root = &root, .live = true, .programs = programs};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 	programs_free(programs);

@@ -12,23 +12,26 @@
 
 enum { CPUS = 3, PROGRAMS_EACH = 2 };
 
-static struct root root;
 static struct programs *programs;
 static struct probe_meter meters[CPUS][PROGRAMS_EACH];
 
 static int set_up(void **state)
 {
 	memset(meters, 0, sizeof(meters));
-	assert_int_equal(root_open(&root, NULL), 0);
-	assert_int_equal(programs_new(&root, &programs), 0);
+	assert_int_equal(programs_new(&programs), 0);
 	return 0;
 }
 
 static int tear_down(void **state)
 {
 	programs_free(programs);
-	root_close(&root);
 	return 0;
+}
+
+static int add_plain(struct programs *to, const char *probe)
+{
+	struct program program = {.probe = probe, .name = "p", .attach = "raw_tp", .state = PROGRAM_ATTACHED, .fd = -1};
+	return programs_add(to, &program);
 }
 
 static int add_metered(const char *name, unsigned number)
@@ -131,16 +134,14 @@ static void the_list_is_bounded_and_places_are_used_again(void **state)
 {
 	struct program_cost cost;
 	for (int i = 0; i < PROGRAMS_MAX; i++)
-		assert_int_equal(programs_add_attached(programs, i % 2 ? "block_io" : "tcp", "p", "raw_tp", -1), i);
-	assert_int_equal(programs_add_attached(programs, "tcp", "p", "raw_tp", -1), -ENOSPC);
+		assert_int_equal(add_plain(programs, i % 2 ? "block_io" : "tcp"), i);
+	assert_int_equal(add_plain(programs, "tcp"), -ENOSPC);
 	programs_remove(programs, "tcp");
 	assert_null(programs_at(programs, 0, &cost));
 	assert_string_equal(programs_at(programs, 1, &cost)->probe, "block_io");
 	assert_null(programs_at(programs, PROGRAMS_MAX, &cost));
-	static const char long_name[] = "a_name_that_is_longer_than_a_name_can_be";
-	assert_int_equal(programs_add_attached(programs, "perf", long_name, "raw_tp", -1), 0);
-	assert_int_equal(strlen(programs_at(programs, 0, &cost)->name), PROGRAM_NAME - 1);
-	assert_int_equal(programs_add_attached(NULL, "tcp", "p", "raw_tp", -1), -ENOSPC);
+	assert_int_equal(add_plain(programs, "perf"), 0);
+	assert_int_equal(add_plain(NULL, "tcp"), -ENOSPC);
 	programs_remove(NULL, "tcp");
 	programs_measure(programs, NS_PER_S); /* descriptors that are none */
 	programs_measure(programs, 3 * NS_PER_S);
