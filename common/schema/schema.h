@@ -154,11 +154,16 @@ int schema_json_members(const struct schema *schema, const char *type, const uin
 /* A string as a JSON string with its quotes. Text that is not UTF-8 gets U+FFFD in place of what is not. */
 int schema_json_string(struct buf *out, const char *text, size_t len) __attribute__((nonnull(1), warn_unused_result));
 
-/* The other way: a JSON object to wire bytes of `type`, for bodies of requests. Unknown members, wrong types and
- * numbers out of range are errors that name the member: -EINVAL with a sentence in error. -ENOENT, -EMSGSIZE, -ENOMEM
- * as above. */
+/* The other way: a JSON object to wire bytes of `type`, for bodies of requests. null is absent. Unknown members,
+ * members that are there twice, wrong types and numbers out of range are errors that name the member: -EINVAL with a
+ * sentence in error. -ENOENT, -EMSGSIZE, -ENOMEM as above. */
 int schema_json_parse(const struct schema *schema, const char *type, const char *json, size_t len, struct buf *out,
 		      char *error, size_t error_size) __attribute__((nonnull, warn_unused_result));
+/* The same for a list of messages: an object, an array of objects, or several of either behind each other, each
+ * becoming field `number` of what out is to hold. */
+int schema_json_parse_list(const struct schema *schema, const char *type, const char *json, size_t len, uint32_t number,
+			   struct buf *out, char *error, size_t error_size)
+	__attribute__((nonnull, warn_unused_result));
 
 /* --- exposition ------------------------------------------------------------------------------------------------- */
 

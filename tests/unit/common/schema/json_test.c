@@ -144,6 +144,24 @@ static void test_parse_names_what_is_wrong(void **state)
 		{"[]", "must be an object"},
 		{"{", "not JSON: line 1"},
 		{"", "not JSON"},
+		{"{} {}", "not JSON"},
+		{"{\"sequence\":1,}", "not JSON"},
+		{"{\"sequence\" 1}", "not JSON"},
+		{"{\"sequence\":01}", "not JSON"},
+		{"{\"sequence\":-}", "not JSON"},
+		{"{\"sequence\":tru}", "not JSON"},
+		{"{\n\"sequence\":\n'1'}", "not JSON: line 3"},
+		{"{\"sequence\":18446744073709551616}", "out of range"},
+		{"{\"sequence\":-1}", "-1 is out of range"},
+		{"{\"sequence\":true}", "must be a whole number"},
+		{"{\"cpu\":{\"load1\":1e400}}", "not JSON"},
+		{"{\"cpu\":{\"load1\":1.}}", "not JSON"},
+		{"{\"cpu\":{\"state\":{\"reason\":\"\\ud800x\"}}}", "surrogate"},
+		{"{\"cpu\":{\"state\":{\"reason\":\"\\u0000\"}}}", "u0000"},
+		{"{\"cpu\":{\"state\":{\"reason\":\"\\x\"}}}", "escape"},
+		{"{\"cpu\":{\"state\":{\"reason\":\"\t\"}}}", "control"},
+		{"{\"cpu\":{\"state\":{\"reason\":\"\xc3\"}}}", "UTF-8"},
+		{"{\"cpu\":{\"state\":{\"reason\":\"a", "does not end"},
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		assert_int_equal(parse("sonde.v1.Snapshot", cases[i].json, &out, error), -EINVAL);
@@ -153,6 +171,70 @@ static void test_parse_names_what_is_wrong(void **state)
 	}
 	assert_int_equal(parse("sonde.v1.Snapshot", "{\"cpu\":null}", &out, error), 0);
 	assert_int_equal(parse("sonde.v1.NoSuch", "{}", &out, error), -ENOENT);
+}
+
+/* The top bit of a counter, characters of each length, white space, a leap day east of Greenwich. */
+static void test_parse_reads_all_of_json(void **state)
+{
+	BUF_CLEANUP struct buf out = BUF_INIT(4096), json = BUF_INIT(65536);
+	char error[256];
+	assert_int_equal(
+		parse("sonde.v1.Snapshot",
+		      " { \"sequence\" : 18446744073709551615 ,\r\n\t\"timestamp\":\"2024-02-29T01:30:00.25+02:00\","
+		      "\"cpu\":{\"cores\":[ ],\"load1\":-1.5E-2,\"state\":{\"reason\":"
+		      "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e9\\u20AC\\ud83d\\ude00\xc3\xa9\"}}} ",
+		      &out, error),
+		0);
+	assert_int_equal(schema_json(own, "sonde.v1.Snapshot", out.data, out.len, &json), 0);
+	assert_int_equal(buf_append(&json, "", 1), 0);
+	assert_string_equal((char *)json.data,
+			    "{\"sequence\":18446744073709551615,\"timestamp\":\"2024-02-28T23:30:00.250000Z\",\"cpu\":{"
+			    "\"state\":{\"reason\":\"\\\"\\\\/\\u0008\\u000c\\u000a\\u000d\\u0009\xc3\xa9\xe2\x82"
+			    "\xac\xf0\x9f\x98\x80\xc3\xa9\"},\"load1\":-0.015}}");
+}
+
+static void test_parse_is_not_nested_for_ever(void **state)
+{
+	BUF_CLEANUP struct buf out = BUF_INIT(1 << 20);
+	char error[256], deep[100001];
+	memset(deep, '[', sizeof(deep) - 1);
+	deep[sizeof(deep) - 1] = '\0';
+	assert_int_equal(parse("sonde.v1.Snapshot", deep, &out, error), -EINVAL);
+	memcpy(deep, "{\"cpu\":{\"cores\":", 17);
+	assert_int_equal(parse("sonde.v1.Snapshot", deep, &out, error), -EINVAL);
+	assert_int_equal(out.len, 0);
+}
+
+static int parse_list(const char *json, struct buf *out, char *error)
+{
+	buf_reset(out);
+	return schema_json_parse_list(own, "sonde.v1.State", json, strlen(json), 3, out, error, 256);
+}
+
+static void test_parse_a_list(void **state)
+{
+	static const char two[] = "\x1a\x02\x08\x01\x1a\x02\x08\x02";
+	static const char *const lists[] = {
+		"{\"code\":\"ok\"}{\"code\":\"not_due\"}", "{\"code\":\"ok\"}\n{\"code\":\"not_due\"}\n",
+		"[{\"code\":\"ok\"},{\"code\":\"not_due\"}]", "[{\"code\":\"ok\"}] [] [{\"code\":\"not_due\"}]"};
+	static const char *const refused[] = {"",    " ",      "[",    "[{}", "{},{}", "[{},]",
+					      "{}]", "[[{}]]", "null", "1",   "[null]"};
+	BUF_CLEANUP struct buf out = BUF_INIT(4096);
+	char error[256];
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+		assert_int_equal(parse_list(lists[i], &out, error), 0);
+		assert_int_equal(out.len, sizeof(two) - 1);
+		assert_memory_equal(out.data, two, out.len);
+	}
+	assert_int_equal(parse_list("[]", &out, error), 0);
+	assert_int_equal(out.len, 0);
+	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+		assert_int_equal(parse_list(refused[i], &out, error), -EINVAL);
+		assert_int_equal(out.len, 0);
+	}
+	out.max = 5;
+	assert_int_equal(parse_list(lists[0], &out, error), -EMSGSIZE);
+	assert_int_equal(out.len, 0);
 }
 
 static int setup(void **state)
@@ -177,6 +259,9 @@ int main(void)
 		cmocka_unit_test(test_strings_that_are_not_utf8),
 		cmocka_unit_test(test_parse_is_the_inverse),
 		cmocka_unit_test(test_parse_names_what_is_wrong),
+		cmocka_unit_test(test_parse_reads_all_of_json),
+		cmocka_unit_test(test_parse_is_not_nested_for_ever),
+		cmocka_unit_test(test_parse_a_list),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
