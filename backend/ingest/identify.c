@@ -22,10 +22,10 @@ struct request *request_new(struct stream *stream, const uint8_t *bytes, size_t 
 	}
 	if (len > 0)
 		memcpy(copy, bytes, len);
-	req->ingest = stream->ingest;
+	req->ingest = stream->source.ingest;
 	req->call = grpc_call_ref(stream->call);
 	req->done = done;
-	req->key = stream->key;
+	req->key = stream->source.key;
 	req->bytes = copy;
 	req->len = len;
 	memcpy(req->key_text, stream->key_text, sizeof(req->key_text));
@@ -142,7 +142,7 @@ void request_start(struct stream *stream, struct request *req)
 		grpc_call_finish(stream->call, GRPC_UNAVAILABLE, "the backend is out of memory: try again later");
 		return;
 	}
-	if (jobs_add(stream->ingest->jobs, run, req) < 0) {
+	if (jobs_add(stream->source.ingest->jobs, run, req) < 0) {
 		request_free(req);
 		grpc_call_finish(stream->call, GRPC_UNAVAILABLE, "too many agents connect at once: try again later");
 	}
@@ -162,7 +162,7 @@ bool request_take_hello(struct stream *stream, struct request *req, const struct
 		grpc_call_finish(stream->call, GRPC_INVALID_ARGUMENT, problem);
 		return false;
 	}
-	if (req->hello.facts_len > 0 && !facts_ok(stream->ingest, &req->hello)) {
+	if (req->hello.facts_len > 0 && !facts_ok(stream->source.ingest, &req->hello)) {
 		grpc_call_finish(stream->call, GRPC_INVALID_ARGUMENT, "Hello.facts is malformed");
 		return false;
 	}
@@ -171,19 +171,20 @@ bool request_take_hello(struct stream *stream, struct request *req, const struct
 
 void request_apply(struct stream *stream, struct request *req)
 {
-	struct ingest *ingest = stream->ingest;
-	stream->key = req->key;
-	memcpy(stream->host_id_text, req->hello.host_id_text, sizeof(stream->host_id_text));
-	memcpy(stream->hostname, req->hostname, sizeof(stream->hostname));
-	memcpy(stream->descriptor_hash, req->hello.descriptor_hash, sizeof(stream->descriptor_hash));
+	struct ingest *ingest = stream->source.ingest;
+	stream->source.key = req->key;
+	memcpy(stream->source.host_id_text, req->hello.host_id_text, sizeof(stream->source.host_id_text));
+	memcpy(stream->source.hostname, req->hostname, sizeof(stream->source.hostname));
+	memcpy(stream->source.descriptor_hash, req->hello.descriptor_hash, sizeof(stream->source.descriptor_hash));
 	stream->want_set = !req->schema;
-	stream->schema = schema_ref(req->schema ? req->schema : ingest->own);
+	stream->source.schema = schema_ref(req->schema ? req->schema : ingest->own);
 	streams_identify(stream, req->hello.host_id, req->hello.instance);
 	/* What was seen live before, or is stored, is not news. */
-	stream->highest_live = registry_newest_sequence(ingest->registry, req->hello.host_id, req->hello.instance);
+	stream->source.highest_live =
+		registry_newest_sequence(ingest->registry, req->hello.host_id, req->hello.instance);
 	for (size_t i = 0; i < req->n_durable; i++) {
-		if (req->durable[i].last > stream->highest_live)
-			stream->highest_live = req->durable[i].last;
+		if (req->durable[i].last > stream->source.highest_live)
+			stream->source.highest_live = req->durable[i].last;
 	}
 	stream->state = STREAM_OPEN;
 }

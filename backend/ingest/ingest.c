@@ -32,6 +32,7 @@ int ingest_open(struct store *store, struct auth *auth, struct registry *registr
 	struct ingest *ingest = calloc(1, sizeof(*ingest));
 	if (!ingest)
 		return -ENOMEM;
+	(void)pthread_mutex_init(&ingest->numbering, NULL); /* cannot fail on Linux */
 	if (pthread_mutex_init(&ingest->lock, NULL) != 0 || pthread_cond_init(&ingest->idle, NULL) != 0) {
 		free(ingest);
 		return -ENOMEM;
@@ -66,6 +67,7 @@ void ingest_unref(struct ingest *ingest)
 	schema_unref(ingest->own);
 	pthread_cond_destroy(&ingest->idle);
 	pthread_mutex_destroy(&ingest->lock);
+	pthread_mutex_destroy(&ingest->numbering);
 	free(ingest);
 }
 

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "backend/ingest/acknowledgement.h"
+#include "backend/ingest/batch.h"
 #include "backend/ingest/envelope.h"
 #include "backend/ingest/ingest.h"
 #include "backend/ingest/keys.h"
@@ -35,7 +36,8 @@ struct ingest {
 	atomic_size_t pending_bytes;
 	atomic_uint n_waiting; /* streams with `waiting` set */
 
-	pthread_mutex_t lock; /* what follows */
+	pthread_mutex_t numbering; /* of snapshots that come without numbers; see post.c */
+	pthread_mutex_t lock;	   /* what follows */
 	pthread_cond_t idle;
 	bool draining, closed;
 	unsigned running; /* completions that use what ingest borrows */
@@ -45,8 +47,23 @@ struct ingest {
 
 enum stream_state { STREAM_AUTHENTICATING, STREAM_NEW, STREAM_IDENTIFYING, STREAM_OPEN };
 
-struct stream {
+/* Whose snapshots they are. */
+struct source {
 	struct ingest *ingest;
+	struct store_key key;
+	uint8_t host_id[16];
+	uint8_t instance[16];
+	char host_id_text[UUID_TEXT_SIZE];
+	char hostname[STORE_HOSTNAME_MAX + 1];
+	uint8_t descriptor_hash[32];
+	struct schema *schema; /* a reference */
+	uint64_t highest_live; /* what is not above it is a resend or backfill */
+	unsigned verdicts_logged;
+};
+
+struct stream {
+	struct source
+		source; /* the call's thread only; host_id and instance change under ingest->lock, read by others */
 	struct grpc_call *call; /* whose data this is: no reference */
 	bool unary;		/* Push */
 
@@ -58,8 +75,6 @@ struct stream {
 	uint64_t slowed_until_ns; /* paused, for its key is above its limits; 0: not */
 	uint64_t started_ns;
 	uint64_t rival_since_ns; /* another instance of the host streams too; 0: none */
-	uint8_t host_id[16];
-	uint8_t instance[16];
 
 	atomic_bool superseded; /* a newer stream has taken this one's place */
 
@@ -69,14 +84,7 @@ struct stream {
 	bool slow_logged;
 	size_t batch_snapshots; /* of the last batch */
 	bool want_set;		/* the descriptor set was asked for */
-	unsigned verdicts_logged;
 	char key_text[INGEST_KEY_TEXT_MAX + 1];
-	struct store_key key;
-	char host_id_text[UUID_TEXT_SIZE];
-	char hostname[STORE_HOSTNAME_MAX + 1];
-	uint8_t descriptor_hash[32];
-	struct schema *schema;
-	uint64_t highest_live;
 	unsigned in_flight;	/* batches the store owns */
 	struct watched watched; /* what the agent was told, and when */
 	uint64_t watched_told_ns;
@@ -161,13 +169,12 @@ bool request_take_hello(struct stream *stream, struct request *request, const st
 /* What the stream learns from an identified Hello. */
 void request_apply(struct stream *stream, struct request *request);
 
-/* --- batch.c ----------------------------------------------------------------------------------------------------- */
+/* --- batch_call.c ------------------------------------------------------------------------------------------------ */
 
 /* Validates a Batch, publishes what is new, and gives it to the store. */
 void batch_take(struct stream *stream, const uint8_t *data, size_t len);
 /* Tries again what the store had no room for. */
 void batch_retry(struct stream *stream);
-void batch_free(struct batch *batch);
 
 /* --- ingest.c ---------------------------------------------------------------------------------------------------- */
 

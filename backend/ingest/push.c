@@ -14,7 +14,7 @@ void push_on_start(struct grpc_call *call, void *service)
 
 static void identified(struct stream *stream, struct request *req)
 {
-	struct rates *rates = stream->ingest->rates;
+	struct rates *rates = stream->source.ingest->rates;
 	uint64_t now = clock_monotonic_ns(), wait_ms = rates_wait_ms(rates, req->key.key_id, now);
 	if (wait_ms > 0) {
 		stream_finish_later(stream, GRPC_RESOURCE_EXHAUSTED,
@@ -23,7 +23,7 @@ static void identified(struct stream *stream, struct request *req)
 	}
 	request_apply(stream, req);
 	batch_take(stream, req->batch.data, req->batch.len);
-	(void)rates_charge(rates, stream->key.key_id, stream->batch_snapshots, req->batch.len, now);
+	(void)rates_charge(rates, stream->source.key.key_id, stream->batch_snapshots, req->batch.len, now);
 }
 
 void push_on_message(struct grpc_call *call, void *service, const uint8_t *message, size_t len)
@@ -54,7 +54,7 @@ void push_on_message(struct grpc_call *call, void *service, const uint8_t *messa
 void push_reply(struct stream *stream, const struct buf *acknowledgement)
 {
 	BUF_CLEANUP struct buf reply = BUF_INIT(INGEST_REPLY_MAX);
-	int r = wire_put_bytes(&reply, PUSH_REPLY_HOSTNAME, stream->hostname, strlen(stream->hostname));
+	int r = wire_put_bytes(&reply, PUSH_REPLY_HOSTNAME, stream->source.hostname, strlen(stream->source.hostname));
 	if (r == 0)
 		r = wire_put_bytes(&reply, PUSH_REPLY_ACKNOWLEDGEMENT, acknowledgement->data, acknowledgement->len);
 	if (r == 0)

@@ -39,7 +39,7 @@ void stream_start(struct grpc_call *call, struct ingest *ingest, bool unary)
 		grpc_call_finish(call, GRPC_UNAVAILABLE, "the backend is out of memory: try again later");
 		return;
 	}
-	stream->ingest = ingest;
+	stream->source.ingest = ingest;
 	stream->call = call;
 	stream->unary = unary;
 	stream->started_ns = clock_monotonic_ns();
@@ -58,12 +58,12 @@ void stream_close(struct grpc_call *call, void *service)
 	if (!stream)
 		return;
 	if (stream->identified && !stream->unary)
-		log_info("agent disconnected", LOG_STR("host", stream->hostname),
+		log_info("agent disconnected", LOG_STR("host", stream->source.hostname),
 			 LOG_STR("peer", grpc_call_peer(call)));
 	streams_wait(stream, false);
 	streams_remove(stream);
 	batch_free(stream->pending);
-	schema_unref(stream->schema);
+	schema_unref(stream->source.schema);
 	free(stream);
 }
 
@@ -100,12 +100,14 @@ static void tell_throttle(struct stream *stream, uint64_t wait_ms)
 static void slow_down(struct stream *stream, size_t bytes)
 {
 	uint64_t now = clock_monotonic_ns();
-	uint64_t wait_ms = rates_charge(stream->ingest->rates, stream->key.key_id, stream->batch_snapshots, bytes, now);
+	uint64_t wait_ms = rates_charge(stream->source.ingest->rates, stream->source.key.key_id,
+					stream->batch_snapshots, bytes, now);
 	if (wait_ms == 0)
 		return;
 	if (!stream->slow_logged)
-		log_warn("an agent is slowed down: its key is above its limits", LOG_STR("host", stream->hostname),
-			 LOG_STR("key", stream->key.name), LOG_UINT("wait_ms", wait_ms),
+		log_warn("an agent is slowed down: its key is above its limits",
+			 LOG_STR("host", stream->source.hostname), LOG_STR("key", stream->source.key.name),
+			 LOG_UINT("wait_ms", wait_ms),
 			 LOG_STR("then", "further pauses of this stream come without a line"));
 	stream->slow_logged = true;
 	tell_throttle(stream, wait_ms);
@@ -139,7 +141,7 @@ void stream_send(struct stream *stream, uint32_t number, const struct buf *paylo
 
 static void authenticated(struct stream *stream, struct request *req)
 {
-	stream->key = req->key;
+	stream->source.key = req->key;
 	stream->state = STREAM_NEW;
 	grpc_call_resume(stream->call);
 }
@@ -161,13 +163,13 @@ static int put_welcome(struct stream *stream, const struct request *req, struct 
 {
 	int r = wire_put_bytes(out, WELCOME_VERSION, SONDE_VERSION, strlen(SONDE_VERSION));
 	if (r == 0)
-		r = wire_put_bytes(out, WELCOME_HOSTNAME, stream->hostname, strlen(stream->hostname));
+		r = wire_put_bytes(out, WELCOME_HOSTNAME, stream->source.hostname, strlen(stream->source.hostname));
 	if (r == 0)
 		r = wire_put_uint(out, WELCOME_WANT_SET, stream->want_set);
 	if (r == 0 && req->suffixed) {
 		BUF_CLEANUP struct buf text = BUF_INIT(1024);
 		r = buf_printf(&text, "another host is called \"%s\": this one is shown as \"%s\"", req->hello.hostname,
-			       stream->hostname);
+			       stream->source.hostname);
 		if (r == 0)
 			r = wire_put_bytes(out, WELCOME_WARNING, text.data, text.len);
 	}
@@ -185,11 +187,12 @@ static void identified(struct stream *stream, struct request *req)
 		grpc_call_finish(stream->call, GRPC_UNAVAILABLE, "the backend cannot say what is durable");
 		return;
 	}
-	log_info("agent connected", LOG_STR("host", stream->hostname), LOG_STR("host_id", stream->host_id_text),
-		 LOG_STR("peer", grpc_call_peer(stream->call)));
+	log_info("agent connected", LOG_STR("host", stream->source.hostname),
+		 LOG_STR("host_id", stream->source.host_id_text), LOG_STR("peer", grpc_call_peer(stream->call)));
 	if (req->suffixed)
 		log_warn("two hosts claim one name", LOG_STR("name", req->hello.hostname),
-			 LOG_STR("then", "the newcomer is shown with a suffix"), LOG_STR("as", stream->hostname));
+			 LOG_STR("then", "the newcomer is shown with a suffix"),
+			 LOG_STR("as", stream->source.hostname));
 	stream_send(stream, BACKEND_WELCOME, &welcome);
 	/* What a key owes is not forgotten because an agent connects anew. */
 	slow_down(stream, 0);
@@ -220,8 +223,8 @@ static void take_hello(struct stream *stream, const uint8_t *message, size_t len
 
 static void described(struct stream *stream, struct request *req)
 {
-	schema_unref(stream->schema);
-	stream->schema = schema_ref(req->schema);
+	schema_unref(stream->source.schema);
+	stream->source.schema = schema_ref(req->schema);
 	stream->want_set = false;
 	stream_resume(stream);
 }
@@ -240,7 +243,7 @@ static void take_descriptor_set(struct stream *stream, const uint8_t *message, s
 		grpc_call_finish(stream->call, GRPC_INVALID_ARGUMENT, "DescriptorSet is malformed");
 		return;
 	}
-	memcpy(req->hello.descriptor_hash, stream->descriptor_hash, sizeof(req->hello.descriptor_hash));
+	memcpy(req->hello.descriptor_hash, stream->source.descriptor_hash, sizeof(req->hello.descriptor_hash));
 	req->describe = true;
 	grpc_call_pause(stream->call);
 	request_start(stream, req);

@@ -15,7 +15,7 @@
 
 bool streams_add(struct stream *stream)
 {
-	struct ingest *ingest = stream->ingest;
+	struct ingest *ingest = stream->source.ingest;
 	pthread_mutex_lock(&ingest->lock);
 	bool draining = ingest->draining;
 	stream->next = ingest->streams;
@@ -28,7 +28,7 @@ bool streams_add(struct stream *stream)
 
 void streams_remove(struct stream *stream)
 {
-	struct ingest *ingest = stream->ingest;
+	struct ingest *ingest = stream->source.ingest;
 	pthread_mutex_lock(&ingest->lock);
 	if (stream->prev)
 		stream->prev->next = stream->next;
@@ -63,23 +63,23 @@ static void end_silent(struct grpc_call *call, bool alive, void *arg)
 static bool rivals(const struct stream *a, const struct stream *b)
 {
 	return a != b && b->identified && !b->unary && !atomic_load(&b->superseded) &&
-	       memcmp(a->host_id, b->host_id, sizeof(a->host_id)) == 0;
+	       memcmp(a->source.host_id, b->source.host_id, sizeof(a->source.host_id)) == 0;
 }
 
 void streams_identify(struct stream *stream, const uint8_t host_id[16], const uint8_t instance[16])
 {
-	struct ingest *ingest = stream->ingest;
+	struct ingest *ingest = stream->source.ingest;
 	uint64_t now = clock_monotonic_ns();
 	pthread_mutex_lock(&ingest->lock);
-	memcpy(stream->host_id, host_id, sizeof(stream->host_id));
-	memcpy(stream->instance, instance, sizeof(stream->instance));
+	memcpy(stream->source.host_id, host_id, sizeof(stream->source.host_id));
+	memcpy(stream->source.instance, instance, sizeof(stream->source.instance));
 	stream->identified = true;
 	if (!stream->unary) {
 		ingest->n_identified++;
 		for (struct stream *other = ingest->streams; other; other = other->next) {
 			if (!rivals(stream, other))
 				continue;
-			if (memcmp(other->instance, instance, sizeof(other->instance)) == 0) {
+			if (memcmp(other->source.instance, instance, sizeof(other->source.instance)) == 0) {
 				atomic_store(&other->superseded, true);
 				tell(other, end_superseded);
 			} else {
@@ -94,7 +94,7 @@ void streams_identify(struct stream *stream, const uint8_t host_id[16], const ui
 
 void streams_wait(struct stream *stream, bool waiting)
 {
-	struct ingest *ingest = stream->ingest;
+	struct ingest *ingest = stream->source.ingest;
 	pthread_mutex_lock(&ingest->lock);
 	if (stream->waiting != waiting) {
 		stream->waiting = waiting;
@@ -105,7 +105,7 @@ void streams_wait(struct stream *stream, bool waiting)
 
 void streams_slow(struct stream *stream, uint64_t until_ns)
 {
-	struct ingest *ingest = stream->ingest;
+	struct ingest *ingest = stream->source.ingest;
 	pthread_mutex_lock(&ingest->lock);
 	stream->slowed_until_ns = until_ns;
 	pthread_mutex_unlock(&ingest->lock);
@@ -168,7 +168,7 @@ static bool check_rivals(struct ingest *ingest, struct stream *stream, uint64_t 
 		if (rivals(stream, other))
 			other->rival_told = true;
 	}
-	memcpy(ret->host_id, stream->host_id, sizeof(ret->host_id));
+	memcpy(ret->host_id, stream->source.host_id, sizeof(ret->host_id));
 	ret->begins = due;
 	return true;
 }

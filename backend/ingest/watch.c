@@ -29,8 +29,8 @@ void stream_tell_watched(struct stream *stream)
 	uint64_t now_ns = clock_monotonic_ns();
 	if (stream->unary || !stream->identified)
 		return;
-	watches_find(hub_watches(stream->ingest->hub), stream->key.tenant_id, stream->host_id_text, stream->hostname,
-		     &now);
+	watches_find(hub_watches(stream->source.ingest->hub), stream->source.key.tenant_id, stream->source.host_id_text,
+		     stream->source.hostname, &now);
 	if (same(&now, &stream->watched) && (now.n == 0 || now_ns - stream->watched_told_ns < AGAIN_NS))
 		return;
 	BUF_CLEANUP struct buf watch = BUF_INIT(INGEST_REPLY_MAX - 16);

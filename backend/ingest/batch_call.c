@@ -1,0 +1,128 @@
+/* A batch that came with a call: acknowledged there, kept and tried again while the store has no room. */
+#include "backend/ingest/internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define RETRY_MS 5000 /* a database that is too slow at present */
+
+enum { BACKEND_ACKNOWLEDGEMENT = 2 };
+
+static void answer(struct stream *stream, const struct batch *batch)
+{
+	BUF_CLEANUP struct buf ack = BUF_INIT(INGEST_REPLY_MAX - 512);
+	if (acknowledgement_put(&ack, batch->outcomes, batch->n) < 0)
+		grpc_call_finish(stream->call, GRPC_UNAVAILABLE, "the backend is out of memory: try again later");
+	else if (stream->unary)
+		push_reply(stream, &ack);
+	else
+		stream_send(stream, BACKEND_ACKNOWLEDGEMENT, &ack);
+}
+
+static void committed(struct grpc_call *call, bool alive, void *arg)
+{
+	struct batch *batch = arg;
+	if (alive) {
+		struct stream *stream = grpc_call_data(call);
+		stream->in_flight--;
+		if (batch->lost) {
+			grpc_call_finish(call, GRPC_UNAVAILABLE, "the backend is stopping: send it again");
+		} else {
+			answer(stream, batch);
+			stream_settle(stream);
+		}
+	}
+	batch_free(batch);
+}
+
+/* On the store's writer thread. */
+static void stored(struct batch *batch)
+{
+	if (grpc_call_post(batch->call, committed, batch) < 0)
+		batch_free(batch);
+}
+
+/* As batch_append(). */
+static int append(struct stream *stream, struct batch *batch)
+{
+	stream->in_flight++;
+	int r = batch_append(batch, stored);
+	if (r < 0)
+		stream->in_flight--;
+	return r;
+}
+
+static void refuse(struct stream *stream, struct batch *batch, int error)
+{
+	batch_free(batch);
+	if (error == -ESHUTDOWN)
+		grpc_call_finish(stream->call, GRPC_UNAVAILABLE, "the backend is stopping: send it again");
+	else if (error == -EAGAIN)
+		stream_finish_later(stream, GRPC_UNAVAILABLE, "the database is too slow at present: send it again",
+				    RETRY_MS);
+	else
+		grpc_call_finish(stream->call, GRPC_UNAVAILABLE, "the backend is out of memory: send it again");
+}
+
+void batch_retry(struct stream *stream)
+{
+	struct batch *batch = stream->pending;
+	if (!batch)
+		return;
+	/* Marked before the attempt: room that appears behind it wakes us again. */
+	streams_wait(stream, true);
+	stream->pending = NULL;
+	int r = append(stream, batch);
+	if (r == -EAGAIN) {
+		stream->pending = batch;
+		return;
+	}
+	streams_wait(stream, false);
+	if (r < 0)
+		refuse(stream, batch, r);
+	else
+		stream_resume(stream);
+}
+
+void batch_take(struct stream *stream, const uint8_t *data, size_t len)
+{
+	int count = batch_count(data, len);
+	stream->batch_snapshots = 0;
+	if (count < 0 || count > INGEST_MAX_BATCH) {
+		grpc_call_finish(stream->call, GRPC_INVALID_ARGUMENT,
+				 count < 0 ? "Batch is malformed" : "Batch.snapshots: at most 1000");
+		return;
+	}
+	if (atomic_load(&stream->superseded))
+		return;
+	stream->batch_snapshots = (size_t)count;
+	struct batch *batch = batch_new(&stream->source, (size_t)count);
+	if (!batch) {
+		grpc_call_finish(stream->call, GRPC_UNAVAILABLE, "the backend is out of memory: send it again");
+		return;
+	}
+	batch->call = grpc_call_ref(stream->call);
+	if (!batch_judge(&stream->source, batch, data, len)) {
+		batch_free(batch);
+		grpc_call_finish(stream->call, GRPC_INVALID_ARGUMENT, "Batch.snapshots: sequences must ascend");
+		return;
+	}
+	batch_show(&stream->source, batch);
+	if (batch->n_rows == 0) {
+		answer(stream, batch);
+		batch_free(batch);
+		return;
+	}
+	int r = append(stream, batch);
+	if (r == -EAGAIN && !stream->unary) {
+		r = batch_keep(batch, data, len);
+		if (r == 0) {
+			stream->pending = batch;
+			grpc_call_pause(stream->call);
+			batch_retry(stream);
+			return;
+		}
+	}
+	if (r < 0)
+		refuse(stream, batch, r);
+}
