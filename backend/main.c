@@ -112,6 +112,7 @@ static int start_state(struct program *p)
 		.auth = p->auth,
 		.registry = p->registry,
 		.hub = p->hub,
+		.ingest = p->ingest,
 		.agents_connected = agents_connected,
 		.agents_arg = p->ingest,
 	};

@@ -18,7 +18,8 @@ struct api_sources {
 	struct store *store;
 	struct auth *auth;
 	struct registry *registry;
-	struct hub *hub; /* NULL: nothing is live */
+	struct hub *hub;       /* NULL: nothing is live */
+	struct ingest *ingest; /* NULL: nothing can be posted */
 	uint32_t (*agents_connected)(void *arg);
 	void *agents_arg;
 	uint32_t (*live_clients)(void *arg); /* may be NULL until the web server runs: see api_set_live_clients() */
@@ -26,12 +27,12 @@ struct api_sources {
 };
 
 struct api_error {
-	enum grpc_status
-		status;	   /* REST maps it: NOT_FOUND 404, INVALID_ARGUMENT 400, UNAUTHENTICATED 401, PERMISSION_DENIED
-			    * 403,    RESOURCE_EXHAUSTED 429, UNAVAILABLE 503, UNIMPLEMENTED 501, anything else 500 */
-	char message[256]; /* says what to do */
-	char field[64];	   /* of the request, when it is to blame; else "" */
-	uint32_t retry_ms; /* when it is worth trying again; 0: it is not known to be */
+	enum grpc_status status; /* REST maps it: NOT_FOUND 404, INVALID_ARGUMENT 400, UNAUTHENTICATED 401,
+				  * PERMISSION_DENIED 403, ALREADY_EXISTS 409, RESOURCE_EXHAUSTED 429, UNAVAILABLE 503,
+				  * UNIMPLEMENTED 501, anything else 500 */
+	char message[256];	 /* says what to do */
+	char field[64];		 /* of the request, when it is to blame; else "" */
+	uint32_t retry_ms;	 /* when it is worth trying again; 0: it is not known to be */
 };
 
 struct api_operation {
@@ -40,8 +41,14 @@ struct api_operation {
 	const char *reply_type;
 	const char *http_method; /* "GET"; NULL if REST does not have it */
 	const char *http_path;	 /* "/api/servers/{hostname}"; {name} and query parameters are fields of the request */
-	const char *text_type;	 /* REST: the reply is the body itself, of this Content-Type; else NULL */
-	bool open;		 /* without authentication (health) */
+	const char *body_type;	 /* REST: the body is a list of these ("sonde.v1.Snapshot"), field body_field of the
+				  * request; NULL: the body, if any, is the request */
+	uint32_t body_field;
+	size_t max_body;       /* REST; 0: 64 KiB */
+	bool waits;	       /* for a commit: kept apart from what only reads */
+	bool agents;	       /* an agent's key will do as well as a token */
+	const char *text_type; /* REST: the reply is the body itself, of this Content-Type; else NULL */
+	bool open;	       /* without authentication (health) */
 	/* who is NULL for open operations. 0, or -1 with *error filled. The reply is appended to `reply`; *ret_schema
 	 * is the schema to read it with when it holds bytes of an agent's own schema (a reference for the caller), else
 	 * NULL: the services' schema. */

@@ -52,6 +52,8 @@ int api_openapi_make(struct buf *out) __attribute__((nonnull, warn_unused_result
 api_handler api_get_openapi;
 /* exposition.c */
 api_handler api_get_exposition;
+/* post.c */
+api_handler api_post_metrics;
 /* history.c */
 api_handler api_get_snapshot, api_query_range, api_list_processes;
 

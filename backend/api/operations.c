@@ -296,6 +296,20 @@ const struct api_operation api_operation_table[] = {
 		.handle = list_recent,
 	},
 	{
+		/* REST only: gRPC has Ingest.Push. */
+		.name = "PostMetrics",
+		.request_type = "sonde.v1.PostMetricsRequest",
+		.reply_type = "sonde.v1.PostMetricsReply",
+		.http_method = "POST",
+		.http_path = "/api/metrics",
+		.body_type = "sonde.v1.Snapshot",
+		.body_field = 3,
+		.max_body = 4u << 20,
+		.waits = true,
+		.agents = true,
+		.handle = api_post_metrics,
+	},
+	{
 		.name = "ListAlerts",
 		.request_type = "sonde.v1.ListAlertsRequest",
 		.reply_type = "sonde.v1.ListAlertsReply",

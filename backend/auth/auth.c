@@ -209,12 +209,17 @@ static void hash_key(const char *key, size_t len, uint8_t ret[32])
 	crypto_hash_sha256(ret, (const uint8_t *)key, len);
 }
 
+bool auth_is_key(const char *text)
+{
+	return strncmp(text, KEY_PREFIX, strlen(KEY_PREFIX)) == 0;
+}
+
 int auth_check_key(struct auth *a, const char *key, struct store_key *ret)
 {
 	struct store_key found;
 	uint8_t hash[32];
 	size_t len = strnlen(key, AUTH_KEY_TEXT_SIZE);
-	if (len >= AUTH_KEY_TEXT_SIZE || strncmp(key, KEY_PREFIX, strlen(KEY_PREFIX)) != 0)
+	if (len >= AUTH_KEY_TEXT_SIZE || !auth_is_key(key))
 		return -EACCES;
 	hash_key(key, len, hash);
 	int r = store_key_get(a->store, hash, &found);

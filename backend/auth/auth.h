@@ -13,13 +13,14 @@ struct auth;
 #define AUTH_TOKEN_MAX 1024
 #define AUTH_KEY_TEXT_SIZE 52 /* "sonde_" + 43 characters of base64url and the terminator, rounded up */
 
-/* Who asks. */
+/* Who asks: a person with a token, or an agent with its key. */
 struct auth_identity {
 	int64_t user_id;
 	int64_t tenant_id;
 	enum store_role role;
 	int64_t expires_s; /* when the token ends, seconds since 1970 */
 	char username[STORE_USERNAME_MAX + 1];
+	struct store_key key; /* an agent's; key_id 0: a person, and of an agent only this and tenant_id are set */
 };
 
 /* First start: makes the token secret; the first admin ("admin") with `admin_password`, or, if that is NULL, with a
@@ -53,6 +54,8 @@ void auth_login(struct auth *auth, const char *username, const char *password,
 int auth_check_token(struct auth *auth, const char *token, struct auth_identity *ret)
 	__attribute__((nonnull, warn_unused_result));
 
+/* Whether it looks like an agent's key, and not like a token. */
+bool auth_is_key(const char *text) __attribute__((nonnull));
 /* An agent's key ("sonde_..."): 0 and the key's row; -EACCES when unknown or revoked; negative errno of the store. */
 int auth_check_key(struct auth *auth, const char *key, struct store_key *ret)
 	__attribute__((nonnull, warn_unused_result));

@@ -47,6 +47,11 @@ static bool printable(const uint8_t *text, size_t len)
 	return true;
 }
 
+bool hello_hostname_ok(const void *name, size_t len)
+{
+	return len > 0 && len <= HELLO_HOSTNAME_MAX && printable(name, len);
+}
+
 static bool take_exactly(const struct wire_field *f, uint8_t *out, size_t len)
 {
 	if (f->type != WIRE_BYTES || f->len != len)
@@ -65,7 +70,7 @@ static const char *take_hello_field(const struct wire_field *f, struct hello *h)
 		encoding_uuid_format(h->host_id, h->host_id_text);
 		break;
 	case HELLO_HOSTNAME:
-		if (f->type != WIRE_BYTES || f->len == 0 || f->len > HELLO_HOSTNAME_MAX || !printable(f->data, f->len))
+		if (f->type != WIRE_BYTES || !hello_hostname_ok(f->data, f->len))
 			return "Hello.hostname must be 1 to 253 bytes of printable UTF-8";
 		memcpy(h->hostname, f->data, f->len);
 		h->hostname[f->len] = '\0';

@@ -42,6 +42,8 @@ struct hello {
 	size_t facts_len;
 };
 
+/* Whether a host may be called so: 1 to 253 bytes of printable UTF-8. */
+bool hello_hostname_ok(const void *name, size_t len);
 /* 0, or -EPROTO and a sentence that names the field. */
 int hello_parse(const uint8_t *data, size_t len, struct hello *ret, const char **ret_problem)
 	__attribute__((nonnull(3, 4), warn_unused_result));

@@ -30,3 +30,35 @@ void ingest_tick(struct ingest *ingest);
 /* Before the gRPC server stops: streams end with UNAVAILABLE as soon as what they sent is acknowledged; new ones are
  * refused. Returns at once. */
 void ingest_drain(struct ingest *ingest);
+
+/* --- other wires ------------------------------------------------------------------------------------------------- */
+
+#define INGEST_POST_MAX_INSTANCES 64 /* runs of snapshots of one instance in one post */
+
+/* Snapshots of one host, to be read with this backend's own schema. */
+struct ingest_post {
+	struct store_key key; /* whose limits count */
+	uint8_t host_id[16];  /* registered */
+	char hostname[STORE_HOSTNAME_MAX + 1];
+	const uint8_t *batch; /* a serialised Batch */
+	size_t len;
+};
+
+struct ingest_posted {
+	size_t n;      /* how many came */
+	size_t stored; /* how many are durable, those of an earlier post included */
+	size_t at;     /* -EINVAL: which one is refused, from 1 */
+	enum verdict
+		verdict; /* -EINVAL: why; VERDICT_WRONG_INSTANCE: it has an instance and no sequence, or the reverse */
+	uint64_t sequence; /* -EINVAL, -EEXIST: of the one that is refused, 0 if it has none */
+	uint64_t retry_ms; /* -EAGAIN, -EBUSY: when to come again */
+};
+
+/* Judges, shows and stores as a stream does, and waits until it is durable, at most 10 s. A snapshot without timestamp
+ * is of now; one without instance and sequence is numbered here, so that sending it again stores it again. 0: all are
+ * durable. -EINVAL: one is refused, nothing is stored; -EPROTO: not a Batch, or sequences of an instance do not ascend,
+ * nothing is stored; -EEXIST: a sequence is stored with other contents, the others are durable; -E2BIG: more than
+ * INGEST_MAX_BATCH, or runs; -EAGAIN: the key is above its limits; -EBUSY: not durable in time; -ESHUTDOWN, -ENOMEM,
+ * another errno of the store. Any thread that may wait. */
+int ingest_post(struct ingest *ingest, const struct ingest_post *post, struct ingest_posted *ret)
+	__attribute__((nonnull, warn_unused_result));

@@ -243,12 +243,18 @@ static int64_t longest_us(const struct query_tick *tick)
 	return (int64_t)tick->interval_ms * 2500;
 }
 
+/* Who does not say how often it speaks is never late. */
+static bool is_regular(const struct query_tick *tick)
+{
+	return tick->interval_ms > 0;
+}
+
 static int look_for_gap(struct run *run, const struct query_tick *tick)
 {
 	const struct query_tick *last = &run->last;
 	enum range_cause cause = RANGE_PAUSED;
 	int64_t longest = longest_us(last) > longest_us(tick) ? longest_us(last) : longest_us(tick);
-	if (tick->time_us - last->time_us <= longest)
+	if (!is_regular(last) || !is_regular(tick) || tick->time_us - last->time_us <= longest)
 		return 0;
 	if (memcmp(tick->boot_id, last->boot_id, sizeof(tick->boot_id)) != 0)
 		cause = RANGE_HOST_RESTARTED;
@@ -399,7 +405,8 @@ static int read_host(struct run *run, const struct query_source *source, const s
 	}
 	range_series_clear(&run->table);
 	int64_t end = request->to_us < request->now_us ? request->to_us : request->now_us;
-	if (r == 0 && run->has_last && end - run->last.time_us > longest_us(&run->last) + 5000000)
+	if (r == 0 && run->has_last && is_regular(&run->last) &&
+	    end - run->last.time_us > longest_us(&run->last) + 5000000)
 		r = add_gap(run, run->last.time_us, end, RANGE_SILENT);
 	return r;
 }

@@ -295,18 +295,10 @@ int registry_hello(struct registry *reg, const struct store_key *key, const uint
 	return strcmp(row.hostname, hostname) != 0;
 }
 
-/* Sequences order an instance, the boot clock orders the instances of a boot, the wall clock orders boots. A host that
- * had gone silent is believed whatever its clock says. */
+/* A host that had gone silent is believed whatever its clock says. */
 static bool is_newer(const struct host *host, const struct snapshot_index *index)
 {
-	if (!host->newest || host->status != HOST_LIVE)
-		return true;
-	const struct snapshot_index *old = &host->newest->index;
-	if (memcmp(old->instance, index->instance, 16) == 0)
-		return index->sequence > old->sequence;
-	if (memcmp(old->boot_id, index->boot_id, 16) == 0)
-		return index->boottime_us > old->boottime_us;
-	return index->timestamp_us > old->timestamp_us;
+	return !host->newest || host->status != HOST_LIVE || snapshot_index_newer(index, &host->newest->index);
 }
 
 static void set_newest(struct host *host, struct hub_frame *frame, int64_t received_us)
@@ -540,6 +532,7 @@ static int by_hostname(const void *a, const void *b)
 static void copy_name(const struct host *host, struct registry_name *ret)
 {
 	memcpy(ret->host_id, host->host_id, sizeof(ret->host_id));
+	ret->key_id = host->key_id;
 	memcpy(ret->id_text, host->id_text, sizeof(ret->id_text));
 	memcpy(ret->hostname, host->hostname, sizeof(ret->hostname));
 }

@@ -40,6 +40,7 @@ int registry_get(struct registry *registry, int64_t tenant_id, const char *name,
 
 struct registry_name {
 	uint8_t host_id[16];
+	int64_t key_id; /* it is bound to; 0: none */
 	char id_text[37];
 	char hostname[STORE_HOSTNAME_MAX + 1];
 };

@@ -41,17 +41,6 @@ static size_t bucket_of(const struct hub_frame *frame)
 	return hash % BUCKETS;
 }
 
-/* Within one boot the monotonic clock tells, across restarts of the agent and steps of the wall clock too. */
-static bool is_newer(const struct hub_frame *frame, const struct hub_frame *than)
-{
-	const struct snapshot_index *a = &frame->index, *b = &than->index;
-	if (memcmp(a->boot_id, b->boot_id, sizeof(a->boot_id)) == 0 && a->boottime_us != b->boottime_us)
-		return a->boottime_us > b->boottime_us;
-	if (memcmp(a->instance, b->instance, sizeof(a->instance)) == 0)
-		return a->sequence > b->sequence;
-	return a->timestamp_us > b->timestamp_us;
-}
-
 static int add(struct live_hosts *hosts, struct hub_frame *frame, size_t bucket)
 {
 	if (hosts->n == LIVE_HOSTS_MAX)
@@ -76,7 +65,7 @@ int live_hosts_update(struct live_hosts *hosts, struct hub_frame *frame, size_t 
 		struct entry *entry = &hosts->entries[at - 1];
 		if (entry->newest->tenant_id != frame->tenant_id || strcmp(entry->newest->host_id, frame->host_id) != 0)
 			continue;
-		if (!is_newer(frame, entry->newest))
+		if (!snapshot_index_newer(&frame->index, &entry->newest->index))
 			return 0;
 		hub_frame_unref(entry->newest);
 		entry->newest = hub_frame_ref(frame);

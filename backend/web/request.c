@@ -8,6 +8,7 @@
 #include "backend/web/server.h"
 
 #include "backend/web/headers.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/schema/schema.h"
 
@@ -20,7 +21,8 @@
 #define CHUNK (64u << 10)
 #define ANSWER_TIMEOUT_S 60
 #define WRITE_TIMEOUT_S 30
-#define DISCARD_MAX (4u << 20) /* of a body that is too large, so that the client sees the answer */
+#define DISCARD_MAX (16u << 20) /* of a body that is too large, so that the client sees the answer */
+#define BODY_WITHIN_NS (60ull * 1000000000)
 
 struct session {
 	struct request *request;
@@ -221,6 +223,7 @@ static void request_free(struct session *session)
 	if (request->body.data)
 		explicit_bzero(request->body.data, request->body.cap); /* POST /token's is a password */
 	buf_free(&request->body);
+	request->web->large_bodies -= request->counted;
 	explicit_bzero(request->token, sizeof(request->token));
 	free(request->arguments);
 	free(request);
@@ -369,9 +372,13 @@ static bool read_framing(struct request *request, int method)
 		request_fail(request, 411, "length_required", "send the body with a Content-Length, not chunked");
 		return false;
 	}
-	if (len > WEB_MAX_BODY) {
+	size_t most = rest_max_body(request);
+	request->body.max = most;
+	if (len > most) {
+		char message[64];
+		(void)snprintf(message, sizeof(message), "the body may have at most %zu KiB", most >> 10);
 		request->discards = len <= DISCARD_MAX;
-		request_fail(request, 413, "too_large", "the body may have at most 64 KiB");
+		request_fail(request, 413, "too_large", message);
 		return false;
 	}
 	request->wants_body = len > 0 || (method == LWSHUMETH_POST && has_length);
@@ -394,14 +401,18 @@ static int on_request(struct session *session, struct lws *wsi)
 	if (!request->method)
 		goto fail;
 	session->request = request;
+	request->since_ns = clock_monotonic_ns();
+	bool fits = uri_len > 0 && (size_t)uri_len < sizeof(request->path);
+	if (fits) {
+		memcpy(request->path, uri, (size_t)uri_len);
+		request->path_len = (size_t)uri_len;
+	}
 	if (!read_framing(request, method))
 		return 0;
-	if (uri_len <= 0 || (size_t)uri_len >= sizeof(request->path)) {
+	if (!fits) {
 		request_fail(request, 414, "uri_too_long", "the path is too long");
 		return 0;
 	}
-	memcpy(request->path, uri, (size_t)uri_len);
-	request->path_len = (size_t)uri_len;
 	if (read_arguments(request) < 0)
 		return -1;
 	if (read_headers(request) < 0) {
@@ -429,11 +440,37 @@ static int on_body_end(struct session *session)
 	return request->response.lingers ? -1 : 0;
 }
 
+/* Answers at once, and reads the rest of the body only to throw it away. */
+static void give_up_body(struct request *request, unsigned status, const char *code, const char *message)
+{
+	buf_free(&request->body);
+	request->web->large_bodies -= request->counted;
+	request->counted = 0;
+	request->discards = true;
+	request_answer(request, status, "application/json");
+	if (status == 503)
+		request_header(request, "retry-after", "1");
+	request_send_error(request, code, message);
+}
+
 static int on_body(struct session *session, const void *data, size_t len)
 {
 	struct request *request = session->request;
 	if (!request || request->response.ready || !data)
 		return 0;
+	if (clock_monotonic_ns() - request->since_ns > BODY_WITHIN_NS) {
+		give_up_body(request, 408, "timeout", "the body takes more than a minute");
+		return 0;
+	}
+	if (request->body.len + len > WEB_MAX_BODY) {
+		if (request->web->large_bodies + len > WEB_MAX_LARGE_BODIES) {
+			give_up_body(request, 503, "unavailable",
+				     "too many large bodies at once: try again in a moment");
+			return 0;
+		}
+		request->web->large_bodies += len;
+		request->counted += len;
+	}
 	return buf_append(&request->body, data, len) < 0 ? -1 : 0;
 }
 

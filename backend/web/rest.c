@@ -9,12 +9,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define BEARER "Bearer realm=\"sonde\""
+
 struct call {
 	struct job job;
 	struct request *request; /* NULL once the client has gone; service thread only */
 	struct api *api;
 	const struct api_operation *op;
 	struct auth_identity who;
+	char key[AUTH_KEY_TEXT_SIZE]; /* an agent's, still to be checked; else "" */
+	struct buf input;	      /* JSON, as it came */
+	struct web *web;
+	size_t counted; /* of it, in web->large_bodies */
 	struct buf message;
 	struct buf body;
 	unsigned status; /* 0: body holds the reply, behind LWS_PRE bytes of room */
@@ -51,42 +57,87 @@ static unsigned http_status(enum grpc_status status, const char **ret_code)
 	return 500;
 }
 
+/* On the service thread. */
 static void call_free(struct call *call)
 {
+	call->web->large_bodies -= call->counted;
+	explicit_bzero(call->key, sizeof(call->key));
+	buf_free(&call->input);
 	buf_free(&call->message);
 	buf_free(&call->body);
 	free(call);
 }
 
-static void fail_json(struct call *call, int r)
+/* The body's members are added to what path and query gave. */
+static int read_input(struct call *call)
 {
-	call->status = 500;
+	char *text = call->error.message;
+	size_t size = sizeof(call->error.message);
+	const struct schema *schema = api_schema(call->api);
+	const char *json = call->input.data ? (const char *)call->input.data : "";
+	int r = 0;
+	if (call->op->body_type)
+		r = schema_json_parse_list(schema, call->op->body_type, json, call->input.len, call->op->body_field,
+					   &call->message, text, size);
+	else if (call->input.len > 0)
+		r = schema_json_parse(schema, call->op->request_type, json, call->input.len, &call->message, text,
+				      size);
+	buf_free(&call->input);
+	if (r == -EMSGSIZE)
+		(void)snprintf(text, size, "the body is too large");
+	if (r == -EINVAL || r == -EMSGSIZE)
+		call->error.status = GRPC_INVALID_ARGUMENT;
+	else if (r < 0)
+		(void)snprintf(text, size, "the body could not be read");
+	return r;
+}
+
+static int check_key(struct call *call)
+{
+	int r = auth_check_key(call->web->auth, call->key, &call->who.key);
+	call->who.tenant_id = call->who.key.tenant_id;
+	if (r == 0)
+		return 0;
+	call->error.status = r == -EACCES ? GRPC_UNAUTHENTICATED : GRPC_UNAVAILABLE;
+	call->error.retry_ms = r == -EACCES ? 0 : 1000;
+	(void)snprintf(call->error.message, sizeof(call->error.message), "%s",
+		       r == -EACCES ? "the agent key is unknown or revoked: make one with: sonde-backend key create "
+				      "--name NAME"
+				    : "the database cannot be read at present: try again in a moment");
+	return r;
+}
+
+static int answer(struct call *call)
+{
+	static const uint8_t room[LWS_PRE];
+	struct buf BUF_CLEANUP reply = BUF_INIT(WEB_MAX_REPLY);
+	struct schema *schema = NULL;
+	bool text = call->op->text_type != NULL;
+	int r = buf_append(&call->body, room, sizeof(room));
+	if (r == 0 && call->op->handle(call->api, call->op->open ? NULL : &call->who, call->message.data,
+				       call->message.len, text ? &call->body : &reply, &schema, &call->error) < 0)
+		return -1;
+	if (r == 0 && !text)
+		r = schema_json(schema ? schema : api_schema(call->api), call->op->reply_type, reply.data, reply.len,
+				&call->body);
+	if (r == 0 && !text)
+		r = buf_append(&call->body, "\n", 1);
+	schema_unref(schema);
+	if (r == 0)
+		return 0;
 	call->error.status = GRPC_INTERNAL;
 	(void)snprintf(call->error.message, sizeof(call->error.message), "the reply could not be written as JSON");
 	log_warn("a reply could not be written as JSON", LOG_STR("operation", call->op->name), LOG_ERR(r));
+	return -1;
 }
 
 static void call_run(struct job *job)
 {
-	static const uint8_t room[LWS_PRE];
 	struct call *call = (struct call *)job;
-	struct buf BUF_CLEANUP reply = BUF_INIT(WEB_MAX_REPLY);
-	struct schema *schema = NULL;
-	bool text = call->op->text_type != NULL;
+	const char *code;
 	call->error.status = GRPC_INTERNAL;
-	int r = buf_append(&call->body, room, sizeof(room));
-	if (r == 0 && call->op->handle(call->api, call->op->open ? NULL : &call->who, call->message.data,
-				       call->message.len, text ? &call->body : &reply, &schema, &call->error) < 0) {
-		const char *code;
+	if ((call->key[0] && check_key(call) < 0) || read_input(call) < 0 || answer(call) < 0)
 		call->status = http_status(call->error.status, &code);
-		return;
-	}
-	if (r == 0 && !text)
-		r = schema_json(schema ? schema : api_schema(call->api), call->op->reply_type, reply.data, reply.len,
-				&call->body);
-	schema_unref(schema);
-	if (r < 0)
-		fail_json(call, r);
 }
 
 static void send_error(struct request *request, const struct call *call)
@@ -98,6 +149,8 @@ static void send_error(struct request *request, const struct call *call)
 	(void)snprintf(retry, sizeof(retry), "%u", (call->error.retry_ms + 999) / 1000);
 	if (call->error.retry_ms > 0)
 		request_header(request, "retry-after", retry);
+	if (call->status == 401)
+		request_header(request, "www-authenticate", BEARER);
 	request_send_field_error(request, code, call->error.message, call->error.field);
 }
 
@@ -122,6 +175,13 @@ static bool method_is_safe(const char *method)
 	return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
 }
 
+/* Whether an agent's key stands where a token would, for an operation that takes one. It is checked by the worker. */
+static bool takes_key(const struct api_operation *op, const struct request *request)
+{
+	return op->agents && !request->token_is_cookie && auth_is_key(request->token) &&
+	       strlen(request->token) < AUTH_KEY_TEXT_SIZE;
+}
+
 /* Answers and returns false when the request may not go on. */
 static bool authenticate(struct request *request, struct auth_identity *who)
 {
@@ -140,25 +200,15 @@ static bool authenticate(struct request *request, struct auth_identity *who)
 				      : "the access token is not valid: log in again";
 	}
 	request_answer(request, 401, "application/json");
-	request_header(request, "www-authenticate", "Bearer realm=\"sonde\"");
+	request_header(request, "www-authenticate", BEARER);
 	request_send_error(request, "unauthenticated", message);
 	return false;
 }
 
-/* The request message from path, query and, for POST and the like, a JSON body. 0, -EINVAL with error, -ENOMEM. */
-static int build_message(struct request *request, const struct route_match *match, struct buf *out, char *error,
-			 size_t error_size)
-{
-	int r = route_request(request->web->routes, match, request->argument, request->n_arguments, out, error,
-			      error_size);
-	if (r == 0 && request->body.len > 0)
-		r = schema_json_parse(api_schema(request->web->api), match->op->request_type,
-				      (const char *)request->body.data, request->body.len, out, error, error_size);
-	return r;
-}
-
 static void call_start(struct request *request, const struct route_match *match, const struct auth_identity *who)
 {
+	struct web *web = request->web;
+	const struct api_operation *op = match->op;
 	struct call *call = calloc(1, sizeof(*call));
 	char error[256] = "the request is not valid";
 	if (!call) {
@@ -166,15 +216,23 @@ static void call_start(struct request *request, const struct route_match *match,
 		return;
 	}
 	*call = (struct call){.job = {.run = call_run, .done = call_done},
-			      .api = request->web->api,
-			      .op = match->op,
+			      .api = web->api,
+			      .op = op,
 			      .who = *who,
-			      .message = BUF_INIT(ROUTE_MAX_REQUEST),
+			      .web = web,
+			      .message = BUF_INIT(op->max_body > ROUTE_MAX_REQUEST ? op->max_body : ROUTE_MAX_REQUEST),
 			      .body = BUF_INIT(WEB_MAX_REPLY + LWS_PRE)};
-	int r = build_message(request, match, &call->message, error, sizeof(error));
+	if (takes_key(op, request))
+		memcpy(call->key, request->token, strlen(request->token) + 1);
+	int r = route_request(web->routes, match, request->argument, request->n_arguments, &call->message, error,
+			      sizeof(error));
 	if (r == 0) {
 		call->request = request;
-		r = workers_submit(request->web->workers, &call->job);
+		call->input = request->body;
+		call->counted = request->counted;
+		request->body = BUF_INIT(0);
+		request->counted = 0;
+		r = workers_submit(op->waits ? web->writers : web->workers, &call->job);
 		if (r == 0) {
 			request_wait(request, &call->request);
 			return;
@@ -188,6 +246,16 @@ static void call_start(struct request *request, const struct route_match *match,
 	request_answer(request, 503, "application/json");
 	request_header(request, "retry-after", "1");
 	request_send_error(request, "unavailable", "the backend is busy: try again in a moment");
+}
+
+size_t rest_max_body(const struct request *request)
+{
+	struct route_match match;
+	if (route_find(request->web->routes, request->method, request->path, request->path_len, &match) !=
+		    ROUTE_FOUND ||
+	    match.op->max_body == 0)
+		return WEB_MAX_BODY;
+	return match.op->max_body;
 }
 
 void rest_handle(struct request *request)
@@ -206,6 +274,6 @@ void rest_handle(struct request *request)
 	case ROUTE_FOUND:
 		break;
 	}
-	if (match.op->open || authenticate(request, &who))
+	if (match.op->open || takes_key(match.op, request) || authenticate(request, &who))
 		call_start(request, &match, &who);
 }

@@ -11,7 +11,8 @@
 #include <stdatomic.h>
 
 #define WEB_COOKIE "sonde_token"
-#define WEB_MAX_BODY (64u << 10)
+#define WEB_MAX_BODY (64u << 10)	 /* where nothing else is said */
+#define WEB_MAX_LARGE_BODIES (32u << 20) /* of all bodies that are larger, as far as they have come */
 #define WEB_MAX_PATH 2048
 #define WEB_MAX_REPLY (64u << 20)
 
@@ -25,6 +26,8 @@ struct web {
 	struct route_table *routes;
 	struct completions *completions;
 	struct workers *workers;
+	struct workers *writers; /* of what waits for a commit */
+	size_t large_bodies;	 /* bytes; see WEB_MAX_LARGE_BODIES */
 	struct live *live;
 	struct lws_context *context;
 	pthread_t thread;
@@ -75,6 +78,8 @@ struct request {
 	bool wants_body;
 	bool discards; /* the body is read and thrown away */
 	struct buf body;
+	size_t counted;	   /* of the body, in web->large_bodies */
+	uint64_t since_ns; /* when its headers had come */
 	struct response response;
 	struct request **job; /* where the job under way keeps its pointer to this; NULL if none */
 };
@@ -114,6 +119,8 @@ int web_header(struct lws *wsi, enum lws_token_indexes token, char *ret, size_t 
 
 /* Chooses by path. (http.c) */
 void http_dispatch(struct request *request);
+/* How large a body the path and method take. */
+size_t rest_max_body(const struct request *request);
 /* POST /token, POST /api/logout (login.c) */
 void login_token(struct request *request);
 void login_logout(struct request *request);

@@ -17,6 +17,8 @@
 
 #define WORKERS 2
 #define WORKERS_QUEUE 128
+#define WRITERS 4 /* a commit is shared by those that wait for it */
+#define WRITERS_QUEUE 32
 #define STOP_ROUNDS 20 /* of at most 50 ms */
 
 /* The first serves HTTP and is never a WebSocket. A WebSocket without a subprotocol gets the second one. */
@@ -174,6 +176,8 @@ static int start(struct web *web, const struct web_options *options)
 		return -ENOMEM;
 	r = workers_start(WORKERS, WORKERS_QUEUE, web->completions, &web->workers);
 	if (r == 0)
+		r = workers_start(WRITERS, WRITERS_QUEUE, web->completions, &web->writers);
+	if (r == 0)
 		r = create_context(web, options);
 	if (r == 0)
 		r = live_start(web->live);
@@ -231,6 +235,7 @@ void web_stop(struct web *web)
 		(void)pthread_join(web->thread, NULL);
 	}
 	workers_stop(web->workers);
+	workers_stop(web->writers);
 	if (web->completions)
 		completions_attach(web->completions, NULL); /* logins may still post */
 	if (web->context)

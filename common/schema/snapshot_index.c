@@ -5,7 +5,6 @@
 #include "common/wire.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <string.h>
 
 /* Field numbers of sonde.v1.Snapshot: an interface that is never re-numbered. */
@@ -111,6 +110,16 @@ int snapshot_index_parse(const uint8_t *data, size_t len, struct snapshot_index 
 		return r;
 	*ret = index;
 	return 0;
+}
+
+bool snapshot_index_newer(const struct snapshot_index *index, const struct snapshot_index *than)
+{
+	if (memcmp(index->instance, than->instance, sizeof(index->instance)) == 0)
+		return index->sequence > than->sequence;
+	if (memcmp(index->boot_id, than->boot_id, sizeof(index->boot_id)) == 0 &&
+	    index->boottime_us != than->boottime_us)
+		return index->boottime_us > than->boottime_us;
+	return index->timestamp_us > than->timestamp_us;
 }
 
 static bool is_wanted(uint32_t number, uint64_t wanted)

@@ -4,6 +4,7 @@
 
 #include "common/buf.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,6 +31,11 @@ struct snapshot_index {
  * same section twice. */
 int snapshot_index_parse(const uint8_t *data, size_t len, struct snapshot_index *ret)
 	__attribute__((nonnull(3), warn_unused_result));
+
+/* Which of two snapshots of a host is the newer. Sequences order an instance, the boot clock orders the instances of a
+ * boot, the wall clock orders boots, and what tells no boot clock. */
+bool snapshot_index_newer(const struct snapshot_index *index, const struct snapshot_index *than)
+	__attribute__((nonnull));
 
 /* Appends the snapshot with only the sections whose bit (1 << field number) is set in `wanted`; header fields always.
  * 0, -EPROTO, -ENOMEM, -EMSGSIZE. */
