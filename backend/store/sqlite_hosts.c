@@ -1,14 +1,10 @@
-/* The registry's rows. A hostname belongs to whoever registered it first; a second claimant gets the next free suffix
- * and keeps it for as long as the name it asks for is taken. */
+/* The registry's rows. */
+#include "backend/store/host_name.h"
 #include "backend/store/sqlite_engine.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define MAX_SUFFIX 10000
-#define SUFFIX_ROOM 11 /* "-" and the digits of any unsigned */
 
 struct row {
 	int64_t tenant_id, key_id;
@@ -31,9 +27,9 @@ static int get(struct sqlite_engine *e, const uint8_t host_id[16], struct row *r
 }
 
 /* 1 if somebody else has the name, 0 if not, negative errno. */
-static int taken(struct sqlite_engine *e, const struct store_host *host, const char *name)
+static int taken(void *engine, const struct store_host *host, const char *name)
 {
-	sqlite3_stmt *stmt = sqlite_statement(e, STATEMENT_HOSTNAME_OWNER);
+	sqlite3_stmt *stmt = sqlite_statement(engine, STATEMENT_HOSTNAME_OWNER);
 	sqlite3_bind_int64(stmt, 1, host->tenant_id);
 	sqlite3_bind_text(stmt, 2, name, -1, SQLITE_STATIC);
 	int r = sqlite_step(stmt);
@@ -42,47 +38,6 @@ static int taken(struct sqlite_engine *e, const struct store_host *host, const c
 		r = 0;
 	sqlite3_reset(stmt);
 	return r;
-}
-
-/* True for "web-2" when the wish is "web". */
-static bool is_suffixed(const char *name, const char *wish)
-{
-	size_t len = strlen(wish);
-	if (strncmp(name, wish, len) != 0 || name[len] != '-' || name[len + 1] == '\0')
-		return false;
-	return strspn(name + len + 1, "0123456789") == strlen(name + len + 1);
-}
-
-/* Writes the name the host will have; 1 if it is not the wish. */
-static int choose_name(struct sqlite_engine *e, const struct store_host *host, const char *current,
-		       char ret[STORE_HOSTNAME_MAX + 1])
-{
-	int r = taken(e, host, host->hostname);
-	if (r <= 0) {
-		if (r == 0)
-			memcpy(ret, host->hostname, sizeof(host->hostname));
-		return r;
-	}
-	if (current && is_suffixed(current, host->hostname)) {
-		memcpy(ret, current, strlen(current) + 1);
-		return 1;
-	}
-	/* A name of the largest length gives up its end for the suffix, whole characters of it. */
-	int keep = (int)strnlen(host->hostname, STORE_HOSTNAME_MAX - SUFFIX_ROOM);
-	while (keep > 0 && ((unsigned char)host->hostname[keep] & 0xc0) == 0x80)
-		keep--;
-	for (unsigned i = 2; i < MAX_SUFFIX; i++) {
-		char name[STORE_HOSTNAME_MAX + 1];
-		snprintf(name, sizeof(name), "%.*s-%u", keep, host->hostname, i);
-		r = taken(e, host, name);
-		if (r < 0)
-			return r;
-		if (r == 0) {
-			memcpy(ret, name, sizeof(name));
-			return 1;
-		}
-	}
-	return -EEXIST;
 }
 
 static int insert(struct sqlite_engine *e, const struct store_host *host, const char *name)
@@ -121,7 +76,7 @@ static int register_locked(struct sqlite_engine *e, struct store_host *host)
 		return known;
 	if (known == 1 && (row.tenant_id != host->tenant_id || row.key_id != host->key_id))
 		return -EACCES;
-	int suffixed = choose_name(e, host, known == 1 ? row.hostname : NULL, name);
+	int suffixed = host_name_choose(host, known == 1 ? row.hostname : NULL, taken, e, name);
 	if (suffixed < 0)
 		return suffixed;
 	int r = known == 1 ? update(e, host, name) : insert(e, host, name);

@@ -9,7 +9,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct store_ops *const engines[] = {&store_sqlite};
+/* A server's engine wants the URL whole. */
+static const struct {
+	const char *scheme;
+	const struct store_ops *ops;
+	bool whole;
+} engines[] = {
+	{"sqlite:", &store_sqlite, false},
+	{"postgresql:", &store_postgres, true},
+	{"postgres:", &store_postgres, true},
+};
 
 struct store {
 	const struct store_ops *ops;
@@ -19,12 +28,11 @@ struct store {
 
 static const struct store_ops *find_engine(const char *url, const char **ret_location)
 {
-	const char *colon = strchr(url, ':');
-	for (size_t i = 0; colon && i < sizeof(engines) / sizeof(engines[0]); i++) {
-		size_t len = strlen(engines[i]->scheme);
-		if ((size_t)(colon - url) == len && strncmp(url, engines[i]->scheme, len) == 0) {
-			*ret_location = colon + 1;
-			return engines[i];
+	for (size_t i = 0; i < sizeof(engines) / sizeof(engines[0]); i++) {
+		size_t len = strlen(engines[i].scheme);
+		if (strncmp(url, engines[i].scheme, len) == 0) {
+			*ret_location = engines[i].whole ? url : url + len;
+			return engines[i].ops;
 		}
 	}
 	return NULL;
@@ -36,7 +44,8 @@ int store_open(const char *url, struct store **ret, char **ret_error)
 	const struct store_ops *ops = find_engine(url, &location);
 	if (!ops) {
 		/* A URL may carry a password, and this line is logged: it is not repeated. */
-		*ret_error = strdup("--store names no database this build knows: use --store sqlite:PATH");
+		*ret_error = strdup("--store names no database this build knows: use --store sqlite:PATH or --store "
+				    "postgresql://USER@HOST/DATABASE");
 		return -EPROTONOSUPPORT;
 	}
 	struct store *s = calloc(1, sizeof(*s));

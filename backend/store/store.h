@@ -1,9 +1,9 @@
-/* Where everything durable lives. One contract; store_sqlite.c now, store_postgres.c in part 5/10: each is a struct
+/* Where everything durable lives. One contract; store_sqlite.c and store_postgres.c implement it: each is a struct
  * store_ops.
  *
  * Appends are asynchronous: one writer thread gathers what is queued into one transaction (group commit) and calls back
- * after the commit, with synchronous=FULL: what is acknowledged survives power loss. All other functions are
- * synchronous, thread-safe and short; do not call them from a thread that must not wait for a disk. */
+ * after the commit, with synchronous=FULL (synchronous_commit=on): what is acknowledged survives power loss. All other
+ * functions are synchronous, thread-safe and short; do not call them from a thread that must not wait for a disk. */
 #pragma once
 
 #include "common/encoding.h"
@@ -19,10 +19,11 @@
 
 struct store;
 
-/* url: "sqlite:PATH" (made, with its directory's existing parent, if absent). On failure *ret_error gets a malloc'd
- * line for people that says what to do: taken by another process (the lock), not a database / corrupt (nothing is
- * overwritten), newer schema, no permission, unknown scheme. 0 or negative errno (-EWOULDBLOCK, -EUCLEAN,
- * -EPROTONOSUPPORT, -EINVAL, -EACCES, ...). */
+/* url: "sqlite:PATH" (made, with its directory's existing parent, if absent) or
+ * "postgresql://USER:PASSWORD@HOST/DATABASE" with libpq's parameters and citus=on ("postgres:" is the same). On failure
+ * *ret_error gets a malloc'd line for people that says what to do: taken by another process (the lock), not a database
+ * / corrupt (nothing is overwritten), newer schema, no permission, unknown scheme. 0 or negative errno (-EWOULDBLOCK,
+ * -EUCLEAN, -EPROTONOSUPPORT, -EINVAL, -EACCES, ...). */
 int store_open(const char *url, struct store **ret, char **ret_error) __attribute__((nonnull, warn_unused_result));
 /* Writes what is queued (within a few seconds), then closes. Accepts NULL. */
 void store_close(struct store *store);

@@ -1,27 +1,27 @@
 /* What a database engine implements behind store.h. Functions are synchronous, thread-safe and return negative errno;
  * errors of the database's library are translated by the engine: -EBUSY  locked by somebody else       -ENOSPC  disk or
  * quota full      -EIO  the device fails -EROFS  not writable                  -EUCLEAN  corrupt: writing must stop
+ * -ENOTCONN  the server is away         -ETIMEDOUT  it does not answer      -EUSERS  it has no connection left
  * begin() to commit()/rollback() belong to the writer's thread alone. */
 #pragma once
 
 #include "backend/store/store.h"
 
 struct store_ops {
-	const char *scheme; /* "sqlite" of "sqlite:PATH" */
-
-	/* location is what stands behind the colon. As store_open(). */
+	/* location is what stands behind "sqlite:"; for a server it is the whole URL. As store_open(). */
 	int (*open)(const char *location, void **ret_engine, char **ret_error);
 	void (*close)(void *engine);
 
 	/* One transaction of the writer. After a failure of any of them rollback() is called. */
 	int (*begin)(void *engine);
-	/* -ENOENT: no such host is registered (nothing was changed). */
+	/* -ENOENT: no such host is registered (nothing was changed). The engine may put the work off until commit():
+	 * what it is given stays valid, and the fate is written, until then. */
 	int (*append)(void *engine, const uint8_t host_id[16], const uint8_t instance[16],
 		      const struct store_snapshot *snapshot, enum store_fate *ret_fate);
 	int (*commit)(void *engine);
 	void (*rollback)(void *engine);
-	/* Deletes at most `limit` hot rows received before; number deleted or negative errno. Not inside a transaction.
-	 */
+	/* Deletes at most `limit` hot rows, or whole partitions of nothing but rows, received before; number deleted or
+	 * negative errno. Not inside a transaction. */
 	int (*expire)(void *engine, int64_t received_before_us, unsigned limit);
 
 	/* As the functions of store.h of the same names. */
@@ -47,3 +47,4 @@ struct store_ops {
 };
 
 extern const struct store_ops store_sqlite;
+extern const struct store_ops store_postgres;

@@ -213,7 +213,6 @@ static int open_engine(const char *location, void **ret_engine, char **ret_error
 }
 
 const struct store_ops store_sqlite = {
-	.scheme = "sqlite",
 	.open = open_engine,
 	.close = close_engine,
 	.begin = sqlite_begin,

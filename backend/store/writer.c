@@ -148,6 +148,14 @@ static const char *advice(int error)
 		return "database is not writable: check permissions and mounts; retrying";
 	case -EUCLEAN:
 		return "database is corrupt: writing has stopped; restore a backup and restart";
+	case -ENOTCONN:
+		return "the database server cannot be reached: start it or mend the network; retrying";
+	case -ETIMEDOUT:
+		return "the database server does not answer; retrying";
+	case -EUSERS:
+		return "the database server has no connection left: raise its limit; retrying";
+	case -ENOTSUP:
+		return "the database was migrated by a newer sonde-backend: use that one; retrying";
 	case -EIO:
 		return "the disk reports errors: check the kernel's log; retrying";
 	default:

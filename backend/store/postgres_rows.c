@@ -1,0 +1,140 @@
+/* What is durable, and rows of a host by time. A page is one result, handed out after the connection went back: a query
+ * that takes long keeps nobody waiting. The next page begins behind the last row's (agent_us, sequence, instance), so
+ * that rows of one moment are neither lost nor doubled. */
+#include "backend/store/postgres_engine.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PAGE_ROWS 64
+#define PAGE_ROWS_FIRST 8
+#define PAGE_BYTES_ENOUGH (2u << 20)
+#define RAW 0
+
+enum { SEQUENCE, AGENT_US, RECEIVED_US, INSTANCE, DESCRIPTOR_HASH, ENCODING, PAYLOAD };
+
+int postgres_durable(void *engine, const uint8_t host_id[16], const uint8_t instance[16], struct store_range **ret,
+		     size_t *ret_n)
+{
+	struct postgres_parameters p = {0};
+	PGresult *result = NULL;
+	struct store_range *ranges = NULL;
+	postgres_add_bytes(&p, host_id, 16);
+	postgres_add_bytes(&p, instance, 16);
+	int rows = postgres_ask(engine, PG_DURABLE, &p, &result);
+	if (rows < 0)
+		return rows;
+	if (rows > 0) {
+		ranges = malloc((size_t)rows * sizeof(*ranges));
+		if (!ranges) {
+			PQclear(result);
+			return -ENOMEM;
+		}
+	}
+	for (int i = 0; i < rows; i++)
+		ranges[i] = (struct store_range){(uint64_t)postgres_get_int(result, i, 0),
+						 (uint64_t)postgres_get_int(result, i, 1)};
+	PQclear(result);
+	*ret = ranges;
+	*ret_n = (size_t)rows;
+	return 0;
+}
+
+static int read_row(const PGresult *result, int i, struct store_row *ret)
+{
+	*ret = (struct store_row){
+		.sequence = (uint64_t)postgres_get_int(result, i, SEQUENCE),
+		.agent_us = postgres_get_int(result, i, AGENT_US),
+		.received_us = postgres_get_int(result, i, RECEIVED_US),
+	};
+	if (postgres_copy_fixed(result, i, INSTANCE, ret->instance, sizeof(ret->instance)) < 0 ||
+	    postgres_copy_fixed(result, i, DESCRIPTOR_HASH, ret->descriptor_hash, sizeof(ret->descriptor_hash)) < 0 ||
+	    postgres_get_int(result, i, ENCODING) != RAW)
+		return -EUCLEAN;
+	ret->payload = postgres_get_bytes(result, i, PAYLOAD, &ret->len);
+	return 0;
+}
+
+int postgres_latest(void *engine, const uint8_t host_id[16], uint8_t **ret_payload, size_t *ret_len,
+		    uint8_t ret_hash[32], int64_t *ret_received_us)
+{
+	struct postgres_parameters p = {0};
+	PGresult *result = NULL;
+	struct store_row row;
+	postgres_add_bytes(&p, host_id, 16);
+	int r = postgres_ask(engine, PG_LATEST, &p, &result);
+	if (r > 0 && read_row(result, 0, &row) < 0)
+		r = -EUCLEAN;
+	if (r > 0 && postgres_copy_bytes(result, 0, PAYLOAD, ret_payload, ret_len) < 0)
+		r = -ENOMEM;
+	if (r > 0) {
+		memcpy(ret_hash, row.descriptor_hash, 32);
+		*ret_received_us = row.received_us;
+	}
+	PQclear(result);
+	return r;
+}
+
+struct page {
+	int64_t agent_us, sequence; /* of the last row, as the database orders them */
+	uint8_t instance[16];
+	int64_t rows; /* to ask for */
+};
+
+static int read_page(struct postgres_engine *e, const uint8_t host_id[16], int64_t end_us, bool backwards,
+		     const struct page *page, PGresult **ret)
+{
+	struct postgres_parameters p = {0};
+	postgres_add_bytes(&p, host_id, 16);
+	postgres_add_int(&p, page->agent_us);
+	postgres_add_int(&p, page->sequence);
+	postgres_add_bytes(&p, page->instance, 16);
+	postgres_add_int(&p, end_us);
+	postgres_add_int(&p, page->rows);
+	return postgres_ask(e, backwards ? PG_ROWS_BACKWARDS : PG_ROWS_FORWARDS, &p, ret);
+}
+
+static int hand_out(const PGresult *result, int n, store_row_fn fn, void *arg, struct page *page, size_t *ret_bytes)
+{
+	struct store_row row;
+	int r = 0;
+	*ret_bytes = 0;
+	for (int i = 0; i < n && r == 0; i++) {
+		r = read_row(result, i, &row);
+		if (r < 0)
+			return r;
+		page->agent_us = row.agent_us;
+		page->sequence = (int64_t)row.sequence;
+		memcpy(page->instance, row.instance, sizeof(page->instance));
+		*ret_bytes += row.len;
+		r = fn(arg, &row);
+	}
+	return r;
+}
+
+int postgres_snapshots_between(void *engine, const uint8_t host_id[16], int64_t from_us, int64_t to_us, bool backwards,
+			       store_row_fn fn, void *arg)
+{
+	struct page page = {.agent_us = backwards ? to_us : from_us,
+			    .sequence = backwards ? INT64_MAX : INT64_MIN,
+			    .rows = PAGE_ROWS_FIRST};
+	if (from_us > to_us)
+		return -EINVAL;
+	memset(page.instance, backwards ? 0xff : 0, sizeof(page.instance));
+	for (;;) {
+		PGresult *result = NULL;
+		size_t bytes = 0;
+		int n = read_page(engine, host_id, backwards ? from_us : to_us, backwards, &page, &result);
+		if (n < 0)
+			return n;
+		int r = hand_out(result, n, fn, arg, &page, &bytes);
+		PQclear(result);
+		if (r != 0 || n < page.rows)
+			return r;
+		/* As many as are likely to be enough. */
+		size_t mean = bytes / (size_t)n + 1;
+		page.rows = (int64_t)(PAGE_BYTES_ENOUGH / mean);
+		page.rows = page.rows < 1 ? 1 : page.rows > PAGE_ROWS ? PAGE_ROWS : page.rows;
+	}
+}

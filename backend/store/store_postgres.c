@@ -1,0 +1,125 @@
+/* PostgreSQL as the store: several backends may share one. Opening looks before it touches: a server that is no
+ * primary, tables that are newer or another program's are left as they are, and the user is told which of these it was.
+ */
+#include "backend/store/postgres_engine.h"
+
+#include "common/log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COLUMN_MAX (256u << 20)
+
+static void close_engine(void *engine)
+{
+	struct postgres_engine *e = engine;
+	if (!e)
+		return;
+	postgres_disconnect(&e->write);
+	for (size_t i = 0; i < POSTGRES_LINKS; i++)
+		postgres_disconnect(&e->links[i]);
+	for (size_t i = 0; i < sizeof(e->columns) / sizeof(e->columns[0]); i++)
+		buf_free(&e->columns[i]);
+	postgres_partitions_forget(e);
+	free(e->cache.entries);
+	free(e->pending);
+	postgres_url_free(&e->url);
+	pthread_cond_destroy(&e->returned);
+	pthread_mutex_destroy(&e->lock);
+	free(e);
+}
+
+static struct postgres_engine *new_engine(void)
+{
+	struct postgres_engine *e = calloc(1, sizeof(*e));
+	if (!e)
+		return NULL;
+	pthread_mutex_init(&e->lock, NULL);
+	pthread_cond_init(&e->returned, NULL);
+	e->write.url = &e->url;
+	for (size_t i = 0; i < POSTGRES_LINKS; i++)
+		e->links[i].url = &e->url;
+	for (size_t i = 0; i < sizeof(e->columns) / sizeof(e->columns[0]); i++)
+		e->columns[i] = BUF_INIT(COLUMN_MAX);
+	return e;
+}
+
+static const char *remedy(int error)
+{
+	switch (error) {
+	case -EACCES:
+		return "check user and password in --store (or PGPASSFILE) and the server's pg_hba.conf";
+	case -ENOENT:
+		return "make it with CREATE DATABASE, or correct --store";
+	case -EUSERS:
+		return "raise max_connections, or end other clients";
+	default:
+		return "start it, or correct --store";
+	}
+}
+
+static int open_tables(struct postgres_engine *e, char **ret_error)
+{
+	int r = postgres_connect(&e->write);
+	if (r < 0) {
+		if (asprintf(ret_error, "%s cannot be connected to: %s; %s", e->url.shown, e->write.message,
+			     remedy(r)) < 0)
+			*ret_error = NULL;
+		return r;
+	}
+	r = postgres_schema_open(&e->write, &e->url, ret_error);
+	if (r < 0)
+		return r;
+	r = postgres_writer_link(e);
+	if (r == 0)
+		r = postgres_partitions_ahead(e);
+	if (r < 0 && asprintf(ret_error, "%s: partitions cannot be made: %s", e->url.shown, e->write.message) < 0)
+		*ret_error = NULL;
+	return r;
+}
+
+static int open_engine(const char *url, void **ret_engine, char **ret_error)
+{
+	*ret_error = NULL;
+	struct postgres_engine *e = new_engine();
+	int r = e ? postgres_url_parse(url, &e->url, ret_error) : -ENOMEM;
+	if (r == 0)
+		r = open_tables(e, ret_error);
+	if (r < 0) {
+		close_engine(e);
+		return r;
+	}
+	log_info("PostgreSQL is the store", LOG_STR("database", e->url.shown),
+		 LOG_INT("server", PQserverVersion(e->write.conn) / 10000),
+		 LOG_STR("ssl", PQsslInUse(e->write.conn) ? "yes" : "no"));
+	*ret_engine = e;
+	return 0;
+}
+
+const struct store_ops store_postgres = {
+	.open = open_engine,
+	.close = close_engine,
+	.begin = postgres_begin,
+	.append = postgres_append,
+	.commit = postgres_commit,
+	.rollback = postgres_rollback,
+	.expire = postgres_expire,
+	.durable = postgres_durable,
+	.latest = postgres_latest,
+	.snapshots_between = postgres_snapshots_between,
+	.host_register = postgres_host_register,
+	.hosts = postgres_hosts,
+	.host_seen = postgres_host_seen,
+	.descriptors_put = postgres_descriptors_put,
+	.descriptors_get = postgres_descriptors_get,
+	.user_get = postgres_user_get,
+	.user_put = postgres_user_put,
+	.user_count = postgres_user_count,
+	.key_get = postgres_key_get,
+	.key_put = postgres_key_put,
+	.key_count = postgres_key_count,
+	.setting_get = postgres_setting_get,
+	.setting_put = postgres_setting_put,
+};
