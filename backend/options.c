@@ -30,7 +30,8 @@ static int read_environment(char *const *environment, struct options *options, c
 			    options_keys[i].set(options, value) == 0)
 				continue;
 			snprintf(error, OPTIONS_ERROR_SIZE, "%.*s: \"%.200s\" is not %s",
-				 (int)(value - *environment) - 1, *environment, value, options_keys[i].wants);
+				 (int)(value - *environment) - 1, *environment,
+				 options_keys[i].is_secret ? "..." : value, options_keys[i].wants);
 			return -EBADMSG;
 		}
 		if (is_variable(*environment, "admin_password", &value) && value[0] != '\0' &&
@@ -115,7 +116,9 @@ static int take_flag(int argc, char *const *argv, int *i, struct command_line *l
 		line->version = true;
 		return 0;
 	}
-	snprintf(error, OPTIONS_ERROR_SIZE, "unknown flag %.100s; see --help", argument);
+	/* Its value is not repeated: it may be meant for a flag that is secret. */
+	size_t len = strcspn(argument, "=");
+	snprintf(error, OPTIONS_ERROR_SIZE, "unknown flag %.*s; see --help", (int)(len < 100 ? len : 100), argument);
 	return -EINVAL;
 }
 
@@ -170,13 +173,14 @@ static int take_command(const struct command_line *line, struct options *options
 
 /* --- all of it --------------------------------------------------------------------------------------------------- */
 
-/* NAME beside the database, unless it was said. */
+/* NAME beside the database, unless it was said; beside what SQLite's default is when a server has the database. */
 static int beside_store(const struct options *o, const char *name, char *out, size_t size)
 {
 	static const char sqlite[] = "sqlite:";
 	if (out[0] != '\0')
 		return 0;
-	const char *path = strncmp(o->store, sqlite, strlen(sqlite)) == 0 ? o->store + strlen(sqlite) : "";
+	const char *path =
+		strncmp(o->store, sqlite, strlen(sqlite)) == 0 ? o->store + strlen(sqlite) : "/var/lib/sonde/";
 	const char *slash = strrchr(path, '/');
 	size_t directory = slash ? (size_t)(slash - path) + 1 : 0;
 	if (directory + strlen(name) + 1 > size)
@@ -247,8 +251,8 @@ int options_read(int argc, char *const *argv, char *const *environment, struct o
 			if (!line.values[i] || options_keys[i].set(&options, line.values[i]) == 0)
 				continue;
 			flag_name(options_keys[i].name, flag);
-			snprintf(error, OPTIONS_ERROR_SIZE, "%s: \"%.200s\" is not %s", flag, line.values[i],
-				 options_keys[i].wants);
+			snprintf(error, OPTIONS_ERROR_SIZE, "%s: \"%.200s\" is not %s", flag,
+				 options_keys[i].is_secret ? "..." : line.values[i], options_keys[i].wants);
 			r = -EINVAL;
 		}
 		if (r == 0)

@@ -54,7 +54,9 @@ static void explain(const struct complaint *complaint, cyaml_err_t e, const char
 		    char error[OPTIONS_ERROR_SIZE])
 {
 	static const char unexpected[] = "Unexpected key: ";
-	const char *what = complaint->what[0] != '\0' ? complaint->what : cyaml_strerror(e);
+	/* libcyaml repeats a value that is too long, and it may be one that holds a password. */
+	bool in_words = complaint->what[0] != '\0' && e != CYAML_ERR_STRING_LENGTH_MAX;
+	const char *what = in_words ? complaint->what : cyaml_strerror(e);
 	if (strncmp(what, unexpected, strlen(unexpected)) == 0) {
 		const char *key = what + strlen(unexpected);
 		unsigned line = line_of(yaml, len, key);
@@ -113,8 +115,8 @@ int options_read_yaml(const char *yaml, size_t len, const char *file, struct opt
 		if (!values[i] || options_keys[i].set(options, values[i]) == 0)
 			continue;
 		snprintf(error, OPTIONS_ERROR_SIZE, "%s: line %u: %s: \"%.200s\" is not %s", file,
-			 line_of(yaml, len, options_keys[i].name), options_keys[i].name, values[i],
-			 options_keys[i].wants);
+			 line_of(yaml, len, options_keys[i].name), options_keys[i].name,
+			 options_keys[i].is_secret ? "..." : values[i], options_keys[i].wants);
 		r = -EBADMSG;
 	}
 	if (cyaml_free(&config, &schema, values, 0) != CYAML_OK && r == 0)

@@ -16,6 +16,7 @@ struct option_key {
 	bool is_switch; /* as a flag it takes no value */
 	const char *wants;
 	const char *help;
+	bool is_secret; /* a wrong value is not repeated in the complaint: it may hold a password */
 };
 
 extern const struct option_key options_keys[];

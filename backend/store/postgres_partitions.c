@@ -15,7 +15,6 @@
 int64_t postgres_hour(int64_t us)
 {
 	int64_t hour = us / POSTGRES_HOUR_US - (us % POSTGRES_HOUR_US < 0);
-	/* The ends of time have no whole hour: their neighbours are as good. */
 	return hour > LAST_HOUR ? LAST_HOUR : hour < -LAST_HOUR ? -LAST_HOUR : hour;
 }
 
@@ -81,13 +80,16 @@ static bool is_known(const struct postgres_engine *e, int64_t hour)
 
 static int make(struct postgres_engine *e, int64_t hour)
 {
-	char sql[320], name[32];
+	char sql[320], name[32], from[32], to[32];
 	name_of(hour, name);
+	/* The first and the last reach to the ends of time. */
+	snprintf(from, sizeof(from), "'%lld'", (long long)(hour * POSTGRES_HOUR_US));
+	snprintf(to, sizeof(to), "'%lld'", (long long)((hour + 1) * POSTGRES_HOUR_US));
 	/* One message is one transaction; of two backends one makes it, the other finds it. */
 	snprintf(sql, sizeof(sql),
 		 "SELECT pg_advisory_xact_lock(" POSTGRES_LOCK_CLASS ", 3);"
-		 "CREATE TABLE IF NOT EXISTS %s PARTITION OF hot FOR VALUES FROM ('%lld') TO ('%lld')",
-		 name, (long long)(hour * POSTGRES_HOUR_US), (long long)((hour + 1) * POSTGRES_HOUR_US));
+		 "CREATE TABLE IF NOT EXISTS %s PARTITION OF hot FOR VALUES FROM (%s) TO (%s)",
+		 name, hour == -LAST_HOUR ? "MINVALUE" : from, hour == LAST_HOUR ? "MAXVALUE" : to);
 	int r = postgres_exec(&e->write, sql, NULL);
 	if (r < 0)
 		return r;

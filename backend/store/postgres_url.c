@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define OUR_PARAMETER "citus="
+#define URL_MAX 4096 /* the time libpq takes grows with the square */
 
 static const char malformed[] =
 	"--store is not a URL that PostgreSQL's client understands: it wants "
@@ -40,10 +41,11 @@ static int take_citus(char *url, bool *ret)
 			return -EINVAL;
 		*ret = on;
 		/* What follows moves up; without any the separator before it goes as well. */
-		if (next)
-			memmove(begin, next + 1, strlen(next + 1) + 1);
-		else
+		if (!next) {
 			*p = '\0';
+			return 0;
+		}
+		memmove(begin, next + 1, strlen(next + 1) + 1);
 	}
 	return 0;
 }
@@ -91,6 +93,10 @@ int postgres_url_parse(const char *text, struct postgres_url *ret, char **ret_er
 	*ret_error = NULL;
 	if (!url.conninfo)
 		return -ENOMEM;
+	if (strlen(text) > URL_MAX) {
+		postgres_url_free(&url);
+		return refuse("--store: the URL is longer than 4096 bytes", ret_error);
+	}
 	if (take_citus(url.conninfo, &url.citus) < 0) {
 		postgres_url_free(&url);
 		return refuse("--store: citus= wants on or off", ret_error);

@@ -228,6 +228,30 @@ static void test_tls(void **state)
 	assert_int_equal(READ((char *)"--health-listen=5"), -EINVAL);
 }
 
+/* A URL may carry a password: no complaint repeats it. */
+static void test_store_on_a_server(void **state)
+{
+	static char url[2 * OPTIONS_PATH_SIZE + 64] = "postgresql://sonde:hush@db/";
+	char variable[sizeof(url) + 16], yaml[sizeof(url) + 16];
+	assert_int_equal(READ((char *)"--store=postgresql://sonde:hush@db/sonde"), 0);
+	assert_string_equal(options.store, "postgresql://sonde:hush@db/sonde");
+	assert_string_equal(options.agent_key_file, "/var/lib/sonde/agent.key");
+	assert_string_equal(options.tls_dir, "/var/lib/sonde/tls");
+	memset(url + strlen(url), 'x', sizeof(url) - strlen(url) - 1);
+	assert_int_equal(READ((char *)"--store", url), -EINVAL);
+	assert_null(strstr(error, "hush"));
+	snprintf(variable, sizeof(variable), "SONDE_STORE=%s", url);
+	assert_int_equal(read_with((char *[]){variable, NULL}, (char *[]){NULL}), -EBADMSG);
+	assert_null(strstr(error, "hush"));
+	snprintf(yaml, sizeof(yaml), "store: %.4200s\n", url);
+	options_defaults(&options);
+	assert_int_equal(options_read_yaml(yaml, strlen(yaml), "b.yaml", &options, error), -EBADMSG);
+	assert_null(strstr(error, "hush"));
+	assert_int_equal(READ((char *)"--stor=postgresql://sonde:hush@db/sonde"), -EINVAL);
+	assert_error("--stor;");
+	assert_null(strstr(error, "hush"));
+}
+
 static void test_commands(void **state)
 {
 	assert_int_equal(READ((char *)"key", (char *)"create", (char *)"--name", (char *)"web"), 0);
@@ -266,6 +290,7 @@ int main(void)
 		cmocka_unit_test(test_wrong_yaml),
 		cmocka_unit_test(test_plaintext_must_be_asked_for),
 		cmocka_unit_test(test_tls),
+		cmocka_unit_test(test_store_on_a_server),
 		cmocka_unit_test(test_commands),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

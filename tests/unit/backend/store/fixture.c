@@ -5,6 +5,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <libpq-fe.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +30,57 @@ void fixture_reopen(struct fixture *f)
 	fixture_open(f);
 }
 
+bool fixture_on_postgres(void)
+{
+	return getenv("SONDE_TEST_STORE") != NULL;
+}
+
+static int64_t ask_postgres(const char *url, const char *sql)
+{
+	PGconn *conn = PQconnectdb(url);
+	PGresult *result = PQexec(conn, "SET search_path = sonde; SET client_min_messages = warning");
+	PQclear(result);
+	result = PQexec(conn, sql);
+	ExecStatusType status = PQresultStatus(result);
+	if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK)
+		fail_msg("%s: %s", sql, PQerrorMessage(conn));
+	int64_t value = PQntuples(result) > 0 ? strtoll(PQgetvalue(result, 0, 0), NULL, 10) : 0;
+	PQclear(result);
+	PQfinish(conn);
+	return value;
+}
+
+static int64_t ask_sqlite(const char *path, const char *sql)
+{
+	sqlite3 *db = NULL;
+	sqlite3_stmt *q = NULL;
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	sqlite3_busy_timeout(db, 5000); /* the writer may be at its retention step */
+	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &q, NULL), SQLITE_OK);
+	int rc = sqlite3_step(q);
+	int64_t value = rc == SQLITE_ROW ? sqlite3_column_int64(q, 0) : 0;
+	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+		fail_msg("%s: %s", sql, sqlite3_errmsg(db));
+	sqlite3_finalize(q);
+	sqlite3_close(db);
+	return value;
+}
+
+int64_t fixture_ask(const struct fixture *f, const char *sql)
+{
+	return f->is_postgres ? ask_postgres(f->url, sql) : ask_sqlite(f->path, sql);
+}
+
+void fixture_settle(const struct fixture *f)
+{
+	static const char sessions[] = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'sonde-backend'"
+				       " AND datname = current_database()";
+	for (int i = 0; f->is_postgres && fixture_ask(f, sessions) > 0; i++) {
+		assert_true(i < 1000);
+		usleep(10000);
+	}
+}
+
 int fixture_setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
@@ -35,7 +88,13 @@ int fixture_setup(void **state)
 	snprintf(f->directory, sizeof(f->directory), "/tmp/sonde-store-XXXXXX");
 	assert_non_null(mkdtemp(f->directory));
 	snprintf(f->path, sizeof(f->path), "%s/s.db", f->directory);
-	snprintf(f->url, sizeof(f->url), "sqlite:%s", f->path);
+	f->is_postgres = fixture_on_postgres();
+	if (f->is_postgres) {
+		snprintf(f->url, sizeof(f->url), "%s", getenv("SONDE_TEST_STORE"));
+		fixture_ask(f, "DROP SCHEMA IF EXISTS sonde CASCADE");
+	} else {
+		snprintf(f->url, sizeof(f->url), "sqlite:%s", f->path);
+	}
 	fixture_open(f);
 	register_host(f->store, host_a, "a");
 	register_host(f->store, host_b, "b");

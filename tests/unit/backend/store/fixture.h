@@ -1,4 +1,5 @@
-/* A store in a temporary directory, and appends that can be waited for. */
+/* A store and appends that can be waited for: SQLite in a temporary directory, or the PostgreSQL database that
+ * SONDE_TEST_STORE names, emptied before each test. */
 #pragma once
 
 #include "backend/store/store.h"
@@ -15,8 +16,9 @@ extern const uint8_t host_a[16], host_b[16], run_1[16], run_2[16];
 
 struct fixture {
 	char directory[64];
-	char path[96];
-	char url[112];
+	char path[96]; /* of SQLite's file */
+	char url[256];
+	bool is_postgres;
 	struct store *store;
 };
 
@@ -29,6 +31,15 @@ struct waiter {
 	enum store_fate fates[64]; /* of the last call */
 	size_t n;
 };
+
+/* True when the tests run on PostgreSQL. */
+bool fixture_on_postgres(void);
+/* SQL behind the store's back; hot and streams are found in both engines. The first value of the answer, 0 without any.
+ */
+int64_t fixture_ask(const struct fixture *f, const char *sql);
+
+/* After the death of a process that wrote: waits until the server has ended what it was about. */
+void fixture_settle(const struct fixture *f);
 
 int fixture_setup(void **state);    /* opens it; the hosts below are registered */
 int fixture_teardown(void **state); /* closes it and removes the directory */

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,19 +65,6 @@ static size_t read_reports(int pipe, uint64_t *highest)
 	return n;
 }
 
-static int64_t ask(const char *path, const char *sql)
-{
-	sqlite3 *db = NULL;
-	sqlite3_stmt *q = NULL;
-	assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
-	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &q, NULL), SQLITE_OK);
-	assert_int_equal(sqlite3_step(q), SQLITE_ROW);
-	int64_t n = sqlite3_column_int64(q, 0);
-	sqlite3_finalize(q);
-	sqlite3_close(db);
-	return n;
-}
-
 static void test_kill_9(void **state)
 {
 	struct fixture *f = *state;
@@ -106,6 +92,7 @@ static void test_kill_9(void **state)
 		int status = 0;
 		assert_int_equal(waitpid(pid, &status, 0), pid);
 		assert_true(WIFSIGNALED(status));
+		fixture_settle(f);
 
 		fixture_open(f);
 		struct store_range *ranges = NULL;
@@ -118,8 +105,8 @@ static void test_kill_9(void **state)
 		}
 		free(ranges);
 		assert_true(durable >= highest);
-		assert_int_equal(ask(f->path, "SELECT count(*) FROM hot"), durable);
-		assert_int_equal(ask(f->path, "SELECT count(DISTINCT sequence) FROM hot"), durable);
+		assert_int_equal(fixture_ask(f, "SELECT count(*) FROM hot"), durable);
+		assert_int_equal(fixture_ask(f, "SELECT count(DISTINCT sequence) FROM hot"), durable);
 		store_close(f->store);
 		f->store = NULL;
 	}

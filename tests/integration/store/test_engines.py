@@ -1,0 +1,35 @@
+"""The store's tests on a real PostgreSQL, the same programs that run on SQLite as unit tests, and those that only PostgreSQL has."""
+import os
+import subprocess
+import sys
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from postgres import Postgres  # noqa: E402
+from programs import BUILD  # noqa: E402
+
+PROGRAMS = ("append", "registry", "rows", "kill", "postgres")
+
+
+class EnginesTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.postgres = Postgres().__enter__()
+        cls.addClassCleanup(cls.postgres.__exit__, None, None, None)
+        cls.url = cls.postgres.database()
+
+    def run_program(self, name):
+        done = subprocess.run([BUILD / f"test_store_{name}"], env={**os.environ, "SONDE_TEST_STORE": self.url}, capture_output=True, text=True,
+                              timeout=100)
+        if done.returncode != 0:
+            print(done.stdout[-6000:], done.stderr[-6000:], self.postgres.log.read_text()[-3000:], flush=True)
+        self.assertEqual(done.returncode, 0)
+        self.assertIn("PASSED", done.stdout + done.stderr)
+
+
+for program in PROGRAMS:
+    setattr(EnginesTest, f"test_{program}", lambda self, name=program: self.run_program(name))
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
