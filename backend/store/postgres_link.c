@@ -162,7 +162,7 @@ static void be_silent(void *arg, const char *message)
 
 /* Whoever asks for less than `on` would have snapshots acknowledged that a power failure takes back. */
 static const char session[] =
-	"SET search_path = sonde; SET lock_timeout = '8s'; SET idle_in_transaction_session_timeout = '30s';"
+	"SET search_path = sonde; SET lock_timeout = '4s'; SET idle_in_transaction_session_timeout = '30s';"
 	"SET jit = off; SET plan_cache_mode = force_generic_plan; SET client_min_messages = warning;"
 	"SELECT set_config('synchronous_commit', 'on', false)"
 	" WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')";

@@ -16,7 +16,7 @@
 
 #define OLDEST_SERVER 130000
 #define MIGRATION_WAIT_MS 600000
-#define LOCK_TRIES 8
+#define LOCK_TRIES 15
 
 static const char *const migrations[] = {
 	"CREATE TABLE tenants (tenant_id bigint PRIMARY KEY, name text NOT NULL UNIQUE);"
