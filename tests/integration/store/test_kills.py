@@ -1,0 +1,139 @@
+"""kill -9 of the writing program, of PostgreSQL or of both at random moments, a server that stands still, and one that is down for a
+while: whatever was acknowledged is there afterwards, once, and ranges say what the rows say.
+
+20 rounds, drawn by SONDE_SEED or a seed that is printed; --slow: 200."""
+import collections
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from postgres import Postgres  # noqa: E402
+from programs import BUILD, wait_for  # noqa: E402
+
+SLOW = "--slow" in sys.argv
+ROUNDS = 200 if SLOW else 20
+HOSTS = 3
+FAULTS = ("kill_writer", "kill_server", "kill_both", "freeze_server", "restart_server")
+
+
+class Writer:
+    """The feeder and what it said was acknowledged."""
+
+    def __init__(self, url, directory):
+        self.url, self.path = url, directory / "acknowledged"
+        self.process = None
+
+    def start(self, first):
+        with open(self.path, "ab") as out:
+            self.process = subprocess.Popen([BUILD / "store_feeder", "--store", self.url, "--from", str(first), "--hosts", str(HOSTS)],
+                                            stdin=subprocess.PIPE, stdout=out, stderr=subprocess.DEVNULL)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+
+    def end(self):
+        """Lets it write what is queued."""
+        self.process.stdin.close()
+        assert self.process.wait(30) == 0
+
+    def acknowledged(self):
+        """{host: {sequence, ...}}; conflicts are a failure."""
+        found = collections.defaultdict(set)
+        for line in self.path.read_text().splitlines():
+            host, sequence, *conflict = line.split()
+            assert not conflict, line
+            found[int(host)].add(int(sequence))
+        return found
+
+    def count(self):
+        return self.path.read_bytes().count(b"\n")
+
+
+class KillsTest(unittest.TestCase):
+    def setUp(self):
+        self.postgres = Postgres().__enter__()
+        self.addCleanup(self.postgres.__exit__, None, None, None)
+        self.writer = Writer(self.postgres.database(), self.postgres.directory)
+        self.writer.start(1)
+        self.addCleanup(lambda: self.writer.process.poll() is None and self.writer.kill())
+        self.progress()
+
+    def progress(self):
+        before = self.writer.count()
+        wait_for(lambda: self.writer.count() > before, 30, "something is acknowledged")
+
+    def resume(self):
+        """The writer begins below the highest it was told is durable, as an agent would."""
+        highest = max(max(numbers) for numbers in self.writer.acknowledged().values())
+        self.writer.start(max(1, highest // 5 * 5 + 1 - 50))
+
+    def kill_writer(self):
+        self.writer.kill()
+        self.resume()
+
+    def kill_server(self):
+        self.postgres.kill()
+        time.sleep(random.uniform(0, 0.3))
+        self.postgres.start()
+
+    def kill_both(self):
+        self.postgres.kill()
+        self.writer.kill()
+        self.postgres.start()
+        self.resume()
+
+    def freeze_server(self):
+        self.postgres.signal(signal.SIGSTOP)
+        time.sleep(random.uniform(0.1, 12 if SLOW else 0.6))
+        self.postgres.signal(signal.SIGCONT)
+
+    def restart_server(self):
+        self.postgres.stop()
+        self.postgres.start()
+
+    def judge(self):
+        self.writer.end()
+        wait_for(lambda: self.postgres.psql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'sonde-backend'") == [["0"]],
+                 20, "the server has ended what the dead were about")
+        hosts = {host: int(name.split("-")[1]) for host, name in self.postgres.psql("SELECT host, hostname FROM sonde.hosts")}
+        self.assertEqual(len(hosts), HOSTS)
+        rows, ranges = collections.defaultdict(list), collections.defaultdict(set)
+        for host, sequence, payload in self.postgres.psql("SELECT host, sequence, split_part(convert_from(payload, 'UTF8'), ' ', 2)"
+                                                          " FROM sonde.hot"):
+            rows[hosts[host]].append(int(sequence))
+            self.assertEqual(sequence, payload)
+        for host, first, last in self.postgres.psql("SELECT host, first, last FROM sonde.streams"):
+            ranges[hosts[host]].update(range(int(first), int(last) + 1))
+        for host, acknowledged in self.writer.acknowledged().items():
+            self.assertEqual(len(rows[host]), len(set(rows[host])), "nothing twice")
+            self.assertEqual(acknowledged - set(rows[host]), set(), "nothing acknowledged is lost")
+            self.assertEqual(ranges[host], set(rows[host]), "ranges say what is stored")
+        return sum(map(len, rows.values()))
+
+    def test_random_faults(self):
+        seed = int(os.environ.get("SONDE_SEED") or random.randrange(1 << 32))
+        print(f"SONDE_SEED={seed}", flush=True)
+        random.seed(seed)
+        faults = (list(FAULTS) * (ROUNDS // len(FAULTS) + 1))[:ROUNDS]
+        random.shuffle(faults)
+        for fault in faults:
+            time.sleep(random.uniform(0, 0.25))
+            getattr(self, fault)()
+            self.progress()
+        stored = self.judge()
+        print(f"{ROUNDS} faults, {self.writer.count()} acknowledgements, {stored} rows", flush=True)
+        self.assertGreater(stored, ROUNDS)
+
+
+if __name__ == "__main__":
+    if SLOW:
+        sys.argv.remove("--slow")
+    unittest.main(verbosity=2)
