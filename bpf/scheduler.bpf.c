@@ -73,12 +73,20 @@ struct {
 	__type(value, struct scheduler_place);
 } places SEC(".maps");
 
-struct {
+/* The agent makes the rows when they are asked for, and takes them away when not: they are the most of this object's
+ * memory. */
+struct cgroup_rows {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, SCHEDULER_CGROUPS);
-	__type(key, __u64);
-	__type(value, struct scheduler_cgroup);
-} cgroup_rows SEC(".maps");
+	__uint(key_size, sizeof(__u64)); /* of a type inside a type the compiler tells no size */
+	__uint(value_size, sizeof(struct scheduler_cgroup));
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__array(values, struct cgroup_rows);
+} cgroups SEC(".maps");
 
 /* What a new row begins as: too large for the stack. */
 struct {
@@ -103,10 +111,12 @@ ALWAYS_INLINE struct scheduler_place *place_of(__u32 pid)
 static __attribute__((noinline)) struct scheduler_cgroup *new_row(__u64 id)
 {
 	__u32 zero = 0;
+	void *rows = bpf_map_lookup_elem(&cgroups, &zero);
 	struct scheduler_cgroup *empty = bpf_map_lookup_elem(&empty_row, &zero);
-	if (empty)
-		bpf_map_update_elem(&cgroup_rows, &id, empty, BPF_NOEXIST);
-	struct scheduler_cgroup *row = bpf_map_lookup_elem(&cgroup_rows, &id);
+	if (!rows || !empty)
+		return NULL;
+	bpf_map_update_elem(rows, &id, empty, BPF_NOEXIST);
+	struct scheduler_cgroup *row = bpf_map_lookup_elem(rows, &id);
 	if (!row)
 		__sync_fetch_and_add(&cgroups_left_out, 1);
 	return row;
@@ -114,10 +124,14 @@ static __attribute__((noinline)) struct scheduler_cgroup *new_row(__u64 id)
 
 ALWAYS_INLINE struct scheduler_cgroup *row_of(struct task_struct *task)
 {
+	__u32 zero = 0;
+	void *rows = bpf_map_lookup_elem(&cgroups, &zero);
+	if (!rows)
+		return NULL;
 	/* Not directly: from 6.2 on the verifier looks through all types of the kernel for each such read, a
 	 * millisecond a time. */
 	__u64 id = task_cgroup_id(task, false);
-	struct scheduler_cgroup *row = bpf_map_lookup_elem(&cgroup_rows, &id);
+	struct scheduler_cgroup *row = bpf_map_lookup_elem(rows, &id);
 	return row ? row : new_row(id);
 }
 

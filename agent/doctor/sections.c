@@ -131,12 +131,14 @@ void programs_report(const Sonde__V1__Snapshot *snapshot, struct report *report)
 					       name);
 		if (attached && p->has_run_ns)
 			finding_value(f, "attached by %s, %.0f ns a run", p->attach ? p->attach : "", p->run_ns);
-		else
+		else if (attached || p->attach)
 			finding_value(f,
 				      attached	? "attached by %s"
 				      : refused ? "refused"
 						: "loaded by %s, off",
 				      p->attach ? p->attach : "");
+		else
+			finding_value(f, refused ? "refused" : "off");
 		if (p->detail && p->detail[0] != '\0')
 			finding_remedy(f, refused ? "refused" : "off", "%s", p->detail);
 	}

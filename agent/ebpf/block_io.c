@@ -169,6 +169,7 @@ static int create(const struct collector_context *context, void **ret_self, stru
 		destroy(self);
 		return r;
 	}
+	block_io_tag_waits_list_off(context);
 	*ret_self = self;
 	return 0;
 }

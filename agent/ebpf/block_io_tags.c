@@ -35,6 +35,7 @@ static const char *const programs[] = {
 static const struct probe_kind kind = {
 	.name = "block_io_tags",
 	.what = "the probe of tag waits",
+	.since = "6.5",
 	.open = open_skeleton,
 	.destroy = destroy_skeleton,
 	.meters = programs,
@@ -61,11 +62,19 @@ static int start(const struct collector_context *context, struct block_io_tag_wa
 	return 0;
 }
 
+void block_io_tag_waits_list_off(const struct collector_context *context)
+{
+	probe_list_off(&kind, context, "it costs two more runs a request: extra: block_io_tag_wait asks for it");
+}
+
 int block_io_tag_waits_switch(const struct collector_context *context, bool wanted, struct block_io_tag_waits **tags,
 			      struct collector_state *state)
 {
 	if (!wanted) {
-		block_io_tag_waits_free(*tags);
+		if (*tags) {
+			block_io_tag_waits_free(*tags);
+			block_io_tag_waits_list_off(context);
+		}
 		*tags = NULL;
 		return 0;
 	}

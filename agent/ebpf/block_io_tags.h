@@ -12,6 +12,9 @@
 
 struct block_io_tag_waits;
 
+/* At first: lists its programs as off, and how to ask for them. */
+void block_io_tag_waits_list_off(const struct collector_context *context) __attribute__((nonnull));
+
 /* *tags as it should be; NULL is off. 0, or negative errno with *state, and off: the next call does not try again until
  * it was switched off in between. */
 int block_io_tag_waits_switch(const struct collector_context *context, bool wanted, struct block_io_tag_waits **tags,

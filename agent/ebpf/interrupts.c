@@ -49,13 +49,6 @@ struct self {
 
 PROBE_SKELETON(interrupts)
 
-static int prepare(void *opaque, const struct btf *btf, void *arg)
-{
-	const struct self *self = arg;
-	struct interrupts *skeleton = opaque;
-	return bpf_map__set_max_entries(skeleton->maps.cpus, self->n_cpus);
-}
-
 static const char *const meters[] = {
 	[INTERRUPTS_METER_SOFTIRQ_ENTRY] = "softirq_entry",
 	[INTERRUPTS_METER_SOFTIRQ_EXIT] = "softirq_exit",
@@ -65,6 +58,17 @@ static const char *const meters[] = {
 	[INTERRUPTS_METER_TIMER_EXIT] = "timer_exit",
 	[INTERRUPTS_METERS] = NULL,
 };
+
+int interrupts_size_maps(struct interrupts *skeleton, uint32_t cpus)
+{
+	return bpf_map__set_max_entries(skeleton->maps.cpus, cpus);
+}
+
+static int prepare(void *skeleton, const struct btf *btf, void *arg)
+{
+	const struct self *self = arg;
+	return interrupts_size_maps(skeleton, self->n_cpus);
+}
 
 static void destroy(void *arg)
 {

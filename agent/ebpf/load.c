@@ -91,7 +91,7 @@ static const char *const meters[] = {
 	[BLOCK_IO_METERS] = NULL,
 };
 
-static int size_maps(struct block_io *skeleton, const struct block_io_plan *plan)
+int block_io_size_maps(struct block_io *skeleton, const struct block_io_plan *plan)
 {
 	uint32_t rows = plan->slots * block_io_rows_per_slot(plan->shards);
 	int r = bpf_map__set_max_entries(skeleton->maps.rows, rows);
@@ -110,8 +110,6 @@ static int size_maps(struct block_io *skeleton, const struct block_io_plan *plan
 		r = bpf_map__set_max_entries(skeleton->maps.free_cgroups, cgroups);
 	if (r == 0)
 		r = bpf_map__set_max_entries(skeleton->maps.cgroup_claims, cgroups);
-	if (r == 0)
-		r = meters_size(skeleton->obj, meters, probe_cpus());
 	return r;
 }
 
@@ -139,7 +137,8 @@ static int prepare(struct block_io_probe *probe, const struct collector_context 
 		if (r < 0)
 			return r;
 	}
-	return size_maps(skeleton, &probe->plan);
+	int r = meters_size(skeleton->obj, meters, probe_cpus());
+	return r < 0 ? r : block_io_size_maps(skeleton, &probe->plan);
 }
 
 static int fill_stack(const struct bpf_map *map, uint32_t n)

@@ -16,6 +16,12 @@ struct block_io_probe;
 int block_io_load(const struct collector_context *context, const struct block_io_plan *plan,
 		  struct block_io_probe **ret, struct collector_state *state)
 	__attribute__((nonnull, warn_unused_result));
+/* The object's maps by the plan; apart, so that a test can tell what they take on a host it does not run on. 0 or
+ * negative errno. */
+struct block_io;
+int block_io_size_maps(struct block_io *skeleton, const struct block_io_plan *plan)
+	__attribute__((nonnull, warn_unused_result));
+
 /* Detaches and frees everything; nothing is pinned. Accepts NULL. */
 void block_io_unload(struct block_io_probe *probe);
 

@@ -165,7 +165,9 @@ static void survey_program(const struct loading *loading, const struct bpf_progr
 	memcpy(candidate->name, name, len + 1);
 	candidate->usable = kernel_tracepoint_arguments(loading->btf, tracepoint) >= 0;
 	if (!candidate->usable)
-		(void)snprintf(p->refusal, sizeof(p->refusal), "this kernel has no tracepoint %.60s", tracepoint);
+		(void)snprintf(p->refusal, sizeof(p->refusal), "this kernel has no tracepoint %.60s%s%s", tracepoint,
+			       probe->kind->since ? ", which Linux has since " : "",
+			       probe->kind->since ? probe->kind->since : "");
 }
 
 static int survey(const struct loading *loading)
@@ -349,6 +351,18 @@ static void word_refusal(const struct probe *probe, int error, struct collector_
 	}
 }
 
+void probe_list_off(const struct probe_kind *kind, const struct collector_context *context, const char *how)
+{
+	programs_remove(context->programs, kind->name);
+	for (size_t i = 0; context->live && kind->meters && kind->meters[i]; i++) {
+		struct program program = {.probe = kind->name, .state = PROGRAM_OFF, .fd = -1};
+		memcpy(program.name, kind->meters[i], strnlen(kind->meters[i], sizeof(program.name) - 1));
+		memcpy(program.detail, how, strnlen(how, sizeof(program.detail) - 1));
+		/* Without a place it is not listed, which harms nothing else. */
+		(void)programs_add(context->programs, &program);
+	}
+}
+
 int probe_load(const struct probe_kind *kind, const struct collector_context *context, void *arg, struct probe **ret,
 	       struct collector_state *state)
 {
@@ -358,11 +372,16 @@ int probe_load(const struct probe_kind *kind, const struct collector_context *co
 	struct probe *probe = r < 0 ? NULL : calloc(1, sizeof(*probe));
 	if (probe) {
 		*probe = (struct probe){.kind = kind, .context = context};
+		programs_remove(context->programs, kind->name);
 		struct loading loading = {.probe = probe, .btf = btf, .arg = arg};
 		r = load(&loading);
 		if (r == 0)
 			r = settle(probe);
-		if (r == -ENOENT && !any_chosen(probe))
+		if (r == -ENOENT && !any_chosen(probe) && kind->since)
+			(void)collector_fail(state, SONDE__V1__STATE__CODE__CODE_UNAVAILABLE, r, "no_tracepoints",
+					     "this kernel has none of the tracepoints %s uses: use Linux %s or later",
+					     kind->what, kind->since);
+		else if (r == -ENOENT && !any_chosen(probe))
 			(void)collector_fail(state, SONDE__V1__STATE__CODE__CODE_UNAVAILABLE, r, "no_tracepoints",
 					     "this kernel has none of the tracepoints %s uses: use one with "
 					     "CONFIG_TRACEPOINTS and CONFIG_BPF_EVENTS",

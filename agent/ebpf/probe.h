@@ -21,8 +21,9 @@ struct probe;
 #define PROBE_MAX_MAPPINGS 4
 
 struct probe_kind {
-	const char *name; /* the section it serves */
-	const char *what; /* "the scheduler's probe": for sentences */
+	const char *name;  /* the section it serves */
+	const char *what;  /* "the scheduler's probe": for sentences */
+	const char *since; /* the Linux that brought its tracepoints, "6.3"; NULL where none is so old */
 	/* The skeleton's own open_opts and destroy. */
 	void *(*open)(const struct bpf_object_open_opts *options);
 	void (*destroy)(void *skeleton);
@@ -43,6 +44,11 @@ struct probe_kind {
 	{                                                                                                              \
 		name##__destroy(skeleton);                                                                             \
 	}
+
+/* Lists programs that nobody has asked for yet, all that have a meter, with how to ask: off, until probe_load().
+ * Nothing on a recorded host. */
+void probe_list_off(const struct probe_kind *kind, const struct collector_context *context, const char *how)
+	__attribute__((nonnull));
 
 /* Opens with the file of --btf where one is given, and loads; nothing is attached yet. 0 when at least one program is
  * loaded, or negative errno with *state. RLIMIT_MEMLOCK is no matter: libbpf raises it where the kernel still counts by

@@ -59,6 +59,7 @@ static const char *const programs[] = {
 static const struct probe_kind kind = {
 	.name = "process_network",
 	.what = "the probe of socket calls",
+	.since = "6.3",
 	.open = open_skeleton,
 	.destroy = destroy_skeleton,
 	.meters = programs,
@@ -92,11 +93,19 @@ static int start(struct process_network_probe *network, struct collector_state *
 	return r;
 }
 
+void process_network_list_off(const struct collector_context *context)
+{
+	probe_list_off(&kind, context, "it costs some 200 ns a call on a socket: extra: process_network asks for it");
+}
+
 int process_network_switch(const struct collector_context *context, bool wanted, struct process_network_probe **network,
 			   struct collector_state *state)
 {
 	if (!wanted) {
-		process_network_free(*network);
+		if (*network) {
+			process_network_free(*network);
+			process_network_list_off(context);
+		}
 		*network = NULL;
 		return 0;
 	}

@@ -10,6 +10,9 @@
 
 struct process_network_probe;
 
+/* At first: lists its programs as off, and how to ask for them. */
+void process_network_list_off(const struct collector_context *context) __attribute__((nonnull));
+
 /* Loads or unloads, if that changes anything. Afterwards *network is NULL, or what was made. 0; -ENOMEM, or negative
  * errno with *state, said again at every call: the other functions do nothing then. */
 int process_network_switch(const struct collector_context *context, bool wanted, struct process_network_probe **network,

@@ -29,6 +29,7 @@ struct programs {
 	struct entry entries[PROGRAMS_MAX];
 	unsigned n;
 	struct btf *types; /* or NULL */
+	bool forgot;
 	uint64_t misses_next_ns;
 };
 
@@ -56,7 +57,7 @@ struct btf *programs_types(const struct programs *programs)
 
 bool programs_keep_types(struct programs *programs, struct btf *types)
 {
-	if (!programs || programs->types)
+	if (!programs || programs->types || programs->forgot)
 		return false;
 	programs->types = types;
 	return true;
@@ -68,6 +69,7 @@ void programs_forget_types(struct programs *programs)
 		return;
 	btf__free(programs->types);
 	programs->types = NULL;
+	programs->forgot = true;
 }
 
 int programs_add(struct programs *programs, const struct program *program)

@@ -57,8 +57,9 @@ void programs_set_state(struct programs *programs, int number, enum program_stat
 void programs_remove(struct programs *programs, const char *probe) __attribute__((nonnull(2)));
 
 /* The kernel's types, which take a tenth of a second of a start to parse and some megabytes: kept here while collectors
- * are made, so that it is done once. keep takes them; forget frees them. types is NULL where none are kept; all accept
- * a NULL list, which keeps nothing: then keep returns false and the caller still owns them. */
+ * are made, so that it is done once. keep takes them; forget frees them, and nothing is kept from then on. types is
+ * NULL where none are kept; all accept a NULL list, which keeps nothing: then keep returns false and the caller still
+ * owns them. */
 struct btf;
 struct btf *programs_types(const struct programs *programs);
 bool programs_keep_types(struct programs *programs, struct btf *types) __attribute__((warn_unused_result));

@@ -9,6 +9,7 @@
 #include <bpf/btf.h>
 #include <errno.h>
 #include <linux/capability.h>
+#include <malloc.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -141,6 +142,10 @@ int refusal_or_btf(const struct collector_context *context, struct btf **ret, st
 
 void refusal_end_btf(const struct collector_context *context, struct btf *btf)
 {
-	if (btf != programs_types(context->programs))
-		btf__free(btf);
+	if (btf == programs_types(context->programs))
+		return;
+	btf__free(btf);
+	/* Of a probe that is loaded while the agent runs. By then the allocator keeps such blocks in its heap: some ten
+	 * megabytes that nobody would ever use again. */
+	(void)malloc_trim(0);
 }

@@ -29,11 +29,13 @@ struct self {
 	struct scheduler_off_cpu *off_cpu;
 	uint32_t n_cpus;
 	bool has_run_delay;
-	struct scheduler_cgroups *cgroups; /* made when first asked for */
+	struct scheduler_cgroups *cgroups; /* NULL unless asked for */
 	struct scheduler_off_cpu sum;
 };
 
 PROBE_SKELETON(scheduler)
+
+static const char *const meters[] = {[SCHEDULER_METER_SWITCH] = "switch", NULL};
 
 /* A place for each pid there can be, as far as that is little. */
 static uint32_t places(const struct root *root)
@@ -47,19 +49,22 @@ static uint32_t places(const struct root *root)
 	return n;
 }
 
+int scheduler_size_maps(struct scheduler *skeleton, uint32_t cpus, uint32_t n)
+{
+	skeleton->rodata->place_mask = n - 1;
+	int r = bpf_map__set_max_entries(skeleton->maps.places, n);
+	if (r == 0)
+		r = bpf_map__set_max_entries(skeleton->maps.cpus, cpus);
+	if (r == 0)
+		r = bpf_map__set_max_entries(skeleton->maps.off_cpu, cpus);
+	return r;
+}
+
 static int prepare(void *opaque, const struct btf *btf, void *arg)
 {
 	struct self *self = arg;
-	struct scheduler *skeleton = opaque;
-	uint32_t n = places(self->context->root);
-	skeleton->rodata->place_mask = n - 1;
 	self->has_run_delay = kernel_has_member(btf, "sched_info", "run_delay");
-	int r = bpf_map__set_max_entries(skeleton->maps.places, n);
-	if (r == 0)
-		r = bpf_map__set_max_entries(skeleton->maps.cpus, self->n_cpus);
-	if (r == 0)
-		r = bpf_map__set_max_entries(skeleton->maps.off_cpu, self->n_cpus);
-	return r;
+	return scheduler_size_maps(opaque, self->n_cpus, places(self->context->root));
 }
 
 static bool wants(const char *program, const struct btf *btf, void *arg)
@@ -67,8 +72,6 @@ static bool wants(const char *program, const struct btf *btf, void *arg)
 	bool has_state = kernel_tracepoint_arguments(btf, "sched_switch") >= 4;
 	return strcmp(program, "switch") == 0 ? has_state : !has_state;
 }
-
-static const char *const meters[] = {[SCHEDULER_METER_SWITCH] = "switch", NULL};
 
 static void destroy(void *arg)
 {
@@ -94,16 +97,22 @@ static int map_rows(struct self *self)
 	return 0;
 }
 
-static void apply_settings(struct self *self)
+/* Rows by cgroup are made before the program looks for them, and go when it no longer does. */
+static int apply_settings(struct self *self)
 {
 	size_t extras = self->context->settings ? self->context->settings->extras : 0;
 	bool by_cgroup = extra_wanted(extras, EXTRA_RUN_QUEUE_CGROUPS);
+	int r = 0;
 	self->skeleton->bss->wants_off_cpu = extra_wanted(extras, EXTRA_OFF_CPU);
-	if (!by_cgroup && self->skeleton->bss->wants_cgroups && self->cgroups) {
-		self->skeleton->bss->wants_cgroups = 0;
-		scheduler_cgroups_clear(self->cgroups);
+	if (by_cgroup && !self->cgroups)
+		r = scheduler_cgroups_new(bpf_map__fd(self->skeleton->maps.cgroups), self->context->cgroups,
+					  &self->cgroups);
+	self->skeleton->bss->wants_cgroups = by_cgroup && r == 0;
+	if (!by_cgroup) {
+		scheduler_cgroups_free(self->cgroups);
+		self->cgroups = NULL;
 	}
-	self->skeleton->bss->wants_cgroups = by_cgroup;
+	return r;
 }
 
 static int attach(struct self *self, struct collector_state *state)
@@ -114,8 +123,10 @@ static int attach(struct self *self, struct collector_state *state)
 	self->skeleton->bss->task_cgroup_hierarchy = 0; /* looked for anew: something may have been mounted */
 	for (uint32_t i = 0; i < self->n_cpus; i++)
 		self->cpus[i].running_pid = 0;
-	apply_settings(self);
-	int r = probe_attach(self->probe, self->program);
+	int r = apply_settings(self);
+	if (r < 0)
+		return r;
+	r = probe_attach(self->probe, self->program);
 	return r < 0 ? refusal_state(self->context, state, r, "the scheduler's probe", "attach_failed") : 0;
 }
 
@@ -196,12 +207,6 @@ static int fill_off_cpu(struct self *self, struct arena *arena, Sonde__V1__Sched
 
 static int fill_cgroups(struct self *self, struct tick *tick, Sonde__V1__Scheduler *message)
 {
-	int r = 0;
-	if (!self->cgroups)
-		r = scheduler_cgroups_new(bpf_map__fd(self->skeleton->maps.cgroup_rows), self->context->cgroups,
-					  &self->cgroups);
-	if (r < 0)
-		return r;
 	SET(message, cgroups_without_row, load(&self->skeleton->bss->cgroups_left_out));
 	return scheduler_cgroups_fill(self->cgroups, tick, message);
 }
@@ -215,7 +220,9 @@ static int collect(void *arg, struct tick *tick, ProtobufCMessage *section)
 	int r = attach(self, tick->state);
 	if (r < 0)
 		return r;
-	apply_settings(self);
+	r = apply_settings(self);
+	if (r < 0)
+		return r;
 	message->attach = (char *)probe_rung(self->probe); /* packed, never written to */
 	r = fill_cpus(self, tick->arena, message);
 	if (r == 0 && self->skeleton->bss->wants_off_cpu)

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bpf/scheduler.h"
 
@@ -20,7 +21,7 @@ struct missing {
 };
 
 struct scheduler_cgroups {
-	int fd;
+	int holder, fd;
 	struct cgroup_tree *tree;
 	__u64 ids[SCHEDULER_CGROUPS];
 	struct scheduler_cgroup rows[SCHEDULER_CGROUPS];
@@ -67,19 +68,34 @@ int scheduler_fill_off_cpu(const struct probe_histogram *off, struct arena *aren
 	return 0;
 }
 
-int scheduler_cgroups_new(int fd, struct cgroup_tree *tree, struct scheduler_cgroups **ret)
+static const __u32 place = 0; /* the holder's only one */
+
+int scheduler_cgroups_new(int holder, struct cgroup_tree *tree, struct scheduler_cgroups **ret)
 {
 	struct scheduler_cgroups *cgroups = calloc(1, sizeof(*cgroups));
 	if (!cgroups)
 		return -ENOMEM;
-	cgroups->fd = fd;
 	cgroups->tree = tree;
+	cgroups->holder = holder;
+	cgroups->fd = bpf_map_create(BPF_MAP_TYPE_HASH, "cgroup_rows", sizeof(__u64), sizeof(struct scheduler_cgroup),
+				     SCHEDULER_CGROUPS, NULL);
+	if (cgroups->fd < 0 || bpf_map_update_elem(holder, &place, &cgroups->fd, BPF_ANY) < 0) {
+		int error = -errno;
+		scheduler_cgroups_free(cgroups);
+		return error;
+	}
 	*ret = cgroups;
 	return 0;
 }
 
 void scheduler_cgroups_free(struct scheduler_cgroups *cgroups)
 {
+	if (!cgroups)
+		return;
+	if (cgroups->fd >= 0) {
+		(void)bpf_map_delete_elem(cgroups->holder, &place); /* goes with the object at the latest */
+		close(cgroups->fd);
+	}
 	free(cgroups);
 }
 
@@ -87,9 +103,9 @@ void scheduler_cgroups_free(struct scheduler_cgroups *cgroups)
  * all. */
 static int read_rows(struct scheduler_cgroups *cgroups)
 {
-	__u64 place = 0;
+	__u64 next;
 	__u32 n = SCHEDULER_CGROUPS;
-	if (bpf_map_lookup_batch(cgroups->fd, NULL, &place, cgroups->ids, cgroups->rows, &n, NULL) < 0 &&
+	if (bpf_map_lookup_batch(cgroups->fd, NULL, &next, cgroups->ids, cgroups->rows, &n, NULL) < 0 &&
 	    errno != ENOENT)
 		return -errno;
 	return (int)n;
@@ -168,12 +184,4 @@ int scheduler_cgroups_fill(struct scheduler_cgroups *cgroups, struct tick *tick,
 		message->n_cgroups++;
 	}
 	return 0;
-}
-
-void scheduler_cgroups_clear(struct scheduler_cgroups *cgroups)
-{
-	int n = read_rows(cgroups);
-	for (int i = 0; i < n; i++)
-		(void)bpf_map_delete_elem(cgroups->fd, &cgroups->ids[i]); /* what stays is shown again */
-	memset(cgroups->missing, 0, sizeof(cgroups->missing));
 }

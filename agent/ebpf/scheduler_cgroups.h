@@ -1,5 +1,5 @@
-/* The program's rows by cgroup: reads them, names them by the cgroup tree, gives back those of cgroups that are gone.
- */
+/* The program's rows by cgroup: makes them, reads them, names them by the cgroup tree, gives back those of cgroups that
+ * are gone. */
 #pragma once
 
 #include "agent/collector.h"
@@ -9,16 +9,16 @@
 struct cgroup_tree;
 struct scheduler_cgroups;
 
-/* `fd` of the map cgroup_rows; the tree may be NULL: rows without a name. Both are borrowed. 0 or -ENOMEM. */
-int scheduler_cgroups_new(int fd, struct cgroup_tree *tree, struct scheduler_cgroups **ret)
+/* Makes the rows and puts them where the program finds them: `holder`, the descriptor of the map `cgroups`. The tree
+ * may be NULL: rows without a name. Both are borrowed. 0; -ENOMEM, or the kernel's negative errno. */
+int scheduler_cgroups_new(int holder, struct cgroup_tree *tree, struct scheduler_cgroups **ret)
 	__attribute__((nonnull(3), warn_unused_result));
-void scheduler_cgroups_free(struct scheduler_cgroups *cgroups); /* accepts NULL */
+/* Takes them away from the program too. Accepts NULL. */
+void scheduler_cgroups_free(struct scheduler_cgroups *cgroups);
 
 /* Fills message->cgroups. 0; -ENOMEM, or the map's negative errno (-EPERM before 5.19 without CAP_BPF). */
 int scheduler_cgroups_fill(struct scheduler_cgroups *cgroups, struct tick *tick, Sonde__V1__Scheduler *message)
 	__attribute__((nonnull, warn_unused_result));
-/* Gives all rows back. */
-void scheduler_cgroups_clear(struct scheduler_cgroups *cgroups) __attribute__((nonnull));
 
 struct probe_histogram;
 /* One message a state that was seen; `off` is SCHEDULER_OFF_STATES histograms. 0 or -ENOMEM. */

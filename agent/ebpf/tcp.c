@@ -44,14 +44,6 @@ struct self {
 
 PROBE_SKELETON(tcp)
 
-static int prepare(void *opaque, const struct btf *btf, void *arg)
-{
-	const struct self *self = arg;
-	struct tcp *skeleton = opaque;
-	skeleton->rodata->shard_mask = self->shards - 1;
-	return bpf_map__set_max_entries(skeleton->maps.rows, self->shards * TCP_FAMILIES);
-}
-
 static const char *const meters[] = {
 	[TCP_METER_STATE] = "state",
 	[TCP_METER_RETRANSMIT] = "retransmit",
@@ -61,6 +53,20 @@ static const char *const meters[] = {
 	[TCP_METER_RTT] = "rtt",
 	[TCP_METERS] = NULL,
 };
+
+int tcp_size_maps(struct tcp *skeleton, uint32_t cpus)
+{
+	uint32_t shards = 1;
+	while (shards < cpus && shards < TCP_MAX_SHARDS)
+		shards *= 2;
+	skeleton->rodata->shard_mask = shards - 1;
+	return bpf_map__set_max_entries(skeleton->maps.rows, shards * TCP_FAMILIES);
+}
+
+static int prepare(void *skeleton, const struct btf *btf, void *arg)
+{
+	return tcp_size_maps(skeleton, probe_cpus());
+}
 
 static void destroy(void *arg)
 {
@@ -83,7 +89,7 @@ static int attach(struct self *self, struct collector_state *state)
 	bool any = false;
 	for (unsigned i = 0; i < TCP_METERS; i++) {
 		if (i == TCP_METER_RTT && !wants_rtt(self)) {
-			probe_detach(self->probe, programs[i].name, "not wanted: extra is without tcp_rtt");
+			probe_detach(self->probe, programs[i].name, "extra: tcp_rtt asks for it");
 			continue;
 		}
 		int r = probe_attach(self->probe, programs[i].name);
@@ -108,6 +114,7 @@ static int start(struct self *self, struct collector_state *state)
 	if (r < 0)
 		return r;
 	self->skeleton = probe_skeleton(self->probe);
+	self->shards = self->skeleton->rodata->shard_mask + 1;
 	void *p;
 	r = probe_map_array(self->probe, self->skeleton->maps.rows, &p);
 	if (r < 0)
@@ -125,9 +132,6 @@ static int create(const struct collector_context *context, void **ret_self, stru
 	if (!self)
 		return -ENOMEM;
 	self->context = context;
-	self->shards = 1;
-	while (self->shards < probe_cpus() && self->shards < TCP_MAX_SHARDS)
-		self->shards *= 2;
 	r = start(self, state);
 	if (r < 0) {
 		destroy(self);

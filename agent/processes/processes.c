@@ -122,7 +122,10 @@ int processes_create(const struct collector_context *context, const struct proce
 static int create(const struct collector_context *context, void **ret_self, struct collector_state *state)
 {
 	static const struct process_source *const sources[] = {&process_source_bpf, &process_source_proc, NULL};
-	return processes_create(context, sources, ret_self, state);
+	int r = processes_create(context, sources, ret_self, state);
+	if (r == 0)
+		process_network_list_off(context);
+	return r;
 }
 
 static bool keyframe_is_due(const struct self *self, uint64_t now_us)
@@ -382,8 +385,9 @@ static int collect(void *opaque, struct tick *tick, ProtobufCMessage *section)
 static void rest(void *opaque)
 {
 	struct self *self = opaque;
-	process_network_free(self->network);
-	self->network = NULL;
+	struct collector_state state;
+	/* Switching off cannot fail. */
+	(void)!process_network_switch(self->context, false, &self->network, &state);
 }
 
 const struct collector collector_processes = {

@@ -28,11 +28,13 @@ COLUMNS = {
     "run queue": ("scheduler", ["test_integration_scheduler"]),
     "interrupts": ("interrupts", ["test_integration_interrupts"]),
     "TCP": ("tcp", ["test_integration_tcp"]),
+    "network bytes by process": ("process_network", ["test_integration_process_network"]),  # on request
     "counters": ("perf", []),  # integration/perf_pmu
 }
 ATTEMPTS = 3
 PASSED = "tests passed"
 DOCTOR = "sonde-agent doctor --format json --config /dev/null"
+ASKED = f"{DOCTOR} --extra process_network"
 INTRODUCTION = """# Kernels
 
 Made by `tests/emulation/compatibility.py`, which CI runs: it boots Debian's kernels under emulation (`tests/emulation/README.md`), runs each probe's own
@@ -57,7 +59,7 @@ def attempts(name):
 
 
 def guest_script():
-    return "".join(" || ".join(f"step {attempt} {name}" for attempt in attempts(name)) + "\n" for name in existing_tests()) + f"step doctor {DOCTOR}\n"
+    return "".join(" || ".join(f"step {attempt} {name}" for attempt in attempts(name)) + "\n" for name in existing_tests()) + f"step doctor {DOCTOR}\nstep asked {ASKED}\n"
 
 
 def run_here(tests):
@@ -69,8 +71,9 @@ def run_here(tests):
             results[attempt] = (done.returncode, done.stdout + done.stderr)
             if done.returncode == 0:
                 break
-    done = subprocess.run([BUILD / DOCTOR.split()[0], *DOCTOR.split()[1:]], capture_output=True, text=True, timeout=60)
-    results["doctor"] = (done.returncode, done.stdout)
+    for name, command in (("doctor", DOCTOR), ("asked", ASKED)):
+        done = subprocess.run([BUILD / command.split()[0], *command.split()[1:]], capture_output=True, text=True, timeout=60)
+        results[name] = (done.returncode, done.stdout)
     return results
 
 
@@ -84,7 +87,12 @@ def programs_of(findings, section):
     return "; ".join(f"{how}: {', '.join(sorted(names))}" for how, names in sorted(found.items()))
 
 
-def cell(findings, section, tests, results):
+def cell(section, tests, results):
+    findings = report(results, "asked" if section == "process_network" else "doctor")
+    if section == "process_network":
+        # A part of the section processes: a kernel that lacks it has all else.
+        found = programs_of(findings, section) or "refused: " + next(f["reason"] for f in findings if f["group"] == "sections" and f["name"] == "processes")
+        return "; ".join([found, *([PASSED if outcome(tests[0], results) else "**tests failed**"] if attempts(tests[0])[0] in results else [])])
     state = next((f for f in findings if f["group"] == "sections" and f["name"] == section), None)
     if state is None:
         return "-"
@@ -105,13 +113,16 @@ def outcome(name, results):
     return any(results.get(attempt, (1,))[0] == 0 for attempt in attempts(name))
 
 
-def row(release, arch, results):
-    """{column: cell}, or the complaint that there is no report."""
+def report(results, name):
     try:
-        findings = json.loads(results["doctor"][1])["findings"]
+        return json.loads(results[name][1])["findings"]
     except (KeyError, ValueError):
-        raise SystemExit(f"{release} {arch}: no report of the doctor\n{results}") from None
-    return {"kernel": release, "machine": arch, **{title: cell(findings, *what, results) for title, what in COLUMNS.items()}}
+        raise SystemExit(f"no report of the doctor\n{results}") from None
+
+
+def row(release, arch, results):
+    """{column: cell}"""
+    return {"kernel": release, "machine": arch, **{title: cell(*what, results) for title, what in COLUMNS.items()}}
 
 
 def print_failures(results):
@@ -125,7 +136,7 @@ def print_failures(results):
 def render(rows):
     titles = list(rows[0])
     lines = ["| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
-    return "\n".join(lines + ["| " + " | ".join(r[title] for title in titles) + " |" for r in rows]) + "\n"
+    return "\n".join(lines + ["| " + " | ".join(r.get(title, "-") for title in titles) + " |" for r in rows]) + "\n"
 
 
 def committed():
@@ -166,7 +177,7 @@ def differs(before, now, is_emulated):
     """On the running kernel the tests are not run again, and PMUs are the machine's."""
     if is_emulated:
         return before != now
-    return any(title != "counters" and before[title].removesuffix(f"; {PASSED}") != now[title] for title in now)
+    return any(title != "counters" and before.get(title, "").removesuffix(f"; {PASSED}") != now[title] for title in now)
 
 
 def compare(rows):

@@ -1,6 +1,7 @@
 /* Bytes of socket calls on the running kernel, through the section `processes`, against what two children in two
  * cgroups send and receive themselves on loopback: byte for byte, because nobody else is these processes. */
 #include "agent/cgroups/tree.h"
+#include "agent/ebpf/programs.h"
 #include "agent/extras.h"
 #include "agent/processes/processes.h"
 #include "agent/settings.h"
@@ -32,6 +33,7 @@
 
 static struct root root;
 static struct cgroup_tree *tree;
+static struct programs *programs;
 static struct collector_context context;
 static struct collector_settings settings;
 static struct collector_state state;
@@ -301,7 +303,7 @@ static void rows_of_the_dead_are_given_back(void **unused)
 	make_pair(AF_INET, SOCK_DGRAM, &udp[0], &udp[1]);
 	struct group group = make_group("many");
 	const int rounds = 6, each = 1000; /* 4,096 rows */
-	tick(); /* which loads the programs */
+	tick();				   /* which loads the programs */
 	for (int i = 0; i < rounds * each; i++) {
 		pid_t pid = fork();
 		assert_true(pid >= 0);
@@ -320,6 +322,22 @@ static void rows_of_the_dead_are_given_back(void **unused)
 	assert_int_equal(rmdir(group.path), 0);
 }
 
+/* Both programs, once each, in that state and with these words. */
+static void assert_listed(enum program_state expected, const char *words)
+{
+	struct program_cost cost;
+	unsigned n = 0;
+	for (unsigned i = 0; i < programs_count(programs); i++) {
+		const struct program *program = programs_at(programs, i, &cost);
+		if (!program || strcmp(program->probe, "process_network") != 0)
+			continue;
+		assert_int_equal(program->state, expected);
+		assert_non_null(strstr(program->detail, words));
+		n++;
+	}
+	assert_int_equal(n, 2);
+}
+
 static void absent_unless_asked_for(void **unused)
 {
 	settings.extras = 0;
@@ -328,9 +346,13 @@ static void absent_unless_asked_for(void **unused)
 	assert_false(section.has_network_without_process_bytes);
 	assert_int_equal(section.n_cgroup_network, 0);
 	assert_int_equal(state.code, SONDE__V1__STATE__CODE__CODE_UNSPECIFIED);
+	assert_listed(PROGRAM_OFF, "extra: process_network");
 	settings.extras = (size_t)1 << EXTRA_PROCESS_NETWORK;
 	tick();
 	assert_true(process_of(getpid())->has_network_sent_bytes);
+	assert_listed(PROGRAM_ATTACHED, "");
+	collector_processes.rest(self);
+	assert_listed(PROGRAM_OFF, "extra: process_network");
 }
 
 /* Before 6.3: the table is there as ever, and the state says what is missing. */
@@ -339,8 +361,8 @@ static void absent_with_a_reason(void **unused)
 	tick();
 	print_message("%s: %s\n", state.reason, state.detail);
 	assert_int_equal(state.code, SONDE__V1__STATE__CODE__CODE_DEGRADED);
-	assert_string_not_equal(state.reason, "");
-	assert_string_not_equal(state.detail, "");
+	assert_string_equal(state.reason, "no_tracepoints");
+	assert_non_null(strstr(state.detail, "Linux 6.3 or later"));
 	const Sonde__V1__Process *row = process_of(getpid());
 	assert_non_null(row);
 	assert_false(row->has_network_sent_bytes || row->has_network_received_bytes);
@@ -390,12 +412,15 @@ int main(void)
 	}
 	assert_int_equal(root_open(&root, NULL), 0);
 	assert_int_equal(cgroup_tree_new(&root, &tree), 0);
+	assert_int_equal(programs_new(&programs), 0);
 	arena = arena_new((size_t)64 << 20);
-	context = (struct collector_context){.root = &root, .live = true, .settings = &settings, .cgroups = tree};
+	context = (struct collector_context){
+		.root = &root, .live = true, .settings = &settings, .cgroups = tree, .programs = programs};
 	int failed = has_tracepoint() ? cmocka_run_group_tests(with, NULL, NULL)
 				      : cmocka_run_group_tests(without, NULL, NULL);
 	arena_free(arena);
 	cgroup_tree_free(tree);
+	programs_free(programs);
 	root_close(&root);
 	return failed;
 }

@@ -1,5 +1,6 @@
 #include "agent/ebpf/programs.h"
 
+#include <bpf/btf.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -149,12 +150,31 @@ static void the_list_is_bounded_and_places_are_used_again(void **state)
 	assert_false(cost.has_runs || cost.has_rate);
 }
 
+/* What is loaded later frees them itself: they are some ten megabytes. */
+static void types_are_kept_until_they_are_forgotten(void **state)
+{
+	struct btf *types = btf__new_empty(), *later = btf__new_empty();
+	assert_non_null(types);
+	assert_non_null(later);
+	assert_null(programs_types(programs));
+	assert_true(programs_keep_types(programs, types));
+	assert_false(programs_keep_types(programs, later));
+	assert_ptr_equal(programs_types(programs), types);
+	programs_forget_types(programs);
+	assert_null(programs_types(programs));
+	assert_false(programs_keep_types(programs, later));
+	assert_null(programs_types(programs));
+	assert_false(programs_keep_types(NULL, later));
+	btf__free(later);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(runs_of_all_cpus_cost_what_the_timed_ones_say, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(few_runs_are_judged_by_the_whole_life, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(switching_breaks_the_interval_and_says_why, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(types_are_kept_until_they_are_forgotten, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_list_is_bounded_and_places_are_used_again, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
