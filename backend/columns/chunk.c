@@ -1,0 +1,114 @@
+#include "backend/columns/chunk.h"
+
+#include "backend/columns/ticks.h"
+
+#include <errno.h>
+#include <string.h>
+#include <zlib.h>
+
+#define VERSION 1
+#define FIXED 32 /* bytes before the table of sections */
+#define ENTRY 12
+
+static const uint8_t magic[4] = {'S', 'n', 'd', 'C'};
+
+static void put_word(uint8_t *p, uint32_t v)
+{
+	for (size_t i = 0; i < 4; i++)
+		p[i] = (uint8_t)(v >> 8 * i);
+}
+
+static uint32_t word(const uint8_t *p)
+{
+	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+static int64_t long_word(const uint8_t *p)
+{
+	return (int64_t)((uint64_t)word(p + 4) << 32 | word(p));
+}
+
+int chunk_put(const struct columns_tick *ticks, uint32_t n_ticks, const struct chunk_section *sections,
+	      uint32_t n_sections, struct buf *out)
+{
+	struct buf column BUF_CLEANUP = BUF_INIT(COLUMNS_MAX_SECTION);
+	uint8_t header[FIXED + ENTRY * COLUMNS_MAX_SECTIONS + 4] = {0};
+	int64_t first = n_ticks > 0 ? ticks[0].time_us : 0, last = n_ticks > 0 ? ticks[n_ticks - 1].time_us : 0;
+	if (n_sections > COLUMNS_MAX_SECTIONS)
+		return -EMSGSIZE;
+	int r = ticks_put(ticks, n_ticks, &column);
+	if (r < 0)
+		return r;
+	memcpy(header, magic, sizeof(magic));
+	header[4] = VERSION;
+	header[5] = (uint8_t)n_sections;
+	put_word(header + 8, n_ticks);
+	put_word(header + 12, (uint32_t)column.len);
+	put_word(header + 16, (uint32_t)first);
+	put_word(header + 20, (uint32_t)((uint64_t)first >> 32));
+	put_word(header + 24, (uint32_t)last);
+	put_word(header + 28, (uint32_t)((uint64_t)last >> 32));
+	uint8_t *p = header + FIXED;
+	for (uint32_t i = 0; i < n_sections; i++, p += ENTRY) {
+		put_word(p, sections[i].number);
+		put_word(p + 4, sections[i].n_series);
+		put_word(p + 8, sections[i].len);
+	}
+	put_word(p, (uint32_t)crc32(0, header, (unsigned)(p - header)));
+	r = buf_append(out, header, (size_t)(p + 4 - header));
+	if (r == 0)
+		r = buf_append(out, column.data, column.len);
+	for (uint32_t i = 0; r == 0 && i < n_sections; i++)
+		r = buf_append(out, sections[i].data, sections[i].len);
+	return r;
+}
+
+int chunk_open(const uint8_t *data, size_t len, struct chunk_reader *ret)
+{
+	struct chunk_reader c = {0};
+	if (len < FIXED + 4 || memcmp(data, magic, sizeof(magic)) != 0)
+		return -EPROTO;
+	if (data[4] != VERSION)
+		return data[4] > VERSION ? -ENOTSUP : -EPROTO;
+	c.n_sections = data[5];
+	size_t header = FIXED + (size_t)ENTRY * c.n_sections, rest;
+	if (c.n_sections > COLUMNS_MAX_SECTIONS || len < header + 4 ||
+	    (uint32_t)crc32(0, data, (unsigned)header) != word(data + header))
+		return -EBADMSG;
+	c.n_ticks = word(data + 8);
+	c.ticks_len = word(data + 12);
+	c.first_us = long_word(data + 16);
+	c.last_us = long_word(data + 24);
+	c.ticks = data + header + 4;
+	rest = len - header - 4;
+	if (c.n_ticks > COLUMNS_MAX_TICKS)
+		return -EPROTO;
+	if (c.ticks_len > rest)
+		return -EBADMSG;
+	const uint8_t *p = c.ticks + c.ticks_len, *entry = data + FIXED;
+	rest -= c.ticks_len;
+	for (uint32_t i = 0; i < c.n_sections; i++, entry += ENTRY) {
+		struct chunk_section *s = &c.sections[i];
+		*s = (struct chunk_section){
+			.number = word(entry), .n_series = word(entry + 4), .data = p, .len = word(entry + 8)};
+		if (s->len > rest)
+			return -EBADMSG;
+		if (i > 0 && s->number <= s[-1].number)
+			return -EPROTO;
+		p += s->len;
+		rest -= s->len;
+	}
+	if (rest > 0)
+		return -EPROTO;
+	*ret = c;
+	return 0;
+}
+
+const struct chunk_section *chunk_find(const struct chunk_reader *chunk, uint32_t number)
+{
+	for (uint32_t i = 0; i < chunk->n_sections; i++) {
+		if (chunk->sections[i].number == number)
+			return &chunk->sections[i];
+	}
+	return NULL;
+}

@@ -1,0 +1,35 @@
+/* A chunk: the ticks of one host over some time, and its sections. Made from snapshots (chunk_builder.h) or from other
+ * chunks (chunk_merge.h), read here. */
+#pragma once
+
+#include "backend/columns/columns.h"
+#include "common/buf.h"
+
+/* What is where; the store may keep ticks and sections as rows of their own. */
+struct chunk_section {
+	uint32_t number; /* field number in Snapshot; ascending in a chunk */
+	uint32_t n_series;
+	const uint8_t *data; /* for section_reader_open() */
+	uint32_t len;
+};
+
+/* Borrows the chunk's bytes. Only the header has been looked at: nothing else is unpacked until it is asked for. */
+struct chunk_reader {
+	uint32_t n_ticks;
+	int64_t first_us, last_us; /* of the ticks; 0 without any */
+	const uint8_t *ticks;	   /* for ticks_take() */
+	uint32_t ticks_len;
+	uint32_t n_sections;
+	struct chunk_section sections[COLUMNS_MAX_SECTIONS];
+};
+
+/* 0; -EBADMSG when the header's checksum does not fit or the chunk is cut short; -ENOTSUP for a newer version; -EPROTO.
+ */
+int chunk_open(const uint8_t *data, size_t len, struct chunk_reader *ret) __attribute__((nonnull, warn_unused_result));
+/* The section with this number, or NULL. */
+const struct chunk_section *chunk_find(const struct chunk_reader *chunk, uint32_t number) __attribute__((nonnull));
+
+/* Writes: the sections' bytes are those of section_writer_finish(), ascending by number; the ticks ascend by time.
+ * 0, -EMSGSIZE, -ENOMEM. */
+int chunk_put(const struct columns_tick *ticks, uint32_t n_ticks, const struct chunk_section *sections,
+	      uint32_t n_sections, struct buf *out) __attribute__((nonnull(5), warn_unused_result));

@@ -1,0 +1,298 @@
+#include "backend/columns/chunk_builder.h"
+
+#include "backend/columns/chunk.h"
+#include "backend/columns/section_writer.h"
+#include "backend/columns/table.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct chunk_builder {
+	struct table table;
+	struct columns_tick *ticks;
+	uint32_t n_ticks, cap_ticks;
+	struct intern tick_map;
+	struct schema *schema; /* of the last snapshot */
+	uint64_t duplicates;
+};
+
+int chunk_builder_new(size_t max_bytes, struct chunk_builder **ret)
+{
+	struct chunk_builder *b = calloc(1, sizeof(*b));
+	if (!b)
+		return -ENOMEM;
+	table_init(&b->table, max_bytes);
+	*ret = b;
+	return 0;
+}
+
+void chunk_builder_free(struct chunk_builder *b)
+{
+	if (!b)
+		return;
+	table_free(&b->table);
+	intern_free(&b->tick_map);
+	schema_unref(b->schema);
+	free(b->ticks);
+	free(b);
+}
+
+uint32_t chunk_builder_ticks(const struct chunk_builder *b)
+{
+	return b->n_ticks;
+}
+
+uint32_t chunk_builder_series(const struct chunk_builder *b)
+{
+	return b->table.n;
+}
+
+uint64_t chunk_builder_samples(const struct chunk_builder *b)
+{
+	return b->table.samples;
+}
+
+uint64_t chunk_builder_duplicates(const struct chunk_builder *b)
+{
+	return b->duplicates;
+}
+
+static bool same_tick(const void *arg, uint32_t number, const void *key)
+{
+	const struct chunk_builder *b = arg;
+	const struct columns_tick *a = &b->ticks[number], *c = key;
+	return a->sequence == c->sequence && memcmp(a->instance, c->instance, 16) == 0 &&
+	       (a->sequence != 0 || a->time_us == c->time_us);
+}
+
+static int add_tick(struct chunk_builder *b, const struct columns_tick *tick)
+{
+	uint64_t words[2];
+	memcpy(words, tick->instance, 16);
+	uint64_t key[3] = {words[0], words[1], tick->sequence ? tick->sequence : (uint64_t)tick->time_us};
+	uint32_t number = b->n_ticks;
+	if (b->n_ticks == COLUMNS_MAX_TICKS)
+		return -EMSGSIZE;
+	if (b->n_ticks == b->cap_ticks) {
+		uint32_t cap = b->cap_ticks ? b->cap_ticks * 2 : 256;
+		struct columns_tick *ticks = realloc(b->ticks, cap * sizeof(*ticks));
+		if (!ticks)
+			return -ENOMEM;
+		b->ticks = ticks;
+		b->cap_ticks = cap;
+	}
+	b->ticks[b->n_ticks] = *tick;
+	return intern_get(&b->tick_map, intern_hash(key, sizeof(key)), same_tick, b, tick, &number);
+}
+
+struct adding {
+	struct table *table;
+	uint32_t tick;
+};
+
+static int on_sample(void *arg, const struct schema_sample *sample)
+{
+	struct adding *adding = arg;
+	return table_add(adding->table, adding->tick, sample);
+}
+
+int chunk_builder_add(struct chunk_builder *b, const struct columns_tick *tick, struct schema *schema,
+		      const uint8_t *payload, size_t len)
+{
+	struct adding adding = {.table = &b->table, .tick = b->n_ticks};
+	int r = add_tick(b, tick);
+	if (r != 0) {
+		b->duplicates += r > 0;
+		return r < 0 ? r : 0;
+	}
+	if (schema != b->schema) {
+		table_forget_metrics(&b->table);
+		schema_unref(b->schema);
+		b->schema = schema_ref(schema);
+	}
+	table_begin(&b->table);
+	r = schema_walk(schema, payload, len, on_sample, &adding);
+	if (r == 0 || r == -EPROTO)
+		b->n_ticks++;
+	else
+		table_drop(&b->table, adding.tick);
+	return r;
+}
+
+/* --- the end --- */
+
+/* Snapshots in the order of time; rank[i] is where snapshot i comes. */
+struct order {
+	uint32_t *rank, *at;
+	bool ascending;
+};
+
+static int by_time(const void *a, const void *b, void *arg)
+{
+	const struct columns_tick *ticks = arg, *x = &ticks[*(const uint32_t *)a], *y = &ticks[*(const uint32_t *)b];
+	if (x->time_us != y->time_us)
+		return x->time_us < y->time_us ? -1 : 1;
+	if (x->boottime_us != y->boottime_us)
+		return x->boottime_us < y->boottime_us ? -1 : 1;
+	return *(const uint32_t *)a < *(const uint32_t *)b ? -1 : 1;
+}
+
+static int make_order(const struct chunk_builder *b, struct order *order)
+{
+	order->rank = calloc(b->n_ticks + 1u, sizeof(*order->rank));
+	order->at = calloc(b->n_ticks + 1u, sizeof(*order->at));
+	if (!order->rank || !order->at)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < b->n_ticks; i++)
+		order->at[i] = i;
+	qsort_r(order->at, b->n_ticks, sizeof(*order->at), by_time, b->ticks);
+	order->ascending = true;
+	for (uint32_t i = 0; i < b->n_ticks; i++) {
+		order->ascending &= order->at[i] == i;
+		order->rank[order->at[i]] = i;
+	}
+	return 0;
+}
+
+static void order_free(struct order *order)
+{
+	free(order->rank);
+	free(order->at);
+}
+
+struct place {
+	uint32_t tick, index;
+};
+
+static int by_tick(const void *a, const void *b)
+{
+	const struct place *x = a, *y = b;
+	return x->tick < y->tick ? -1 : x->tick > y->tick;
+}
+
+/* The values of one column as they lie, or in the order of places. */
+static void take_values(const struct table_column *c, const struct place *places, uint64_t *to)
+{
+	for (uint32_t i = 0; i < c->n; i++) {
+		uint32_t from = places ? places[i].index : i;
+		to[i] = c->values ? c->values[from] : c->constant;
+	}
+}
+
+static int write_series(struct section_writer *w, const struct table_series *s, const struct order *order,
+			struct columns_values *values)
+{
+	struct presence sorted = {0};
+	struct place *places = NULL;
+	uint32_t n = s->presence.count, tick, i = 0;
+	int r = columns_values_reserve(values, s->n_columns, n);
+	if (r == 0 && !order->ascending) {
+		struct presence_cursor cursor = {.presence = &s->presence};
+		places = malloc(n * sizeof(*places));
+		r = places ? 0 : -ENOMEM;
+		for (; r == 0 && presence_next(&cursor, &tick); i++)
+			places[i] = (struct place){.tick = order->rank[tick], .index = i};
+		if (r == 0)
+			qsort(places, n, sizeof(*places), by_tick);
+		for (i = 0; r == 0 && i < n; i++)
+			r = presence_add(&sorted, places[i].tick);
+	}
+	for (i = 0; r == 0 && i < s->n_columns; i++) {
+		values->parts[i].part = s->columns[i].part;
+		take_values(&s->columns[i], places, values->parts[i].values);
+	}
+	values->n = n;
+	values->n_parts = s->n_columns;
+	values->presence = places ? &sorted : &s->presence;
+	if (r == 0)
+		r = section_writer_add(w, s->id, values);
+	presence_free(&sorted);
+	free(places);
+	return r;
+}
+
+static int by_key(const void *a, const void *b, void *arg)
+{
+	const struct table *t = arg;
+	const struct table_series *x = &t->series[*(const uint32_t *)a], *y = &t->series[*(const uint32_t *)b];
+	if (x->id->section != y->id->section)
+		return x->id->section < y->id->section ? -1 : 1;
+	uint32_t least = x->key_len < y->key_len ? x->key_len : y->key_len;
+	int c = memcmp(x->key, y->key, least);
+	return c ? c : x->key_len < y->key_len ? -1 : x->key_len > y->key_len;
+}
+
+struct written {
+	struct chunk_section sections[COLUMNS_MAX_SECTIONS];
+	size_t offsets[COLUMNS_MAX_SECTIONS];
+	uint32_t n;
+	struct buf bytes;
+};
+
+static int write_section(struct chunk_builder *b, const uint32_t *sorted, uint32_t n, const struct order *order,
+			 struct columns_values *values, struct written *written)
+{
+	struct section_writer *w = NULL;
+	const struct table *t = &b->table;
+	uint32_t number = t->series[sorted[0]].id->section;
+	if (written->n == COLUMNS_MAX_SECTIONS)
+		return -EMSGSIZE;
+	int r = section_writer_new(number, b->n_ticks, &w);
+	for (uint32_t i = 0; r == 0 && i < n; i++) {
+		if (t->series[sorted[i]].presence.count > 0)
+			r = write_series(w, &t->series[sorted[i]], order, values);
+	}
+	size_t before = written->bytes.len;
+	uint32_t n_series = r == 0 ? section_writer_series(w) : 0;
+	if (r == 0 && n_series > 0)
+		r = section_writer_finish(w, &written->bytes);
+	section_writer_free(w);
+	if (r < 0 || n_series == 0)
+		return r;
+	written->offsets[written->n] = before;
+	written->sections[written->n++] = (struct chunk_section){
+		.number = number, .n_series = n_series, .len = (uint32_t)(written->bytes.len - before)};
+	return 0;
+}
+
+static int write_sections(struct chunk_builder *b, const struct order *order, struct written *written)
+{
+	struct table *t = &b->table;
+	struct columns_values values = {0};
+	uint32_t *sorted = calloc(t->n + 1u, sizeof(*sorted)), end;
+	int r = sorted ? 0 : -ENOMEM;
+	for (uint32_t i = 0; r == 0 && i < t->n; i++)
+		sorted[i] = i;
+	if (r == 0)
+		qsort_r(sorted, t->n, sizeof(*sorted), by_key, t);
+	for (uint32_t i = 0; r == 0 && i < t->n; i = end) {
+		for (end = i + 1; end < t->n; end++) {
+			if (t->series[sorted[end]].id->section != t->series[sorted[i]].id->section)
+				break;
+		}
+		r = write_section(b, sorted + i, end - i, order, &values, written);
+	}
+	columns_values_free(&values);
+	free(sorted);
+	return r;
+}
+
+int chunk_builder_finish(struct chunk_builder *b, struct buf *out)
+{
+	struct order order __attribute__((cleanup(order_free))) = {0};
+	struct written written = {.bytes = BUF_INIT(COLUMNS_MAX_SECTION)};
+	struct columns_tick *ticks = calloc(b->n_ticks + 1u, sizeof(*ticks));
+	int r = ticks ? make_order(b, &order) : -ENOMEM;
+	if (r == 0)
+		r = write_sections(b, &order, &written);
+	for (uint32_t i = 0; r == 0 && i < b->n_ticks; i++)
+		ticks[i] = b->ticks[order.at[i]];
+	for (uint32_t i = 0; i < written.n; i++)
+		written.sections[i].data = written.bytes.data + written.offsets[i];
+	if (r == 0)
+		r = chunk_put(ticks, b->n_ticks, written.sections, written.n, out);
+	buf_free(&written.bytes);
+	free(ticks);
+	return r;
+}

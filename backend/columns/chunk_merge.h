@@ -1,0 +1,29 @@
+/* Chunks of one host into one: sealed hours into a day, late data into what was there, a damaged chunk into what is
+ * left of it. Series by series, so that a day takes the memory of a series and not of a day. */
+#pragma once
+
+#include "backend/columns/columns.h"
+#include "common/buf.h"
+
+#define CHUNK_MERGE_MAX 256
+
+struct chunk_bytes {
+	const uint8_t *data;
+	size_t len;
+};
+
+struct chunk_merge_result {
+	uint32_t ticks;
+	uint64_t samples;
+	uint32_t replaced;	   /* ticks left out because a later generation has one of the same time */
+	uint32_t damaged_sections; /* whose directory could not be read: left out */
+	uint32_t damaged_series;   /* of which the values of one chunk could not be read: those are left out */
+};
+
+/* Chunks come in the order of their generations: of two snapshots of the same time in different chunks the later
+ * chunk's is kept, whole. Only ticks in [from_us, to_us) are taken. Appends one chunk to out, with no ticks if there
+ * are none. 0; -EBADMSG or -EPROTO when header or ticks of a chunk cannot be read: *ret_bad says which, and nothing was
+ * appended; -ENOTSUP as chunk_open(); -EMSGSIZE over the limits of columns.h or more than CHUNK_MERGE_MAX; -ENOMEM. */
+int chunk_merge(const struct chunk_bytes *chunks, uint32_t n, int64_t from_us, int64_t to_us, struct buf *out,
+		struct chunk_merge_result *ret, uint32_t *ret_bad)
+	__attribute__((nonnull(5, 6, 7), warn_unused_result));

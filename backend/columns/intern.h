@@ -1,0 +1,26 @@
+/* Finds the number of something by its contents: open addressing over hashes. What the numbers stand for is the
+ * caller's. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct intern {
+	struct intern_slot {
+		uint64_t hash;
+		uint32_t number; /* plus one; 0 is free */
+	} * slots;
+	uint32_t n, cap; /* cap is a power of two */
+};
+
+void intern_free(struct intern *map); /* accepts a zeroed one */
+
+/* Whether what has this number is what is looked for. */
+typedef bool (*intern_equal_fn)(const void *arg, uint32_t number, const void *key);
+
+/* 1 and the number of what is equal to key, or 0 and *number, which was entered, or -ENOMEM. */
+int intern_get(struct intern *map, uint64_t hash, intern_equal_fn equal, const void *arg, const void *key,
+	       uint32_t *number) __attribute__((nonnull(1, 3, 6), warn_unused_result));
+
+uint64_t intern_hash(const void *data, size_t len);

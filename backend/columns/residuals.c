@@ -1,0 +1,96 @@
+/* Why learnt decisions and not packed bits with a general compressor behind: a counter's growth per second has an
+ * entropy of a few bits that is spread over its low bits, where byte-wise compressors find nothing to match. */
+#include "backend/columns/residuals.h"
+
+struct history {
+	unsigned zeros;	 /* one bit for each of the last eight: 1 is not zero */
+	unsigned sign;	 /* of the last two that were not zero */
+	unsigned length; /* decaying mean of lengths, times 4 */
+};
+
+void residuals_model_init(struct residuals_model *m)
+{
+	range_bits_init(m->zero, RESIDUALS_HISTORIES);
+	range_bits_init(m->sign, 4);
+	range_bits_init(m->length[0], (size_t)RESIDUALS_LENGTH_CONTEXTS * 64);
+	range_bits_init(m->head[0], (size_t)64 << RESIDUALS_HEAD);
+}
+
+/* Lengths above 15 are rare enough to share. */
+static unsigned length_context(const struct history *h)
+{
+	unsigned mean = (h->length + 2) / 4;
+	return mean < 12 ? mean : mean < 16 ? 12 : mean < 24 ? 13 : mean < 40 ? 14 : 15;
+}
+
+static void remember(struct history *h, unsigned length, unsigned sign)
+{
+	h->zeros = (h->zeros << 1 | (length > 0)) & (RESIDUALS_HISTORIES - 1);
+	h->length = (h->length + 4 * length + 1) / 2;
+	if (length > 0)
+		h->sign = (h->sign << 1 | sign) & 3;
+}
+
+/* Magnitudes are 1 to 2^63: less one they have 0 to 63 bits. */
+static unsigned bits_of(uint64_t v)
+{
+	return v == 0 ? 0 : 64 - (unsigned)__builtin_clzll(v);
+}
+
+void residuals_encode(struct residuals_model *m, struct range_encoder *e, const int64_t *values, size_t n)
+{
+	struct history h = {0};
+	for (size_t i = 0; i < n; i++) {
+		unsigned sign = values[i] < 0;
+		range_encode(e, &m->zero[h.zeros], values[i] != 0);
+		if (values[i] == 0) {
+			remember(&h, 0, 0);
+			continue;
+		}
+		uint64_t rest = (sign ? 0 - (uint64_t)values[i] : (uint64_t)values[i]) - 1;
+		unsigned length = bits_of(rest), below = length > 0 ? length - 1 : 0;
+		range_encode(e, &m->sign[h.sign], sign);
+		struct range_bit *tree = m->length[length_context(&h)];
+		for (unsigned node = 1, bit = 6; bit-- > 0;) {
+			unsigned value = length >> bit & 1;
+			range_encode(e, &tree[node], value);
+			node = node << 1 | value;
+		}
+		for (unsigned node = 1; below > 0 && node < 1u << RESIDUALS_HEAD;) {
+			unsigned value = rest >> --below & 1;
+			range_encode(e, &m->head[length][node], value);
+			node = node << 1 | value;
+		}
+		range_encode_raw(e, rest, below);
+		remember(&h, length + 1, sign);
+	}
+}
+
+void residuals_decode(struct residuals_model *m, struct range_decoder *d, int64_t *ret, size_t n)
+{
+	struct history h = {0};
+	for (size_t i = 0; i < n; i++) {
+		if (!range_decode(d, &m->zero[h.zeros])) {
+			ret[i] = 0;
+			remember(&h, 0, 0);
+			continue;
+		}
+		unsigned sign = range_decode(d, &m->sign[h.sign]);
+		struct range_bit *tree = m->length[length_context(&h)];
+		unsigned length = 1;
+		for (int bit = 0; bit < 6; bit++)
+			length = length << 1 | range_decode(d, &tree[length]);
+		length &= 63;
+		unsigned below = length > 0 ? length - 1 : 0;
+		uint64_t rest = length > 0;
+		for (unsigned node = 1; below > 0 && node < 1u << RESIDUALS_HEAD; below--) {
+			unsigned value = range_decode(d, &m->head[length][node]);
+			node = node << 1 | value;
+			rest = rest << 1 | value;
+		}
+		rest = below > 0 ? rest << below | range_decode_raw(d, below) : rest;
+		rest++;
+		ret[i] = (int64_t)(sign ? 0 - rest : rest);
+		remember(&h, length + 1, sign);
+	}
+}

@@ -1,0 +1,29 @@
+/* What is left of a column after prediction, as bits: small signed numbers, mostly zero, in bursts. Each is a decision
+ * "zero?" that knows which of the last eight were, a sign, a length that knows the lengths before it, the first bits
+ * below the leading one, and the rest as it is. All decisions learn (range_coder.h); columns that are alike share what
+ * was learnt by standing in one run.
+ *
+ * A model is the caller's; a run of columns is encoded and decoded in the same order with the same model. */
+#pragma once
+
+#include "backend/columns/range_coder.h"
+
+#define RESIDUALS_HISTORIES 256
+#define RESIDUALS_LENGTH_CONTEXTS 16
+#define RESIDUALS_HEAD 3 /* bits below the leading one that are learnt */
+
+struct residuals_model {
+	struct range_bit zero[RESIDUALS_HISTORIES];
+	struct range_bit sign[4];
+	struct range_bit length[RESIDUALS_LENGTH_CONTEXTS][64];
+	struct range_bit head[64][1 << RESIDUALS_HEAD];
+};
+
+void residuals_model_init(struct residuals_model *model) __attribute__((nonnull));
+
+/* The history (which were zero, the last length) begins anew with each call. */
+void residuals_encode(struct residuals_model *model, struct range_encoder *encoder, const int64_t *values, size_t n)
+	__attribute__((nonnull(1, 2)));
+/* The same values. Bytes that no encoder wrote give some values; range_decoder.beyond tells of a cut. */
+void residuals_decode(struct residuals_model *model, struct range_decoder *decoder, int64_t *ret, size_t n)
+	__attribute__((nonnull(1, 2)));

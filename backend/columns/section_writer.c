@@ -1,0 +1,484 @@
+/* Everything that repeats is said once (names, label sets, sets of ticks) and what is alike stands together, a stream
+ * for each kind of thing, so that zstd finds the rest: the columns of a thousand processes cost little more than their
+ * values. */
+#include "backend/columns/section_writer.h"
+
+#include "backend/columns/doubles.h"
+#include "backend/columns/integers.h"
+#include "backend/columns/intern.h"
+#include "backend/columns/residuals.h"
+#include "backend/columns/section_format.h"
+#include "common/wire.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+#include <zstd.h>
+
+#define MAX_NAMES 4096
+#define DIRECTORY_LEVEL 6
+#define WORST_RESIDUAL 32 /* bytes */
+
+struct label_set {
+	size_t offset, len; /* in `keys` */
+	uint64_t numbers[SCHEMA_MAX_LABELS];
+};
+
+struct section_writer {
+	uint32_t section, n_ticks, n_series, n_columns;
+	struct buf streams[SECTION_STREAMS];
+	struct buf blocks; /* those that are complete */
+	struct buf keys;
+	struct buf last_key, key;
+	size_t path_len;
+	uint32_t n_names, n_sets, n_presences, n_paths, n_blocks;
+	char *name_text[MAX_NAMES];
+	struct intern set_map, presence_map;
+	struct label_set *sets;
+	uint32_t cap_sets;
+	struct presence *presences;
+	uint32_t cap_presences;
+	struct columns_series path; /* of the columns being added */
+	uint32_t path_columns;
+	uint32_t last_set, last_presence;
+	/* The open block. */
+	struct buf block;
+	struct range_encoder encoder;
+	struct residuals_model models[2];
+	uint32_t block_columns, block_values, block_path;
+	int64_t *scratch;
+	uint32_t cap_scratch;
+};
+
+int section_writer_new(uint32_t section, uint32_t n_ticks, struct section_writer **ret)
+{
+	struct section_writer *w = calloc(1, sizeof(*w));
+	if (!w)
+		return -ENOMEM;
+	w->section = section;
+	w->n_ticks = n_ticks;
+	for (size_t i = 0; i < SECTION_STREAMS; i++)
+		w->streams[i] = BUF_INIT(COLUMNS_MAX_DIRECTORY);
+	w->blocks = w->block = BUF_INIT(COLUMNS_MAX_SECTION);
+	w->keys = BUF_INIT(COLUMNS_MAX_DIRECTORY);
+	w->key = w->last_key = BUF_INIT(COLUMNS_MAX_DIRECTORY);
+	w->block_path = UINT32_MAX;
+	*ret = w;
+	return 0;
+}
+
+void section_writer_free(struct section_writer *w)
+{
+	if (!w)
+		return;
+	for (size_t i = 0; i < SECTION_STREAMS; i++)
+		buf_free(&w->streams[i]);
+	buf_free(&w->blocks);
+	buf_free(&w->block);
+	buf_free(&w->keys);
+	buf_free(&w->key);
+	buf_free(&w->last_key);
+	for (uint32_t i = 0; i < w->n_names; i++)
+		free(w->name_text[i]);
+	free((char *)w->path.custom);
+	for (uint32_t i = 0; i < w->n_presences; i++)
+		presence_free(&w->presences[i]);
+	free(w->presences);
+	free(w->sets);
+	free(w->scratch);
+	intern_free(&w->set_map);
+	intern_free(&w->presence_map);
+	free(w);
+}
+
+uint32_t section_writer_series(const struct section_writer *w)
+{
+	return w->n_series;
+}
+
+static uint64_t zigzag(uint64_t v)
+{
+	return v << 1 ^ (0 - (v >> 63));
+}
+
+static int put_text(struct buf *out, const char *text, size_t len)
+{
+	int r = wire_put_varint(out, len);
+	return r < 0 ? r : buf_append(out, text, len);
+}
+
+/* --- label sets --- */
+
+static int name_number(struct section_writer *w, const char *name, uint32_t *ret)
+{
+	for (uint32_t i = 0; i < w->n_names; i++) {
+		if (strcmp(w->name_text[i], name) == 0) {
+			*ret = i;
+			return 0;
+		}
+	}
+	if (w->n_names == MAX_NAMES)
+		return -EMSGSIZE;
+	char *copy = strdup(name);
+	if (!copy)
+		return -ENOMEM;
+	*ret = w->n_names;
+	w->name_text[w->n_names++] = copy;
+	return put_text(&w->streams[SECTION_NAMES], name, strlen(name));
+}
+
+/* Numbers are told as the difference to the same place of the set before: process ids ascend. */
+static int put_set(struct section_writer *w, const struct columns_series *s, const struct label_set *before,
+		   struct label_set *set)
+{
+	struct buf *out = &w->streams[SECTION_LABELS];
+	int r = wire_put_varint(out, s->n_labels);
+	for (size_t i = 0; r == 0 && i < s->n_labels; i++) {
+		const struct schema_label_value *label = &s->labels[i];
+		uint32_t name;
+		r = name_number(w, label->name, &name);
+		if (r == 0)
+			r = wire_put_varint(out, (uint64_t)name << 3 | (uint64_t)label->role << 1 | label->is_text);
+		if (r < 0)
+			break;
+		if (label->is_text) {
+			r = put_text(out, label->text, label->len);
+		} else {
+			set->numbers[i] = label->number;
+			r = wire_put_varint(out, zigzag(label->number - (before ? before->numbers[i] : 0)));
+		}
+	}
+	return r < 0 ? r : wire_put_varint(out, s->ordinal);
+}
+
+static bool same_set(const void *arg, uint32_t number, const void *key)
+{
+	const struct section_writer *w = arg;
+	const struct label_set *set = &w->sets[number];
+	return set->len == w->key.len - w->path_len &&
+	       memcmp(w->keys.data + set->offset, w->key.data + w->path_len, set->len) == 0;
+}
+
+static int set_number(struct section_writer *w, const struct columns_series *s, uint32_t *ret)
+{
+	size_t len = w->key.len - w->path_len;
+	uint32_t number = w->n_sets;
+	int r = intern_get(&w->set_map, intern_hash(w->key.data + w->path_len, len), same_set, w, NULL, &number);
+	if (r != 0) {
+		*ret = number;
+		return r < 0 ? r : 0;
+	}
+	if (w->n_sets == w->cap_sets) {
+		uint32_t cap = w->cap_sets ? w->cap_sets * 2 : 64;
+		struct label_set *sets = realloc(w->sets, cap * sizeof(*sets));
+		if (!sets)
+			return -ENOMEM;
+		w->sets = sets;
+		w->cap_sets = cap;
+	}
+	struct label_set *set = &w->sets[w->n_sets];
+	*set = (struct label_set){.offset = w->keys.len, .len = len};
+	r = buf_append(&w->keys, w->key.data + w->path_len, len);
+	if (r == 0)
+		r = put_set(w, s, w->n_sets > 0 ? set - 1 : NULL, set);
+	*ret = w->n_sets++;
+	return r;
+}
+
+/* --- sets of ticks --- */
+
+static bool same_presence(const void *arg, uint32_t number, const void *key)
+{
+	const struct section_writer *w = arg;
+	return presence_equal(&w->presences[number], key);
+}
+
+static int keep_presence(struct section_writer *w, const struct presence *p)
+{
+	if (w->n_presences == w->cap_presences) {
+		uint32_t cap = w->cap_presences ? w->cap_presences * 2 : 64;
+		struct presence *presences = realloc(w->presences, cap * sizeof(*presences));
+		if (!presences)
+			return -ENOMEM;
+		w->presences = presences;
+		w->cap_presences = cap;
+	}
+	struct presence copy = {.n_runs = p->n_runs, .cap_runs = p->n_runs, .count = p->count};
+	copy.runs = malloc(p->n_runs * sizeof(*p->runs));
+	if (!copy.runs)
+		return -ENOMEM;
+	memcpy(copy.runs, p->runs, p->n_runs * sizeof(*p->runs));
+	w->presences[w->n_presences++] = copy;
+	return presence_put(p, &w->streams[SECTION_PRESENCES]);
+}
+
+static int presence_number(struct section_writer *w, const struct presence *p, uint32_t *ret)
+{
+	/* The one before is the likeliest, and for most sections the only one. */
+	if (w->n_presences > 0 && presence_equal(&w->presences[w->last_presence], p)) {
+		*ret = w->last_presence;
+		return 0;
+	}
+	uint32_t number = w->n_presences;
+	int r = intern_get(&w->presence_map, presence_hash(p), same_presence, w, p, &number);
+	*ret = number;
+	return r != 0 ? (r < 0 ? r : 0) : keep_presence(w, p);
+}
+
+/* --- paths --- */
+
+static int end_path(struct section_writer *w)
+{
+	struct buf *out = &w->streams[SECTION_PATHS];
+	const struct columns_series *s = &w->path;
+	if (w->path_columns == 0)
+		return 0;
+	int r = wire_put_varint(out, s->n_numbers);
+	for (size_t i = 0; r == 0 && i < s->n_numbers; i++)
+		r = wire_put_varint(out, s->numbers[i]);
+	if (r == 0 && s->n_numbers == 0)
+		r = put_text(out, s->custom, strlen(s->custom));
+	if (r == 0)
+		r = wire_put_varint(out, s->kind);
+	if (r == 0)
+		r = wire_put_varint(out, s->unit);
+	if (r == 0)
+		r = wire_put_varint(out, s->type);
+	if (r == 0)
+		r = wire_put_varint(out, w->path_columns);
+	free((char *)w->path.custom);
+	w->path.custom = NULL;
+	w->path_columns = 0;
+	w->n_paths++;
+	return r;
+}
+
+static int begin_path(struct section_writer *w, const struct columns_series *s)
+{
+	int r = end_path(w);
+	if (r < 0)
+		return r;
+	w->path = *s;
+	w->path.custom = strdup(s->custom);
+	return w->path.custom ? 0 : -ENOMEM;
+}
+
+/* --- columns --- */
+
+static int put_fixed(struct buf *out, double d)
+{
+	uint64_t bits = doubles_bits(d);
+	uint8_t bytes[8];
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(bits >> 8 * i);
+	return buf_append(out, bytes, sizeof(bytes));
+}
+
+/* What a value of the column is among the integers that the plan is of. */
+static uint64_t as_integer(uint64_t value, unsigned scale, bool is_double)
+{
+	uint64_t ret = value;
+	/* First, last, least and most are values of the column: its scale is theirs. */
+	return is_double && doubles_split_at(scale, &value, 1, &ret) < 0 ? 0 : ret;
+}
+
+static int put_aggregate(struct section_writer *w, const struct columns_aggregate *a, enum schema_value_type type,
+			 unsigned scale, bool is_counter)
+{
+	struct buf *out = &w->streams[SECTION_AGGREGATES];
+	bool is_double = type == SCHEMA_VALUE_DOUBLE;
+	const uint64_t values[] = {a->last, a->min, a->max};
+	uint64_t first = as_integer(a->first, scale, is_double);
+	int r = is_double ? wire_put_varint(out, a->nans) : 0;
+	for (size_t i = 0; r == 0 && i < 3; i++)
+		r = wire_put_varint(out, zigzag(as_integer(values[i], scale, is_double) - first));
+	if (r == 0)
+		r = put_fixed(out, a->sum);
+	if (r < 0 || !is_counter)
+		return r;
+	/* Without a reset it is last less first. */
+	uint8_t reset = is_double || a->increase != (double)(a->last - a->first);
+	r = buf_append(out, &reset, 1);
+	return r == 0 && reset ? put_fixed(out, a->increase) : r;
+}
+
+static int end_block(struct section_writer *w)
+{
+	struct buf *out = &w->streams[SECTION_BLOCKS];
+	if (w->block_columns == 0)
+		return 0;
+	range_encoder_finish(&w->encoder);
+	if (w->encoder.len > w->encoder.cap)
+		return -EMSGSIZE;
+	int r = buf_append(&w->blocks, w->encoder.out, w->encoder.len);
+	if (r == 0)
+		r = wire_put_varint(out, w->block_columns);
+	if (r == 0)
+		r = wire_put_varint(out, w->encoder.len);
+	if (r == 0)
+		r = wire_put_varint(out, crc32(0, w->encoder.out, (unsigned)w->encoder.len));
+	w->n_blocks++;
+	w->block_columns = w->block_values = 0;
+	w->block_path = UINT32_MAX;
+	return r;
+}
+
+static int encode(struct section_writer *w, const struct integers_plan *plan, const uint64_t *integers, uint32_t n,
+		  uint32_t part)
+{
+	size_t count = integers_residuals(plan->form, n);
+	if (count == 0)
+		return 0;
+	if (w->block_columns == 0)
+		range_encoder_init(&w->encoder, NULL, 0);
+	w->block.len = w->encoder.len;
+	int r = buf_reserve(&w->block, count * WORST_RESIDUAL + 16);
+	if (r < 0)
+		return r;
+	w->encoder.out = w->block.data;
+	w->encoder.cap = w->block.cap;
+	if (w->block_path != w->n_paths) {
+		residuals_model_init(&w->models[0]);
+		residuals_model_init(&w->models[1]);
+		w->block_path = w->n_paths;
+	}
+	integers_split(plan, integers, n, w->scratch);
+	residuals_encode(&w->models[part >= COLUMNS_PART_BUCKET], &w->encoder, w->scratch, count);
+	w->block_columns++;
+	w->block_values += (uint32_t)count;
+	return w->encoder.len >= SECTION_BLOCK_BYTES || w->block_values >= SECTION_BLOCK_VALUES ? end_block(w) : 0;
+}
+
+static int add_column(struct section_writer *w, const struct columns_part *part, uint32_t n)
+{
+	bool is_double = w->path.type == SCHEMA_VALUE_DOUBLE, is_counter = w->path.kind != SCHEMA_KIND_GAUGE;
+	struct buf *out = &w->streams[SECTION_PLANS];
+	const uint64_t *integers = part->values;
+	unsigned scale = 0;
+	int r = 0;
+	if (is_double) {
+		scale = doubles_split(part->values, n, (uint64_t *)w->scratch);
+		integers = (const uint64_t *)w->scratch;
+		r = wire_put_varint(out, scale);
+	}
+	struct integers_plan plan = integers_plan(integers, n);
+	if (r == 0)
+		r = integers_plan_put(&plan, out);
+	if (r == 0 && plan.form != INTEGERS_CONSTANT) {
+		struct columns_aggregate a = columns_aggregate(part->values, n, w->path.type, is_counter);
+		r = put_aggregate(w, &a, w->path.type, scale, is_counter);
+	}
+	if (r == 0)
+		r = wire_put_varint(&w->streams[SECTION_PARTS], part->part);
+	w->path_columns++;
+	w->n_columns++;
+	return r < 0 ? r : encode(w, &plan, integers, n, part->part);
+}
+
+static int check(struct section_writer *w, const struct columns_series *s, const struct columns_values *v)
+{
+	const struct presence *p = v->presence;
+	if (w->n_series == COLUMNS_MAX_SERIES || v->n_parts > COLUMNS_MAX_COLUMNS - w->n_columns)
+		return -EMSGSIZE;
+	if (s->section != w->section || v->n == 0 || v->n_parts == 0 || p->count != v->n || p->n_runs == 0 ||
+	    p->runs[p->n_runs - 1].first + p->runs[p->n_runs - 1].n > w->n_ticks)
+		return -EINVAL;
+	size_t least = w->key.len < w->last_key.len ? w->key.len : w->last_key.len;
+	int order = least > 0 ? memcmp(w->last_key.data, w->key.data, least) : 0;
+	if (w->n_series > 0 && (order > 0 || (order == 0 && w->last_key.len >= w->key.len)))
+		return -EINVAL;
+	if (v->n <= w->cap_scratch)
+		return 0;
+	free(w->scratch);
+	w->cap_scratch = v->n;
+	w->scratch = malloc(v->n * sizeof(*w->scratch));
+	if (!w->scratch)
+		w->cap_scratch = 0;
+	return w->scratch ? 0 : -ENOMEM;
+}
+
+int section_writer_add(struct section_writer *w, const struct columns_series *s, const struct columns_values *v)
+{
+	uint32_t set, presence;
+	size_t last_path_len = w->path_len;
+	buf_reset(&w->key);
+	int r = columns_series_key(s, &w->key, &w->path_len);
+	if (r == 0)
+		r = check(w, s, v);
+	if (r == 0 && (w->n_series == 0 || last_path_len != w->path_len ||
+		       memcmp(w->key.data, w->last_key.data, w->path_len) != 0))
+		r = begin_path(w, s);
+	if (r == 0)
+		r = set_number(w, s, &set);
+	if (r == 0)
+		r = presence_number(w, v->presence, &presence);
+	for (uint32_t i = 0; r == 0 && i < v->n_parts; i++) {
+		r = wire_put_varint(&w->streams[SECTION_WHO], zigzag((uint64_t)set - w->last_set));
+		if (r == 0)
+			r = wire_put_varint(&w->streams[SECTION_WHEN], zigzag((uint64_t)presence - w->last_presence));
+		if (r < 0)
+			break;
+		w->last_set = set;
+		w->last_presence = presence;
+		r = add_column(w, &v->parts[i], v->n);
+	}
+	struct buf swap = w->key;
+	w->key = w->last_key;
+	w->last_key = swap;
+	w->n_series++;
+	return r;
+}
+
+/* --- the end --- */
+
+static int put_header(struct buf *out, size_t packed, size_t unpacked, uint32_t crc)
+{
+	uint8_t bytes[SECTION_HEADER];
+	const uint32_t words[3] = {(uint32_t)packed, (uint32_t)unpacked, crc};
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(words[i / 4] >> 8 * (i % 4));
+	return buf_append(out, bytes, sizeof(bytes));
+}
+
+static int gather(struct section_writer *w, struct buf *out)
+{
+	const uint32_t counts[SECTION_STREAMS] = {[SECTION_NAMES] = w->n_names,
+						  [SECTION_LABELS] = w->n_sets,
+						  [SECTION_PRESENCES] = w->n_presences,
+						  [SECTION_PATHS] = w->n_paths,
+						  [SECTION_BLOCKS] = w->n_blocks};
+	int r = wire_put_varint(out, w->section);
+	if (r == 0)
+		r = wire_put_varint(out, w->n_series);
+	for (size_t i = 0; r == 0 && i < SECTION_STREAMS; i++) {
+		r = wire_put_varint(out, counts[i]);
+		if (r == 0)
+			r = wire_put_varint(out, w->streams[i].len);
+		if (r == 0 && w->streams[i].len > 0)
+			r = buf_append(out, w->streams[i].data, w->streams[i].len);
+	}
+	return r;
+}
+
+int section_writer_finish(struct section_writer *w, struct buf *out)
+{
+	struct buf directory BUF_CLEANUP = BUF_INIT(COLUMNS_MAX_DIRECTORY);
+	struct buf packed BUF_CLEANUP = BUF_INIT(COLUMNS_MAX_DIRECTORY);
+	int r = end_block(w);
+	if (r == 0)
+		r = end_path(w);
+	if (r == 0)
+		r = gather(w, &directory);
+	if (r == 0)
+		r = buf_reserve(&packed, ZSTD_compressBound(directory.len));
+	if (r < 0)
+		return r;
+	size_t len = ZSTD_compress(packed.data, packed.cap, directory.data, directory.len, DIRECTORY_LEVEL);
+	if (ZSTD_isError(len))
+		return -ENOMEM;
+	r = put_header(out, len, directory.len, (uint32_t)crc32(0, packed.data, (unsigned)len));
+	if (r == 0)
+		r = buf_append(out, packed.data, len);
+	return r == 0 && w->blocks.len > 0 ? buf_append(out, w->blocks.data, w->blocks.len) : r;
+}

@@ -1,0 +1,24 @@
+/* One section of a chunk: its series are added in the order of their keys and written at the end as a directory and
+ * blocks. */
+#pragma once
+
+#include "backend/columns/columns.h"
+#include "common/buf.h"
+
+struct section_writer;
+
+/* 0 or -ENOMEM. */
+int section_writer_new(uint32_t section, uint32_t n_ticks, struct section_writer **ret)
+	__attribute__((nonnull, warn_unused_result));
+void section_writer_free(struct section_writer *writer); /* accepts NULL */
+
+/* Adds a series with its values; n > 0, all of it is copied. The parts are ascending. 0; -EINVAL when it does not come
+ * after the one before (by columns_series_key()), is of another section or has ticks beyond the last; -EMSGSIZE over
+ * the limits of columns.h; -ENOMEM. After a failure the writer can only be freed. */
+int section_writer_add(struct section_writer *writer, const struct columns_series *series,
+		       const struct columns_values *values) __attribute__((nonnull, warn_unused_result));
+
+uint32_t section_writer_series(const struct section_writer *writer) __attribute__((nonnull));
+
+/* Appends the section's bytes to out. 0, -ENOMEM, -EMSGSIZE. */
+int section_writer_finish(struct section_writer *writer, struct buf *out) __attribute__((nonnull, warn_unused_result));

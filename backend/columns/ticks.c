@@ -1,0 +1,206 @@
+/* Agents tick on a grid and wake a little late: the grid is steps of the interval, nearly always 1, and what is left is
+ * microseconds. Boot time and receipt are told relative to it, so that each costs its own jitter only. */
+#include "backend/columns/ticks.h"
+
+#include "backend/columns/integers.h"
+#include "backend/columns/residuals.h"
+#include "common/wire.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+#define MAX_ORIGINS 65536
+#define WORST_RESIDUAL 32 /* bytes */
+
+enum column { STEPS, JITTER, BOOTTIME, RECEIVED, SEQUENCE, INTERVAL, ORIGIN, COLUMNS };
+
+/* The instant that the step leads to from the grid so far. */
+static uint64_t on_grid(uint64_t grid, uint64_t steps, uint64_t interval_ms)
+{
+	return grid + steps * (interval_ms > 0 ? interval_ms : 1000) * 1000;
+}
+
+static void split(const struct columns_tick *ticks, uint32_t n, const uint32_t *origins, uint64_t **columns)
+{
+	uint64_t grid = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		const struct columns_tick *t = &ticks[i];
+		int64_t interval_us = (int64_t)(t->interval_ms > 0 ? t->interval_ms : 1000) * 1000;
+		int64_t away = (int64_t)((uint64_t)t->time_us - grid), steps = away / interval_us;
+		if (away % interval_us > interval_us / 2)
+			steps++;
+		else if (away % interval_us < -interval_us / 2)
+			steps--;
+		grid = i == 0 ? (uint64_t)t->time_us : on_grid(grid, (uint64_t)steps, t->interval_ms);
+		columns[STEPS][i] = i == 0 ? grid : (uint64_t)steps;
+		columns[JITTER][i] = (uint64_t)t->time_us - grid;
+		columns[BOOTTIME][i] = t->boottime_us - (uint64_t)t->time_us;
+		columns[RECEIVED][i] = (uint64_t)t->received_us - (uint64_t)t->time_us;
+		columns[SEQUENCE][i] = t->sequence;
+		columns[INTERVAL][i] = t->interval_ms;
+		columns[ORIGIN][i] = origins[i];
+	}
+}
+
+static void join(uint64_t **columns, uint32_t n, const uint8_t (*origins)[32], struct columns_tick *ret)
+{
+	uint64_t grid = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		struct columns_tick *t = &ret[i];
+		t->interval_ms = (uint32_t)columns[INTERVAL][i];
+		grid = i == 0 ? columns[STEPS][0] : on_grid(grid, columns[STEPS][i], t->interval_ms);
+		t->time_us = (int64_t)(grid + columns[JITTER][i]);
+		t->boottime_us = columns[BOOTTIME][i] + (uint64_t)t->time_us;
+		t->received_us = (int64_t)(columns[RECEIVED][i] + (uint64_t)t->time_us);
+		t->sequence = columns[SEQUENCE][i];
+		memcpy(t->instance, origins[columns[ORIGIN][i]], 16);
+		memcpy(t->boot_id, origins[columns[ORIGIN][i]] + 16, 16);
+	}
+}
+
+/* Which start of the agent, on which boot: few, each said once. */
+static int find_origins(const struct columns_tick *ticks, uint32_t n, uint32_t *origins, struct buf *out)
+{
+	struct buf table BUF_CLEANUP = BUF_INIT(32ull * MAX_ORIGINS);
+	uint32_t count = 0;
+	int r = 0;
+	for (uint32_t i = 0; r == 0 && i < n; i++) {
+		uint32_t k = i > 0 ? origins[i - 1] : 0, looked = 0;
+		for (; looked < count; looked++, k = (k + 1) % count) {
+			if (memcmp(table.data + 32ull * k, ticks[i].instance, 16) == 0 &&
+			    memcmp(table.data + 32ull * k + 16, ticks[i].boot_id, 16) == 0)
+				break;
+		}
+		if (looked == count) {
+			r = buf_append(&table, ticks[i].instance, 16);
+			if (r == 0)
+				r = buf_append(&table, ticks[i].boot_id, 16);
+			k = count++;
+		}
+		origins[i] = k;
+	}
+	if (r == 0)
+		r = wire_put_varint(out, count);
+	return r == 0 && table.len > 0 ? buf_append(out, table.data, table.len) : r;
+}
+
+struct work {
+	uint64_t *columns[COLUMNS];
+	uint64_t *memory;
+	int64_t *residuals;
+	struct residuals_model *model;
+};
+
+static void work_free(struct work *w)
+{
+	free(w->memory);
+	free(w->residuals);
+	free(w->model);
+}
+
+static int work_init(struct work *w, uint32_t n)
+{
+	w->memory = calloc((size_t)n * COLUMNS + 1, sizeof(*w->memory));
+	w->residuals = calloc((size_t)n + 1, sizeof(*w->residuals));
+	w->model = malloc(sizeof(*w->model));
+	for (size_t i = 0; i < COLUMNS; i++)
+		w->columns[i] = w->memory ? w->memory + i * n : NULL;
+	return w->memory && w->residuals && w->model ? 0 : -ENOMEM;
+}
+
+static int put_columns(struct work *w, uint32_t n, struct buf *out)
+{
+	struct buf bits BUF_CLEANUP = BUF_INIT(COLUMNS_MAX_SECTION);
+	struct range_encoder encoder;
+	int r = buf_reserve(&bits, (size_t)n * COLUMNS * WORST_RESIDUAL + 16);
+	range_encoder_init(&encoder, bits.data, bits.cap);
+	for (size_t i = 0; r == 0 && n > 0 && i < COLUMNS; i++) {
+		/* Of the steps, the first is where the grid begins. */
+		size_t skip = i == STEPS;
+		if (skip)
+			r = wire_put_varint(out, w->columns[STEPS][0]);
+		if (r < 0 || n == skip)
+			continue;
+		struct integers_plan plan = integers_plan(w->columns[i] + skip, n - skip);
+		r = integers_plan_put(&plan, out);
+		residuals_model_init(w->model);
+		integers_split(&plan, w->columns[i] + skip, n - skip, w->residuals);
+		residuals_encode(w->model, &encoder, w->residuals, integers_residuals(plan.form, n - skip));
+	}
+	if (r < 0)
+		return r;
+	range_encoder_finish(&encoder);
+	return encoder.len > encoder.cap ? -EMSGSIZE : buf_append(out, encoder.out, encoder.len);
+}
+
+/* Plans first, then all bits: the plans say how many there are. */
+int ticks_put(const struct columns_tick *ticks, uint32_t n, struct buf *out)
+{
+	struct buf body BUF_CLEANUP = BUF_INIT(COLUMNS_MAX_SECTION);
+	struct work work __attribute__((cleanup(work_free))) = {0};
+	uint32_t *origins = n <= COLUMNS_MAX_TICKS ? calloc((size_t)n + 1, sizeof(*origins)) : NULL;
+	int r = n > COLUMNS_MAX_TICKS ? -EMSGSIZE : !origins ? -ENOMEM : work_init(&work, n);
+	if (r == 0)
+		r = find_origins(ticks, n, origins, &body);
+	if (r == 0) {
+		split(ticks, n, origins, work.columns);
+		r = put_columns(&work, n, &body);
+	}
+	free(origins);
+	if (r < 0)
+		return r;
+	uint32_t crc = (uint32_t)crc32(0, body.data, (unsigned)body.len);
+	const uint8_t bytes[4] = {(uint8_t)crc, (uint8_t)(crc >> 8), (uint8_t)(crc >> 16), (uint8_t)(crc >> 24)};
+	r = buf_append(out, bytes, sizeof(bytes));
+	return r == 0 ? buf_append(out, body.data, body.len) : r;
+}
+
+static int take_columns(struct work *w, uint32_t n, struct wire_reader *in)
+{
+	struct integers_plan plans[COLUMNS];
+	struct range_decoder decoder;
+	if (wire_varint(in, &w->columns[STEPS][0]) != 1)
+		return -EPROTO;
+	for (size_t i = 0; i < COLUMNS; i++) {
+		if (n > (i == STEPS) && integers_plan_take(in, &plans[i]) < 0)
+			return -EPROTO;
+	}
+	range_decoder_init(&decoder, in->p, (size_t)(in->end - in->p));
+	for (size_t i = 0; i < COLUMNS; i++) {
+		size_t skip = i == STEPS;
+		if (n == skip)
+			continue;
+		residuals_model_init(w->model);
+		residuals_decode(w->model, &decoder, w->residuals, integers_residuals(plans[i].form, n - skip));
+		integers_join(&plans[i], w->residuals, n - skip, w->columns[i] + skip);
+	}
+	return decoder.beyond > 4 ? -EPROTO : 0;
+}
+
+int ticks_take(const uint8_t *data, size_t len, uint32_t n, struct columns_tick *ret)
+{
+	struct work work __attribute__((cleanup(work_free))) = {0};
+	uint64_t n_origins;
+	if (len < 4 || n > COLUMNS_MAX_TICKS)
+		return -EPROTO;
+	uint32_t crc = (uint32_t)data[0] | (uint32_t)data[1] << 8 | (uint32_t)data[2] << 16 | (uint32_t)data[3] << 24;
+	struct wire_reader in = wire_reader(data + 4, len - 4);
+	if ((uint32_t)crc32(0, in.p, (unsigned)(len - 4)) != crc)
+		return -EBADMSG;
+	if (wire_varint(&in, &n_origins) != 1 || n_origins > MAX_ORIGINS || n_origins * 32 > (size_t)(in.end - in.p))
+		return -EPROTO;
+	const uint8_t(*origins)[32] = (const uint8_t(*)[32])in.p;
+	in.p += n_origins * 32;
+	int r = n > 0 ? work_init(&work, n) : 0;
+	if (r == 0 && n > 0)
+		r = take_columns(&work, n, &in);
+	for (uint32_t i = 0; r == 0 && i < n; i++) {
+		if (work.columns[ORIGIN][i] >= n_origins || work.columns[INTERVAL][i] > UINT32_MAX)
+			r = -EPROTO;
+	}
+	if (r == 0 && n > 0)
+		join(work.columns, n, origins, ret);
+	return r;
+}

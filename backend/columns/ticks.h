@@ -1,0 +1,12 @@
+/* The one timestamp column of a host's chunk, and what else a snapshot's header says, as a block of its own. */
+#pragma once
+
+#include "backend/columns/columns.h"
+#include "common/buf.h"
+
+/* Appends: 0, -EMSGSIZE (more ticks or starts of agents than the limits), -ENOMEM. */
+int ticks_put(const struct columns_tick *ticks, uint32_t n, struct buf *out)
+	__attribute__((nonnull, warn_unused_result));
+/* Fills ret[n]: 0; -EBADMSG when the checksum does not fit; -EPROTO; -ENOMEM. */
+int ticks_take(const uint8_t *data, size_t len, uint32_t n, struct columns_tick *ret)
+	__attribute__((nonnull, warn_unused_result));
