@@ -1,0 +1,42 @@
+/* The directory of a section with its blocks: whatever opens can be read to the end. Two bytes say how long the
+ * directory is, one how many ticks the chunk has. */
+#include "backend/columns/section_reader.h"
+
+#include <stdlib.h>
+
+static void read_series(struct section_reader *reader, uint32_t i, struct columns_values *values)
+{
+	struct columns_series series;
+	struct columns_aggregate aggregate;
+	uint32_t tick, n = 0;
+	section_reader_get(reader, i, &series);
+	if (series.n_labels > SCHEMA_MAX_LABELS || series.n_numbers > SCHEMA_MAX_DEPTH)
+		abort();
+	for (uint32_t p = 0; p < section_reader_parts(reader, i); p++)
+		(void)section_reader_aggregate(reader, i, p, &aggregate);
+	if (section_reader_values(reader, i, values) < 0)
+		return;
+	struct presence_cursor cursor = {.presence = values->presence};
+	while (presence_next(&cursor, &tick))
+		n++;
+	if (n != values->n)
+		abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct section_reader *reader;
+	struct columns_values values = {0};
+	if (size < 3)
+		return 0;
+	size_t len = (size_t)data[0] | (size_t)data[1] << 8;
+	if (len > size - 3)
+		return 0;
+	if (section_reader_unpacked(data + 3, len, data + 3 + len, size - 3 - len, data[2], &reader) < 0)
+		return 0;
+	for (uint32_t i = 0; i < section_reader_series(reader); i++)
+		read_series(reader, i, &values);
+	columns_values_free(&values);
+	section_reader_free(reader);
+	return 0;
+}

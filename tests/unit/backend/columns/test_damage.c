@@ -1,0 +1,185 @@
+/* Bytes that changed or are missing: what they cost is said, and the rest is read. */
+#include "backend/columns/chunk_merge.h"
+#include "backend/columns/section_format.h"
+#include "backend/columns/section_reader.h"
+#include "tests/unit/backend/columns/fixture.h"
+#include "tests/unit/cmocka_all.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zstd.h>
+
+static struct schema *schema;
+
+static void make(uint64_t seed, uint32_t n, struct buf *out)
+{
+	struct buf payload BUF_CLEANUP = BUF_INIT(1 << 20);
+	struct chunk_builder *b;
+	struct maker maker;
+	assert_int_equal(chunk_builder_new(1 << 28, &b), 0);
+	maker_init(&maker, seed, true);
+	for (uint32_t i = 0; i < n; i++) {
+		maker_next(&maker, &payload);
+		assert_int_equal(chunk_builder_add(b, &maker.tick, schema, payload.data, payload.len), 0);
+	}
+	assert_int_equal(chunk_builder_finish(b, out), 0);
+	chunk_builder_free(b);
+}
+
+/* Any one byte: it is noticed, and nothing untrue is read. */
+static void a_changed_byte_is_noticed(void **state)
+{
+	struct buf bytes BUF_CLEANUP = BUF_INIT(1 << 28);
+	struct facts whole = {0};
+	make(41, 40, &bytes);
+	assert_int_equal(facts_of_chunk(&whole, bytes.data, bytes.len), 0);
+	for (size_t i = 0; i < bytes.len; i += 1 + i / 200) {
+		struct facts rest = {0};
+		bytes.data[i] ^= (uint8_t)(1u << i % 8);
+		assert_true(facts_of_chunk(&rest, bytes.data, bytes.len) < 0);
+		assert_int_equal(facts_common(&rest, &whole), rest.n);
+		bytes.data[i] ^= (uint8_t)(1u << i % 8);
+		facts_free(&rest);
+	}
+	facts_free(&whole);
+}
+
+static void a_cut_is_noticed(void **state)
+{
+	struct buf bytes BUF_CLEANUP = BUF_INIT(1 << 28);
+	make(43, 20, &bytes);
+	for (size_t len = 0; len < bytes.len; len += 1 + len / 100) {
+		struct chunk_reader chunk;
+		uint8_t *copy = malloc(len + 1); /* exact, so that the sanitizer sees a read beyond */
+		memcpy(copy, bytes.data, len);
+		assert_true(chunk_open(copy, len, &chunk) < 0);
+		free(copy);
+	}
+}
+
+/* A block of many: the series in it are lost, those in others are not, and a merge keeps what there is. */
+static void a_damaged_block_costs_itself(void **state)
+{
+	struct buf bytes BUF_CLEANUP = BUF_INIT(1 << 28), merged BUF_CLEANUP = BUF_INIT(1 << 28);
+	struct facts whole = {0}, rest = {0}, after = {0};
+	struct chunk_reader chunk;
+	struct chunk_merge_result result;
+	uint32_t bad;
+	make(47, 600, &bytes);
+	assert_int_equal(facts_of_chunk(&whole, bytes.data, bytes.len), 0);
+	assert_int_equal(chunk_open(bytes.data, bytes.len, &chunk), 0);
+	const struct chunk_section *s = chunk_find(&chunk, 23);
+	assert_non_null(s);
+	assert_true(s->len > 10 * SECTION_BLOCK_BYTES);
+	bytes.data[(size_t)(s->data - bytes.data) + s->len - 10] ^= 0x40;
+	assert_int_equal(facts_of_chunk(&rest, bytes.data, bytes.len), -EBADMSG);
+	size_t common = facts_common(&rest, &whole);
+	assert_int_equal(common, rest.n);
+	assert_true(common < whole.n && common > whole.n * 9 / 10);
+	struct chunk_bytes one = {.data = bytes.data, .len = bytes.len};
+	assert_int_equal(chunk_merge(&one, 1, INT64_MIN, INT64_MAX, &merged, &result, &bad), 0);
+	assert_true(result.damaged_series > 0 && result.damaged_sections == 0);
+	assert_int_equal(facts_of_chunk(&after, merged.data, merged.len), 0);
+	assert_true(facts_equal(&after, &rest));
+	facts_free(&whole);
+	facts_free(&rest);
+	facts_free(&after);
+}
+
+static void a_damaged_directory_costs_its_section(void **state)
+{
+	struct buf bytes BUF_CLEANUP = BUF_INIT(1 << 28), merged BUF_CLEANUP = BUF_INIT(1 << 28);
+	struct chunk_reader chunk;
+	struct chunk_merge_result result;
+	uint32_t bad = 99;
+	make(53, 30, &bytes);
+	assert_int_equal(chunk_open(bytes.data, bytes.len, &chunk), 0);
+	bytes.data[(size_t)(chunk_find(&chunk, 23)->data - bytes.data) + SECTION_HEADER + 5] ^= 1;
+	struct chunk_bytes two[2] = {{.data = bytes.data, .len = bytes.len}, {.data = bytes.data, .len = bytes.len}};
+	assert_int_equal(chunk_merge(two, 1, INT64_MIN, INT64_MAX, &merged, &result, &bad), 0);
+	assert_int_equal(result.damaged_sections, 1);
+	assert_int_equal(chunk_open(merged.data, merged.len, &chunk), 0);
+	assert_null(chunk_find(&chunk, 23));
+	assert_non_null(chunk_find(&chunk, 11));
+	/* Without ticks nothing can be told. */
+	size_t before = merged.len;
+	bytes.data[chunk.ticks - merged.data + 40] ^= 1;
+	assert_true(chunk_merge(two, 2, INT64_MIN, INT64_MAX, &merged, &result, &bad) < 0);
+	assert_int_equal(bad, 0);
+	assert_int_equal(merged.len, before);
+}
+
+static void read_all(struct section_reader *reader)
+{
+	struct columns_values values = {0};
+	for (uint32_t i = 0; i < section_reader_series(reader); i++) {
+		struct columns_series id;
+		struct columns_aggregate aggregate;
+		section_reader_get(reader, i, &id);
+		for (uint32_t p = 0; p < section_reader_parts(reader, i); p++)
+			section_reader_aggregate(reader, i, p, &aggregate);
+		int r = section_reader_values(reader, i, &values);
+		assert_true(r == 0 || r == -EBADMSG || r == -EPROTO);
+	}
+	columns_values_free(&values);
+}
+
+/* Directories that no writer wrote, with checksums that fit: never a crash, never a value out of bounds. */
+static void forged_directories_do_no_harm(void **state)
+{
+	struct buf bytes BUF_CLEANUP = BUF_INIT(1 << 28);
+	struct chunk_reader chunk;
+	uint64_t seed = 59;
+	uint32_t opened = 0;
+	make(61, 12, &bytes);
+	assert_int_equal(chunk_open(bytes.data, bytes.len, &chunk), 0);
+	for (uint32_t k = 0; k < chunk.n_sections; k++) {
+		const struct chunk_section *s = &chunk.sections[k];
+		uint32_t packed, unpacked;
+		memcpy(&packed, s->data, 4);
+		memcpy(&unpacked, s->data + 4, 4);
+		uint8_t *whole = malloc(unpacked), *copy = malloc(unpacked);
+		assert_int_equal(ZSTD_decompress(whole, unpacked, s->data + SECTION_HEADER, packed), unpacked);
+		const uint8_t *blocks = s->data + SECTION_HEADER + packed;
+		for (int round = 0; round < 2000; round++) {
+			struct section_reader *reader;
+			memcpy(copy, whole, unpacked);
+			for (uint64_t n = fixture_random(&seed) % 3; n < 3; n++)
+				copy[fixture_random(&seed) % unpacked] = (uint8_t)fixture_random(&seed);
+			if (section_reader_unpacked(copy, unpacked, blocks, s->len - SECTION_HEADER - packed,
+						    chunk.n_ticks, &reader) < 0)
+				continue;
+			opened++;
+			read_all(reader);
+			section_reader_free(reader);
+		}
+		free(whole);
+		free(copy);
+	}
+	assert_true(opened > 100);
+}
+
+static int setup(void **state)
+{
+	schema = fixture_schema();
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	schema_unref(schema);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_changed_byte_is_noticed),
+		cmocka_unit_test(a_cut_is_noticed),
+		cmocka_unit_test(a_damaged_block_costs_itself),
+		cmocka_unit_test(a_damaged_directory_costs_its_section),
+		cmocka_unit_test(forged_directories_do_no_harm),
+	};
+	return cmocka_run_group_tests(tests, setup, teardown);
+}

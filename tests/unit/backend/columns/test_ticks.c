@@ -1,0 +1,91 @@
+#include "backend/columns/ticks.h"
+#include "tests/unit/backend/columns/fixture.h"
+#include "tests/unit/cmocka_all.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static size_t round_trip(const struct columns_tick *ticks, uint32_t n)
+{
+	struct buf bytes BUF_CLEANUP = BUF_INIT(1 << 24);
+	struct columns_tick *back = calloc(n + 1, sizeof(*back));
+	assert_int_equal(ticks_put(ticks, n, &bytes), 0);
+	assert_int_equal(ticks_take(bytes.data, bytes.len, n, back), 0);
+	for (uint32_t i = 0; i < n; i++) {
+		assert_int_equal(ticks[i].time_us, back[i].time_us);
+		assert_int_equal(ticks[i].received_us, back[i].received_us);
+		assert_int_equal(ticks[i].boottime_us, back[i].boottime_us);
+		assert_int_equal(ticks[i].sequence, back[i].sequence);
+		assert_int_equal(ticks[i].interval_ms, back[i].interval_ms);
+		assert_memory_equal(ticks[i].instance, back[i].instance, 16);
+		assert_memory_equal(ticks[i].boot_id, back[i].boot_id, 16);
+	}
+	free(back);
+	return bytes.len;
+}
+
+/* A day of a second's ticks with some tens of microseconds of jitter: a byte each for the wake-up. */
+static void a_day_is_small(void **state)
+{
+	uint32_t n = 86400;
+	struct columns_tick *ticks = calloc(n, sizeof(*ticks));
+	uint64_t seed = 23;
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t late = fixture_random(&seed) % 128;
+		ticks[i] = (struct columns_tick){.time_us = 1795258800000000 + i * 1000000ll + (int64_t)late,
+						 .boottime_us = 777000000 + i * 1000000ull + late,
+						 .sequence = 1 + i,
+						 .interval_ms = 1000};
+		ticks[i].received_us = ticks[i].time_us + 1000;
+	}
+	size_t bytes = round_trip(ticks, n);
+	assert_in_range(bytes, n * 7 / 8 - 1000, n * 15 / 16);
+	free(ticks);
+}
+
+static void any_ticks_come_back(void **state)
+{
+	struct columns_tick ticks[200];
+	uint64_t seed = 29;
+	for (int round = 0; round < 300; round++) {
+		uint32_t n = (uint32_t)(fixture_random(&seed) % 200);
+		for (uint32_t i = 0; i < n; i++) {
+			memset(&ticks[i], 0, sizeof(ticks[i]));
+			ticks[i].time_us = (int64_t)(fixture_value(&seed) - fixture_value(&seed));
+			ticks[i].received_us = (int64_t)fixture_value(&seed);
+			ticks[i].boottime_us = fixture_value(&seed);
+			ticks[i].sequence = fixture_value(&seed);
+			ticks[i].interval_ms = (uint32_t)fixture_value(&seed);
+			ticks[i].instance[0] = (uint8_t)(fixture_random(&seed) % 3);
+			ticks[i].boot_id[15] = (uint8_t)(fixture_random(&seed) % 2);
+		}
+		round_trip(ticks, n);
+	}
+}
+
+static void damage_is_noticed(void **state)
+{
+	struct columns_tick ticks[50] = {0}, back[50];
+	struct buf bytes BUF_CLEANUP = BUF_INIT(1 << 24);
+	for (uint32_t i = 0; i < 50; i++)
+		ticks[i] =
+			(struct columns_tick){.time_us = i * 1000000ll + i * i % 7, .interval_ms = 1000, .sequence = i};
+	assert_int_equal(ticks_put(ticks, 50, &bytes), 0);
+	for (size_t i = 0; i < bytes.len; i++) {
+		bytes.data[i] ^= 0x10;
+		assert_int_equal(ticks_take(bytes.data, bytes.len, 50, back), -EBADMSG);
+		bytes.data[i] ^= 0x10;
+		assert_true(ticks_take(bytes.data, i, 50, back) < 0);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_day_is_small),
+		cmocka_unit_test(any_ticks_come_back),
+		cmocka_unit_test(damage_is_noticed),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
