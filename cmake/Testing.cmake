@@ -13,9 +13,11 @@ function(sonde_unit_test name)
   set_tests_properties(unit/${name} PROPERTIES LABELS "unit;${arg_LABELS}" SKIP_RETURN_CODE 77 TIMEOUT 120)
 endfunction()
 
-# sonde_script_test(NAME COMMAND ... LABELS ... TIMEOUT n): any program; finds the build in $SONDE_BUILD.
+# sonde_script_test(NAME COMMAND ... LABELS ... TIMEOUT n [COST seconds]): any program; finds the build in $SONDE_BUILD.
+# Labels that scripts/test goes by: `beside` for what waits most of its time, or counts nothing that neighbours change: such tests run next
+# to each other, those with the largest COST first. `sanitized` for what --slow runs again in the builds with sanitizers.
 function(sonde_script_test name)
-  cmake_parse_arguments(arg "SERIAL" "TIMEOUT" "COMMAND;LABELS" ${ARGN})
+  cmake_parse_arguments(arg "SERIAL" "TIMEOUT;COST" "COMMAND;LABELS" ${ARGN})
   add_test(NAME ${name} COMMAND ${arg_COMMAND} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 300)
@@ -24,6 +26,9 @@ function(sonde_script_test name)
     ENVIRONMENT "SONDE_BUILD=${CMAKE_BINARY_DIR};SONDE_SOURCE=${CMAKE_SOURCE_DIR}")
   if(arg_SERIAL)
     set_tests_properties(${name} PROPERTIES RUN_SERIAL ON)
+  endif()
+  if(arg_COST)
+    set_tests_properties(${name} PROPERTIES COST ${arg_COST})
   endif()
 endfunction()
 

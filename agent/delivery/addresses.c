@@ -121,7 +121,7 @@ static struct question *question_new(const char *host, const char *service)
 	return q;
 }
 
-/* The thread's reference goes with it, or is given back when there is none. */
+/* One reference is the thread's, or nobody's when there is none. */
 static int start(struct question *q)
 {
 	pthread_attr_t attributes;
@@ -132,7 +132,7 @@ static int start(struct question *q)
 	int r = -pthread_create(&thread, &attributes, answer, q);
 	pthread_attr_destroy(&attributes);
 	if (r < 0)
-		question_unref(q);
+		atomic_store(&q->refs, 1);
 	return r;
 }
 

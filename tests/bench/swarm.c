@@ -1,7 +1,8 @@
-/* bench_swarm --port P --key-file FILE --agents N --batches N [--interval MS]: simulated agents in one process, each a
- * connection of its own with a real Ingest.Stream, for tests/bench/ingest. A snapshot has 500 values (50 CPUs of 10
- * times), of which 200 change. Without an interval each agent sends its next snapshot when the last one is
- * acknowledged. Prints one line of JSON when every agent has had all its acknowledgements. */
+/* bench_swarm --port P --key-file FILE --agents N --batches N [--interval MS] [--seed N] [--ca-file FILE]: simulated
+ * agents in one process, each a connection of its own with a real Ingest.Stream, for tests/bench/ingest. A snapshot has
+ * 500 values (50 CPUs of 10 times), of which 200 change. Without an interval each agent sends its next snapshot when
+ * the last one is acknowledged. With a seed the hosts are the same ones each time; with a CA the connections are TLS.
+ * Prints one line of JSON when every agent has had all its acknowledgements. */
 #include "agent/delivery/call.h"
 #include "agent/delivery/dial.h"
 #include "common/buf.h"
@@ -23,8 +24,9 @@
 #define CONTENTS 64 /* kinds of section, all agents share them */
 
 struct swarm {
-	unsigned port, agents, batches, interval_ms;
+	unsigned port, agents, batches, interval_ms, seed;
 	char key[160];
+	struct tls_context *tls; /* NULL: plaintext */
 	int epoll;
 	struct buf sections[CONTENTS];
 	uint64_t bytes;
@@ -184,10 +186,22 @@ static void turn(struct swarm *s, int timeout_ms)
 	}
 }
 
-static void open_agent(struct swarm *s, struct agent *a)
+static void name_agent(const struct swarm *s, struct agent *a, unsigned number)
+{
+	encoding_random(a->host_id, sizeof(a->host_id));
+	encoding_random(a->instance, sizeof(a->instance));
+	if (s->seed == 0)
+		return;
+	memset(a->host_id, 0, sizeof(a->host_id));
+	memcpy(a->host_id, &s->seed, sizeof(s->seed));
+	memcpy(a->host_id + 8, &number, sizeof(number));
+}
+
+static void open_agent(struct swarm *s, struct agent *a, unsigned number)
 {
 	int fd = dial("127.0.0.1", (uint16_t)s->port, 5000, -1);
-	const struct channel_options channel = {.authority = "localhost", .key = s->key, .host = "localhost"};
+	const struct channel_options channel = {
+		.authority = "localhost", .key = s->key, .host = "localhost", .tls = s->tls};
 	const struct call_options call = {.path = "/sonde.v1.Ingest/Stream",
 					  .max_message = 1u << 20,
 					  .vital = true,
@@ -195,8 +209,7 @@ static void open_agent(struct swarm *s, struct agent *a)
 					  .arg = a};
 	must(fd, "connecting");
 	a->swarm = s;
-	encoding_random(a->host_id, 16);
-	encoding_random(a->instance, 16);
+	name_agent(s, a, number);
 	must(channel_open(fd, &channel, &a->channel), "a channel");
 	must(call_begin(a->channel, &call, &a->call), "a call");
 	send_hello(a);
@@ -236,7 +249,7 @@ static void await_word(const char *word)
 static void run(struct swarm *s, struct agent *agents)
 {
 	for (unsigned i = 0; i < s->agents; i++) {
-		open_agent(s, &agents[i]);
+		open_agent(s, &agents[i], i);
 		while (s->welcomed + 200 <= i)
 			turn(s, 100);
 	}
@@ -269,6 +282,16 @@ static void take_key(struct swarm *s, const char *path)
 	snprintf(s->key, sizeof(s->key), "%s", line);
 }
 
+static void take_ca(struct swarm *s, const char *path)
+{
+	char error[TLS_ERROR_SIZE];
+	const struct tls_client_options options = {.ca_file = path};
+	if (tls_context_client(&options, &s->tls, error) < 0) {
+		(void)fprintf(stderr, "bench_swarm: %s\n", error);
+		exit(1);
+	}
+}
+
 static unsigned number(const char *text)
 {
 	return (unsigned)strtoul(text, NULL, 10);
@@ -278,7 +301,8 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = {{"port", 1, NULL, 'p'},	    {"key-file", 1, NULL, 'k'},
 						{"agents", 1, NULL, 'a'},   {"batches", 1, NULL, 'b'},
-						{"interval", 1, NULL, 'i'}, {0}};
+						{"interval", 1, NULL, 'i'}, {"seed", 1, NULL, 's'},
+						{"ca-file", 1, NULL, 'c'},  {0}};
 	struct swarm s = {.agents = 100, .batches = 100};
 	int c;
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -297,6 +321,12 @@ int main(int argc, char **argv)
 			break;
 		case 'i':
 			s.interval_ms = number(optarg);
+			break;
+		case 's':
+			s.seed = number(optarg);
+			break;
+		case 'c':
+			take_ca(&s, optarg);
 			break;
 		default:
 			return 2;

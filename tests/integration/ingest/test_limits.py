@@ -1,4 +1,6 @@
 """Agents that send more than the backend can or may take: they are slowed down, nothing of it is lost, and memory does not grow."""
+import mmap
+import os
 import sqlite3
 import threading
 import time
@@ -6,8 +8,19 @@ import unittest
 from pathlib import Path
 
 import grpc
-from backend import Backend
+from backend import BUILD, Backend
 from sonde_proto import ranges, varint
+
+
+def built_with(symbol):
+    with open(BUILD / "sonde-backend", "rb") as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as program:
+        return program.find(symbol) >= 0
+
+
+THREAD_SANITIZER = built_with(b"__tsan_init")
+if built_with(b"__asan_init"):
+    # It keeps 256 MiB of what was freed, to find who still uses it: here what is not kept is to be measured.
+    os.environ["ASAN_OPTIONS"] = ":".join(filter(None, (os.environ.get("ASAN_OPTIONS"), "quarantine_size_mb=1:thread_local_quarantine_size_kb=64")))
 
 
 class Limited(Backend):
@@ -117,9 +130,12 @@ class LimitsTest(unittest.TestCase):
             self.assertIn(refusal.exception.code(), (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED))
             lock.execute("ROLLBACK")
             lock.close()
-            # 64 MiB in the store's queue, a message and a batch of each stream: of 229 MiB that wait to be sent.
-            self.assertLess(peak - before, 150)
-            self.assertGreater(peak - before, 40, "the queue was full")
+            if THREAD_SANITIZER:
+                print("memory is not judged: ThreadSanitizer's shadow is several times what it watches", end=" ", flush=True)
+            else:
+                # 64 MiB in the store's queue, a message and a batch of each stream: of 229 MiB that wait to be sent.
+                self.assertLess(peak - before, 150)
+                self.assertGreater(peak - before, 40, "the queue was full")
 
             def drain(stream):
                 missing = batches
