@@ -21,6 +21,18 @@ static struct store *open_store(const struct options *options)
 	return r < 0 ? NULL : store;
 }
 
+/* A backend that has a CA of its own was started with TLS at least once: without the options that say so the key would
+ * not name that CA, and agents would refuse the backend. */
+static void warn_of_other_options(const struct options *options)
+{
+	char path[OPTIONS_PATH_SIZE + 8];
+	snprintf(path, sizeof(path), "%s/ca.pem", options->tls_dir);
+	if (!options->tls && access(path, F_OK) == 0)
+		fprintf(stderr,
+			"with these options gRPC is plaintext, so this key names no CA; for a key that does, give the "
+			"options that the backend is started with (--config, --grpc-listen, --tls)\n");
+}
+
 int command_key_create(const struct options *options)
 {
 	char key[AUTH_KEY_TEXT_SIZE];
@@ -44,6 +56,7 @@ int command_key_create(const struct options *options)
 			options->name);
 		printf("%s%s\n", key, server_tls_suffix(tls));
 		r = fflush(stdout);
+		warn_of_other_options(options);
 	}
 	sodium_memzero(key, sizeof(key));
 	auth_close(auth);

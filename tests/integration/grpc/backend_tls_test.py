@@ -99,9 +99,12 @@ class Own(Case):
         before, serial = fingerprint(self.tls / "ca.pem"), self.serial(self.connect())
         self.place.backend.terminate()
         self.assertEqual(self.place.backend.wait(15), 0)
-        made = subprocess.run([BUILD / "sonde-backend", "key", "create", "--name", "two", "--tls", "--store",
-                               f"sqlite:{self.place.database}"], capture_output=True, text=True, check=True)
+        create = [BUILD / "sonde-backend", "key", "create", "--name", "two", "--store", f"sqlite:{self.place.database}"]
+        made = subprocess.run([*create, "--tls"], capture_output=True, text=True, check=True)
         self.assertEqual(made.stdout.strip().partition("#sha256:")[2], before)
+        self.assertNotIn("names no CA", made.stderr)
+        made = subprocess.run(create, capture_output=True, text=True, check=True)
+        self.assertEqual(("#" in made.stdout, "names no CA" in made.stderr), (False, True))
         self.start()
         self.assertEqual((fingerprint(self.tls / "ca.pem"), self.serial(self.connect())), (before, serial))
 

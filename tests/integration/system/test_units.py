@@ -42,7 +42,7 @@ class Units(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             for unit in ("backend", "agent"):
                 copy = Path(folder) / f"sonde-{unit}.service"
-                copy.write_text((UNITS / copy.name).read_text().replace("/usr/bin/sonde-", f"{BUILD.absolute()}/sonde-"))
+                copy.write_text((UNITS / copy.name).read_text().replace("ExecStart=", f"ExecStart={BUILD.absolute()}/"))
                 done = subprocess.run(["systemd-analyze", "verify", "--man=no", copy], capture_output=True, text=True)
                 self.assertEqual((done.returncode, [line for line in done.stderr.splitlines() if copy.name in line]), (0, []))
 
