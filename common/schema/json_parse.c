@@ -133,18 +133,19 @@ static int parse_enum(struct parse *p, const struct plan_field *f, enum json_kin
 	return r < 0 ? r : refuse(p, "'%.60s' is not one of its values", name);
 }
 
-/* Base64 with or without padding; hex for the two fields that JSON shows as hex. */
+/* Base64 with or without padding; hex for the two fields that JSON shows as hex when they are 16 bytes. */
 static int put_bytes(struct parse *p, const struct plan_field *f, struct buf *out)
 {
 	BUF_CLEANUP struct buf bytes = BUF_INIT(out->max);
 	const char *text = (const char *)p->scratch.data;
 	size_t len = p->scratch.len, n = 16;
-	bool hex = len == 32 && (strcmp(f->name, "boot_id") == 0 || strcmp(f->name, "instance") == 0);
+	bool may_be_hex = len == 32 && (strcmp(f->name, "boot_id") == 0 || strcmp(f->name, "instance") == 0);
 	int r = buf_reserve(&bytes, len / 4 * 3 + 16);
 	if (r < 0)
 		return r;
-	if (hex ? encoding_unhex(text, len, bytes.data, n) < 0 : encoding_unbase64(text, len, bytes.data, &n) < 0)
-		return refuse(p, "is not %s", hex ? "hexadecimal" : "base64");
+	bool is_hex = may_be_hex && encoding_unhex(text, len, bytes.data, n) == 0;
+	if (!is_hex && encoding_unbase64(text, len, bytes.data, &n) < 0)
+		return refuse(p, "is not base64");
 	return wire_put_bytes(out, f->number, bytes.data, n);
 }
 
