@@ -39,3 +39,16 @@ function(sonde_descriptor_set name)
     DEPENDS ${depends} ${all} ${CMAKE_SOURCE_DIR}/cmake/sha256.cmake
     COMMENT "descriptor set ${name}" VERBATIM)
 endfunction()
+
+# sonde_descriptor_comments(NAME FILES...): generated/NAME.fds with what the files' comments say, without their imports.
+function(sonde_descriptor_comments name)
+  set(depends)
+  foreach(file IN LISTS ARGN)
+    list(APPEND depends ${CMAKE_SOURCE_DIR}/proto/${file})
+  endforeach()
+  add_custom_command(
+    OUTPUT ${SONDE_GENERATED}/${name}.fds
+    COMMAND ${PROTOC} -I${CMAKE_SOURCE_DIR}/proto --include_source_info --descriptor_set_out=${SONDE_GENERATED}/${name}.fds ${ARGN}
+    DEPENDS ${depends}
+    COMMENT "descriptor set ${name}" VERBATIM)
+endfunction()

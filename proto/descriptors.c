@@ -1,20 +1,11 @@
-/* .incbin keeps 30 KB of schema out of a generated C array, which compilers are slow to read. */
 #include "proto/descriptors.h"
 
+#include "common/embed.h"
 #include "service_schema.fds.h"
 #include "snapshot_schema.fds.h"
 
-#define EMBED(symbol, file)                                                                                            \
-	__asm__(".section .rodata\n"                                                                                   \
-		".balign 16\n"                                                                                         \
-		".global " symbol "_begin\n" symbol "_begin:\n"                                                        \
-		".incbin \"" file "\"\n"                                                                               \
-		".global " symbol "_end\n" symbol "_end:\n"                                                            \
-		".byte 0\n"                                                                                            \
-		".previous\n")
-
-EMBED("sonde_fds_snapshot", FDS_DIR "/snapshot_schema.fds");
-EMBED("sonde_fds_services", FDS_DIR "/service_schema.fds");
+EMBED(sonde_fds_snapshot, FDS_DIR "/snapshot_schema.fds");
+EMBED(sonde_fds_services, FDS_DIR "/service_schema.fds");
 
 extern const uint8_t sonde_fds_snapshot_begin[], sonde_fds_snapshot_end[];
 extern const uint8_t sonde_fds_services_begin[], sonde_fds_services_end[];

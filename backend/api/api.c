@@ -89,7 +89,7 @@ int api_open(const struct api_sources *sources, struct api **ret)
 	api->openapi = BUF_INIT(API_OPENAPI_MAX);
 	int r = api_query_init(api);
 	if (r == 0)
-		r = api_openapi_make(&api->openapi);
+		r = api_openapi_make(api->schema, &api->openapi);
 	if (r == 0)
 		r = jobs_new(QUERY_THREADS, QUERY_MAX_QUEUED, &api->jobs);
 	if (r == 0 && api->sources.hub)

@@ -37,6 +37,7 @@ struct api_error {
 
 struct api_operation {
 	const char *name;	  /* "GetHost": rpc in sonde.v1.Query */
+	const char *summary;	  /* one line for who reads about the API */
 	const char *request_type; /* "sonde.v1.GetHostRequest" */
 	const char *reply_type;
 	const char *http_method; /* "GET"; NULL if REST does not have it */

@@ -48,7 +48,7 @@ typedef int api_handler(struct api *api, const struct auth_identity *who, const 
 			struct buf *reply, struct schema **ret_schema, struct api_error *error);
 /* openapi.c */
 #define API_OPENAPI_MAX (4u << 20)
-int api_openapi_make(struct buf *out) __attribute__((nonnull, warn_unused_result));
+int api_openapi_make(const struct schema *schema, struct buf *out) __attribute__((nonnull, warn_unused_result));
 api_handler api_get_openapi;
 /* exposition.c */
 api_handler api_get_exposition;

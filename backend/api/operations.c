@@ -232,6 +232,7 @@ static int get_health(struct api *api, const struct auth_identity *who, const ui
 const struct api_operation api_operation_table[] = {
 	{
 		.name = "ListHosts",
+		.summary = "All hosts, each with its state and newest summary",
 		.request_type = "sonde.v1.ListHostsRequest",
 		.reply_type = "sonde.v1.ListHostsReply",
 		.http_method = "GET",
@@ -240,6 +241,7 @@ const struct api_operation api_operation_table[] = {
 	},
 	{
 		.name = "GetHost",
+		.summary = "One host with its newest snapshot, whole",
 		.request_type = "sonde.v1.GetHostRequest",
 		.reply_type = "sonde.v1.GetHostReply",
 		.http_method = "GET",
@@ -248,6 +250,7 @@ const struct api_operation api_operation_table[] = {
 	},
 	{
 		.name = "ListMetrics",
+		.summary = "The catalogue: every metric there is, with kind, unit, labels and help",
 		.request_type = "sonde.v1.ListMetricsRequest",
 		.reply_type = "sonde.v1.ListMetricsReply",
 		.http_method = "GET",
@@ -256,6 +259,7 @@ const struct api_operation api_operation_table[] = {
 	},
 	{
 		.name = "GetSnapshot",
+		.summary = "A whole host at any moment that is stored",
 		.request_type = "sonde.v1.GetSnapshotRequest",
 		.reply_type = "sonde.v1.GetSnapshotReply",
 		.http_method = "GET",
@@ -264,6 +268,7 @@ const struct api_operation api_operation_table[] = {
 	},
 	{
 		.name = "QueryRange",
+		.summary = "A metric of one host over time",
 		.request_type = "sonde.v1.QueryRangeRequest",
 		.reply_type = "sonde.v1.QueryRangeReply",
 		.http_method = "GET",
@@ -273,6 +278,7 @@ const struct api_operation api_operation_table[] = {
 	{
 		/* The same across hosts. */
 		.name = "QueryRange",
+		.summary = "A metric over time, across hosts",
 		.request_type = "sonde.v1.QueryRangeRequest",
 		.reply_type = "sonde.v1.QueryRangeReply",
 		.http_method = "GET",
@@ -281,6 +287,7 @@ const struct api_operation api_operation_table[] = {
 	},
 	{
 		.name = "ListProcesses",
+		.summary = "The processes of a host at any moment that is stored",
 		.request_type = "sonde.v1.ListProcessesRequest",
 		.reply_type = "sonde.v1.ListProcessesReply",
 		.http_method = "GET",
@@ -289,6 +296,7 @@ const struct api_operation api_operation_table[] = {
 	},
 	{
 		.name = "ListRecent",
+		.summary = "The newest snapshot of each host",
 		.request_type = "sonde.v1.ListRecentRequest",
 		.reply_type = "sonde.v1.ListRecentReply",
 		.http_method = "GET",
@@ -298,6 +306,8 @@ const struct api_operation api_operation_table[] = {
 	{
 		/* REST only: gRPC has Ingest.Push. */
 		.name = "PostMetrics",
+		.summary = "Send snapshots as JSON, with an agent key or as an administrator; they are durable when "
+			   "the answer comes",
 		.request_type = "sonde.v1.PostMetricsRequest",
 		.reply_type = "sonde.v1.PostMetricsReply",
 		.http_method = "POST",
@@ -311,6 +321,7 @@ const struct api_operation api_operation_table[] = {
 	},
 	{
 		.name = "ListAlerts",
+		.summary = "Alerts, the newest first",
 		.request_type = "sonde.v1.ListAlertsRequest",
 		.reply_type = "sonde.v1.ListAlertsReply",
 		.http_method = "GET",
@@ -319,6 +330,8 @@ const struct api_operation api_operation_table[] = {
 	},
 	{
 		.name = "GetExposition",
+		.summary =
+			"What the backend says of itself as Prometheus text; with ?host=NAME a host's newest metrics",
 		.request_type = "sonde.v1.GetExpositionRequest",
 		.reply_type = "sonde.v1.GetExpositionReply",
 		.http_method = "GET",
@@ -328,6 +341,7 @@ const struct api_operation api_operation_table[] = {
 	},
 	{
 		.name = "GetExposition",
+		.summary = "A host's newest metrics as Prometheus text",
 		.request_type = "sonde.v1.GetExpositionRequest",
 		.reply_type = "sonde.v1.GetExpositionReply",
 		.http_method = "GET",
@@ -337,6 +351,7 @@ const struct api_operation api_operation_table[] = {
 	},
 	{
 		.name = "GetOpenApi",
+		.summary = "This description",
 		.request_type = "sonde.v1.GetOpenApiRequest",
 		.reply_type = "sonde.v1.GetOpenApiReply",
 		.http_method = "GET",
@@ -348,6 +363,7 @@ const struct api_operation api_operation_table[] = {
 	{
 		/* REST only: gRPC has grpc.health.v1. */
 		.name = "GetHealth",
+		.summary = "Whether the backend and its database work",
 		.request_type = "sonde.v1.GetHealthRequest",
 		.reply_type = "sonde.v1.GetHealthReply",
 		.http_method = "GET",

@@ -2,6 +2,7 @@
  * too. */
 #include "backend/web/server.h"
 
+#include "backend/grpc/compression.h"
 #include "common/log.h"
 
 #include <errno.h>
@@ -9,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define COMPRESS_FROM 4096
+#define COMPRESS_MAX (8u << 20)
 #define BEARER "Bearer realm=\"sonde\""
 
 struct call {
@@ -23,6 +26,7 @@ struct call {
 	size_t counted; /* of it, in web->large_bodies */
 	struct buf message;
 	struct buf body;
+	bool wants_gzip, is_gzip;
 	unsigned status; /* 0: body holds the reply, behind LWS_PRE bytes of room */
 	struct api_error error;
 };
@@ -107,9 +111,31 @@ static int check_key(struct call *call)
 	return r;
 }
 
+static const uint8_t room[LWS_PRE];
+
+/* What does not shrink, or without memory, goes as it is. */
+static void compress(struct call *call)
+{
+	size_t len = call->body.len - sizeof(room);
+	struct buf packed = BUF_INIT(call->body.max);
+	if (!call->wants_gzip || len < COMPRESS_FROM || len > COMPRESS_MAX)
+		return;
+	struct grpc_compressor *compressor = grpc_compressor_new();
+	int r = compressor ? buf_append(&packed, room, sizeof(room)) : -ENOMEM;
+	if (r == 0)
+		r = grpc_gzip(compressor, call->body.data + sizeof(room), len, &packed);
+	grpc_compressor_free(compressor);
+	if (r < 0) {
+		buf_free(&packed);
+		return;
+	}
+	buf_free(&call->body);
+	call->body = packed;
+	call->is_gzip = true;
+}
+
 static int answer(struct call *call)
 {
-	static const uint8_t room[LWS_PRE];
 	struct buf BUF_CLEANUP reply = BUF_INIT(WEB_MAX_REPLY);
 	struct schema *schema = NULL;
 	bool text = call->op->text_type != NULL;
@@ -123,8 +149,10 @@ static int answer(struct call *call)
 	if (r == 0 && !text)
 		r = buf_append(&call->body, "\n", 1);
 	schema_unref(schema);
-	if (r == 0)
+	if (r == 0) {
+		compress(call);
 		return 0;
+	}
 	call->error.status = GRPC_INTERNAL;
 	(void)snprintf(call->error.message, sizeof(call->error.message), "the reply could not be written as JSON");
 	log_warn("a reply could not be written as JSON", LOG_STR("operation", call->op->name), LOG_ERR(r));
@@ -164,6 +192,9 @@ static void call_done(struct job *job)
 			send_error(request, call);
 		} else {
 			request_answer(request, 200, call->op->text_type ? call->op->text_type : "application/json");
+			request_header(request, "vary", "accept-encoding");
+			if (call->is_gzip)
+				request_header(request, "content-encoding", "gzip");
 			request_send_taken(request, &call->body);
 		}
 	}
@@ -220,6 +251,7 @@ static void call_start(struct request *request, const struct route_match *match,
 			      .op = op,
 			      .who = *who,
 			      .web = web,
+			      .wants_gzip = request->accepts_gzip,
 			      .message = BUF_INIT(op->max_body > ROUTE_MAX_REQUEST ? op->max_body : ROUTE_MAX_REQUEST),
 			      .body = BUF_INIT(WEB_MAX_REPLY + LWS_PRE)};
 	if (takes_key(op, request))

@@ -126,6 +126,9 @@ void login_token(struct request *request);
 void login_logout(struct request *request);
 /* Operations of the API (rest.c) */
 void rest_handle(struct request *request);
+/* The pages about the API and the metrics (docs.c) */
+void docs_page(struct request *request);
+void docs_script(struct request *request);
 /* Files of the build (static.c) */
 void static_serve(struct request *request);
 

@@ -92,6 +92,13 @@ enum schema_label_role schema_field_label(const struct schema *s, const char *ty
 	return i >= 0 ? m->fields[i].label : SCHEMA_LABEL_NONE;
 }
 
+const char *schema_field_help(const struct schema *s, const char *type, uint32_t number)
+{
+	const struct plan_message *m = plan_find_message(s, type);
+	int i = m ? plan_find_field(m, number) : -1;
+	return i >= 0 && m->fields[i].help ? m->fields[i].help : "";
+}
+
 struct schema *schema_ref(struct schema *s)
 {
 	atomic_fetch_add(&s->references, 1);

@@ -81,6 +81,9 @@ uint32_t schema_section(const struct schema *schema, const char *name);
 enum schema_label_role schema_field_label(const struct schema *schema, const char *type, uint32_t number)
 	__attribute__((nonnull));
 
+/* The help of a metric field of a message type; "" for what is none or not there. */
+const char *schema_field_help(const struct schema *schema, const char *type, uint32_t number) __attribute__((nonnull));
+
 /* --- walk ------------------------------------------------------------------------------------------------------ */
 
 enum schema_value_type { SCHEMA_VALUE_UINT, SCHEMA_VALUE_INT, SCHEMA_VALUE_DOUBLE, SCHEMA_VALUE_HISTOGRAM };

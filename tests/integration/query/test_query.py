@@ -1,4 +1,5 @@
 """The Query service over gRPC and as REST: values against the samples that were pushed, and the same answer on both wires."""
+import gzip
 import json
 import math
 import os
@@ -13,9 +14,11 @@ import urllib.request
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "ingest"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "grpc"))
 from backend import MESSAGES, SOURCE, Backend, wait_for  # noqa: E402
 
 import grpc  # noqa: E402
+import h2  # noqa: E402
 from google.protobuf import descriptor_pb2  # noqa: E402,F401
 
 Status = grpc.StatusCode
@@ -421,6 +424,40 @@ class Wires(Case):
         self.assertEqual(paths["/api/health"]["get"]["security"], [])
         reply = self.rest("/api/servers/web-1/metrics", metric="cpu.cores.user_us", step="10s")
         self.assertLessEqual(set(reply), set(schemas["sonde.v1.QueryRangeReply"]["properties"]))
+
+    def test_large_answers_are_compressed_for_who_takes_them(self):
+        url = f"http://127.0.0.1:{self.backend.http_port}/api/metrics/catalogue"
+        for encodings, packed in (("gzip, br", True), ("br", False), ("gzip;q=0", False), ("", False)):
+            request = urllib.request.Request(url, headers={"Authorization": f"Bearer {self.token}", "Accept-Encoding": encodings})
+            with urllib.request.urlopen(request, timeout=10) as reply:
+                body = reply.read()
+                self.assertEqual((reply.headers["Content-Encoding"], reply.headers["Vary"]), ("gzip" if packed else None, "accept-encoding"))
+            if packed:
+                self.assertLess(len(body), len(gzip.decompress(body)) / 4)
+            self.assertEqual(json.loads(gzip.decompress(body) if packed else body), self.rest("/api/metrics/catalogue"))
+        for accepted, packed in (("identity, gzip", True), ("identity", False)):
+            connection = h2.Connection(self.backend.grpc_port)
+            connection.send(h2.frame(h2.SETTINGS, 0, 0, b"\0\x04\0\x10\0\0") + h2.frame(h2.WINDOW_UPDATE, 0, 0, b"\0\x10\0\0"))  # 1 MiB
+            reply = connection.call(path="/sonde.v1.Query/ListMetrics", authorization=f"Bearer {self.token}", grpc_accept_encoding=accepted)
+            connection.close()
+            self.assertEqual(reply["headers"].get("grpc-encoding"), b"gzip" if packed else None)
+            body = gzip.decompress(reply["data"][5:]) if packed else reply["data"][5:]
+            self.assertEqual((reply["data"][0], len(MESSAGES.ListMetricsReply.FromString(body).metrics)),
+                             (int(packed), len(self.grpc("ListMetrics").metrics)))
+
+    def test_pages_about_it_need_nothing_from_elsewhere(self):
+        for path, kind in (("/docs", "text/html"), ("/docs/metrics", "text/html"), ("/docs/docs.js", "text/javascript")):
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.backend.http_port}{path}", timeout=10) as reply:
+                text = reply.read().decode()
+                self.assertTrue(reply.headers["Content-Type"].startswith(kind))
+                self.assertIn("default-src 'self'", reply.headers["Content-Security-Policy"])
+            self.assertNotRegex(text, r"https?://", "no foreign host")
+            self.assertNotRegex(text, r"<script>|\son\w+=|innerHTML", "nothing that the policy forbids, no text as markup")
+        status = [urllib.request.Request(f"http://127.0.0.1:{self.backend.http_port}/docs", method=m) for m in ("POST", "DELETE")]
+        for request in status:
+            with self.assertRaises(urllib.error.HTTPError) as failure:
+                urllib.request.urlopen(request, timeout=10)
+            self.assertEqual((failure.exception.code, failure.exception.headers["Allow"]), (405, "GET, HEAD"))
 
     def test_exposition(self):
         kind, own = self.text("/metrics")
