@@ -1,6 +1,7 @@
 /* While the store owns a batch nobody else touches it: its callback writes the outcomes and hands it on. */
 #include "backend/ingest/internal.h"
 
+#include "backend/registry/host_message.h"
 #include "common/clock.h"
 #include "common/log.h"
 
@@ -118,6 +119,18 @@ bool batch_judge(struct source *source, struct batch *batch, const uint8_t *data
 	return true;
 }
 
+/* Kept all the same: both times are, and which of the clocks is wrong the backend cannot know. */
+static void check_clock(struct source *source, const struct store_snapshot *row)
+{
+	int64_t skew_ms = (row->agent_us - row->received_us) / 1000;
+	const char *words = row->agent_us != 0 ? host_skew_words(skew_ms) : NULL;
+	if (!words || source->skew_logged)
+		return;
+	source->skew_logged = true;
+	log_warn("an agent's clock is off", LOG_STR("host", source->hostname), LOG_INT("skew_ms", skew_ms),
+		 LOG_STR("how", words), LOG_STR("then", "its snapshots are kept with both times"));
+}
+
 /* What was seen before, or is older than what was, goes to the store only. */
 void batch_show(struct source *source, struct batch *batch)
 {
@@ -131,6 +144,7 @@ void batch_show(struct source *source, struct batch *batch)
 		if (!frame)
 			continue; /* out of memory: not shown, but stored */
 		source->highest_live = row->sequence;
+		check_clock(source, row);
 		batch->live = true;
 		registry_update(ingest->registry, frame, row->received_us);
 		hub_publish(ingest->hub, frame);

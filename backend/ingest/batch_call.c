@@ -1,6 +1,8 @@
 /* A batch that came with a call: acknowledged there, kept and tried again while the store has no room. */
 #include "backend/ingest/internal.h"
 
+#include "common/clock.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
@@ -96,6 +98,7 @@ void batch_take(struct stream *stream, const uint8_t *data, size_t len)
 	if (atomic_load(&stream->superseded))
 		return;
 	stream->batch_snapshots = (size_t)count;
+	atomic_store(&stream->batch_ns, clock_monotonic_ns());
 	struct batch *batch = batch_new(&stream->source, (size_t)count);
 	if (!batch) {
 		grpc_call_finish(stream->call, GRPC_UNAVAILABLE, "the backend is out of memory: send it again");

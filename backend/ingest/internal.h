@@ -59,6 +59,7 @@ struct source {
 	struct schema *schema; /* a reference */
 	uint64_t highest_live; /* what is not above it is a resend or backfill */
 	unsigned verdicts_logged;
+	bool skew_logged;
 };
 
 struct stream {
@@ -76,7 +77,8 @@ struct stream {
 	uint64_t started_ns;
 	uint64_t rival_since_ns; /* another instance of the host streams too; 0: none */
 
-	atomic_bool superseded; /* a newer stream has taken this one's place */
+	atomic_bool superseded;	       /* a newer stream has taken this one's place */
+	atomic_uint_fast64_t batch_ns; /* when the last batch came; 0: none */
 
 	/* The call's thread only. */
 	enum stream_state state;

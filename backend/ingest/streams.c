@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define HELLO_WITHIN_NS (30ull * 1000000000ull)
-#define RIVAL_AFTER_NS (60ull * 1000000000ull)
+#define RIVAL_AFTER_NS (10ull * 1000000000ull)
 #define RIVALS_PER_TICK 16
 
 bool streams_add(struct stream *stream)
@@ -150,13 +150,23 @@ struct rivalry {
 	bool begins;
 };
 
-/* True when there is news about a stream's rivals. Holds the lock. */
-static bool check_rivals(struct ingest *ingest, struct stream *stream, uint64_t now, struct rivalry *ret)
+/* A restarted agent's former stream is there for a while, but has nothing more to say. */
+static bool sends_still(const struct stream *stream, uint64_t since_ns)
 {
-	bool rival = false;
-	for (struct stream *other = ingest->streams; other && !rival; other = other->next)
-		rival = rivals(stream, other);
-	bool due = rival && !stream->rival_told && now - stream->rival_since_ns > RIVAL_AFTER_NS;
+	return atomic_load(&stream->batch_ns) > since_ns + RIVAL_AFTER_NS;
+}
+
+/* True when there is news about a stream's rivals. Holds the lock. */
+static bool check_rivals(struct ingest *ingest, struct stream *stream, struct rivalry *ret)
+{
+	bool rival = false, both = false;
+	for (struct stream *other = ingest->streams; other && !both; other = other->next) {
+		if (!rivals(stream, other))
+			continue;
+		rival = true;
+		both = sends_still(stream, stream->rival_since_ns) && sends_still(other, stream->rival_since_ns);
+	}
+	bool due = both && !stream->rival_told;
 	bool over = !rival && stream->rival_told;
 	if (!rival)
 		stream->rival_since_ns = 0;
@@ -183,9 +193,10 @@ static void tell_rivals(struct ingest *ingest, const struct rivalry *rivalry)
 	}
 	log_warn("two agents send as one host", LOG_STR("host_id", host_id),
 		 LOG_STR("then", "both are kept; delete the copied agent state directory on one of them"));
-	registry_warn(ingest->registry, rivalry->host_id,
-		      "two agents have been sending as this host for more than a minute: delete the copied agent "
-		      "state directory on one of them");
+	registry_warn(
+		ingest->registry, rivalry->host_id,
+		"two agents send as this host at the same time: delete the copied agent state directory on one of "
+		"them");
 }
 
 void ingest_tick(struct ingest *ingest)
@@ -200,7 +211,7 @@ void ingest_tick(struct ingest *ingest)
 			tell(stream, end_silent);
 		if (stream->slowed_until_ns != 0 && now >= stream->slowed_until_ns)
 			tell(stream, go_on);
-		if (stream->rival_since_ns != 0 && n < RIVALS_PER_TICK && check_rivals(ingest, stream, now, &news[n]))
+		if (stream->rival_since_ns != 0 && n < RIVALS_PER_TICK && check_rivals(ingest, stream, &news[n]))
 			n++;
 	}
 	pthread_mutex_unlock(&ingest->lock);

@@ -78,16 +78,39 @@ static int put_summary(struct host *host, const struct schema *own, struct buf *
 	return host->summary_ok ? wire_put_bytes(out, HOST_SUMMARY, summary.data, summary.len) : 0;
 }
 
+const char *host_skew_words(int64_t skew_ms)
+{
+	if (skew_ms > HOST_SKEW_AHEAD_MS)
+		return "ahead of the backend's: set it";
+	if (skew_ms < -HOST_SKEW_BEHIND_MS)
+		return "behind the backend's, or what it sends is held up: set it";
+	return NULL;
+}
+
+/* Appends behind what is there. */
+static int add_skew(const struct host *host, struct buf *text)
+{
+	const char *words =
+		host->newest && host->newest->index.timestamp_us != 0 ? host_skew_words(host->skew_ms) : NULL;
+	uint64_t seconds = (uint64_t)(host->skew_ms < 0 ? -host->skew_ms : host->skew_ms) / 1000;
+	if (!words)
+		return 0;
+	return buf_printf(text, "%sits clock is %llu s %s", text->len > 0 ? "; " : "", (unsigned long long)seconds,
+			  words);
+}
+
 static int put_warning(const struct host *host, struct buf *out)
 {
+	BUF_CLEANUP struct buf text = BUF_INIT(2048);
+	int r = 0;
 	if (host->warning[0] != '\0')
-		return put_text(out, HOST_WARNING, host->warning);
-	if (host->claimed[0] == '\0' || strcmp(host->claimed, host->hostname) == 0)
-		return 0;
-	BUF_CLEANUP struct buf text = BUF_INIT(1024);
-	int r = buf_printf(&text, "another host is called \"%s\": this one is shown as \"%s\"", host->claimed,
-			   host->hostname);
-	return r < 0 ? r : wire_put_bytes(out, HOST_WARNING, text.data, text.len);
+		r = buf_append(&text, host->warning, strlen(host->warning));
+	else if (host->claimed[0] != '\0' && strcmp(host->claimed, host->hostname) != 0)
+		r = buf_printf(&text, "another host is called \"%s\": this one is shown as \"%s\"", host->claimed,
+			       host->hostname);
+	if (r == 0)
+		r = add_skew(host, &text);
+	return r < 0 || text.len == 0 ? r : wire_put_bytes(out, HOST_WARNING, text.data, text.len);
 }
 
 int host_message(struct host *host, const struct schema *own, struct buf *out)

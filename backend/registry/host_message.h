@@ -34,6 +34,12 @@ struct host {
 	char warning[HOST_WARNING_MAX];
 };
 
+/* What is said of the clock of a host whose newest snapshot is dated so far from its arrival; NULL when that needs no
+ * word. One that runs behind is told from a snapshot that was held up on its way by nothing but the size. */
+#define HOST_SKEW_AHEAD_MS (30 * 1000ll)
+#define HOST_SKEW_BEHIND_MS (15 * 60 * 1000ll)
+const char *host_skew_words(int64_t skew_ms);
+
 /* What the age of the last snapshot makes of a host. */
 enum host_status host_status_at(int64_t last_seen_us, uint32_t interval_ms, int64_t now_us);
 
