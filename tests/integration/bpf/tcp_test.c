@@ -1,12 +1,15 @@
 /* TCP's probe on the running kernel, through the collector's public interface, against what the test does itself,
  * against the counters of a network namespace of its own (/proc/thread-self/net/snmp) and against what the sockets say.
  *
- * The probe sees all namespaces and others may use TCP meanwhile, so each test is repeated, a few times, when its
- * numbers do not agree: what is wrong in the probe is wrong every time. IPv6 is used by few others. */
+ * The probe sees all namespaces, and others may use TCP meanwhile: on a busy machine without a pause. So each test is
+ * repeated, a few times, when its numbers do not agree. If they never do, they must have been too large each time,
+ * while the counters of other namespaces moved, and by no more than those: what others did adds, and takes nothing
+ * away. */
 #include "agent/ebpf/tcp.h"
 #include "agent/extras.h"
 #include "common/histogram.h"
 #include "tests/integration/bpf/section.h"
+#include "tests/integration/bpf/tcp_counters.h"
 
 #include <linux/filter.h>
 #include <linux/tcp.h>
@@ -14,7 +17,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <sched.h>
@@ -124,35 +126,22 @@ static struct view view_since(const struct view *before)
 	return view;
 }
 
-/* Of this thread's namespace: "Tcp: RtoAlgorithm ...\nTcp: 1 200 ...". */
-static uint64_t counter_of(const char *file, const char *group, const char *name)
+/* Counters of ours that the kernel keeps too, by namespace; and segments received, which tell whether anything went on
+ * at all. */
+enum { KEPT = 6 };
+static const int kept[KEPT] = {ACTIVE_OPENS, PASSIVE_OPENS, ACTIVE_FAILED, ABORTED, RESETS_SENT, SEGMENTS};
+static const char *const kept_names[KEPT + 1] = {"ActiveOpens", "PassiveOpens", "AttemptFails", "EstabResets",
+						 "OutRsts",	"RetransSegs",	"InSegs"};
+
+struct others {
+	uint64_t n[KEPT + 1];
+};
+
+static struct others others_now(void)
 {
-	static char text[65536];
-	char path[64], head[32];
-	(void)snprintf(path, sizeof(path), "/proc/thread-self/net/%s", file);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	assert_true(fd >= 0);
-	ssize_t len = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	assert_true(len > 0);
-	text[len] = '\0';
-	(void)snprintf(head, sizeof(head), "%s:", group);
-	char *names = strstr(text, head), *values = names ? strstr(names + 1, head) : NULL;
-	assert_non_null(values);
-	char *end = strchr(names, '\n');
-	names += strlen(head);
-	values += strlen(head);
-	while (names < end) {
-		names += strspn(names, " ");
-		values += strspn(values, " ");
-		size_t n = strcspn(names, " \n");
-		if (strlen(name) == n && memcmp(names, name, n) == 0)
-			return strtoull(values, NULL, 10);
-		names += n;
-		values += strcspn(values, " \n");
-	}
-	fail_msg("no %s", name);
-	return 0;
+	struct others others;
+	tcp_counters_of_others(kept_names, KEPT + 1, others.n);
+	return others;
 }
 
 struct snmp {
@@ -162,13 +151,13 @@ struct snmp {
 static struct snmp snmp_since(const struct snmp *before)
 {
 	struct snmp now = {
-		.active = counter_of("snmp", "Tcp", "ActiveOpens"),
-		.passive = counter_of("snmp", "Tcp", "PassiveOpens"),
-		.fails = counter_of("snmp", "Tcp", "AttemptFails"),
-		.estab_resets = counter_of("snmp", "Tcp", "EstabResets"),
-		.retrans = counter_of("snmp", "Tcp", "RetransSegs"),
-		.out_resets = counter_of("snmp", "Tcp", "OutRsts"),
-		.syn_retrans = counter_of("netstat", "TcpExt", "TCPSynRetrans"),
+		.active = tcp_counter("snmp", "Tcp", "ActiveOpens"),
+		.passive = tcp_counter("snmp", "Tcp", "PassiveOpens"),
+		.fails = tcp_counter("snmp", "Tcp", "AttemptFails"),
+		.estab_resets = tcp_counter("snmp", "Tcp", "EstabResets"),
+		.retrans = tcp_counter("snmp", "Tcp", "RetransSegs"),
+		.out_resets = tcp_counter("snmp", "Tcp", "OutRsts"),
+		.syn_retrans = tcp_counter("netstat", "TcpExt", "TCPSynRetrans"),
 	};
 	if (before) {
 		now.active -= before->active;
@@ -233,29 +222,81 @@ static void reset_at_close(int fd)
 	close(fd);
 }
 
-/* Runs it until its numbers agree. */
-static void until_it_agrees(bool (*test)(void))
+/* How much more than its own a try counted: by counters that the kernel keeps too, and of all else whether. */
+static struct {
+	uint64_t more[COUNTERS];
+	bool is_more, is_wrong;
+} try;
+
+/* Whether what others did accounts for what was too much. */
+static bool others_did(const struct others *before, const struct others *after)
 {
-	for (int i = 0; i < TRIES; i++) {
-		if (test())
-			return;
-		usleep(250000); /* who disturbed may have gone */
+	if (try.is_wrong || after->n[KEPT] <= before->n[KEPT])
+		return false;
+	for (size_t i = 0; i < KEPT; i++) {
+		if (try.more[kept[i]] > after->n[i] - before->n[i])
+			return false;
 	}
-	fail_msg("did not agree in any of %d runs", TRIES);
+	return true;
 }
 
+static void until_it_agrees(void (*test)(void))
+{
+	int disturbed = 0;
+	for (int i = 0; i < TRIES; i++) {
+		memset(&try, 0, sizeof(try));
+		struct others before = others_now();
+		test();
+		struct others after = others_now();
+		if (!try.is_wrong && !try.is_more)
+			return;
+		disturbed += others_did(&before, &after);
+		usleep(250000); /* who disturbed may have gone */
+	}
+	if (disturbed < TRIES)
+		fail_msg("did not agree in any of %d runs, and others account for %d", TRIES, disturbed);
+	print_message("NOTE: others used TCP in each of %d runs: it counted no less than what was done, and no more "
+		      "than they account for\n",
+		      TRIES);
+}
+
+#define SAY(a, b)                                                                                                      \
+	print_message("line %d: %s %" PRIu64 ", %s %" PRIu64 "\n", __LINE__, #a, (uint64_t)(a), #b, (uint64_t)(b))
+/* What nobody else has a part in. */
 #define AGREE(a, b)                                                                                                    \
 	do {                                                                                                           \
-		uint64_t va = (a), vb = (b);                                                                           \
-		if (va != vb) {                                                                                        \
-			print_message("line %d: %s %" PRIu64 ", %s %" PRIu64 "\n", __LINE__, #a, va, #b, vb);          \
-			agrees = false;                                                                                \
+		if ((uint64_t)(a) != (uint64_t)(b)) {                                                                  \
+			SAY(a, b);                                                                                     \
+			try.is_wrong = true;                                                                           \
 		}                                                                                                      \
 	} while (0)
+/* What others add to. */
+#define AT_LEAST(a, b)                                                                                                 \
+	do {                                                                                                           \
+		if ((uint64_t)(a) != (uint64_t)(b)) {                                                                  \
+			SAY(a, b);                                                                                     \
+			*((uint64_t)(a) < (uint64_t)(b) ? &try.is_wrong : &try.is_more) = true;                        \
+		}                                                                                                      \
+	} while (0)
+#define AT_MOST(a, b)                                                                                                  \
+	do {                                                                                                           \
+		if ((uint64_t)(a) > (uint64_t)(b)) {                                                                   \
+			SAY(a, b);                                                                                     \
+			try.is_more = true;                                                                            \
+		}                                                                                                      \
+	} while (0)
+#define COUNTED(view, counter, number)                                                                                 \
+	do {                                                                                                           \
+		uint64_t counted = (view).n[counter], wanted = (number);                                               \
+		AT_LEAST(counted, wanted);                                                                             \
+		if (counted != wanted)                                                                                 \
+			print_message("  of %s\n", #counter);                                                          \
+		if (counted > wanted)                                                                                  \
+			try.more[counter] = counted - wanted;                                                          \
+	} while (0)
 
-static bool connections_agree(void)
+static void connections_agree(void)
 {
-	bool agrees = true;
 	struct address to;
 	int listening = listener(&to);
 	struct snmp snmp = snmp_since(NULL);
@@ -272,24 +313,25 @@ static bool connections_agree(void)
 	print_message("set-up: active %" PRIu64 " us, passive %" PRIu64 " us; closing rtt %" PRIu64 " us\n",
 		      view.h[ACTIVE_SETUP].sum / CONNECTIONS, view.h[PASSIVE_SETUP].sum / CONNECTIONS,
 		      view.h[CLOSING_RTT].sum / CONNECTIONS / 2);
-	AGREE(view.n[ACTIVE_OPENS], CONNECTIONS);
-	AGREE(view.n[ACTIVE_OPENS], snmp.active);
-	AGREE(view.n[ACTIVE_ESTABLISHED], CONNECTIONS);
-	AGREE(view.n[ACTIVE_FAILED], 0);
-	AGREE(view.n[PASSIVE_OPENS], snmp.passive);
-	AGREE(view.n[PASSIVE_OPENS], CONNECTIONS);
-	AGREE(view.n[PASSIVE_ESTABLISHED], CONNECTIONS);
-	AGREE(view.n[CLOSED], 2 * CONNECTIONS);
-	AGREE(view.n[ABORTED], snmp.estab_resets);
-	AGREE(view.n[ABORTED], 0);
-	AGREE(view.h[ACTIVE_SETUP].count + view.n[ACTIVE_UNTIMED], CONNECTIONS);
-	AGREE(view.h[PASSIVE_SETUP].count + view.n[PASSIVE_UNTIMED], CONNECTIONS);
-	AGREE(view.n[ACTIVE_UNTIMED], 0);
-	AGREE(view.h[CLOSING_RTT].count, 2 * CONNECTIONS);
+	COUNTED(view, ACTIVE_OPENS, CONNECTIONS);
+	COUNTED(view, ACTIVE_OPENS, snmp.active);
+	COUNTED(view, ACTIVE_ESTABLISHED, CONNECTIONS);
+	COUNTED(view, ACTIVE_FAILED, 0);
+	COUNTED(view, PASSIVE_OPENS, snmp.passive);
+	COUNTED(view, PASSIVE_OPENS, CONNECTIONS);
+	COUNTED(view, PASSIVE_ESTABLISHED, CONNECTIONS);
+	COUNTED(view, CLOSED, 2 * CONNECTIONS);
+	COUNTED(view, ABORTED, snmp.estab_resets);
+	COUNTED(view, ABORTED, 0);
+	AT_LEAST(view.h[ACTIVE_SETUP].count + view.n[ACTIVE_UNTIMED], CONNECTIONS);
+	AT_LEAST(view.h[PASSIVE_SETUP].count + view.n[PASSIVE_UNTIMED], CONNECTIONS);
+	COUNTED(view, ACTIVE_UNTIMED, 0);
+	AT_LEAST(view.h[CLOSING_RTT].count, 2 * CONNECTIONS);
 	/* Between threads of one machine: microseconds, and not more than a few milliseconds. */
-	AGREE(view.h[ACTIVE_SETUP].sum >= CONNECTIONS && view.h[ACTIVE_SETUP].sum < 20000 * CONNECTIONS, true);
-	AGREE(view.h[PASSIVE_SETUP].sum >= CONNECTIONS && view.h[PASSIVE_SETUP].sum < 20000 * CONNECTIONS, true);
-	return agrees;
+	AGREE(view.h[ACTIVE_SETUP].sum >= CONNECTIONS, true);
+	AT_MOST(view.h[ACTIVE_SETUP].sum, 20000 * CONNECTIONS);
+	AGREE(view.h[PASSIVE_SETUP].sum >= CONNECTIONS, true);
+	AT_MOST(view.h[PASSIVE_SETUP].sum, 20000 * CONNECTIONS);
 }
 
 static void connections_are_counted_and_timed(void **unused)
@@ -297,9 +339,8 @@ static void connections_are_counted_and_timed(void **unused)
 	until_it_agrees(connections_agree);
 }
 
-static bool refusals_agree(void)
+static void refusals_agree(void)
 {
-	bool agrees = true;
 	struct address to;
 	close(listener(&to)); /* a port that nobody listens on */
 	struct snmp snmp = snmp_since(NULL);
@@ -311,18 +352,17 @@ static bool refusals_agree(void)
 	}
 	view = view_since(&view);
 	snmp = snmp_since(&snmp);
-	AGREE(view.n[ACTIVE_OPENS], 50);
-	AGREE(view.n[ACTIVE_FAILED], 50);
+	COUNTED(view, ACTIVE_OPENS, 50);
+	COUNTED(view, ACTIVE_FAILED, 50);
 	AGREE(snmp.fails, 50);
 	AGREE(snmp.out_resets, 50);
-	AGREE(view.n[RESETS_RECEIVED], 50);
-	AGREE(view.n[ACTIVE_ESTABLISHED], 0);
+	COUNTED(view, RESETS_RECEIVED, 50);
+	COUNTED(view, ACTIVE_ESTABLISHED, 0);
 	/* Before 6.10 resets that answer for no socket raise no event. */
 	if (view.n[RESETS_SENT] != 0)
-		AGREE(view.n[RESETS_SENT], 50);
+		COUNTED(view, RESETS_SENT, 50);
 	else
 		print_message("resets without a socket are not seen on this kernel\n");
-	return agrees;
 }
 
 static void refused_connections_are_failures(void **unused)
@@ -330,9 +370,8 @@ static void refused_connections_are_failures(void **unused)
 	until_it_agrees(refusals_agree);
 }
 
-static bool aborts_agree(void)
+static void aborts_agree(void)
 {
-	bool agrees = true;
 	struct address to;
 	int listening = listener(&to);
 	struct snmp snmp = snmp_since(NULL);
@@ -360,16 +399,15 @@ static bool aborts_agree(void)
 	view = view_since(&view);
 	snmp = snmp_since(&snmp);
 	AGREE(snmp.out_resets, 30);
-	AGREE(view.n[RESETS_SENT], 30);
-	AGREE(view.n[RESETS_RECEIVED], 30);
-	AGREE(view.n[CLOSED], 60);
-	AGREE(view.n[ABORTED], snmp.estab_resets);
-	AGREE(view.n[ABORTED], 60);
-	AGREE(view.h[CLOSING_RTT].count, 60);
-	AGREE(view.h[CLOSING_RTT].sum, rtt);
+	COUNTED(view, RESETS_SENT, 30);
+	COUNTED(view, RESETS_RECEIVED, 30);
+	COUNTED(view, CLOSED, 60);
+	COUNTED(view, ABORTED, snmp.estab_resets);
+	COUNTED(view, ABORTED, 60);
+	AT_LEAST(view.h[CLOSING_RTT].count, 60);
+	AT_LEAST(view.h[CLOSING_RTT].sum, rtt);
 	for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++)
-		AGREE(view.h[CLOSING_RTT].counts[i], buckets[i]);
-	return agrees;
+		AT_LEAST(view.h[CLOSING_RTT].counts[i], buckets[i]);
 }
 
 static void resets_are_counted_and_round_trips_are_those_of_the_sockets(void **unused)
@@ -399,9 +437,8 @@ static void *drain(void *arg)
 	return NULL;
 }
 
-static bool retransmissions_agree(void)
+static void retransmissions_agree(void)
 {
-	bool agrees = true;
 	struct address to;
 	static char block[65536];
 	pthread_t thread;
@@ -424,11 +461,10 @@ static bool retransmissions_agree(void)
 	view = view_since(&view);
 	snmp = snmp_since(&snmp);
 	print_message("%" PRIu64 " segments sent again, RetransSegs %" PRIu64 "\n", view.n[SEGMENTS], snmp.retrans);
-	AGREE(view.n[SEGMENTS], snmp.retrans);
+	COUNTED(view, SEGMENTS, snmp.retrans);
 	AGREE(view.n[SEGMENTS] >= 5, true);
-	AGREE(view.n[SYNS], 0);
-	AGREE(view.n[SYN_ACKS], 0);
-	return agrees;
+	COUNTED(view, SYNS, 0);
+	COUNTED(view, SYN_ACKS, 0);
 }
 
 static void segments_sent_again_are_those_of_the_kernel(void **unused)
@@ -451,9 +487,8 @@ static void *let_through_later(void *arg)
 }
 
 /* The first SYN is lost; the second comes a second later. */
-static bool syns_agree(void)
+static void syns_agree(void)
 {
-	bool agrees = true;
 	struct address to;
 	pthread_t thread;
 	int listening = listener(&to);
@@ -471,12 +506,12 @@ static bool syns_agree(void)
 	view = view_since(&view);
 	snmp = snmp_since(&snmp);
 	AGREE(snmp.syn_retrans, 1);
-	AGREE(view.n[SYNS], 1);
-	AGREE(view.n[SEGMENTS], snmp.retrans);
-	AGREE(view.h[ACTIVE_SETUP].count, 1);
+	COUNTED(view, SYNS, 1);
+	COUNTED(view, SEGMENTS, snmp.retrans);
+	AT_LEAST(view.h[ACTIVE_SETUP].count, 1);
 	print_message("set up in %" PRIu64 " us\n", view.h[ACTIVE_SETUP].sum);
-	AGREE(view.h[ACTIVE_SETUP].sum >= 900000 && view.h[ACTIVE_SETUP].sum < 3000000, true);
-	return agrees;
+	AGREE(view.h[ACTIVE_SETUP].sum >= 900000, true);
+	AT_MOST(view.h[ACTIVE_SETUP].sum, 3000000);
 }
 
 static void a_lost_syn_is_in_the_set_up_time(void **unused)
@@ -484,52 +519,68 @@ static void a_lost_syn_is_in_the_set_up_time(void **unused)
 	until_it_agrees(syns_agree);
 }
 
-static void exchange(const struct pair *pair, unsigned n)
+static uint64_t rtt_of(int fd)
+{
+	struct tcp_info info = {.tcpi_state = 0};
+	socklen_t size = sizeof(info);
+	assert_int_equal(getsockopt(fd, IPPROTO_TCP_LEVEL, TCP_INFO, &info, &size), 0);
+	return info.tcpi_rtt;
+}
+
+/* Returns the mean of what both sockets said meanwhile, in us. */
+static uint64_t exchange(const struct pair *pair, unsigned n)
 {
 	char byte = 'x';
+	uint64_t sum = 0;
 	for (unsigned i = 0; i < n; i++) {
 		assert_int_equal(write(pair->client, &byte, 1), 1);
 		assert_int_equal(read(pair->server, &byte, 1), 1);
 		assert_int_equal(write(pair->server, &byte, 1), 1);
 		assert_int_equal(read(pair->client, &byte, 1), 1);
+		sum += rtt_of(pair->client) + rtt_of(pair->server);
 	}
+	return sum / n / 2;
 }
 
-static void round_trips_of_open_connections_on_request(void **unused)
+static void round_trips_agree(void)
 {
 	struct address to;
 	int listening = listener(&to);
 	struct pair pair = connect_to(listening, &to);
-	struct view before = view_now();
-	exchange(&pair, 2000);
-	struct view view = view_since(&before);
-	assert_int_equal(view.h[RTT].count, 0);
+	struct view view = view_now(); /* detached if it was not */
+	(void)exchange(&pair, 2000);
+	view = view_since(&view);
+	AGREE(view.h[RTT].count, 0);
 	section.settings.extras = (size_t)1 << EXTRA_TCP_RTT;
-	before = view_now(); /* attaches */
-	exchange(&pair, 4000);
-	view = view_since(&before);
-	struct tcp_info info = {.tcpi_state = 0};
-	socklen_t size = sizeof(info);
-	assert_int_equal(getsockopt(pair.client, IPPROTO_TCP_LEVEL, TCP_INFO, &info, &size), 0);
-	print_message("%" PRIu64 " samples, mean %" PRIu64 " us; the socket says %u us\n", view.h[RTT].count,
-		      view.h[RTT].sum / (view.h[RTT].count ? view.h[RTT].count : 1), info.tcpi_rtt);
-	/* A request and an answer are two packets; one in 16 is looked at. */
-	assert_in_range(view.h[RTT].count, 4000 * 2 / 16 * 9 / 10, 4000 * 3 / 16 * 3);
-	assert_true(view.h[RTT].sum / view.h[RTT].count <= 100 * (uint64_t)(info.tcpi_rtt + 1));
+	view = view_now(); /* attaches */
+	uint64_t mean = exchange(&pair, 4000);
+	view = view_since(&view);
 	section.settings.extras = 0;
+	uint64_t count = view.h[RTT].count;
+	print_message("%" PRIu64 " samples, mean %" PRIu64 " us; the sockets said %" PRIu64 " us\n", count,
+		      view.h[RTT].sum / (count ? count : 1), mean);
+	/* A request and an answer are two packets; one in 16 is looked at. */
+	AGREE(count >= 4000 * 2 / 16 * 9 / 10, true);
+	AT_MOST(count, 4000 * 3 / 16 * 3);
+	AT_MOST(view.h[RTT].sum, count * 4 * (mean + 1));
+	AGREE(view.h[RTT].sum >= count * (mean / 4), true);
 	(void)view_now();
-	before = view_now();
-	exchange(&pair, 2000);
-	view = view_since(&before);
-	assert_int_equal(view.h[RTT].count, 0);
+	view = view_now();
+	(void)exchange(&pair, 2000);
+	view = view_since(&view);
+	AGREE(view.h[RTT].count, 0);
 	close(pair.client);
 	close(pair.server);
 	close(listening);
 }
 
-static bool rest_agrees(void)
+static void round_trips_of_open_connections_on_request(void **unused)
 {
-	bool agrees = true;
+	until_it_agrees(round_trips_agree);
+}
+
+static void rest_agrees(void)
+{
 	struct address to;
 	int listening = listener(&to);
 	struct view view = view_now();
@@ -540,15 +591,14 @@ static bool rest_agrees(void)
 		close(pair.server);
 	}
 	view = view_since(&view); /* attaches again */
-	AGREE(view.n[ACTIVE_OPENS], 0);
-	AGREE(view.n[CLOSED], 0);
+	COUNTED(view, ACTIVE_OPENS, 0);
+	COUNTED(view, CLOSED, 0);
 	view = view_now();
 	reset_at_close(connect_to(listening, &to).client);
 	view = view_since(&view);
-	AGREE(view.n[ACTIVE_OPENS], 1);
-	AGREE(view.n[RESETS_SENT], 1);
+	COUNTED(view, ACTIVE_OPENS, 1);
+	COUNTED(view, RESETS_SENT, 1);
 	close(listening);
-	return agrees;
 }
 
 static void nothing_is_counted_while_it_rests(void **unused)
@@ -556,12 +606,12 @@ static void nothing_is_counted_while_it_rests(void **unused)
 	until_it_agrees(rest_agrees);
 }
 
-static bool v4_agrees(void)
+static void v4_agrees(void)
 {
 	family = AF_INET;
-	bool agrees = connections_agree() && aborts_agree();
+	connections_agree();
+	aborts_agree();
 	family = AF_INET6;
-	return agrees;
 }
 
 static void families_are_told_apart(void **unused)
