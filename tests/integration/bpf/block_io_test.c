@@ -519,6 +519,39 @@ static void the_maps_are_as_large_as_planned(void **state)
 	assert_true(taken < planned + planned / 10 + 131072);
 }
 
+static void account(const char *device, const char *switched)
+{
+	char path[96];
+	(void)snprintf(path, sizeof(path), "/sys/block/%s/queue/iostats", device);
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, switched, 1), 1);
+	close(fd);
+}
+
+/* Its requests are in no ledger: neither the kernel's nor, hence, ours. */
+static void a_disk_without_accounting_is_named(void **state)
+{
+	struct loop_device loop;
+	void *buffer = aligned_alloc(4096, 4096);
+	assert_non_null(buffer);
+	assert_int_equal(loop_device_open(&loop, "/dev/shm", 1 << 20, LOOP_DEVICE_FREE), 0);
+	account(loop.name, "0");
+	assert_int_equal(pread(loop.direct_fd, buffer, 4096, 0), 4096);
+	view_collect();
+	assert_string_equal(view_probe.state.reason, "iostats_off");
+	assert_int_equal(view_probe.state.code, SONDE__V1__STATE__CODE__CODE_DEGRADED);
+	assert_non_null(strstr(view_probe.state.detail, loop.name));
+	assert_int_equal(view_of(loop.name).by[READ].operations, 0);
+	account(loop.name, "1");
+	/* Disks that do nothing are looked at in turns. */
+	for (int i = 0; i < 64 && strcmp(view_probe.state.reason, "iostats_off") == 0; i++)
+		view_collect();
+	assert_string_not_equal(view_probe.state.reason, "iostats_off");
+	free(buffer);
+	loop_device_close(&loop);
+}
+
 static void a_recorded_host_is_not_traced(void **state)
 {
 	struct collector_context context = {.root = &view_probe.root, .live = false};
@@ -560,6 +593,7 @@ int main(void)
 		cmocka_unit_test(requests_beyond_the_slots_are_counted),
 		cmocka_unit_test(hot_added_disks_are_bounded),
 		cmocka_unit_test(the_maps_are_as_large_as_planned),
+		cmocka_unit_test(a_disk_without_accounting_is_named),
 		cmocka_unit_test(a_recorded_host_is_not_traced),
 		cmocka_unit_test(missing_type_information_is_named),
 	};

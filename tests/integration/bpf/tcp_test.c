@@ -17,6 +17,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <sched.h>
@@ -514,6 +515,57 @@ static void syns_agree(void)
 	AT_MOST(view.h[ACTIVE_SETUP].sum, 3000000);
 }
 
+static bool timestamps = true;
+
+/* The first SYN-ACK is lost: the server sends it again by itself, and once more to the SYN that comes again. */
+static void syn_acks_agree(void)
+{
+	struct address to;
+	pthread_t thread;
+	int listening = listener(&to);
+	struct pair pair = {.client = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+	struct later later = {.fd = pair.client, .ms = 500};
+	assert_true(pair.client >= 0);
+	struct snmp snmp = snmp_since(NULL);
+	struct view view = view_now();
+	drop_packets(pair.client, 1);
+	assert_int_equal(pthread_create(&thread, NULL, let_through_later, &later), 0);
+	assert_int_equal(connect(pair.client, &to.any, to.size), 0);
+	pair.server = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
+	pthread_join(thread, NULL);
+	close(pair.client);
+	close(pair.server);
+	close(listening);
+	usleep(50000);
+	view = view_since(&view);
+	snmp = snmp_since(&snmp);
+	AGREE(view.n[SYN_ACKS] >= 1, true);
+	AT_LEAST(view.n[SYNS] + view.n[SYN_ACKS], snmp.syn_retrans);
+	COUNTED(view, SEGMENTS, snmp.retrans);
+	COUNTED(view, PASSIVE_ESTABLISHED, 1);
+	/* Which of the SYN-ACKs was answered only their timestamps tell. */
+	COUNTED(view, PASSIVE_UNTIMED, !timestamps);
+	AT_LEAST(view.h[PASSIVE_SETUP].count, timestamps);
+	AT_MOST(view.h[PASSIVE_SETUP].sum, 500000);
+}
+
+static void set_timestamps(const char *value)
+{
+	int fd = open("/proc/sys/net/ipv4/tcp_timestamps", O_WRONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, value, 1), 1); /* of this namespace */
+	close(fd);
+	timestamps = value[0] != '0';
+}
+
+static void a_lost_syn_ack_is_sent_again(void **unused)
+{
+	until_it_agrees(syn_acks_agree);
+	set_timestamps("0");
+	until_it_agrees(syn_acks_agree);
+	set_timestamps("1");
+}
+
 static void a_lost_syn_is_in_the_set_up_time(void **unused)
 {
 	until_it_agrees(syns_agree);
@@ -627,6 +679,7 @@ int main(void)
 		SECTION_TEST(resets_are_counted_and_round_trips_are_those_of_the_sockets),
 		SECTION_TEST(segments_sent_again_are_those_of_the_kernel),
 		SECTION_TEST(a_lost_syn_is_in_the_set_up_time),
+		SECTION_TEST(a_lost_syn_ack_is_sent_again),
 		SECTION_TEST(round_trips_of_open_connections_on_request),
 		SECTION_TEST(nothing_is_counted_while_it_rests),
 		SECTION_TEST(families_are_told_apart),
