@@ -110,8 +110,8 @@ class Postgres:
 
     def psql(self, sql, database="sonde"):
         """Rows of text; [] for none."""
-        out = subprocess.run([self.bin / "psql", "-h", self.directory, "-p", str(self.port), "-U", SUPERUSER, "-d", database, "-X", "-q", "-At",
-                              "-F", "\t", "-v", "ON_ERROR_STOP=1"], input=sql, capture_output=True, text=True, timeout=60)
+        out = subprocess.run([self.bin / "psql", "-h", self.directory, "-p", str(self.port), "-U", SUPERUSER, "-d", database, "-XqAt", "-F", "\t",
+                              "-v", "ON_ERROR_STOP=1"], input=sql, capture_output=True, text=True, timeout=60)
         if out.returncode != 0:
             raise AssertionError(f"{sql}: {out.stderr}")
         return [line.split("\t") for line in out.stdout.splitlines()]
@@ -124,12 +124,12 @@ class Postgres:
     def url(self, name="sonde"):
         return f"postgresql://{SUPERUSER}@/{name}?host={self.directory}&port={self.port}"
 
-    def sequences(self):
+    def sequences(self, database="sonde"):
         """{instance: [sequence, ...]} of the rows and {instance: [(first, last), ...]} of the ranges."""
         rows, ranges = {}, {}
-        for instance, sequence in self.psql("SELECT instance, sequence FROM sonde.hot ORDER BY instance, sequence"):
+        for instance, sequence in self.psql("SELECT instance, sequence FROM sonde.hot ORDER BY instance, sequence", database):
             rows.setdefault(instance, []).append(int(sequence))
-        for instance, first, last in self.psql("SELECT instance, first, last FROM sonde.streams ORDER BY instance, first"):
+        for instance, first, last in self.psql("SELECT instance, first, last FROM sonde.streams ORDER BY instance, first", database):
             ranges.setdefault(instance, []).append((int(first), int(last)))
         return rows, ranges
 

@@ -20,8 +20,8 @@ class EnginesTest(unittest.TestCase):
         cls.url = cls.postgres.database()
 
     def run_program(self, name):
-        done = subprocess.run([BUILD / f"test_store_{name}"], env={**os.environ, "SONDE_TEST_STORE": self.url}, capture_output=True, text=True,
-                              timeout=100)
+        done = subprocess.run([BUILD / f"test_store_{name}"], env={**os.environ, "SONDE_TEST_STORE": self.url}, capture_output=True,
+                              text=True, timeout=100)
         if done.returncode != 0:
             print(done.stdout[-6000:], done.stderr[-6000:], self.postgres.log.read_text()[-3000:], flush=True)
         self.assertEqual(done.returncode, 0)
