@@ -30,13 +30,13 @@ class Postgres:
             print("SKIP: PostgreSQL's programs are not installed (apt-get install postgresql)")
             sys.exit(77)
         self.durable = durable
-        self.as_root = os.geteuid() == 0
+        self.user = {"user": SUPERUSER, "group": SUPERUSER, "extra_groups": []} if os.geteuid() == 0 else {}
         self.port = free_port()
         self.process = None
 
     def __enter__(self):
         self.directory = Path(tempfile.mkdtemp(prefix="sonde-pg-"))
-        if self.as_root:
+        if self.user:
             shutil.chown(self.directory, SUPERUSER)
         self.directory.chmod(0o755)
         self.data = self.directory / "data"
@@ -55,12 +55,8 @@ class Postgres:
             print(f"--- {self.log}\n{self.log.read_text(errors='replace')[-4000:]}")
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def command(self, program, *arguments):
-        prefix = ["runuser", "-u", SUPERUSER, "--"] if self.as_root else []
-        return [*prefix, str(self.bin / program), *map(str, arguments)]
-
-    def run(self, program, *arguments, text=None):
-        done = subprocess.run(self.command(program, *arguments), capture_output=True, text=True, input=text, cwd="/", timeout=60)
+    def run(self, program, *arguments):
+        done = subprocess.run([self.bin / program, *map(str, arguments)], capture_output=True, text=True, cwd="/", timeout=60, **self.user)
         if done.returncode != 0:
             raise AssertionError(f"{program}: {done.stderr or done.stdout}")
         return done.stdout
@@ -68,8 +64,8 @@ class Postgres:
     def start(self):
         """Returns when it answers; a server that was killed recovers first."""
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(self.command("postgres", "-D", self.data), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            cwd="/", start_new_session=True)
+            self.process = subprocess.Popen([self.bin / "postgres", "-D", self.data], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            cwd="/", start_new_session=True, **self.user)
         wait_for(self.answers, 30, f"PostgreSQL answers: {self.log.read_text(errors='replace')[-500:]}")
 
     def answers(self):
