@@ -7,7 +7,7 @@
 #define TASKS_NEVER_NS (~0ull)
 #define TASKS_EXITED_ROWS 1024
 #define TASKS_EXIT_RING_BYTES (512 * 1024) /* about 4,000 exits between two readings; a power of two */
-#define TASKS_TURNS 4			   /* passes in which all processes are read in full once, with their files */
+#define TASKS_TURNS 8			   /* passes in which all processes are read in full once, with their files */
 #define TASKS_SEEN 8192			   /* of so many the program knows whether they ran; a power of two */
 #define TASKS_FILES_MAX 4096		   /* descriptors that are counted; a larger table is not */
 
@@ -61,6 +61,52 @@ struct tasks_same {
 	__u64 start_ns;
 };
 
+#define TASKS_WALK_KEYS TASKS_SEEN /* processes; a power of two */
+#define TASKS_WALK_RECORDS 1024	   /* of them read in full; a power of two */
+
+enum tasks_state_class {
+	TASKS_RUNNING,
+	TASKS_SLEEPING,
+	TASKS_UNINTERRUPTIBLE,
+	TASKS_STOPPED,
+	TASKS_ZOMBIE,
+	TASKS_IDLE,
+	TASKS_STATE_CLASSES_MAX = 8 /* a power of two */
+};
+
+/* The bits of a state that say what /proc shows: those below TASK_DEAD, TASK_NOLOAD, and TASK_FROZEN or
+ * TASK_RTLOCK_WAIT. */
+#define TASKS_STATE_BITS 512
+#define TASKS_STATE_PLACE(state) (((state)&0x7f) | ((state)&0x400) >> 3 | (((state) >> 12 | (state) >> 15) & 1) << 8)
+
+struct tasks_state_meaning {
+	__u8 letter;
+	__u8 class; /* enum tasks_state_class */
+};
+
+/* One process of a walk. */
+struct tasks_key {
+	__u32 pid;
+	__u8 state;   /* the leader's letter */
+	__u8 classes; /* of all threads, a bit each */
+	__u8 full;    /* it has a record, the next one */
+	__u8 unused;
+};
+
+/* What a walk leaves in memory that is mapped into the agent: a key for each process, in the kernel's order (by
+ * birth), and a record for those that ran, whose leader.usage and delays are the sums of the living threads'. Those
+ * without one are as they were before [T11]. */
+struct tasks_walk {
+	__u32 n_keys, n_records;
+	__u32 too_many;	     /* there was no room: the walk says nothing */
+	__u32 full, classes; /* of the process that is visited */
+	__u64 used_ns;
+	__u64 threads;
+	__u64 states[TASKS_STATE_CLASSES_MAX]; /* of threads */
+	struct tasks_key keys[TASKS_WALK_KEYS];
+	struct tasks_process records[TASKS_WALK_RECORDS];
+};
+
 /* A process that is gone. In the ring if it may have been seen by a reading, else folded into a row. */
 struct tasks_exit {
 	__u32 pid;
@@ -83,4 +129,4 @@ struct tasks_exited {
 	__u64 minor_faults, major_faults;
 };
 
-enum tasks_meter { TASKS_METER_VISIT, TASKS_METER_FREE, TASKS_METERS };
+enum tasks_meter { TASKS_METER_VISIT, TASKS_METER_FREE, TASKS_METER_WALK, TASKS_METERS };

@@ -1,4 +1,4 @@
-/* Most processes did no I/O since the last tick, so a look at the delta is all that most of them cost. */
+/* Most processes did nothing since the last tick, and are not among the changes. */
 #include "agent/ebpf/block_io_top.h"
 
 #include "agent/label.h"
@@ -32,13 +32,15 @@ static void insert(struct block_io_top *top, const struct process_row *row, uint
 	memcpy(top->rows[at].comm, row->comm, sizeof(top->rows[at].comm));
 }
 
-void block_io_top_take(struct block_io_top *top, const struct process_table *table, const struct process_delta *deltas)
+void block_io_top_take(struct block_io_top *top, const struct process_table *table)
 {
 	top->n = 0;
 	top->is_fresh = true;
-	for (size_t i = 0; i < table->n; i++) {
-		if (deltas[i].io_bytes > 0 && (table->rows[i].has & PROCESS_HAS_IO))
-			insert(top, &table->rows[i], deltas[i].io_bytes);
+	for (size_t i = 0; i < table->n_changes; i++) {
+		const struct process_change *change = &table->changes[i];
+		const struct process_row *row = &table->rows[change->row];
+		if (change->delta.io_bytes > 0 && (row->has & PROCESS_HAS_IO))
+			insert(top, row, change->delta.io_bytes);
 	}
 }
 

@@ -26,9 +26,8 @@ struct block_io_top {
 	} rows[BLOCK_IO_TOP_MAX]; /* the most bytes first; on equal ones the lower pid */
 };
 
-/* deltas[i] is that of table->rows[i]. Rows without I/O of their own are passed over. */
-void block_io_top_take(struct block_io_top *top, const struct process_table *table, const struct process_delta *deltas)
-	__attribute__((nonnull));
+/* Of a table with changes. Rows without I/O of their own are passed over. */
+void block_io_top_take(struct block_io_top *top, const struct process_table *table) __attribute__((nonnull));
 
 /* Fills message->processes with what was taken since the last call. 0 or -ENOMEM. */
 int block_io_top_fill(struct block_io_top *top, struct arena *arena, Sonde__V1__BlockIo *message)

@@ -1,10 +1,12 @@
-/* The BPF task iterator as a process source. Two tables take turns: what was read last is what the next reading
- * continues and what exits are compared with. */
+/* The kernel's tasks as a process source: where it can, one walk over all of them brings the table up to date in place.
+ * Else, at first, and after a reading that was not kept, the task iterator: there two tables take turns, as what was
+ * read last is what the next reading continues and what exits are compared with. */
 #include "agent/ebpf/refusal.h"
 #include "agent/ebpf/tasks_exits.h"
 #include "agent/ebpf/tasks_first.h"
 #include "agent/ebpf/tasks_load.h"
 #include "agent/ebpf/tasks_table.h"
+#include "agent/ebpf/tasks_walked.h"
 #include "common/clock.h"
 #include "common/log.h"
 
@@ -15,6 +17,8 @@
 #include <unistd.h>
 
 #define BUFFER_BYTES 36864 /* the kernel hands over 32 KiB at once; what is left of a record stands before them */
+/* A host where more happens than a walk has room for is one for some time. */
+#define WALKS_AGAIN_AFTER 60
 #define INITIAL_PID_NAMESPACE 0xEFFFFFFCu /* PROC_PID_INIT_INO: kernel ABI since 3.8 */
 
 struct self {
@@ -23,7 +27,9 @@ struct self {
 	unsigned current;
 	struct tasks_exits exits;
 	bool namespaced;
-	bool whole; /* the next pass must give all in full: the last one was not kept */
+	bool whole; /* the next reading must give all in full: the last one was not kept, or there was none */
+	unsigned without_walk; /* readings to come */
+	struct tasks_walked walked;
 	const struct root *root;
 	struct cgroup_tree *cgroups;
 	struct tasks_first *first; /* NULL where the iterator shows it itself */
@@ -67,6 +73,7 @@ static int create(const struct collector_context *context, void **ret_self, stru
 	self->namespaced = is_namespaced();
 	self->root = context->root;
 	self->cgroups = context->cgroups;
+	self->whole = true;
 	r = tasks_exits_init(&self->exits, boottime_ns());
 	/* A task that is freed has no namespace any more: exits would be those of the whole host. */
 	if (r == 0)
@@ -162,21 +169,67 @@ static int read_exits(struct self *self)
 	return r < 0 ? r : finished;
 }
 
+static int leaves(void *arg, const struct tasks_table *table, size_t i)
+{
+	struct self *self = arg;
+	return tasks_exits_depart(&self->exits, table, i);
+}
+
+static int take_walk(struct self *self, const struct tasks_walk *walk)
+{
+	const struct tasks_departing departing = {.leaves = leaves, .arg = self};
+	struct tasks_process process;
+	bool apart = self->first && tasks_first_read(self->first, self->cgroups, &process) == 0;
+	struct tasks_table *table = &self->tables[self->current];
+	int r = tasks_walked_take(&self->walked, table, walk, apart ? &process : NULL, &departing);
+	tasks_exits_order(&self->exits);
+	/* What was there before it is no table any more. */
+	tasks_table_free(&self->tables[!self->current]);
+	return r;
+}
+
+/* 1 when the table is up to date, 0 when another way is to be tried, negative errno. */
+static int try_walk(struct self *self, uint64_t known_ns)
+{
+	if (known_ns == 0 || self->without_walk > 0) {
+		self->without_walk -= self->without_walk > 0;
+		return 0;
+	}
+	int error;
+	const struct tasks_walk *walk = tasks_walk_all(self->probe, known_ns, &error);
+	if (error < 0) {
+		self->without_walk = WALKS_AGAIN_AFTER;
+		self->whole = true;
+	}
+	if (!walk)
+		return 0;
+	int r = take_walk(self, walk);
+	return r < 0 ? r : 1;
+}
+
+static int read_by_iterator(struct self *self, uint64_t known_ns)
+{
+	struct tasks_table *table = &self->tables[!self->current];
+	int r = read_whole(self, table, &self->tables[self->current], self->whole ? 0 : known_ns);
+	if (r == 0)
+		self->current = !self->current;
+	return r;
+}
+
 static int read_table(void *arg, struct process_table *ret, struct collector_state *state)
 {
 	struct self *self = arg;
-	struct tasks_table *table = &self->tables[!self->current];
 	uint64_t folds_from = tasks_fold_from(self->probe, TASKS_NEVER_NS);
 	uint64_t known_ns = self->whole || folds_from == TASKS_NEVER_NS ? 0 : folds_from;
-	int r = read_whole(self, table, &self->tables[self->current], known_ns);
+	int r = try_walk(self, known_ns);
+	if (r == 0)
+		r = read_by_iterator(self, known_ns);
+	const struct tasks_table *table = &self->tables[self->current];
 	self->whole = r < 0 || table->lost > 0;
 	/* What begins from here on cannot be in this reading; a reading that failed leaves things as they were. */
 	(void)tasks_fold_from(self->probe, r < 0 ? folds_from : boottime_ns());
-	if (r == 0) {
-		self->current = !self->current;
-		if (tasks_sees_exits(self->probe))
-			r = read_exits(self);
-	}
+	if (r >= 0)
+		r = tasks_sees_exits(self->probe) ? read_exits(self) : 0;
 	if (r < 0)
 		return collector_fail(state, SONDE__V1__STATE__CODE__CODE_FAILED, r, "task_iterator",
 				      "the kernel's tasks cannot be visited (%s): before Linux 5.19 this needs CAP_BPF "
@@ -185,6 +238,9 @@ static int read_table(void *arg, struct process_table *ret, struct collector_sta
 	*ret = (struct process_table){
 		.rows = table->rows,
 		.n = table->n,
+		.ranks = table->ranks,
+		.changes = table->changes,
+		.n_changes = table->n_changes,
 		.left_out = table->left_out,
 		.counts = table->counts,
 		.namespaced = self->namespaced,

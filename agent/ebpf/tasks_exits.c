@@ -204,8 +204,10 @@ static void drop_settled(struct tasks_exits *exits)
 	exits->n_departed = kept;
 }
 
-static int depart(struct tasks_exits *exits, const struct tasks_table *table, size_t i)
+int tasks_exits_depart(struct tasks_exits *exits, const struct tasks_table *table, size_t i)
 {
+	if (table->extras[i].settled)
+		return 0;
 	if (exits->n_departed == exits->departed_capacity) {
 		size_t capacity = exits->departed_capacity ? exits->departed_capacity * 2 : 256;
 		if (capacity > PROCESS_TABLE_MAX) {
@@ -236,15 +238,19 @@ static int add_departed(struct tasks_exits *exits, const struct tasks_table *now
 		while (j < now->n && now->rows[j].pid < row->pid)
 			j++;
 		bool stays = j < now->n && now->rows[j].pid == row->pid && now->rows[j].start_ns == row->start_ns;
-		if (stays || before->extras[i].settled)
-			continue;
-		int r = depart(exits, before, i);
+		int r = stays ? 0 : tasks_exits_depart(exits, before, i);
 		if (r < 0)
 			return r;
 	}
 	if (sorted > 0 && exits->n_departed > sorted)
-		qsort(exits->departed, exits->n_departed, sizeof(*exits->departed), by_pid);
+		tasks_exits_order(exits);
 	return 0;
+}
+
+void tasks_exits_order(struct tasks_exits *exits)
+{
+	if (exits->n_departed > 1)
+		qsort(exits->departed, exits->n_departed, sizeof(*exits->departed), by_pid);
 }
 
 int tasks_exits_finish(struct tasks_exits *exits, const struct tasks_table *now, const struct tasks_table *before)

@@ -48,6 +48,12 @@ void tasks_exits_settle(struct tasks_exits *exits, const struct tasks_exit *exit
 /* One row of the program's, cumulative. */
 void tasks_exits_fold(struct tasks_exits *exits, const struct tasks_exited_key *key, const struct tasks_exited *value)
 	__attribute__((nonnull));
+/* For a table that is brought up to date in place, between two readings: row i is about to go. 0 or -ENOMEM. */
+int tasks_exits_depart(struct tasks_exits *exits, const struct tasks_table *table, size_t i)
+	__attribute__((nonnull, warn_unused_result));
+/* After those that have gone, before exits are settled. */
+void tasks_exits_order(struct tasks_exits *exits) __attribute__((nonnull));
+
 /* The end of a reading: splits the times, remembers who departed without an exit, and gives up on whose exit has not
  * come for TASKS_DEPARTED_READINGS. 0 or -ENOMEM. */
 int tasks_exits_finish(struct tasks_exits *exits, const struct tasks_table *now, const struct tasks_table *before)

@@ -4,6 +4,7 @@
 #include "agent/ebpf/meters.h"
 #include "agent/ebpf/probe.h"
 #include "agent/ebpf/refusal.h"
+#include "agent/ebpf/tasks_walked.h"
 #include "common/log.h"
 
 #include <bpf/bpf.h>
@@ -11,6 +12,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <tasks.skel.h>
@@ -21,6 +23,7 @@ struct tasks_probe {
 	struct meters meters;
 	struct bpf_link *iterator;
 	struct bpf_link *exits;
+	const struct tasks_walk *walk; /* mapped; NULL where the kernel has no iterators for loops */
 	struct ring_buffer *ring;
 	void (*each)(void *arg, const struct tasks_exit *exit); /* while the ring is drained */
 	void *arg;
@@ -29,8 +32,10 @@ struct tasks_probe {
 	struct tasks_exited values[TASKS_EXITED_ROWS];
 };
 
-static const char *const meters[] = {
-	[TASKS_METER_VISIT] = "visit_task", [TASKS_METER_FREE] = "free_task", [TASKS_METERS] = NULL};
+static const char *const meters[] = {[TASKS_METER_VISIT] = "visit_task",
+				     [TASKS_METER_FREE] = "free_task",
+				     [TASKS_METER_WALK] = "walk_tasks",
+				     [TASKS_METERS] = NULL};
 
 static int check_kernel(const struct collector_context *context, struct collector_state *state)
 {
@@ -63,15 +68,63 @@ static int attach_exits(struct tasks_probe *probe)
 	return probe->exits ? 0 : errno ? -errno : -EINVAL;
 }
 
-static int load(struct tasks_probe *probe, const struct collector_context *context, bool exits, const char **ret_step)
+/* What the walk calls, from 6.7 on. A kernel that has it and refuses the program is asked again without. */
+static bool has_loops(const struct collector_context *context)
 {
+	struct collector_state unused;
+	struct btf *btf;
+	if (refusal_or_btf(context, &btf, &unused) < 0)
+		return false;
+	bool has = btf__find_by_name_kind(btf, "bpf_iter_task_new", BTF_KIND_FUNC) > 0 &&
+		   btf__find_by_name_kind(btf, "bpf_rcu_read_lock", BTF_KIND_FUNC) > 0 &&
+		   btf__find_by_name_kind(btf, "bpf_task_acquire", BTF_KIND_FUNC) > 0;
+	refusal_end_btf(context, btf);
+	return has;
+}
+
+static size_t walk_bytes(void)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	return (sizeof(struct tasks_walk) + page - 1) / page * page;
+}
+
+static int prepare_walk(struct tasks_probe *probe, bool walk)
+{
+	int r = bpf_program__set_autoload(probe->skeleton->progs.walk_tasks, walk);
+	if (r < 0 || walk) {
+		tasks_walked_meanings((struct tasks_state_meaning *)probe->skeleton->rodata->meanings);
+		return r;
+	}
+	return bpf_map__set_autocreate(probe->skeleton->maps.walked, false);
+}
+
+static int map_walk(struct tasks_probe *probe)
+{
+	void *p = mmap(NULL, walk_bytes(), PROT_READ, MAP_SHARED, bpf_map__fd(probe->skeleton->maps.walked), 0);
+	if (p == MAP_FAILED)
+		return -errno;
+	probe->walk = p;
+	return 0;
+}
+
+/* What is asked of the kernel; less and less, as it refuses. */
+struct wishes {
+	bool exits, walk;
+};
+
+static int load(struct tasks_probe *probe, const struct collector_context *context, const struct wishes *wishes,
+		const char **ret_step)
+{
+	bool exits = wishes->exits;
 	*ret_step = "load_failed";
 	probe->listed = context->programs;
 	LIBBPF_OPTS(bpf_object_open_opts, options, .btf_custom_path = context->btf_path);
 	probe->skeleton = tasks__open_opts(&options);
 	if (!probe->skeleton)
 		return errno ? -errno : -EINVAL;
-	int r = bpf_program__set_autoload(probe->skeleton->progs.free_task, exits);
+	int r = prepare_walk(probe, wishes->walk);
+	if (r == 0)
+		r = bpf_program__set_autoload(probe->skeleton->progs.free_task, exits);
 	if (r == 0 && !exits)
 		r = bpf_map__set_max_entries(probe->skeleton->maps.exits, (__u32)sysconf(_SC_PAGESIZE));
 	if (r == 0)
@@ -88,6 +141,12 @@ static int load(struct tasks_probe *probe, const struct collector_context *conte
 		return errno ? -errno : -EINVAL;
 	meters_list_attached(context->programs, "processes", probe->skeleton->progs.visit_task, "iterator",
 			     &probe->meters);
+	r = wishes->walk ? map_walk(probe) : 0;
+	if (r < 0)
+		return r;
+	if (wishes->walk)
+		meters_list_attached(context->programs, "processes", probe->skeleton->progs.walk_tasks, "syscall",
+				     &probe->meters);
 	r = exits ? attach_exits(probe) : 0;
 	if (r == 0 && exits)
 		meters_list_attached(context->programs, "processes", probe->skeleton->progs.free_task, "tp_btf",
@@ -101,6 +160,8 @@ static void unload(struct tasks_probe *probe)
 	/* Of descriptors: cannot fail in a way that matters. */
 	(void)bpf_link__destroy(probe->exits);
 	(void)bpf_link__destroy(probe->iterator);
+	if (probe->walk)
+		(void)munmap((void *)probe->walk, walk_bytes());
 	ring_buffer__free(probe->ring);
 	meters_unmap(&probe->meters);
 	tasks__destroy(probe->skeleton);
@@ -117,12 +178,17 @@ int tasks_load(const struct collector_context *context, bool exits, struct tasks
 		r = collector_fail(state, SONDE__V1__STATE__CODE__CODE_FAILED, -ENOMEM, "no_memory",
 				   "no memory for the task iterator");
 	const char *step = NULL;
-	for (int with_exits = exits; probe && with_exits >= 0; with_exits--) {
-		r = load(probe, context, with_exits, &step);
-		if (r == 0)
-			break;
+	/* A namespace's own processes are in no list of the kernel's; exits are not followed there either. */
+	const struct wishes ladder[] = {{exits, true}, {exits, false}, {false, false}};
+	bool loops = exits && probe && has_loops(context), loaded = false;
+	for (size_t i = loops ? 0 : 1; probe && !loaded && i < sizeof(ladder) / sizeof(ladder[0]); i++) {
+		r = load(probe, context, &ladder[i], &step);
+		loaded = r == 0;
+		if (loaded)
+			continue;
 		log_debug("task iterator refused", LOG_STR("step", step), LOG_ERR(r),
-			  LOG_STR("exits", with_exits ? "followed" : "not followed"),
+			  LOG_STR("exits", ladder[i].exits ? "followed" : "not followed"),
+			  LOG_STR("walk", ladder[i].walk ? "at once" : "task by task"),
 			  LOG_STR("libbpf", refusal_said()));
 		unload(probe);
 	}
@@ -155,6 +221,22 @@ int tasks_begin_pass(struct tasks_probe *probe, uint64_t known_ns)
 	probe->skeleton->bss->task_cgroup_hierarchy = 0; /* looked for anew: something may have been mounted */
 	int fd = bpf_iter_create(bpf_link__fd(probe->iterator));
 	return fd < 0 ? -errno : fd;
+}
+
+const struct tasks_walk *tasks_walk_all(struct tasks_probe *probe, uint64_t known_ns, int *ret_error)
+{
+	*ret_error = 0;
+	if (!probe->walk)
+		return NULL;
+	probe->skeleton->bss->turn = (probe->skeleton->bss->turn + 1) % TASKS_TURNS;
+	probe->skeleton->bss->known_ns = known_ns;
+	probe->skeleton->bss->task_cgroup_hierarchy = 0;
+	LIBBPF_OPTS(bpf_test_run_opts, options);
+	int r = bpf_prog_test_run_opts(bpf_program__fd(probe->skeleton->progs.walk_tasks), &options);
+	if (r == 0 && probe->walk->too_many)
+		r = -EMSGSIZE;
+	*ret_error = r;
+	return r == 0 ? probe->walk : NULL;
 }
 
 uint64_t tasks_fold_from(struct tasks_probe *probe, uint64_t boottime_ns)

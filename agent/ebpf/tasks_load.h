@@ -25,6 +25,12 @@ bool tasks_sees_exits(const struct tasks_probe *probe) __attribute__((nonnull));
  * whenever what the pass before wrote was not kept whole. Negative errno. */
 int tasks_begin_pass(struct tasks_probe *probe, uint64_t known_ns) __attribute__((nonnull, warn_unused_result));
 
+/* All processes at once, where the kernel can: a walk, good until the next, continuing what the pass or walk before
+ * wrote (so not the first). NULL where it cannot. *ret_error is negative where it should have been: the next reading
+ * must be a pass that gives all in full. known_ns as above, never 0. */
+const struct tasks_walk *tasks_walk_all(struct tasks_probe *probe, uint64_t known_ns, int *ret_error)
+	__attribute__((nonnull, warn_unused_result));
+
 /* From now on the program folds processes that began after this CLOCK_BOOTTIME, and hands over the others one by one.
  * TASKS_NEVER_NS: hands over all. Returns what it was. */
 uint64_t tasks_fold_from(struct tasks_probe *probe, uint64_t boottime_ns) __attribute__((nonnull));

@@ -19,6 +19,9 @@ void tasks_table_free(struct tasks_table *table)
 		return;
 	free(table->rows);
 	free(table->extras);
+	free(table->ids);
+	free(table->ranks);
+	free(table->changes);
 	free(table->index);
 	free(table->order);
 	*table = (struct tasks_table){0};
@@ -27,6 +30,7 @@ void tasks_table_free(struct tasks_table *table)
 void tasks_table_begin(struct tasks_table *table)
 {
 	table->n = 0;
+	table->n_changes = 0;
 	table->last = 0;
 	table->apart = 0;
 	table->left_out = 0;
@@ -44,17 +48,31 @@ static size_t place_of(const struct tasks_table *table, uint32_t pid)
 	return place;
 }
 
+/* Columns of different sizes, all with room for as many rows. */
+static int grow_columns(struct tasks_table *table, size_t capacity)
+{
+	const struct {
+		void **column;
+		size_t size;
+	} columns[] = {{(void **)&table->rows, sizeof(*table->rows)},
+		       {(void **)&table->extras, sizeof(*table->extras)},
+		       {(void **)&table->ids, sizeof(*table->ids)},
+		       {(void **)&table->ranks, sizeof(*table->ranks)},
+		       {(void **)&table->changes, sizeof(*table->changes)}};
+	for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]); i++) {
+		void *p = reallocarray(*columns[i].column, capacity, columns[i].size);
+		if (!p)
+			return -ENOMEM;
+		*columns[i].column = p;
+	}
+	return 0;
+}
+
 static int grow(struct tasks_table *table)
 {
 	size_t capacity = table->capacity ? table->capacity * 2 : FIRST_CAPACITY;
-	struct process_row *rows = reallocarray(table->rows, capacity, sizeof(*rows));
-	if (!rows)
+	if (grow_columns(table, capacity) < 0)
 		return -ENOMEM;
-	table->rows = rows;
-	struct tasks_extra *extras = reallocarray(table->extras, capacity, sizeof(*extras));
-	if (!extras)
-		return -ENOMEM;
-	table->extras = extras;
 	uint32_t *index = calloc(capacity * 2, sizeof(*index));
 	if (!index)
 		return -ENOMEM;
@@ -65,6 +83,14 @@ static int grow(struct tasks_table *table)
 	for (size_t i = 0; i < table->n; i++)
 		index[place_of(table, table->rows[i].pid)] = (uint32_t)i + 1;
 	return 0;
+}
+
+int tasks_table_reserve(struct tasks_table *table, size_t rows)
+{
+	int r = 0;
+	while (r == 0 && table->capacity < rows)
+		r = grow(table);
+	return r;
 }
 
 /* The row of a process, made if it is not there. Row, -ENOSPC when the table is full, -ENOMEM. */
@@ -280,13 +306,19 @@ int tasks_table_feed_apart(struct tasks_table *table, const struct tasks_process
 	int r = feed_one(table, process, true, (uint64_t)sysconf(_SC_PAGESIZE));
 	if (r < 0)
 		return r;
-	char letter = tasks_state_letter(process->leader.state);
-	for (uint32_t i = 1; i < process->threads; i++)
-		count_state(&table->counts, letter);
-	if (process->threads > 1)
-		table->counts.threads += process->threads - 1;
+	struct tasks_process others = *process;
+	others.threads -= process->threads > 0;
+	tasks_table_count_apart(&table->counts, &others);
 	table->apart = process->leader.tgid;
 	return 0;
+}
+
+void tasks_table_count_apart(struct task_counts *counts, const struct tasks_process *process)
+{
+	char letter = tasks_state_letter(process->leader.state);
+	for (uint32_t i = 0; i < process->threads; i++)
+		count_state(counts, letter);
+	counts->threads += process->threads;
 }
 
 bool tasks_table_has(const struct tasks_table *table, uint32_t pid)
@@ -439,6 +471,31 @@ static bool continue_row(struct process_row *row, struct tasks_extra *extra, con
 	return true;
 }
 
+/* What was in no table before did all it has, unless there was no table. */
+static struct process_delta delta_of(const struct process_row *row, const struct tasks_table *before, size_t *at)
+{
+	static const struct process_row nothing;
+	while (*at < before->n && before->rows[*at].pid < row->pid)
+		++*at;
+	const struct process_row *known = *at < before->n ? &before->rows[*at] : &nothing;
+	if (known->pid != row->pid || known->start_ns != row->start_ns)
+		known = before->n > 0 ? &nothing : row;
+	return process_delta_between(row, known);
+}
+
+static void fill_columns(struct tasks_table *table, const struct tasks_table *before)
+{
+	table->n_changes = 0;
+	for (size_t i = 0, at = 0; i < table->n; i++) {
+		const struct process_row *row = &table->rows[i];
+		struct process_delta delta = delta_of(row, before, &at);
+		table->ids[i] = (struct tasks_id){.pid = row->pid, .state = row->state};
+		table->ranks[i] = process_rank_of(row);
+		if (process_delta_is_any(&delta))
+			table->changes[table->n_changes++] = (struct process_change){.row = i, .delta = delta};
+	}
+}
+
 int tasks_table_finish(struct tasks_table *table, const struct tasks_table *before)
 {
 	drop_leaderless(table);
@@ -455,7 +512,31 @@ int tasks_table_finish(struct tasks_table *table, const struct tasks_table *befo
 	if (table->lost > 0)
 		drop_leaderless(table);
 	table->left_out += table->lost;
+	fill_columns(table, before);
 	return 0;
+}
+
+struct process_delta tasks_table_set(struct tasks_table *table, size_t i, const struct tasks_process *process,
+				     char state, bool is_new)
+{
+	static const struct process_row nothing;
+	struct process_row row = {.pid = process->leader.tgid, .state = state};
+	struct tasks_extra extra = {0};
+	add_thread(&row, &extra, &process->leader, state);
+	add_process(&row, &extra, process, (uint64_t)sysconf(_SC_PAGESIZE));
+	if (is_new) {
+		row.run_delay_ns = extra.run_delay_ns;
+		row.io_delay_ns = extra.io_delay_ns;
+	} else {
+		carry(&row, &extra, &table->rows[i], &table->extras[i]);
+	}
+	tasks_split(row.cpu_ns, extra.utime_ns, extra.stime_ns, &row.user_ns, &row.system_ns);
+	struct process_delta delta = process_delta_between(&row, is_new ? &nothing : &table->rows[i]);
+	table->rows[i] = row;
+	table->extras[i] = extra;
+	table->ids[i] = (struct tasks_id){.pid = row.pid, .state = state};
+	table->ranks[i] = process_rank_of(&row);
+	return delta;
 }
 
 ssize_t tasks_table_find(const struct tasks_table *table, uint32_t pid, uint64_t start_ns)

@@ -23,11 +23,23 @@ struct tasks_extra {
 	char leader_state;
 };
 
+/* As much of a row as a walk needs of one that is as before. */
+struct tasks_id {
+	uint32_t pid;
+	char state;
+	bool gone;
+};
+
 struct tasks_order;
 
 struct tasks_table {
 	struct process_row *rows;
 	struct tasks_extra *extras;
+	/* Of a finished table. */
+	struct tasks_id *ids;
+	struct process_rank *ranks;
+	struct process_change *changes;
+	size_t n_changes;
 	size_t n, capacity;
 	uint32_t *index; /* by pid: row + 1; a power of two, at least twice the capacity */
 	size_t index_size;
@@ -54,9 +66,19 @@ int tasks_table_feed_apart(struct tasks_table *table, const struct tasks_process
 /* Whether a process has been fed since tasks_table_begin(). */
 bool tasks_table_has(const struct tasks_table *table, uint32_t pid) __attribute__((nonnull));
 /* Sorts; drops processes that were released in the middle of the reading; continues the counters of `before`, the last
- * finished table (or an empty one). 0 or -ENOMEM. */
+ * finished table (or an empty one, in which case nobody has done anything since). 0 or -ENOMEM. */
 int tasks_table_finish(struct tasks_table *table, const struct tasks_table *before)
 	__attribute__((nonnull, warn_unused_result));
+
+/* The threads of such a process and their states. */
+void tasks_table_count_apart(struct task_counts *counts, const struct tasks_process *process) __attribute__((nonnull));
+
+/* Room for so many rows at least. 0 or -ENOMEM. */
+int tasks_table_reserve(struct tasks_table *table, size_t rows) __attribute__((nonnull, warn_unused_result));
+/* Row i of a table from one record that holds all threads of a process; continues the row that is there. Returns what
+ * the process did since; of a new one all it has. */
+struct process_delta tasks_table_set(struct tasks_table *table, size_t i, const struct tasks_process *process,
+				     char state, bool is_new) __attribute__((nonnull));
 
 /* Of a finished table: the row of an identity (start_ns as in rows), or -1. */
 ssize_t tasks_table_find(const struct tasks_table *table, uint32_t pid, uint64_t start_ns) __attribute__((nonnull));

@@ -25,26 +25,20 @@ void history_free(struct history *history)
 	*history = (struct history){.n = 0};
 }
 
-static uint64_t since(uint64_t now, uint64_t then)
-{
-	return now > then ? now - then : 0;
-}
-
 static struct process_delta subtract(const struct process_past *now, const struct process_past *then)
 {
 	return (struct process_delta){
-		.cpu_ns = since(now->cpu_ns, then->cpu_ns),
-		.io_bytes = since(now->io_bytes, then->io_bytes),
-		.run_delay_ns = since(now->run_delay_ns, then->run_delay_ns),
-		.io_delay_ns = since(now->io_delay_ns, then->io_delay_ns),
+		.cpu_ns = process_since(now->cpu_ns, then->cpu_ns),
+		.io_bytes = process_since(now->io_bytes, then->io_bytes),
+		.run_delay_ns = process_since(now->run_delay_ns, then->run_delay_ns),
+		.io_delay_ns = process_since(now->io_delay_ns, then->io_delay_ns),
 	};
 }
 
-uint64_t history_update(struct history *history, const struct process_table *table, struct process_delta *deltas)
+size_t history_update(struct history *history, const struct process_table *table, struct process_change *changes)
 {
 	static const struct process_past nothing = {.pid = 0};
-	size_t old = 0;
-	uint64_t cpu_ns = 0;
+	size_t old = 0, n = 0;
 	for (size_t i = 0; i < table->n; i++) {
 		const struct process_row *row = &table->rows[i];
 		struct process_past *now = &history->next[i];
@@ -61,13 +55,13 @@ uint64_t history_update(struct history *history, const struct process_table *tab
 		const struct process_past *then = old < history->n ? &history->past[old] : &nothing;
 		if (then->pid != row->pid || then->start_ns != row->start_ns)
 			then = history->begun ? &nothing : now;
-		deltas[i] = subtract(now, then);
-		cpu_ns += deltas[i].cpu_ns;
+		changes[n] = (struct process_change){.row = i, .delta = subtract(now, then)};
+		n += process_delta_is_any(&changes[n].delta);
 	}
 	struct process_past *swap = history->past;
 	history->past = history->next;
 	history->next = swap;
 	history->n = table->n;
 	history->begun = true;
-	return cpu_ns;
+	return n;
 }

@@ -12,14 +12,6 @@ struct process_past {
 	uint64_t run_delay_ns, io_delay_ns;
 };
 
-/* What a process did since the last reading. A counter that went back did nothing; one of a process that is new did all
- * it has, unless this is the first reading. */
-struct process_delta {
-	uint64_t cpu_ns;
-	uint64_t io_bytes;
-	uint64_t run_delay_ns, io_delay_ns;
-};
-
 struct history {
 	struct process_past *past, *next; /* room for PROCESS_TABLE_MAX each */
 	size_t n;
@@ -30,6 +22,6 @@ struct history {
 int history_init(struct history *history) __attribute__((nonnull, warn_unused_result));
 void history_free(struct history *history); /* accepts NULL and a zeroed one */
 
-/* deltas[i] is that of table->rows[i], room for table->n. Returns the CPU time of all of them together. */
-uint64_t history_update(struct history *history, const struct process_table *table, struct process_delta *deltas)
-	__attribute__((nonnull));
+/* Room for one change more than the table has rows: those of all rows that did anything. Returns their number. */
+size_t history_update(struct history *history, const struct process_table *table, struct process_change *changes)
+	__attribute__((nonnull, warn_unused_result));

@@ -1,5 +1,5 @@
-/* A tick goes over the whole table twice with a few comparisons a row (history, selection); text is made only for rows
- * that are shown. */
+/* A tick looks at what changed in the table and at what rows are ranked by; at rows themselves only where they are
+ * shown, and only for those text is made. */
 #include "agent/processes/processes.h"
 
 #include "agent/cgroups/tree.h"
@@ -183,23 +183,41 @@ static int fill_text(struct showing *showing, const struct process_row *row, Son
 }
 
 /* Pids of another namespace are others' here. */
-static void fill_resident(struct showing *showing, const struct process_row *row, Sonde__V1__Process *out)
+static void fill_resident(struct showing *showing, const struct process_row *row, bool has_run, Sonde__V1__Process *out)
 {
 	uint64_t bytes;
-	if (!showing->table.namespaced && resident_read(&showing->self->resident, row->pid, row->start_ns, &bytes) == 0)
+	if (!showing->table.namespaced &&
+	    resident_read(&showing->self->resident, row->pid, row->start_ns, has_run, &bytes) == 0)
 		SET(out, resident_bytes, bytes);
 	else if (out->has_resident_bytes)
 		SET(out, resident_estimated, true);
 }
 
-static int fill_detail(struct showing *showing, const struct process_row *row, enum select_mark mark,
+static int fill_detail(struct showing *showing, const struct process_row *row, enum select_mark mark, bool has_run,
 		       Sonde__V1__Process *out)
 {
 	if (mark == SELECT_TOP)
-		fill_resident(showing, row, out);
+		fill_resident(showing, row, has_run, out);
 	else if (out->has_resident_bytes)
 		SET(out, resident_estimated, true);
 	return fill_text(showing, row, out);
+}
+
+static int fill_marked(struct showing *showing, enum select_mark mark)
+{
+	const struct process_table *table = &showing->table;
+	const uint8_t *marks = showing->selection.marks;
+	size_t at = 0, change = 0;
+	for (size_t i = 0; i < table->n && at < showing->out->n_processes; i++) {
+		if (marks[i] == SELECT_NOT)
+			continue;
+		Sonde__V1__Process *out = showing->out->processes[at++];
+		bool has_run = process_change_at(table, i, &change) && table->changes[change].delta.cpu_ns > 0;
+		int r = marks[i] == mark ? fill_detail(showing, &table->rows[i], mark, has_run, out) : 0;
+		if (r < 0)
+			return r;
+	}
+	return 0;
 }
 
 /* What is not in the table. The first by some measure go first: in a keyframe they have the room, and the first batches
@@ -207,7 +225,6 @@ static int fill_detail(struct showing *showing, const struct process_row *row, e
 static int fill_details(struct showing *showing)
 {
 	const struct collector_settings *settings = showing->self->context->settings;
-	const struct selection *selection = &showing->selection;
 	struct command_lines *lines = showing->self->lines;
 	if (lines)
 		command_lines_begin(lines, settings ? settings->command_line : COMMAND_LINE_SCRUBBED,
@@ -215,15 +232,9 @@ static int fill_details(struct showing *showing)
 	resident_begin(&showing->self->resident);
 	showing->text_room = TEXT_MAX;
 	for (uint8_t mark = SELECT_TOP; mark > SELECT_NOT; mark--) {
-		size_t at = 0;
-		for (size_t i = 0; i < showing->table.n && at < showing->out->n_processes; i++) {
-			int r = selection->marks[i] == mark ? fill_detail(showing, &showing->table.rows[i], mark,
-									  showing->out->processes[at])
-							    : 0;
-			if (r < 0)
-				return r;
-			at += selection->marks[i] != SELECT_NOT;
-		}
+		int r = fill_marked(showing, mark);
+		if (r < 0)
+			return r;
 	}
 	if (lines)
 		command_lines_ask(lines);
@@ -324,6 +335,23 @@ static void read_network(struct showing *showing)
 	showing->network = r == 0 && wanted && process_network_read(self->network, &showing->table, showing->tick);
 }
 
+/* What each did since the last tick: where the source does not tell it is kept here what each had. */
+static int find_changes(struct showing *showing)
+{
+	struct process_table *table = &showing->table;
+	if (!table->changes) {
+		struct process_change *changes =
+			arena_alloc(showing->tick->arena, table->n * sizeof(*changes) + sizeof(*changes));
+		if (!changes)
+			return -ENOMEM;
+		table->n_changes = history_update(&showing->self->history, table, changes);
+		table->changes = changes;
+	}
+	for (size_t i = 0; i < table->n_changes; i++)
+		showing->self->visible_cpu_ns += table->changes[i].delta.cpu_ns;
+	return 0;
+}
+
 /* What goes to the rows that are shown. */
 static int show(struct showing *showing, bool whole)
 {
@@ -332,14 +360,13 @@ static int show(struct showing *showing, bool whole)
 	struct arena *arena = showing->tick->arena;
 	const struct process_table *table = &showing->table;
 
-	struct process_delta *deltas = arena_alloc(arena, table->n * sizeof(*deltas) + 1);
-	if (!deltas)
-		return -ENOMEM;
-	showing->self->visible_cpu_ns += history_update(&showing->self->history, table, deltas);
+	int r = find_changes(showing);
+	if (r < 0)
+		return r;
 	if (self->context->block_io_top)
-		block_io_top_take(self->context->block_io_top, table, deltas);
-	int r = select_processes(table, deltas, settings ? settings->top : SETTINGS_TOP_DEFAULT, whole, SELECT_ROWS_MAX,
-				 arena, &showing->selection);
+		block_io_top_take(self->context->block_io_top, table);
+	r = select_processes(table, settings ? settings->top : SETTINGS_TOP_DEFAULT, whole, SELECT_ROWS_MAX, arena,
+			     &showing->selection);
 	if (r == 0)
 		r = fill_rows(showing);
 	if (r == 0)

@@ -76,20 +76,31 @@ static int find_or_open(struct resident *resident, uint32_t pid, uint64_t start_
 	return (int)resident->n++;
 }
 
-int resident_read(struct resident *resident, uint32_t pid, uint64_t start_ns, uint64_t *ret_bytes)
+static bool is_due(const struct resident *resident, const struct resident_file *file, bool has_run)
+{
+	return has_run || !file->known || (file->pid + resident->tick) % RESIDENT_TURNS == 0;
+}
+
+int resident_read(struct resident *resident, uint32_t pid, uint64_t start_ns, bool has_run, uint64_t *ret_bytes)
 {
 	char text[TEXT_SIZE];
 	uint64_t pages = 0;
 	int at = find_or_open(resident, pid, start_ns);
 	if (at < 0)
 		return at;
-	ssize_t len = pread(resident->files[at].fd, text, sizeof(text), 0);
+	struct resident_file *file = &resident->files[at];
+	file->used = resident->tick;
+	if (!is_due(resident, file, has_run)) {
+		*ret_bytes = file->bytes;
+		return 0;
+	}
+	ssize_t len = pread(file->fd, text, sizeof(text), 0);
 	int r = len < 0 ? -errno : resident_parse(text, (size_t)len, &pages);
 	if (r < 0) {
 		drop(resident, (size_t)at);
 		return r;
 	}
-	resident->files[at].used = resident->tick;
-	*ret_bytes = scale_times(pages, resident->page_bytes);
+	file->known = true;
+	file->bytes = *ret_bytes = scale_times(pages, resident->page_bytes);
 	return 0;
 }

@@ -70,37 +70,49 @@ static void offer(struct heap *heap, struct candidate candidate)
 
 enum {
 	MEASURE_CPU,
-	MEASURE_MEMORY,
 	MEASURE_IO,
-	MEASURE_THREADS,
-	MEASURE_FILES,
 	MEASURE_RUN_DELAY,
 	MEASURE_IO_DELAY,
+	MEASURE_MEMORY,
+	MEASURE_THREADS,
+	MEASURE_FILES,
 	MEASURES
 };
 
-static void measure(const struct process_row *row, const struct process_delta *delta, uint64_t *ret)
+static void weigh(struct heap *heap, uint64_t value, size_t row)
 {
-	ret[MEASURE_CPU] = delta->cpu_ns;
-	ret[MEASURE_MEMORY] = row->has & PROCESS_HAS_RSS ? row->resident_bytes : 0;
-	ret[MEASURE_IO] = row->has & PROCESS_HAS_IO ? delta->io_bytes : 0;
-	ret[MEASURE_THREADS] = row->threads;
-	ret[MEASURE_FILES] = row->has & PROCESS_HAS_FILES ? row->open_files : 0;
-	ret[MEASURE_RUN_DELAY] = row->has & PROCESS_HAS_RUN_DELAY ? delta->run_delay_ns : 0;
-	ret[MEASURE_IO_DELAY] = row->has & PROCESS_HAS_IO_DELAY ? delta->io_delay_ns : 0;
+	if (value > 0)
+		offer(heap, (struct candidate){.value = value, .row = row});
 }
 
-static void mark_top(const struct process_table *table, const struct process_delta *deltas, struct heap *heaps,
-		     uint8_t *marks)
+/* By what they did: who is no change did nothing. */
+static void weigh_changes(const struct process_table *table, struct heap *heaps)
+{
+	for (size_t i = 0; i < table->n_changes; i++) {
+		const struct process_delta *delta = &table->changes[i].delta;
+		size_t row = table->changes[i].row;
+		uint16_t has = table->rows[row].has;
+		weigh(&heaps[MEASURE_CPU], delta->cpu_ns, row);
+		weigh(&heaps[MEASURE_IO], has & PROCESS_HAS_IO ? delta->io_bytes : 0, row);
+		weigh(&heaps[MEASURE_RUN_DELAY], has & PROCESS_HAS_RUN_DELAY ? delta->run_delay_ns : 0, row);
+		weigh(&heaps[MEASURE_IO_DELAY], has & PROCESS_HAS_IO_DELAY ? delta->io_delay_ns : 0, row);
+	}
+}
+
+static void weigh_ranks(const struct process_table *table, struct heap *heaps)
 {
 	for (size_t i = 0; i < table->n; i++) {
-		uint64_t values[MEASURES];
-		measure(&table->rows[i], &deltas[i], values);
-		for (size_t m = 0; m < MEASURES; m++) {
-			if (values[m] > 0)
-				offer(&heaps[m], (struct candidate){.value = values[m], .row = i});
-		}
+		struct process_rank rank = table->ranks ? table->ranks[i] : process_rank_of(&table->rows[i]);
+		weigh(&heaps[MEASURE_MEMORY], rank.resident_bytes, i);
+		weigh(&heaps[MEASURE_THREADS], rank.threads, i);
+		weigh(&heaps[MEASURE_FILES], rank.open_files, i);
 	}
+}
+
+static void mark_top(const struct process_table *table, struct heap *heaps, uint8_t *marks)
+{
+	weigh_changes(table, heaps);
+	weigh_ranks(table, heaps);
 	for (size_t m = 0; m < MEASURES; m++) {
 		for (size_t i = 0; i < heaps[m].n; i++)
 			marks[heaps[m].items[i].row] = SELECT_TOP;
@@ -108,17 +120,17 @@ static void mark_top(const struct process_table *table, const struct process_del
 }
 
 /* Takes the marks of those away for which there is no room: first of those that are no top rows. */
-static int cut(const struct process_table *table, const struct process_delta *deltas, size_t rows_max,
-	       struct arena *arena, uint8_t *marks)
+static int cut(const struct process_table *table, size_t rows_max, struct arena *arena, uint8_t *marks)
 {
 	struct heap heap = {.items = arena_alloc(arena, rows_max * sizeof(*heap.items)), .max = rows_max};
 	uint8_t *kept = arena_alloc(arena, table->n);
 	if (!heap.items || !kept)
 		return -ENOMEM;
-	for (size_t i = 0; i < table->n; i++) {
+	for (size_t i = 0, change = 0; i < table->n; i++) {
 		if (marks[i] == SELECT_NOT)
 			continue;
-		uint64_t cpu = deltas[i].cpu_ns < UINT64_MAX / 2 ? deltas[i].cpu_ns : UINT64_MAX / 2;
+		uint64_t cpu = process_change_at(table, i, &change) ? table->changes[change].delta.cpu_ns : 0;
+		cpu = cpu < UINT64_MAX / 2 ? cpu : UINT64_MAX / 2;
 		offer(&heap, (struct candidate){.value = cpu + (marks[i] == SELECT_TOP ? UINT64_MAX / 2 : 0),
 						.second = table->rows[i].resident_bytes,
 						.row = i});
@@ -129,8 +141,8 @@ static int cut(const struct process_table *table, const struct process_delta *de
 	return 0;
 }
 
-int select_processes(const struct process_table *table, const struct process_delta *deltas, size_t top, bool whole,
-		     size_t rows_max, struct arena *arena, struct selection *ret)
+int select_processes(const struct process_table *table, size_t top, bool whole, size_t rows_max, struct arena *arena,
+		     struct selection *ret)
 {
 	struct heap heaps[MEASURES];
 	size_t wanted = 0;
@@ -145,11 +157,11 @@ int select_processes(const struct process_table *table, const struct process_del
 	if (whole)
 		memset(marks, SELECT_SHOWN, table->n);
 	if (top > 0)
-		mark_top(table, deltas, heaps, marks);
+		mark_top(table, heaps, marks);
 	for (size_t i = 0; i < table->n; i++)
 		wanted += marks[i] != SELECT_NOT;
 	if (wanted > rows_max) {
-		int r = cut(table, deltas, rows_max, arena, marks);
+		int r = cut(table, rows_max, arena, marks);
 		if (r < 0)
 			return r;
 	}

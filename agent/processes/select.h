@@ -18,8 +18,7 @@ struct selection {
 	size_t left_out; /* wanted, and no room: the last by CPU time since the last tick, then by memory */
 };
 
-/* The first `top` by each measure in which a process has anything at all; on equal values the lower pid. `whole` shows
- * the others as well. Memory is the arena's: 0 or -ENOMEM. */
-int select_processes(const struct process_table *table, const struct process_delta *deltas, size_t top, bool whole,
-		     size_t rows_max, struct arena *arena, struct selection *ret)
-	__attribute__((nonnull, warn_unused_result));
+/* Of a table with changes: the first `top` by each measure in which a process has anything at all; on equal values the
+ * lower pid. `whole` shows the others as well. Memory is the arena's: 0 or -ENOMEM. */
+int select_processes(const struct process_table *table, size_t top, bool whole, size_t rows_max, struct arena *arena,
+		     struct selection *ret) __attribute__((nonnull, warn_unused_result));

@@ -46,6 +46,27 @@ struct process_row {
 	char comm[PROCESS_COMM_SIZE]; /* terminated; as the kernel has it, not yet clean */
 };
 
+/* What a process did since the last reading. A counter that went back did nothing; one of a process that is new did all
+ * it has, unless this is the first reading. */
+struct process_delta {
+	uint64_t cpu_ns;
+	uint64_t io_bytes;
+	uint64_t run_delay_ns, io_delay_ns;
+};
+
+/* A row that may be other than it was; all others did nothing. */
+struct process_change {
+	size_t row;
+	struct process_delta delta;
+};
+
+/* What rows are ranked by beside what they did: 0 where it is not known. Apart from the rows, so that looking for the
+ * largest does not touch each of them. */
+struct process_rank {
+	uint64_t resident_bytes;
+	uint32_t threads, open_files;
+};
+
 /* Processes that lived and died between two readings, folded: cumulative since the source began. */
 struct exited_row {
 	char comm[PROCESS_COMM_SIZE];
@@ -65,6 +86,10 @@ struct task_counts {
 struct process_table {
 	struct process_row *rows; /* ascending by pid; the source's own, valid until its next reading */
 	size_t n;
+	const struct process_rank *ranks; /* of each row; NULL: as the rows have it */
+	/* Ascending by row; NULL where the source does not compare its readings (then history.h does). */
+	const struct process_change *changes;
+	size_t n_changes;
 	size_t left_out; /* processes beyond PROCESS_TABLE_MAX */
 	struct task_counts counts;
 	const struct exited_row *exited; /* NULL where exits cannot be seen */
@@ -72,6 +97,44 @@ struct process_table {
 	uint64_t exits_left_out; /* exits that found no room: their time is in no row */
 	bool namespaced;	 /* this container's processes only */
 };
+
+/* Of one row, where the source keeps no ranks. */
+static inline struct process_rank process_rank_of(const struct process_row *row)
+{
+	return (struct process_rank){
+		.resident_bytes = row->has & PROCESS_HAS_RSS ? row->resident_bytes : 0,
+		.threads = row->threads,
+		.open_files = row->has & PROCESS_HAS_FILES ? row->open_files : 0,
+	};
+}
+
+static inline uint64_t process_since(uint64_t now, uint64_t then)
+{
+	return now > then ? now - then : 0;
+}
+
+static inline struct process_delta process_delta_between(const struct process_row *now, const struct process_row *then)
+{
+	return (struct process_delta){
+		.cpu_ns = process_since(now->cpu_ns, then->cpu_ns),
+		.io_bytes = process_since(now->read_bytes + now->write_bytes, then->read_bytes + then->write_bytes),
+		.run_delay_ns = process_since(now->run_delay_ns, then->run_delay_ns),
+		.io_delay_ns = process_since(now->io_delay_ns, then->io_delay_ns),
+	};
+}
+
+static inline bool process_delta_is_any(const struct process_delta *delta)
+{
+	return (delta->cpu_ns | delta->io_bytes | delta->run_delay_ns | delta->io_delay_ns) != 0;
+}
+
+/* Whether the row is among the changes, and then where; *at begins at 0 and rows ascend. */
+static inline bool process_change_at(const struct process_table *table, size_t row, size_t *at)
+{
+	while (*at < table->n_changes && table->changes[*at].row < row)
+		++*at;
+	return *at < table->n_changes && table->changes[*at].row == row;
+}
 
 struct process_source {
 	const char *name; /* "bpf_iterator", "proc" */

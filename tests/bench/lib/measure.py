@@ -6,6 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
+PROG_TYPE_SYSCALL = 31  # linux/bpf.h
 BUILD = Path(os.environ.get("SONDE_BUILD", "build/bench"))
 
 
@@ -49,7 +50,7 @@ def pss_mib(pid):
 
 
 def bpf_programs(pid):
-    """{id: (run_time_ns, runs, is an iterator)} of the programs a process holds. Times count while kernel.bpf_stats_enabled is 1."""
+    """{id: (run_time_ns, runs, is run by the process itself)} of the programs a process holds. Times count while kernel.bpf_stats_enabled is 1."""
     programs, iterators = {}, set()
     for path in Path(f"/proc/{pid}/fdinfo").iterdir():
         try:
@@ -60,6 +61,8 @@ def bpf_programs(pid):
             iterators.add(fields["prog_id"])
         elif "run_time_ns" in fields:
             programs[fields["prog_id"]] = (int(fields["run_time_ns"]), int(fields["run_cnt"]))
+            if int(fields["prog_type"]) == PROG_TYPE_SYSCALL:
+                iterators.add(fields["prog_id"])
     return {number: (*program, number in iterators) for number, program in programs.items()}
 
 

@@ -1,6 +1,7 @@
 /* The collector over a source that the test leads by the hand, and over a made-up /proc. */
 #include "agent/lane.h"
 #include "agent/processes/processes.h"
+#include "agent/processes/resident.h"
 #include "agent/settings.h"
 #include "tests/unit/agent/tree.h"
 #include "tests/unit/cmocka_all.h"
@@ -405,12 +406,23 @@ static void test_resident(void **state)
 	assert_true(find(f, 1)->resident_estimated);
 	/* The file is kept open and read anew; another process has another file. */
 	tree_write(&f->tree, "proc/4/statm", "100 51 3 4 5 6 7\n");
+	led_rows[3].cpu_ns += 1000;
 	assert_int_equal(collect(f), 0);
 	assert_int_equal(find(f, 4)->resident_bytes, 51 * page);
+	/* Of who has not run it is read in turns. */
+	tree_write(&f->tree, "proc/4/statm", "100 53 3 4 5 6 7\n");
+	unsigned old = 0;
+	for (unsigned i = 0; i < RESIDENT_TURNS; i++) {
+		assert_int_equal(collect(f), 0);
+		old += find(f, 4)->resident_bytes == (uint64_t)(51 * page);
+	}
+	assert_int_equal(find(f, 4)->resident_bytes, 53 * page);
+	assert_true(old > 0);
 	tree_remove(&f->tree, "proc/4");
 	tree_write(&f->tree, "proc/4/statm", "100 52 3 4 5 6 7\n");
+	led_rows[3].cpu_ns += 1000;
 	assert_int_equal(collect(f), 0);
-	assert_int_equal(find(f, 4)->resident_bytes, 51 * page);
+	assert_int_equal(find(f, 4)->resident_bytes, 53 * page);
 	led_rows[3].start_ns += 10000000;
 	assert_int_equal(collect(f), 0);
 	assert_int_equal(find(f, 4)->resident_bytes, 52 * page);

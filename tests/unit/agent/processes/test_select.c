@@ -9,7 +9,10 @@
 
 struct fixture {
 	struct process_row rows[N];
-	struct process_delta deltas[N];
+	struct process_delta deltas[N]; /* what the changes are made of, or became */
+	struct process_change changes[N + 1];
+	struct process_rank ranks[N];
+	bool has_ranks;
 	struct process_table table;
 	struct arena *arena;
 };
@@ -38,6 +41,34 @@ static void add(struct fixture *f, uint32_t pid, uint64_t start_ns, uint64_t cpu
 		.pid = pid, .start_ns = start_ns, .cpu_ns = cpu_ns, .write_bytes = write_bytes, .has = PROCESS_HAS_IO};
 }
 
+/* The CPU time of all; deltas of all rows. */
+static uint64_t update(struct fixture *f, struct history *history)
+{
+	uint64_t cpu_ns = 0;
+	size_t n = history_update(history, &f->table, f->changes);
+	memset(f->deltas, 0, sizeof(f->deltas));
+	for (size_t i = 0; i < n; i++) {
+		assert_true(f->changes[i].row < f->table.n && (i == 0 || f->changes[i].row > f->changes[i - 1].row));
+		assert_true(process_delta_is_any(&f->changes[i].delta));
+		f->deltas[f->changes[i].row] = f->changes[i].delta;
+		cpu_ns += f->changes[i].delta.cpu_ns;
+	}
+	return cpu_ns;
+}
+
+static void choose(struct fixture *f, size_t top, bool whole, size_t rows_max, struct selection *ret)
+{
+	f->table.n_changes = 0;
+	f->table.changes = f->changes;
+	for (size_t i = 0; i < f->table.n; i++) {
+		f->ranks[i] = process_rank_of(&f->rows[i]);
+		if (process_delta_is_any(&f->deltas[i]))
+			f->changes[f->table.n_changes++] = (struct process_change){i, f->deltas[i]};
+	}
+	f->table.ranks = f->has_ranks ? f->ranks : NULL;
+	assert_int_equal(select_processes(&f->table, top, whole, rows_max, f->arena, ret), 0);
+}
+
 static void test_history(void **state)
 {
 	struct fixture *f = *state;
@@ -47,7 +78,7 @@ static void test_history(void **state)
 	add(f, 5, 20, 7000, 0);
 	add(f, 9, 30, 300, 0);
 	/* What they did before the first reading is nobody's. */
-	assert_int_equal(history_update(&history, &f->table, f->deltas), 0);
+	assert_int_equal(update(f, &history), 0);
 	assert_int_equal(f->deltas[1].cpu_ns, 0);
 
 	f->table.n = 0;
@@ -55,7 +86,7 @@ static void test_history(void **state)
 	add(f, 5, 21, 40, 0);  /* another process under an old number */
 	add(f, 7, 35, 11, 9);  /* new */
 	add(f, 9, 30, 200, 0); /* back */
-	assert_int_equal(history_update(&history, &f->table, f->deltas), 500 + 40 + 11);
+	assert_int_equal(update(f, &history), 500 + 40 + 11);
 	assert_int_equal(f->deltas[0].cpu_ns, 500);
 	assert_int_equal(f->deltas[0].io_bytes, 30);
 	assert_int_equal(f->deltas[1].cpu_ns, 40);
@@ -64,9 +95,9 @@ static void test_history(void **state)
 	assert_int_equal(f->deltas[3].cpu_ns, 0);
 
 	f->table.n = 0;
-	assert_int_equal(history_update(&history, &f->table, f->deltas), 0);
+	assert_int_equal(update(f, &history), 0);
 	add(f, 1, 10, 2000, 80);
-	assert_int_equal(history_update(&history, &f->table, f->deltas), 2000);
+	assert_int_equal(update(f, &history), 2000);
 	history_free(&history);
 	history_free(NULL);
 }
@@ -119,8 +150,8 @@ static void test_top(void **state)
 			};
 		}
 		arena_reset(f->arena);
-		assert_int_equal(
-			select_processes(&f->table, f->deltas, top, false, SELECT_ROWS_MAX, f->arena, &selection), 0);
+		f->has_ranks = round % 3 == 0;
+		choose(f, top, false, SELECT_ROWS_MAX, &selection);
 		for (size_t i = 0; i < n; i++) {
 			assert_int_equal(selection.marks[i], is_top(f, i, top) ? SELECT_TOP : SELECT_NOT);
 			shown += selection.marks[i] != SELECT_NOT;
@@ -139,7 +170,7 @@ static void test_absent(void **state)
 	f->rows[0] = (struct process_row){.pid = 1, .threads = 0, .resident_bytes = 5, .open_files = 5};
 	f->rows[1] = (struct process_row){.pid = 2, .threads = 1};
 	f->deltas[0] = (struct process_delta){.io_bytes = 1, .run_delay_ns = 1, .io_delay_ns = 1};
-	assert_int_equal(select_processes(&f->table, f->deltas, 1, false, 10, f->arena, &selection), 0);
+	choose(f, 1, false, 10, &selection);
 	assert_int_equal(selection.marks[0], SELECT_NOT);
 	assert_int_equal(selection.marks[1], SELECT_TOP);
 }
@@ -156,24 +187,24 @@ static void test_whole(void **state)
 	f->rows[3].resident_bytes = 1;
 	f->rows[4].resident_bytes = 2;
 	f->rows[0].open_files = 1;
-	assert_int_equal(select_processes(&f->table, f->deltas, 1, true, 10, f->arena, &selection), 0);
+	choose(f, 1, true, 10, &selection);
 	static const uint8_t all[] = {SELECT_TOP, SELECT_TOP, SELECT_SHOWN, SELECT_SHOWN, SELECT_TOP};
 	assert_memory_equal(selection.marks, all, sizeof(all));
 	assert_int_equal(selection.shown, 5);
 	/* Room for four: those at the top, then by CPU time. */
-	assert_int_equal(select_processes(&f->table, f->deltas, 1, true, 4, f->arena, &selection), 0);
+	choose(f, 1, true, 4, &selection);
 	static const uint8_t four[] = {SELECT_TOP, SELECT_TOP, SELECT_SHOWN, SELECT_NOT, SELECT_TOP};
 	assert_memory_equal(selection.marks, four, sizeof(four));
 	assert_int_equal(selection.shown, 4);
 	assert_int_equal(selection.left_out, 1);
 	/* Then by memory: of the three at the top the one with neither goes. */
-	assert_int_equal(select_processes(&f->table, f->deltas, 1, false, 2, f->arena, &selection), 0);
+	choose(f, 1, false, 2, &selection);
 	static const uint8_t two[] = {SELECT_NOT, SELECT_TOP, SELECT_NOT, SELECT_NOT, SELECT_TOP};
 	assert_memory_equal(selection.marks, two, sizeof(two));
 	assert_int_equal(selection.left_out, 1);
 
 	f->table.n = 0;
-	assert_int_equal(select_processes(&f->table, f->deltas, 12, true, 4, f->arena, &selection), 0);
+	choose(f, 12, true, 4, &selection);
 	assert_int_equal(selection.shown, 0);
 }
 

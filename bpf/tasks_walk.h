@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* All processes in one run of one program, where the kernel has iterators for loops (6.7): what the iterator of
+ * tasks.bpf.c does task by task, with a look-up of the pid, a reference and a program's run for each. The kernel's own
+ * list is followed instead, and of a thread that sleeps three cache lines are touched. Part of tasks.bpf.c. */
+#pragma once
+
+struct bpf_iter_task {
+	__u64 __opaque[3];
+} __attribute__((aligned(8)));
+
+extern int bpf_iter_task_new(struct bpf_iter_task *it, struct task_struct *task, unsigned int flags) __weak __ksym;
+extern struct task_struct *bpf_iter_task_next(struct bpf_iter_task *it) __weak __ksym;
+extern void bpf_iter_task_destroy(struct bpf_iter_task *it) __weak __ksym;
+extern struct task_struct *bpf_task_acquire(struct task_struct *task) __weak __ksym;
+extern void bpf_task_release(struct task_struct *task) __weak __ksym;
+extern void bpf_rcu_read_lock(void) __weak __ksym;
+extern void bpf_rcu_read_unlock(void) __weak __ksym;
+
+enum { ALL_PROCESSES = 0, THREADS_OF_PROCESS = 2 }; /* BPF_TASK_ITER_ALL_PROCS, BPF_TASK_ITER_PROC_THREADS */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct tasks_walk);
+} walked SEC(".maps");
+
+/* The agent's own reading of a state, by those of its bits that matter, set before the programs are loaded. */
+const volatile struct tasks_state_meaning meanings[TASKS_STATE_BITS];
+
+/* What is compared before anything else is read. In the map and not in registers: what the verifier does not know it
+ * does not follow on every path. */
+ALWAYS_INLINE void glance_at(struct tasks_walk *walk, struct task_struct *task)
+{
+	const volatile struct tasks_state_meaning *meaning = &meanings[TASKS_STATE_PLACE(state_of(task))];
+	__u8 class = meaning->class & (TASKS_STATE_CLASSES_MAX - 1);
+	walk->used_ns += task->se.sum_exec_runtime;
+	walk->classes |= 1u << class;
+	walk->states[class]++;
+	walk->threads++;
+}
+
+ALWAYS_INLINE bool has_threads(struct task_struct *leader)
+{
+	/* The list has the leader and its own head in it. */
+	struct list_head *head = (void *)leader->signal + bpf_core_field_offset(leader->signal->thread_head);
+	return leader->thread_node.next != head;
+}
+
+ALWAYS_INLINE void glance_at_threads(struct tasks_walk *walk, struct task_struct *leader)
+{
+	struct bpf_iter_task threads;
+	struct task_struct *held = bpf_task_acquire(leader), *task;
+	if (!held)
+		return;
+	bpf_iter_task_new(&threads, held, THREADS_OF_PROCESS);
+	while ((task = bpf_iter_task_next(&threads))) {
+		if (task->pid != task->tgid)
+			glance_at(walk, task);
+	}
+	bpf_iter_task_destroy(&threads);
+	bpf_task_release(held);
+}
+
+ALWAYS_INLINE void add_threads(struct tasks_thread *sum, struct task_struct *leader)
+{
+	struct bpf_iter_task threads;
+	struct task_struct *held = bpf_task_acquire(leader), *task;
+	if (!held)
+		return;
+	bpf_iter_task_new(&threads, held, THREADS_OF_PROCESS);
+	while ((task = bpf_iter_task_next(&threads))) {
+		if (task->pid != task->tgid)
+			add_thread(sum, task);
+	}
+	bpf_iter_task_destroy(&threads);
+	bpf_task_release(held);
+}
+
+ALWAYS_INLINE void keep_record(struct tasks_walk *walk, struct task_struct *task)
+{
+	__u32 n = walk->n_records;
+	if (n >= TASKS_WALK_RECORDS) {
+		walk->too_many = 1;
+		return;
+	}
+	walk->n_records = n + 1;
+	struct tasks_process *process = &walk->records[n & (TASKS_WALK_RECORDS - 1)];
+	struct signal_struct *signal = task->signal;
+	__builtin_memset(process, 0, sizeof(*process));
+	process->threads = signal->nr_threads;
+	process->dead.cpu_ns = signal->sum_sched_runtime;
+	read_process(process, task, signal);
+	if (has_threads(task))
+		add_threads(&process->leader, task);
+}
+
+/* [T11] */
+ALWAYS_INLINE void compare(struct tasks_walk *walk, __u32 pid, __u64 start_ns)
+{
+	struct seen_place *place = seen_place_of(pid);
+	walk->full = 1;
+	if (!place)
+		return;
+	if (is_same(place, start_ns, walk->used_ns) && !is_due(pid, start_ns))
+		walk->full = 0;
+	place->start_ns = start_ns;
+	place->cpu_ns = walk->used_ns;
+}
+
+ALWAYS_INLINE void walk_process(struct tasks_walk *walk, struct task_struct *task)
+{
+	__u32 pid = task->pid, n = walk->n_keys;
+	if (pid == 0)
+		return; /* the list begins with what a CPU does when there is nothing to do */
+	if (n >= TASKS_WALK_KEYS) {
+		walk->too_many = 1;
+		return;
+	}
+	struct tasks_key *key = &walk->keys[n & (TASKS_WALK_KEYS - 1)];
+	walk->n_keys = n + 1;
+	walk->used_ns = walk->classes = 0;
+	glance_at(walk, task);
+	key->pid = pid;
+	key->state = meanings[TASKS_STATE_PLACE(state_of(task))].letter;
+	if (has_threads(task))
+		glance_at_threads(walk, task);
+	key->classes = walk->classes;
+	compare(walk, pid, start_of(task));
+	key->full = walk->full;
+	if (walk->full)
+		keep_record(walk, task);
+}
+
+/* It is run once a tick: each run is timed. */
+ALWAYS_INLINE void time_this_run(void)
+{
+	__u32 index = bpf_get_smp_processor_id() * PROBE_METERS + TASKS_METER_WALK;
+	struct probe_meter *meter = bpf_map_lookup_elem(&meters, &index);
+	if (meter)
+		meter->since_timed = PROBE_METER_EVERY;
+}
+
+ALWAYS_INLINE void walk(void)
+{
+	__u32 zero = 0;
+	struct tasks_walk *walk = bpf_map_lookup_elem(&walked, &zero);
+	if (!walk)
+		return;
+	walk->n_keys = walk->n_records = walk->too_many = 0;
+	walk->threads = 0;
+	__builtin_memset(walk->states, 0, sizeof(walk->states));
+	struct bpf_iter_task processes;
+	struct task_struct *task;
+	bpf_rcu_read_lock();
+	bpf_iter_task_new(&processes, NULL, ALL_PROCESSES);
+	while ((task = bpf_iter_task_next(&processes)))
+		walk_process(walk, task);
+	bpf_iter_task_destroy(&processes);
+	bpf_rcu_read_unlock();
+}
+
+SEC("syscall")
+int walk_tasks(void *ctx)
+{
+	time_this_run();
+	METERED(TASKS_METER_WALK, walk());
+}
