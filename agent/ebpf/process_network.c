@@ -2,6 +2,7 @@
 #include "agent/ebpf/process_network.h"
 
 #include "agent/cgroups/tree.h"
+#include "agent/ebpf/cgroup_rows.h"
 #include "agent/ebpf/probe.h"
 #include "agent/ebpf/refusal.h"
 #include "agent/ebpf/tasks_table.h"
@@ -18,18 +19,10 @@
 
 #include <process_network.skel.h>
 
-#define GONE_AFTER_US (3 * (uint64_t)CGROUP_TREE_PERIOD_MS * 1000)
-
 struct process_bytes {
 	struct process_network_key key;
 	struct process_network_bytes bytes;
 	bool missing; /* not in the table */
-};
-
-/* A cgroup that is not in the tree may be new. */
-struct missing_cgroup {
-	__u64 id; /* 0: unused */
-	uint64_t since_us;
 };
 
 struct process_network_probe {
@@ -41,7 +34,8 @@ struct process_network_probe {
 	/* By pid and start. */
 	struct process_bytes rows[PROCESS_NETWORK_PROCESSES], before[PROCESS_NETWORK_PROCESSES];
 	size_t n, n_before;
-	struct missing_cgroup missing[PROCESS_NETWORK_CGROUPS];
+	struct cgroup_rows cgroups;
+	struct cgroup_absence absent[PROCESS_NETWORK_CGROUPS];
 	/* What the kernel hands over. */
 	struct process_network_key keys[PROCESS_NETWORK_PROCESSES];
 	__u64 ids[PROCESS_NETWORK_CGROUPS];
@@ -85,6 +79,10 @@ static int start(struct process_network_probe *network, struct collector_state *
 	if (r < 0)
 		return r;
 	network->skeleton = probe_skeleton(network->probe);
+	network->cgroups = (struct cgroup_rows){.map = bpf_map__fd(network->skeleton->maps.cgroups),
+						.tree = network->context->cgroups,
+						.absent = network->absent,
+						.n = PROCESS_NETWORK_CGROUPS};
 	r = attach(network, state);
 	if (r < 0) {
 		probe_free(network->probe);
@@ -242,49 +240,12 @@ void process_network_fill(const struct process_network_probe *network, const str
 	SET(out, network_received_bytes, found ? found->bytes.received : 0);
 }
 
-static struct missing_cgroup *missing_of(struct process_network_probe *network, __u64 id)
-{
-	struct missing_cgroup *free_place = NULL;
-	for (size_t i = 0; i < PROCESS_NETWORK_CGROUPS; i++) {
-		if (network->missing[i].id == id)
-			return &network->missing[i];
-		if (network->missing[i].id == 0)
-			free_place = &network->missing[i];
-	}
-	return free_place;
-}
-
-/* True when the row was given back, because the cgroup has been gone for some time. */
-static bool note_missing(struct process_network_probe *network, __u64 id, uint64_t now_us)
-{
-	struct missing_cgroup *missing = missing_of(network, id);
-	if (!missing || cgroup_tree_count(network->context->cgroups) == 0)
-		return false;
-	if (missing->id == 0)
-		*missing = (struct missing_cgroup){.id = id, .since_us = now_us};
-	if (now_us - missing->since_us < GONE_AFTER_US)
-		return false;
-	if (bpf_map_delete_elem(bpf_map__fd(network->skeleton->maps.cgroups), &id) < 0 && errno != ENOENT)
-		return false;
-	missing->id = 0;
-	return true;
-}
-
-static void note_found(struct process_network_probe *network, __u64 id)
-{
-	struct missing_cgroup *missing = missing_of(network, id);
-	if (missing && missing->id == id)
-		missing->id = 0;
-}
-
 static int fill_cgroup(struct process_network_probe *network, size_t i, struct tick *tick, Sonde__V1__Processes *out)
 {
-	struct cgroup_tree *tree = network->context->cgroups;
 	__u64 id = network->ids[i];
-	const struct cgroup *cgroup = tree ? cgroup_tree_find(tree, id) : NULL;
-	if (cgroup)
-		note_found(network, id);
-	else if (tree && note_missing(network, id, tick->boottime_us))
+	bool gone;
+	const struct cgroup *cgroup = cgroup_rows_find(&network->cgroups, id, tick->boottime_us, &gone);
+	if (gone)
 		return 0;
 	Sonde__V1__CgroupNetwork *message = out->cgroup_network[out->n_cgroup_network];
 	if (cgroup && !(message->cgroup = label_copy(tick->arena, cgroup->path, strlen(cgroup->path))))

@@ -1,8 +1,7 @@
-/* A cgroup that is not in the tree may be new: the tree is looked at every few seconds. One that has not been found for
- * longer is gone, and its row goes to the next that needs one. */
 #include "agent/ebpf/scheduler_cgroups.h"
 
 #include "agent/cgroups/tree.h"
+#include "agent/ebpf/cgroup_rows.h"
 #include "agent/ebpf/histogram.h"
 
 #include <bpf/bpf.h>
@@ -13,19 +12,12 @@
 
 #include "bpf/scheduler.h"
 
-#define GONE_AFTER_US (3 * (uint64_t)CGROUP_TREE_PERIOD_MS * 1000)
-
-struct missing {
-	__u64 id; /* 0: unused */
-	uint64_t since_us;
-};
-
 struct scheduler_cgroups {
-	int holder, fd;
-	struct cgroup_tree *tree;
+	int holder;
+	struct cgroup_rows map;
 	__u64 ids[SCHEDULER_CGROUPS];
 	struct scheduler_cgroup rows[SCHEDULER_CGROUPS];
-	struct missing missing[SCHEDULER_CGROUPS];
+	struct cgroup_absence absent[SCHEDULER_CGROUPS];
 };
 
 static const char *const state_names[SCHEDULER_OFF_STATES] = {
@@ -75,11 +67,11 @@ int scheduler_cgroups_new(int holder, struct cgroup_tree *tree, struct scheduler
 	struct scheduler_cgroups *cgroups = calloc(1, sizeof(*cgroups));
 	if (!cgroups)
 		return -ENOMEM;
-	cgroups->tree = tree;
 	cgroups->holder = holder;
-	cgroups->fd = bpf_map_create(BPF_MAP_TYPE_HASH, "cgroup_rows", sizeof(__u64), sizeof(struct scheduler_cgroup),
-				     SCHEDULER_CGROUPS, NULL);
-	if (cgroups->fd < 0 || bpf_map_update_elem(holder, &place, &cgroups->fd, BPF_ANY) < 0) {
+	cgroups->map = (struct cgroup_rows){.tree = tree, .absent = cgroups->absent, .n = SCHEDULER_CGROUPS};
+	cgroups->map.map = bpf_map_create(BPF_MAP_TYPE_HASH, "cgroup_rows", sizeof(__u64),
+					  sizeof(struct scheduler_cgroup), SCHEDULER_CGROUPS, NULL);
+	if (cgroups->map.map < 0 || bpf_map_update_elem(holder, &place, &cgroups->map.map, BPF_ANY) < 0) {
 		int error = -errno;
 		scheduler_cgroups_free(cgroups);
 		return error;
@@ -92,9 +84,9 @@ void scheduler_cgroups_free(struct scheduler_cgroups *cgroups)
 {
 	if (!cgroups)
 		return;
-	if (cgroups->fd >= 0) {
+	if (cgroups->map.map >= 0) {
 		(void)bpf_map_delete_elem(cgroups->holder, &place); /* goes with the object at the latest */
-		close(cgroups->fd);
+		close(cgroups->map.map);
 	}
 	free(cgroups);
 }
@@ -105,45 +97,10 @@ static int read_rows(struct scheduler_cgroups *cgroups)
 {
 	__u64 next;
 	__u32 n = SCHEDULER_CGROUPS;
-	if (bpf_map_lookup_batch(cgroups->fd, NULL, &next, cgroups->ids, cgroups->rows, &n, NULL) < 0 &&
+	if (bpf_map_lookup_batch(cgroups->map.map, NULL, &next, cgroups->ids, cgroups->rows, &n, NULL) < 0 &&
 	    errno != ENOENT)
 		return -errno;
 	return (int)n;
-}
-
-static struct missing *missing_of(struct scheduler_cgroups *cgroups, __u64 id)
-{
-	struct missing *free_place = NULL;
-	for (size_t i = 0; i < SCHEDULER_CGROUPS; i++) {
-		if (cgroups->missing[i].id == id)
-			return &cgroups->missing[i];
-		if (cgroups->missing[i].id == 0)
-			free_place = &cgroups->missing[i];
-	}
-	return free_place;
-}
-
-/* True when the row was given back. */
-static bool note_missing(struct scheduler_cgroups *cgroups, __u64 id, uint64_t now_us)
-{
-	struct missing *missing = missing_of(cgroups, id);
-	if (!missing || cgroup_tree_count(cgroups->tree) == 0)
-		return false;
-	if (missing->id == 0)
-		*missing = (struct missing){.id = id, .since_us = now_us};
-	if (now_us - missing->since_us < GONE_AFTER_US)
-		return false;
-	if (bpf_map_delete_elem(cgroups->fd, &id) < 0 && errno != ENOENT)
-		return false;
-	missing->id = 0;
-	return true;
-}
-
-static void note_found(struct scheduler_cgroups *cgroups, __u64 id)
-{
-	struct missing *missing = missing_of(cgroups, id);
-	if (missing && missing->id == id)
-		missing->id = 0;
 }
 
 static int fill_row(const struct scheduler_cgroup *row, const struct cgroup *cgroup, __u64 id, struct arena *arena,
@@ -161,7 +118,7 @@ static int fill_row(const struct scheduler_cgroup *row, const struct cgroup *cgr
 
 int scheduler_cgroups_fill(struct scheduler_cgroups *cgroups, struct tick *tick, Sonde__V1__Scheduler *message)
 {
-	int walked = cgroups->tree ? cgroup_tree_refresh(cgroups->tree, tick->boottime_us) : 0;
+	int walked = cgroups->map.tree ? cgroup_tree_refresh(cgroups->map.tree, tick->boottime_us) : 0;
 	if (walked == -ENOMEM)
 		return walked; /* any other failure leaves the names that were known */
 	int n = read_rows(cgroups);
@@ -173,10 +130,10 @@ int scheduler_cgroups_fill(struct scheduler_cgroups *cgroups, struct tick *tick,
 		return -ENOMEM;
 	message->cgroups = messages;
 	for (int i = 0; i < n; i++) {
-		const struct cgroup *cgroup = cgroups->tree ? cgroup_tree_find(cgroups->tree, cgroups->ids[i]) : NULL;
-		if (cgroup)
-			note_found(cgroups, cgroups->ids[i]);
-		else if (cgroups->tree && note_missing(cgroups, cgroups->ids[i], tick->boottime_us))
+		bool gone;
+		const struct cgroup *cgroup =
+			cgroup_rows_find(&cgroups->map, cgroups->ids[i], tick->boottime_us, &gone);
+		if (gone)
 			continue;
 		int r = fill_row(&cgroups->rows[i], cgroup, cgroups->ids[i], tick->arena, messages[message->n_cgroups]);
 		if (r < 0)
