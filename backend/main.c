@@ -102,9 +102,11 @@ static int start_state(struct program *p)
 	r = registry_open(p->store, p->hub, &p->registry);
 	if (r < 0)
 		return fail_with("cannot load the hosts", r, NULL);
-	const struct rates_limits limits = {.snapshots = p->options.key_max_snapshots,
-					    .bytes = p->options.key_max_bytes};
-	r = ingest_open(p->store, p->auth, p->registry, p->hub, limits, &p->ingest);
+	const struct ingest_limits limits = {
+		.key = {.snapshots = p->options.key_max_snapshots, .bytes = p->options.key_max_bytes},
+		.host_rows = p->options.host_max_rows,
+	};
+	r = ingest_open(p->store, p->auth, p->registry, p->hub, &limits, &p->ingest);
 	if (r < 0)
 		return fail_with("cannot start ingest", r, NULL);
 	struct api_sources sources = {

@@ -38,6 +38,7 @@ struct options {
 	enum log_format log_format;
 	uint32_t grpc_workers;			   /* never 0 */
 	uint32_t key_max_snapshots, key_max_bytes; /* a second; 0: no limit */
+	uint32_t host_max_rows;			   /* a day; 0: no limit */
 	bool allow_plaintext;			   /* on any port, beyond the loopback address */
 	bool http_plaintext;			   /* on the HTTP port alone: gRPC stays encrypted there */
 	enum { OPTIONS_TLS_AUTO, OPTIONS_TLS_ON, OPTIONS_TLS_OFF } tls_wanted;

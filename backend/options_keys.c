@@ -179,6 +179,11 @@ static int set_key_max_bytes(struct options *o, const char *value)
 	return parse_number(value, UINT32_MAX, &o->key_max_bytes);
 }
 
+static int set_host_max_rows(struct options *o, const char *value)
+{
+	return parse_number(value, UINT32_MAX, &o->host_max_rows);
+}
+
 #define WANTS_ADDRESS "ADDRESS:PORT, like 127.0.0.1:8000 or [::1]:8000"
 
 const struct option_key options_keys[] = {
@@ -198,6 +203,8 @@ const struct option_key options_keys[] = {
 	 "snapshots a second that agents of one key may send (0: any)"},
 	{"key_max_bytes", set_key_max_bytes, false, "a number",
 	 "bytes a second that agents of one key may send (0: any)"},
+	{"host_max_rows", set_host_max_rows, false, "a number",
+	 "different disks, cgroups, custom series ... that a host may bring in a day (50000; 0: any)"},
 	{"health_listen", set_health_listen, false, WANTS_ADDRESS,
 	 "gRPC health alone, in plaintext, for probes of a TLS port (none)"},
 	{"tls", set_tls, true, "true or false",
@@ -229,6 +236,7 @@ void options_defaults(struct options *ret)
 		.grpc = {.host = "127.0.0.1", .port = 50051},
 		.store = "sqlite:/var/lib/sonde/sonde.db",
 		.web_root = SONDE_WEB_ROOT,
+		.host_max_rows = 50000,
 		.log_level = LOG_LEVEL_INFO,
 		.log_format = LOG_FORMAT_LOGFMT,
 		.grpc_workers = cpus < 1   ? 1

@@ -53,11 +53,25 @@ struct batch *batch_new(const struct source *source, size_t n)
 
 /* --- judging and showing ----------------------------------------------------------------------------------------- */
 
-static void judge(struct source *source, struct batch *batch, const struct wire_field *f, int64_t now_us)
+/* Said where the host is shown, until a day goes by without it. */
+static void warn_of_rows(struct source *source, struct cardinality_host *host)
+{
+	if (cardinality_exceeded(host))
+		registry_warn(
+			source->ingest->registry, source->host_id,
+			"snapshots are refused: more rows (disks, cgroups, custom series ...) with names of their "
+			"own than a host may bring in a day; find what has ever new names, and leave it out");
+}
+
+static void judge(struct source *source, struct cardinality_host *host, struct batch *batch, const struct wire_field *f,
+		  int64_t now_us)
 {
 	struct snapshot_index index;
 	struct outcome *outcome = &batch->outcomes[batch->n];
-	outcome->verdict = verdict_of(source->schema, source->instance, f->data, f->len, &outcome->sequence, &index);
+	outcome->verdict = verdict_of(source->schema, cardinality_rows(host), source->instance, f->data, f->len,
+				      &outcome->sequence, &index);
+	if (outcome->verdict == VERDICT_TOO_MANY_ROWS)
+		warn_of_rows(source, host);
 	if (outcome->verdict == VERDICT_ACCEPTED) {
 		struct store_snapshot *row = &batch->rows[batch->n_rows];
 		*row = (struct store_snapshot){
@@ -100,14 +114,15 @@ static void distrust(struct batch *batch)
 	}
 }
 
-bool batch_judge(struct source *source, struct batch *batch, const uint8_t *data, size_t len)
+/* False when the order is wrong. */
+static bool judge_all(struct source *source, struct cardinality_host *host, struct batch *batch, const uint8_t *data,
+		      size_t len, int64_t now_us)
 {
 	struct wire_reader reader = wire_reader(data, len);
 	struct wire_field f;
-	int64_t now_us = clock_wall_us();
 	uint64_t before = 0;
 	while (batch_next(&reader, &f) == 1) {
-		judge(source, batch, &f, now_us);
+		judge(source, host, batch, &f, now_us);
 		const struct outcome *outcome = &batch->outcomes[batch->n - 1];
 		if (outcome->verdict != VERDICT_ACCEPTED)
 			continue;
@@ -117,6 +132,17 @@ bool batch_judge(struct source *source, struct batch *batch, const uint8_t *data
 	}
 	distrust(batch);
 	return true;
+}
+
+bool batch_judge(struct source *source, struct batch *batch, const uint8_t *data, size_t len)
+{
+	int64_t now_us = clock_wall_us();
+	struct cardinality_host *host = cardinality_enter(source->ingest->cardinality, source->host_id, now_us);
+	if (host && cardinality_recovered(host))
+		registry_warn(source->ingest->registry, source->host_id, NULL);
+	bool ordered = judge_all(source, host, batch, data, len, now_us);
+	cardinality_leave(host);
+	return ordered;
 }
 
 /* Kept all the same: both times are, and which of the clocks is wrong the backend cannot know. */

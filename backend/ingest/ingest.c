@@ -27,7 +27,7 @@ static const struct grpc_method methods[] = {
 };
 
 int ingest_open(struct store *store, struct auth *auth, struct registry *registry, struct hub *hub,
-		struct rates_limits limits, struct ingest **ret)
+		const struct ingest_limits *limits, struct ingest **ret)
 {
 	struct ingest *ingest = calloc(1, sizeof(*ingest));
 	if (!ingest)
@@ -50,8 +50,10 @@ int ingest_open(struct store *store, struct auth *auth, struct registry *registr
 	};
 	atomic_init(&ingest->refs, 1);
 	ingest->keys = keys_new(auth);
-	ingest->rates = rates_new(limits);
-	int r = ingest->keys && ingest->rates ? jobs_new(1, MAX_REQUESTS, &ingest->jobs) : -ENOMEM;
+	ingest->rates = rates_new(limits->key);
+	ingest->cardinality = cardinality_new(limits->host_rows);
+	int r = ingest->keys && ingest->rates && ingest->cardinality ? jobs_new(1, MAX_REQUESTS, &ingest->jobs)
+								     : -ENOMEM;
 	if (r < 0) {
 		ingest_close(ingest);
 		return r;
@@ -84,6 +86,7 @@ void ingest_close(struct ingest *ingest)
 	pthread_mutex_unlock(&ingest->lock);
 	keys_free(ingest->keys);
 	rates_free(ingest->rates);
+	cardinality_free(ingest->cardinality);
 	ingest_unref(ingest);
 }
 

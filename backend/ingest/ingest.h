@@ -16,10 +16,14 @@ struct ingest;
 
 #define INGEST_MAX_BATCH 1000
 
-/* Borrows all of it. 0 or negative errno. */
+struct ingest_limits {
+	struct rates_limits key;
+	uint32_t host_rows; /* different ones a day (cardinality.h); 0: no limit */
+};
+
+/* Borrows all of it but the limits. 0 or negative errno. */
 int ingest_open(struct store *store, struct auth *auth, struct registry *registry, struct hub *hub,
-		struct rates_limits limits, struct ingest **ret)
-	__attribute__((nonnull(1, 2, 3, 4, 6), warn_unused_result));
+		const struct ingest_limits *limits, struct ingest **ret) __attribute__((nonnull, warn_unused_result));
 /* After the gRPC server has stopped. Accepts NULL. */
 void ingest_close(struct ingest *ingest);
 /* The service to register with the server; lives as long as ingest. */

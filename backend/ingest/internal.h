@@ -8,6 +8,7 @@
 
 #include "backend/ingest/acknowledgement.h"
 #include "backend/ingest/batch.h"
+#include "backend/ingest/cardinality.h"
 #include "backend/ingest/envelope.h"
 #include "backend/ingest/ingest.h"
 #include "backend/ingest/keys.h"
@@ -29,6 +30,7 @@ struct ingest {
 	struct schema *own;
 	struct keys *keys;
 	struct rates *rates;
+	struct cardinality *cardinality;
 	struct jobs *jobs;
 	struct grpc_service service;
 

@@ -1,6 +1,7 @@
-/* Whether one Snapshot is fit to be kept. A pure function: nothing here knows of streams or stores. */
+/* Whether one Snapshot is fit to be kept. Nothing here knows of streams or stores. */
 #pragma once
 
+#include "backend/ingest/row_set.h"
 #include "common/schema/schema.h"
 #include "common/schema/snapshot_index.h"
 
@@ -15,12 +16,15 @@ enum verdict {
 	VERDICT_CONFLICT = 3,
 	VERDICT_WRONG_INSTANCE = 4,
 	VERDICT_TOO_MANY_VALUES = 5,
+	VERDICT_TOO_MANY_ROWS = 6,
 };
 
 /* One line for people. */
 const char *verdict_detail(enum verdict verdict);
 
-/* Judges the bytes. *ret_sequence is what the snapshot calls itself even when it is refused, as far as that can be
- * read; 0 if it cannot. *ret_index is set when it is accepted. */
-enum verdict verdict_of(const struct schema *schema, const uint8_t instance[16], const uint8_t *data, size_t len,
-			uint64_t *ret_sequence, struct snapshot_index *ret_index) __attribute__((warn_unused_result));
+/* Judges the bytes, and adds their rows to those that the host has brought (NULL: they are not counted); processes are
+ * not among them, for they are kept as tables. *ret_sequence is what the snapshot calls itself even when it is refused,
+ * as far as that can be read; 0 if it cannot. *ret_index is set when it is accepted. */
+enum verdict verdict_of(const struct schema *schema, struct row_set *rows, const uint8_t instance[16],
+			const uint8_t *data, size_t len, uint64_t *ret_sequence, struct snapshot_index *ret_index)
+	__attribute__((warn_unused_result));

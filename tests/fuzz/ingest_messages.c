@@ -19,17 +19,23 @@ static struct schema *own_schema(void)
 static void take_batch(const uint8_t *data, size_t len)
 {
 	static const uint8_t instance[16];
+	struct row_budget budget = {.max = 1 << 20};
+	struct row_set rows = {.max = 20, .budget = &budget};
 	struct outcome outcomes[64];
 	struct snapshot_index index;
 	struct wire_reader reader = wire_reader(data, len);
 	struct wire_field f;
 	size_t n = 0;
 	while (n < 64 && batch_next(&reader, &f) == 1) {
-		outcomes[n].verdict = verdict_of(own_schema(), instance, f.data, f.len, &outcomes[n].sequence, &index);
+		outcomes[n].verdict =
+			verdict_of(own_schema(), &rows, instance, f.data, f.len, &outcomes[n].sequence, &index);
 		if (outcomes[n].verdict == VERDICT_ACCEPTED && (index.sequence == 0 || f.len > INGEST_MAX_SNAPSHOT))
 			abort();
 		n++;
 	}
+	row_set_clear(&rows);
+	if (atomic_load(&budget.bytes) != 0)
+		abort();
 	BUF_CLEANUP struct buf ack = BUF_INIT(1 << 20);
 	if (acknowledgement_put(&ack, outcomes, n) < 0)
 		abort();

@@ -1,6 +1,7 @@
 """Agents that send more than the backend can or may take: they are slowed down, nothing of it is lost, and memory does not grow."""
 import mmap
 import os
+import re
 import sqlite3
 import threading
 import time
@@ -101,6 +102,67 @@ class LimitsTest(unittest.TestCase):
             reply = stream.deliver(wide, double.snapshot(2))
             self.assertEqual([(r.reason, ranges([r.range])) for r in reply.rejected], [(5, [(1, 1)])])
             self.assertEqual(ranges(reply.accepted), [(2, 2)])
+
+    def custom(self, double, sequence, labels):
+        snapshot = double.snapshot(sequence)
+        for label in labels:
+            for name in ("jobs_done", "jobs_failed"):
+                metric = snapshot.custom.metrics.add(name=name, uint_value=sequence)
+                metric.labels.add(name="job", value=label)
+        return snapshot
+
+    def test_names_that_never_come_again(self):
+        """A job's number in a label: few at a time, ever new ones. The limit is 100 rows; two metrics of a label are two."""
+        with Limited("--host-max-rows", "100") as backend:
+            token = backend.login()
+            double = backend.double(hostname="growing")
+            stream = double.stream()
+            stream.welcome()
+            for n in range(1, 11):
+                self.assertEqual(ranges(stream.deliver(self.custom(double, n, [f"job-{n}-{i}" for i in range(5)])).accepted), [(n, n)])
+            reply = stream.deliver(self.custom(double, 11, ["job-11-0"]), self.custom(double, 12, ["job-3-1", "job-9-4"]), double.snapshot(13))
+            self.assertEqual([(r.reason, ranges([r.range])) for r in reply.rejected], [(6, [(11, 11)])])
+            self.assertIn("ever new names", reply.rejected[0].detail)
+            self.assertEqual(ranges(reply.accepted), [(12, 13)], "what is known goes on")
+            # It is the host's, not the stream's, and not that of others.
+            again = double.stream()
+            again.welcome()
+            self.assertEqual(len(again.deliver(self.custom(double, 14, ["another"])).rejected), 1)
+            other = backend.double(hostname="other")
+            stream = other.stream()
+            stream.welcome()
+            self.assertEqual(ranges(stream.deliver(self.custom(other, 1, [f"job-{i}" for i in range(50)])).accepted), [(1, 1)])
+            self.assertIn("more rows", backend.get("/api/servers/growing", token)["server"]["warning"])
+            self.assertNotIn("warning", backend.get("/api/servers/other", token)["server"])
+            lines = [line for line in backend.warnings() if "ever new names" in line]
+            self.assertEqual(len(lines), 2, "once for each stream")
+
+    def test_a_real_agent_with_names_that_never_come_again(self):
+        with Limited("--host-max-rows", "400") as backend:
+            token = backend.login()
+            folder = backend.path / "custom"
+            folder.mkdir()
+            agent = backend.start_agent("agent", "--interval", "200ms", "--intervals", "custom=200ms", "--custom-dir", folder,
+                                        "--disable", "block_io,perf,tcp,scheduler,interrupts,cgroups,sensors")
+            for round in range(60):
+                new, old = folder / "new", folder / "jobs.prom"
+                new.write_text("".join(f'jobs_total{{job="{round}-{i}"}} 1\n' for i in range(20)))
+                new.rename(old)
+                time.sleep(0.2)
+                if "refused snapshots for good" in backend.log("agent"):
+                    break
+            self.assertIn("more rows", backend.get("/api/servers", token)["servers"][0]["warning"])
+            # Those names go, and the host is as it was.
+            old.unlink()
+            time.sleep(1)
+            before = backend.get("/api/servers", token)["servers"][0]["last_seen"]
+            time.sleep(1.5)
+            self.assertGreater(backend.get("/api/servers", token)["servers"][0]["last_seen"], before)
+            agent.terminate()
+            self.assertEqual(agent.wait(10), 0)
+            rejected, unsent = re.findall(r"rejected=(\d+) .*unsent=(\d+)", backend.log("agent"))[-1]
+            self.assertGreater(int(rejected), 0)
+            self.assertEqual(int(unsent), 0)
 
     def memory_mib(self, backend):
         status = Path(f"/proc/{backend.backend.pid}/status").read_text()

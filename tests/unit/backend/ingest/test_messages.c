@@ -232,7 +232,7 @@ static enum verdict judge(void *schema, const struct buf *b, uint64_t *sequence)
 {
 	struct snapshot_index index;
 	*sequence = 12345;
-	return verdict_of(schema, sixteen, b->data, b->len, sequence, &index);
+	return verdict_of(schema, NULL, sixteen, b->data, b->len, sequence, &index);
 }
 
 static void test_verdicts(void **state)
