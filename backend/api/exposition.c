@@ -12,7 +12,7 @@ enum { EXPOSITION_HOSTNAME = 1, EXPOSITION_HOST = 2 };
 
 static int put_own(struct buf *out, const char *name, const char *type, const char *help, double value)
 {
-	return buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n%s %.17g\n", name, help, name, type, name, value);
+	return buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n%s %.15g\n", name, help, name, type, name, value);
 }
 
 static int own_metrics(struct api *api, struct buf *out)
@@ -95,7 +95,7 @@ int api_get_exposition(struct api *api, const struct auth_identity *who, const u
 		return api_fail(error, GRPC_INVALID_ARGUMENT, "the request is malformed");
 	int r = name[0] ? host_metrics(api, who->tenant_id, name, reply) : own_metrics(api, reply);
 	if (r == -ENOENT)
-		return api_fail(error, GRPC_NOT_FOUND, "no host is called \"%.100s\"; ListHosts names them", name);
+		return api_fail(error, GRPC_NOT_FOUND, "no host is called \"%.100s\"; " API_HOSTS, name);
 	if (r == -ENODATA)
 		return api_fail(error, GRPC_NOT_FOUND, "no snapshot of \"%.100s\" is known yet", name);
 	return r < 0 ? api_fail_internal(error, r) : 0;

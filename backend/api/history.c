@@ -20,7 +20,7 @@
 static int fail_host(struct api_error *error, int r, const char *name)
 {
 	if (r == -ENOENT)
-		return api_fail(error, GRPC_NOT_FOUND, "no host is called \"%.100s\"; ListHosts names them", name);
+		return api_fail(error, GRPC_NOT_FOUND, "no host is called \"%.100s\"; " API_HOSTS, name);
 	return api_fail_internal(error, r);
 }
 
@@ -71,7 +71,7 @@ static int take_moment_request(const uint8_t *request, size_t len, struct moment
 	if (n < 0)
 		return api_fail(error, GRPC_INVALID_ARGUMENT, "the request is malformed");
 	if (ret->hostname[0] == '\0')
-		return api_fail_field(error, "hostname", "say which host; ListHosts names them");
+		return api_fail_field(error, "hostname", "say which host; " API_HOSTS);
 	return 0;
 }
 
@@ -333,7 +333,7 @@ static int take_range(const uint8_t *request, size_t len, struct range_wish *wis
 	if (n < 0)
 		return api_fail(error, GRPC_INVALID_ARGUMENT, "QueryRangeRequest is malformed");
 	if (!wish->has_selector)
-		return api_fail_field(error, "metric", "say which metric; ListMetrics names them");
+		return api_fail_field(error, "metric", "say which metric; " API_METRICS);
 	if (range->from_us == INT64_MIN)
 		range->from_us = range->to_us > DEFAULT_RANGE_US ? range->to_us - DEFAULT_RANGE_US : 0;
 	if (range->to_us <= range->from_us)
@@ -446,7 +446,7 @@ static int answer_range(struct api *api, struct range_wish *wish, const struct r
 		result.function = wish->range.function;
 	}
 	if (!own && !result.known)
-		r = api_fail(error, GRPC_NOT_FOUND, "no metric is called \"%.100s\"; ListMetrics names them",
+		r = api_fail(error, GRPC_NOT_FOUND, "no metric is called \"%.100s\"; " API_METRICS,
 			     wish->selector.metric);
 	else
 		r = put_range(wish, &result, names, reply);

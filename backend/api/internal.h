@@ -10,6 +10,10 @@
 
 #define API_REPLY_MAX (32u << 20)
 
+/* Where names are to be had, on either wire. */
+#define API_HOSTS "GET /api/servers (ListHosts) names them"
+#define API_METRICS "GET /api/metrics/catalogue (ListMetrics) names them"
+
 struct live_call;
 
 struct api {

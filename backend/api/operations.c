@@ -53,7 +53,7 @@ static int take_name(const uint8_t *request, size_t len, char name[NAME_MAX_BYTE
 	if (n < 0)
 		return api_fail(error, GRPC_INVALID_ARGUMENT, "GetHostRequest is malformed");
 	if (name[0] == '\0')
-		return api_fail_field(error, "hostname", "say which host; ListHosts names them");
+		return api_fail_field(error, "hostname", "say which host; " API_HOSTS);
 	return 0;
 }
 
@@ -67,7 +67,7 @@ static int get_host(struct api *api, const struct auth_identity *who, const uint
 		return -1;
 	int r = registry_get(api->sources.registry, who->tenant_id, name, &host, &frame);
 	if (r == -ENOENT)
-		return api_fail(error, GRPC_NOT_FOUND, "no host is called \"%.100s\"; ListHosts names them", name);
+		return api_fail(error, GRPC_NOT_FOUND, "no host is called \"%.100s\"; " API_HOSTS, name);
 	if (r == 0)
 		r = wire_put_bytes(reply, GET_HOST_SERVER, host.data, host.len);
 	if (r == 0 && frame)
@@ -117,31 +117,42 @@ struct recent_request {
 	uint64_t limit;
 };
 
+/* One name, or several with commas. */
+static int take_sections(struct api *api, const struct wire_field *f, uint64_t *wanted, struct api_error *error)
+{
+	char text[NAME_MAX_BYTES], *rest = text;
+	if (api_take_text(f, "sections", text, sizeof(text), error) < 0)
+		return -1;
+	while (rest) {
+		const char *name = strsep(&rest, ",");
+		uint32_t number = schema_section(api->schema, name);
+		if (number == 0 || number >= 64)
+			return api_fail_field(error, "sections", "there is no section \"%.64s\"", name);
+		*wanted |= 1ull << number;
+	}
+	return 0;
+}
+
 static int take_recent(struct api *api, const uint8_t *request, size_t len, struct recent_request *ret,
 		       struct api_error *error)
 {
 	struct wire_reader reader = wire_reader(request, len);
 	struct wire_field f;
-	char section[64];
-	int n;
+	int n, r = 0;
 	*ret = (struct recent_request){.limit = RECENT_LIMIT};
-	while ((n = wire_next(&reader, &f)) == 1) {
-		if (f.number == RECENT_HOSTNAME) {
-			if (api_take_text(&f, "hostname", ret->hostname, sizeof(ret->hostname), error) < 0)
-				return -1;
-		} else if (f.number == RECENT_SECTIONS) {
-			if (api_take_text(&f, "sections", section, sizeof(section), error) < 0)
-				return -1;
-			uint32_t number = schema_section(api->schema, section);
-			if (number == 0 || number >= 64)
-				return api_fail_field(error, "sections", "there is no section \"%s\"", section);
-			ret->wanted |= 1ull << number;
-		} else if (f.number == RECENT_LIMIT_FIELD) {
-			if (f.type != WIRE_VARINT || f.value == 0 || f.value > RECENT_LIMIT_MAX)
-				return api_fail_field(error, "limit", "1 to %u", RECENT_LIMIT_MAX);
+	while (r == 0 && (n = wire_next(&reader, &f)) == 1) {
+		if (f.number == RECENT_HOSTNAME)
+			r = api_take_text(&f, "hostname", ret->hostname, sizeof(ret->hostname), error);
+		else if (f.number == RECENT_SECTIONS)
+			r = take_sections(api, &f, &ret->wanted, error);
+		else if (f.number == RECENT_LIMIT_FIELD &&
+			 (f.type != WIRE_VARINT || f.value == 0 || f.value > RECENT_LIMIT_MAX))
+			r = api_fail_field(error, "limit", "1 to %u", RECENT_LIMIT_MAX);
+		else if (f.number == RECENT_LIMIT_FIELD)
 			ret->limit = f.value;
-		}
 	}
+	if (r < 0)
+		return r;
 	return n < 0 ? api_fail(error, GRPC_INVALID_ARGUMENT, "ListRecentRequest is malformed") : 0;
 }
 
@@ -159,7 +170,7 @@ static int put_recent(struct api *api, const struct hub_frame *frame, uint64_t w
 	if (r == 0)
 		r = api_put_text(&one, 2, frame->hostname);
 	if (r == 0)
-		r = wire_put_uint(&one, 3, frame->durable);
+		r = wire_put_uint(&one, 3, frame->durable || registry_is_durable(api->sources.registry, frame));
 	if (r == 0)
 		r = wire_put_bytes(&one, 4, snapshot.data, snapshot.len);
 	return r < 0 ? r : wire_put_bytes(reply, 1, one.data, one.len);
@@ -177,8 +188,7 @@ static int list_recent(struct api *api, const struct auth_identity *who, const u
 	int r = registry_names(api->sources.registry, who->tenant_id, wish.hostname[0] ? wish.hostname : NULL, &names,
 			       &n);
 	if (r == -ENOENT)
-		return api_fail(error, GRPC_NOT_FOUND, "no host is called \"%.100s\"; ListHosts names them",
-				wish.hostname);
+		return api_fail(error, GRPC_NOT_FOUND, "no host is called \"%.100s\"; " API_HOSTS, wish.hostname);
 	if (r < 0)
 		return api_fail_internal(error, r);
 	for (; shown < n && shown < wish.limit && r == 0; shown++) {

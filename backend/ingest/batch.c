@@ -227,8 +227,10 @@ static void stored(void *arg, int error, const enum store_fate *fates, size_t n)
 		}
 	}
 	if (ingest_enter(ingest)) {
-		if (highest > 0 && batch->live)
+		if (highest > 0 && batch->live) {
+			registry_durable(ingest->registry, batch->host_id, batch->instance, highest);
 			publish_durable(batch, highest);
+		}
 		if (conflict > 0)
 			tell_conflict(batch, conflict);
 		streams_wake(ingest);

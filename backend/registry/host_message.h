@@ -29,6 +29,8 @@ struct host {
 	enum host_status status;
 	struct hub_frame *newest;  /* NULL: none yet */
 	struct held_sections held; /* of what is not due in it */
+	uint8_t durable_instance[16];
+	uint64_t durable_sequence; /* of it, committed */
 	bool loaded;		   /* the store was asked for its newest */
 	bool summary_checked, summary_ok;
 	char warning[HOST_WARNING_MAX];

@@ -343,6 +343,27 @@ void registry_update(struct registry *reg, struct hub_frame *frame, int64_t rece
 		come_alive(reg, frame, received_us);
 }
 
+void registry_durable(struct registry *reg, const uint8_t host_id[16], const uint8_t instance[16], uint64_t sequence)
+{
+	pthread_mutex_lock(&reg->lock);
+	struct host *host = find(reg, host_id);
+	if (host) {
+		memcpy(host->durable_instance, instance, sizeof(host->durable_instance));
+		host->durable_sequence = sequence;
+	}
+	pthread_mutex_unlock(&reg->lock);
+}
+
+bool registry_is_durable(struct registry *reg, const struct hub_frame *frame)
+{
+	pthread_mutex_lock(&reg->lock);
+	const struct host *host = find_text(reg, frame->host_id);
+	bool durable = host && frame->index.sequence <= host->durable_sequence &&
+		       memcmp(host->durable_instance, frame->index.instance, sizeof(host->durable_instance)) == 0;
+	pthread_mutex_unlock(&reg->lock);
+	return durable;
+}
+
 void registry_tick(struct registry *reg, int64_t now_us)
 {
 	for (size_t i = 0;; i++) {

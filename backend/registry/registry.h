@@ -26,6 +26,12 @@ int registry_hello(struct registry *registry, const struct store_key *key, const
  * Takes its own reference. Publishing the frame is the caller's business. */
 void registry_update(struct registry *registry, struct hub_frame *frame, int64_t received_us);
 
+/* Of that instance everything up to the sequence that was given to registry_update() is committed. */
+void registry_durable(struct registry *registry, const uint8_t host_id[16], const uint8_t instance[16],
+		      uint64_t sequence);
+/* Whether a snapshot that came live has been committed since. */
+bool registry_is_durable(struct registry *registry, const struct hub_frame *frame);
+
 /* Call about once a second: live -> stale -> offline transitions are published here. */
 void registry_tick(struct registry *registry, int64_t now_us);
 

@@ -355,6 +355,33 @@ static bool seen_before(struct seen *seen, const descriptor_field *field)
 	return false;
 }
 
+/* What a parameter may be: the names of an enum, or a word for its type. */
+static void describe_type(const struct route_table *table, const descriptor_field *field, struct buf *out)
+{
+	const descriptor_enum *type =
+		field->type == TYPE(ENUM) && field->type_name ? find_enum(table->set, field->type_name) : NULL;
+	int r = type ? buf_append_str(out, "one of") : 0;
+	size_t prefix = 0;
+	/* The first value's name is the prefix and "UNSPECIFIED". */
+	if (type && type->n_value > 0 && strlen(type->value[0]->name) > strlen("UNSPECIFIED"))
+		prefix = strlen(type->value[0]->name) - strlen("UNSPECIFIED");
+	for (size_t i = 1; type && i < type->n_value && r == 0; i++) {
+		r = buf_append_str(out, i > 1 ? ", " : " ");
+		for (const char *p = type->value[i]->name + prefix; *p && r == 0; p++) {
+			char lower = (char)(*p >= 'A' && *p <= 'Z' ? *p | 0x20 : *p);
+			r = buf_append(out, &lower, 1);
+		}
+	}
+	if (!type)
+		r = buf_append_str(out, field->type == TYPE(BOOL)     ? "true or false"
+					: field->type == TYPE(STRING) ? "UTF-8 without NUL"
+					: field->type == TYPE(DOUBLE) || field->type == TYPE(FLOAT)
+						? "a number"
+						: "a whole number in its range");
+	if (r < 0 || buf_append(out, "", 1) < 0)
+		buf_reset(out);
+}
+
 static int put_argument(const struct route_table *table, const descriptor_field *field, struct route_text value,
 			struct seen *seen, struct buf *out, char *error, size_t error_size)
 {
@@ -363,8 +390,12 @@ static int put_argument(const struct route_table *table, const descriptor_field 
 		return -EINVAL;
 	}
 	int r = put_value(table, field, value, out);
-	if (r == -EINVAL)
-		(void)snprintf(error, error_size, "parameter \"%s\" does not have a value of its type", field->name);
+	if (r == -EINVAL) {
+		BUF_CLEANUP struct buf type = BUF_INIT(160);
+		describe_type(table, field, &type);
+		(void)snprintf(error, error_size, "parameter \"%s\" must be %s", field->name,
+			       type.len > 0 ? (const char *)type.data : "of its type");
+	}
 	return r;
 }
 

@@ -382,6 +382,11 @@ class Wires(Case):
         recent = self.rest("/api/metrics/recent", sections=["summary"])["snapshots"]
         self.assertEqual([s["hostname"] for s in recent], ["db", "web-1"])
         self.assertTrue(all("summary" in s["snapshot"] and "cpu" not in s["snapshot"] for s in recent))
+        self.assertEqual([s["durable"] for s in recent], [True, True], "committed by now, whatever they were when they came")
+        self.assertEqual([set(s["snapshot"]) & {"summary", "cpu", "processes"} for s in self.rest("/api/metrics/recent", sections="summary,cpu")["snapshots"]],
+                         [{"summary", "cpu"}] * 2)
+        self.assertIn("one of avg, min, max, sum, last, rate, increase, p50, p90, p99",
+                      self.rest_error("/api/servers/db/metrics", metric="cpu.cores.user_us", function="median")[1]["message"])
         self.assertEqual([s.hostname for s in self.grpc("ListRecent", limit=1).snapshots], ["db"])
         self.assertEqual(self.grpc("ListRecent", limit=1).left_out, 1)
         self.assertEqual(self.rest("/api/alerts/recent")["state"], "not_evaluated")
