@@ -185,8 +185,10 @@ static int write_series(struct section_writer *w, const struct table_series *s, 
 {
 	struct presence sorted = {0};
 	struct place *places = NULL;
-	uint32_t n = s->presence.count, tick, i = 0;
-	int r = columns_values_reserve(values, s->n_columns, n);
+	bool histogram = s->type == SCHEMA_VALUE_HISTOGRAM;
+	const struct table_column *columns = histogram ? s->parts : &s->value;
+	uint32_t n = s->presence.count, n_columns = histogram ? s->n_parts : 1, tick, i = 0;
+	int r = columns_values_reserve(values, n_columns, n);
 	if (r == 0 && !order->ascending) {
 		struct presence_cursor cursor = {.presence = &s->presence};
 		places = malloc(n * sizeof(*places));
@@ -198,12 +200,12 @@ static int write_series(struct section_writer *w, const struct table_series *s, 
 		for (i = 0; r == 0 && i < n; i++)
 			r = presence_add(&sorted, places[i].tick);
 	}
-	for (i = 0; r == 0 && i < s->n_columns; i++) {
-		values->parts[i].part = s->columns[i].part;
-		take_values(&s->columns[i], places, values->parts[i].values);
+	for (i = 0; r == 0 && i < n_columns; i++) {
+		values->parts[i].part = columns[i].part;
+		take_values(&columns[i], places, values->parts[i].values);
 	}
 	values->n = n;
-	values->n_parts = s->n_columns;
+	values->n_parts = n_columns;
 	values->presence = places ? &sorted : &s->presence;
 	if (r == 0)
 		r = section_writer_add(w, s->id, values);
@@ -261,7 +263,7 @@ static int write_sections(struct chunk_builder *b, const struct order *order, st
 	struct table *t = &b->table;
 	struct columns_values values = {0};
 	uint32_t *sorted = calloc(t->n + 1u, sizeof(*sorted)), end;
-	int r = sorted ? 0 : -ENOMEM;
+	int r = sorted ? table_settle(t) : -ENOMEM;
 	for (uint32_t i = 0; r == 0 && i < t->n; i++)
 		sorted[i] = i;
 	if (r == 0)

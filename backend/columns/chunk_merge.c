@@ -36,6 +36,10 @@ struct merge {
 	uint32_t n_ticks;
 	struct place *places;
 	uint32_t n_places, cap_places;
+	/* What the places were found from: the series of a section mostly share their ticks. */
+	const struct presence *from[CHUNK_MERGE_MAX];
+	bool known;
+	struct presence presence; /* of the places */
 	struct columns_values values;
 	struct chunk_merge_result result;
 	struct buf sections;
@@ -54,6 +58,7 @@ static void merge_free(struct merge *m)
 	free(m->inputs);
 	free(m->ticks);
 	free(m->places);
+	presence_free(&m->presence);
 	columns_values_free(&m->values);
 	buf_free(&m->sections);
 }
@@ -158,18 +163,35 @@ static int by_tick(const void *a, const void *b)
 	return x->tick < y->tick ? -1 : x->tick > y->tick;
 }
 
+static bool same_as_before(struct merge *m)
+{
+	bool same = m->known;
+	for (uint32_t i = 0; i < m->n; i++) {
+		const struct presence *p = m->inputs[i].takes_part ? m->inputs[i].values.presence : NULL;
+		same &= m->from[i] == p;
+		m->from[i] = p;
+	}
+	m->known = false;
+	return same;
+}
+
 /* Which values go where: chunks that follow each other need no sorting. */
 static int find_places(struct merge *m)
 {
 	bool ascending = true;
 	uint32_t tick, last = 0;
+	int r = 0;
+	if (same_as_before(m)) {
+		m->known = true;
+		return 0;
+	}
 	m->n_places = 0;
 	for (uint32_t i = 0; i < m->n; i++) {
 		struct input *in = &m->inputs[i];
 		if (!in->takes_part)
 			continue;
 		struct presence_cursor cursor = {.presence = in->values.presence};
-		int r = reserve_places(m, (size_t)m->n_places + in->values.n);
+		r = reserve_places(m, (size_t)m->n_places + in->values.n);
 		if (r < 0)
 			return r;
 		for (uint32_t k = 0; presence_next(&cursor, &tick); k++) {
@@ -182,7 +204,11 @@ static int find_places(struct merge *m)
 	}
 	if (!ascending)
 		qsort(m->places, m->n_places, sizeof(*m->places), by_tick);
-	return 0;
+	m->presence.n_runs = m->presence.count = 0;
+	for (uint32_t i = 0; r == 0 && i < m->n_places; i++)
+		r = presence_add(&m->presence, m->places[i].tick);
+	m->known = r == 0;
+	return r;
 }
 
 /* Which of a histogram's buckets any chunk has. */
@@ -214,7 +240,6 @@ static const uint64_t *part_of(const struct columns_values *v, uint32_t part)
 
 static int write_series(struct merge *m, struct section_writer *w, const struct columns_series *series)
 {
-	struct presence presence = {0};
 	uint32_t parts[COLUMNS_MAX_PARTS], n_parts = find_parts(m, parts);
 	const uint64_t *from[CHUNK_MERGE_MAX];
 	bool histogram = series->type == SCHEMA_VALUE_HISTOGRAM;
@@ -232,15 +257,12 @@ static int write_series(struct merge *m, struct section_writer *w, const struct 
 			to->values[i] = from[p->input] ? from[p->input][p->index] : 0;
 		}
 	}
-	for (uint32_t i = 0; r == 0 && i < m->n_places; i++)
-		r = presence_add(&presence, m->places[i].tick);
 	m->values.n = m->n_places;
 	m->values.n_parts = n_parts;
-	m->values.presence = &presence;
+	m->values.presence = &m->presence;
 	if (r == 0)
 		r = section_writer_add(w, series, &m->values);
 	m->result.samples += r == 0 ? m->n_places : 0;
-	presence_free(&presence);
 	return r;
 }
 
@@ -309,6 +331,7 @@ static int merge_section(struct merge *m, uint32_t number, struct section_writer
 	struct columns_series series;
 	size_t path_len;
 	int r = 0;
+	m->known = false; /* the sets of ticks go with their section */
 	for (uint32_t i = 0; r == 0 && i < m->n; i++) {
 		struct input *in = &m->inputs[i];
 		const struct chunk_section *s = chunk_find(&in->chunk, number);

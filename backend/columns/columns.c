@@ -84,13 +84,15 @@ struct columns_aggregate columns_aggregate(const uint64_t *v, uint32_t n, enum s
 {
 	struct columns_aggregate a = {.count = n, .first = v[0], .last = v[n - 1], .min = v[0], .max = v[0]};
 	double increase = 0;
+	if (type == SCHEMA_VALUE_HISTOGRAM)
+		a.min = a.max = 0;
 	if (type == SCHEMA_VALUE_DOUBLE) {
 		of_doubles(&a, v, n, is_counter);
 		return a;
 	}
 	if (type == SCHEMA_VALUE_INT)
 		of_signed(&a, v, n);
-	else
+	else if (type == SCHEMA_VALUE_UINT)
 		of_unsigned(&a, v, n);
 	for (uint32_t i = 1; is_counter && i < n; i++) {
 		if (type == SCHEMA_VALUE_INT ? (int64_t)v[i] > (int64_t)v[i - 1] : v[i] > v[i - 1])

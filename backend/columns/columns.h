@@ -58,7 +58,8 @@ struct columns_series {
 #define COLUMNS_MAX_PARTS 253
 
 /* Of one column and chunk. first to max are the bits of a value as in columns_values. What is NaN is in `count` and
- * `nans` and in first and last, nowhere else; where all are, min and max are NaN too. */
+ * `nans` and in first and last, nowhere else; where all are, min and max are NaN too. Of a histogram's parts, which
+ * only grow, min, max and sum say nothing and are 0. */
 struct columns_aggregate {
 	uint32_t count;
 	uint32_t nans;

@@ -27,14 +27,19 @@ static int new_run(struct presence *p, uint32_t first, uint32_t n)
 	return 0;
 }
 
-int presence_add(struct presence *p, uint32_t tick)
+int presence_add_run(struct presence *p, uint32_t first, uint32_t n)
 {
 	struct presence_run *last = p->n_runs > 0 ? &p->runs[p->n_runs - 1] : NULL;
-	if (!last || last->first + last->n != tick)
-		return new_run(p, tick, 1);
-	last->n++;
-	p->count++;
+	if (!last || last->first + last->n != first)
+		return new_run(p, first, n);
+	last->n += n;
+	p->count += n;
 	return 0;
+}
+
+int presence_add(struct presence *p, uint32_t tick)
+{
+	return presence_add_run(p, tick, 1);
 }
 
 bool presence_equal(const struct presence *a, const struct presence *b)

@@ -24,6 +24,9 @@ void presence_free(struct presence *presence); /* accepts a zeroed one */
 
 /* tick is above the last one. 0 or -ENOMEM. */
 int presence_add(struct presence *presence, uint32_t tick) __attribute__((nonnull, warn_unused_result));
+/* The same for n > 0 ticks at once. */
+int presence_add_run(struct presence *presence, uint32_t first, uint32_t n)
+	__attribute__((nonnull, warn_unused_result));
 bool presence_equal(const struct presence *a, const struct presence *b) __attribute__((nonnull));
 uint64_t presence_hash(const struct presence *presence) __attribute__((nonnull));
 

@@ -258,19 +258,33 @@ static uint64_t one_value(const struct column *c, bool is_double, uint64_t integ
 	return integer;
 }
 
+static int take_sum(struct wire_reader *in, struct columns_aggregate *a, enum schema_value_type type)
+{
+	double first = type == SCHEMA_VALUE_INT ? (double)(int64_t)a->first : (double)a->first;
+	uint64_t told;
+	if (type == SCHEMA_VALUE_DOUBLE)
+		return take_fixed(in, &a->sum);
+	if (take(in, UINT64_MAX, &told) < 0)
+		return -EPROTO;
+	if (told == 0)
+		return take_fixed(in, &a->sum);
+	a->sum = first * a->count + (double)wire_zigzag(told - 1);
+	return 0;
+}
+
 static int read_aggregate(struct column *c, const struct path *p, struct wire_reader *in)
 {
 	struct columns_aggregate *a = &c->aggregate;
-	bool is_double = p->type == SCHEMA_VALUE_DOUBLE;
+	bool is_double = p->type == SCHEMA_VALUE_DOUBLE, is_part = p->type == SCHEMA_VALUE_HISTOGRAM;
 	uint64_t v, *const values[] = {&a->last, &a->min, &a->max};
 	if (is_double && take32(in, a->count, &a->nans) < 0)
 		return -EPROTO;
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < (is_part ? 1 : 3); i++) {
 		if (take(in, UINT64_MAX, &v) < 0)
 			return -EPROTO;
 		*values[i] = one_value(c, is_double, c->plan.first + (uint64_t)wire_zigzag(v));
 	}
-	if (take_fixed(in, &a->sum) < 0)
+	if (!is_part && take_sum(in, a, (enum schema_value_type)p->type) < 0)
 		return -EPROTO;
 	if (p->kind == SCHEMA_KIND_GAUGE)
 		return 0;
@@ -282,10 +296,13 @@ static int read_aggregate(struct column *c, const struct path *p, struct wire_re
 
 static void constant_aggregate(struct columns_aggregate *a, enum schema_value_type type)
 {
-	a->last = a->min = a->max = a->first;
+	a->last = a->first;
+	if (type == SCHEMA_VALUE_HISTOGRAM)
+		return;
+	a->min = a->max = a->first;
 	if (type == SCHEMA_VALUE_INT)
 		a->sum = (double)(int64_t)a->first * a->count;
-	else if (type != SCHEMA_VALUE_DOUBLE)
+	else if (type == SCHEMA_VALUE_UINT)
 		a->sum = (double)a->first * a->count;
 	else if (isnan(wire_double(a->first)))
 		a->nans = a->count;

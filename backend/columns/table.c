@@ -25,9 +25,10 @@ void table_free(struct table *t)
 {
 	for (uint32_t i = 0; i < t->n; i++) {
 		presence_free(&t->series[i].presence);
-		for (uint32_t k = 0; k < t->series[i].n_columns; k++)
-			free(t->series[i].columns[k].values);
-		free(t->series[i].columns);
+		for (uint32_t k = 0; k < t->series[i].n_parts; k++)
+			free(t->series[i].parts[k].values);
+		free(t->series[i].parts);
+		free(t->series[i].value.values);
 	}
 	free(t->series);
 	intern_free(&t->map);
@@ -97,6 +98,19 @@ static void identify(const struct schema_sample *sample, uint32_t ordinal, struc
 	memcpy(ret->labels, sample->labels, sample->n_labels * sizeof(sample->labels[0]));
 }
 
+/* Of one row: the very same bytes of the snapshot. */
+static bool same_row(const struct table *t, const struct schema_sample *sample)
+{
+	if (t->last == NONE || t->n_labels != sample->n_labels)
+		return false;
+	for (size_t i = 0; i < t->n_labels; i++) {
+		const struct schema_label_value *a = &t->labels[i], *b = &sample->labels[i];
+		if (a->name != b->name || a->text != b->text || a->len != b->len || a->number != b->number)
+			return false;
+	}
+	return true;
+}
+
 static bool same_labels(const struct columns_series *id, const struct schema_sample *sample)
 {
 	if (id->n_labels != sample->n_labels)
@@ -148,7 +162,7 @@ static int make_series(struct table *t, const struct columns_series *id)
 		t->cap = cap;
 	}
 	struct table_series *s = &t->series[t->n];
-	*s = (struct table_series){.next = NONE, .twin = NONE, .key_len = (uint32_t)t->key.len};
+	*s = (struct table_series){.next = NONE, .twin = NONE, .key_len = (uint32_t)t->key.len, .type = id->type};
 	int r = charge(t, sizeof(*s));
 	uint8_t *key = r == 0 ? keep(t, t->key.len) : NULL;
 	s->id = key ? keep_identity(t, id) : NULL;
@@ -177,7 +191,7 @@ static int look_up(struct table *t, const struct schema_sample *sample, uint32_t
 		r = make_series(t, &id);
 	if (r < 0)
 		return r;
-	t->series[number].metric = sample->metric->n_numbers > 0 ? sample->metric : NULL;
+	t->series[number].metric = ordinal == 0 && sample->metric->n_numbers > 0 ? sample->metric : NULL;
 	*ret = number;
 	return 0;
 }
@@ -207,53 +221,82 @@ static int append(struct table *t, struct table_column *c, uint64_t value)
 }
 
 /* The column of this part; made, with zeros for the ticks before, if there is none. */
-static int column_of(struct table *t, struct table_series *s, uint32_t part, uint32_t before, struct table_column **ret)
+static int part_of(struct table *t, struct table_series *s, uint32_t part, struct table_column **ret)
 {
 	uint32_t i = 0;
-	while (i < s->n_columns && s->columns[i].part < part)
+	while (i < s->n_parts && s->parts[i].part < part)
 		i++;
-	if (i == s->n_columns || s->columns[i].part != part) {
-		struct table_column *columns = realloc(s->columns, (s->n_columns + 1u) * sizeof(*columns));
-		if (!columns)
+	if (i == s->n_parts || s->parts[i].part != part) {
+		struct table_column *parts = realloc(s->parts, (s->n_parts + 1u) * sizeof(*parts));
+		if (!parts)
 			return -ENOMEM;
-		s->columns = columns;
-		memmove(columns + i + 1, columns + i, (s->n_columns - i) * sizeof(*columns));
-		columns[i] = (struct table_column){.part = part, .n = before};
-		s->n_columns++;
-		t->bytes += sizeof(*columns);
+		s->parts = parts;
+		memmove(parts + i + 1, parts + i, (s->n_parts - i) * sizeof(*parts));
+		parts[i] = (struct table_column){.part = part, .n = s->count};
+		s->n_parts++;
+		t->bytes += sizeof(*parts);
 	}
-	*ret = &s->columns[i];
+	*ret = &s->parts[i];
 	return 0;
 }
 
-static int add_part(struct table *t, struct table_series *s, uint32_t part, uint32_t before, uint64_t value)
+static int add_part(struct table *t, struct table_series *s, uint32_t part, uint64_t value)
 {
 	struct table_column *c;
-	int r = column_of(t, s, part, before, &c);
+	int r = part_of(t, s, part, &c);
 	return r < 0 ? r : append(t, c, value);
 }
 
-static int add_histogram(struct table *t, struct table_series *s, uint32_t before, const struct schema_sample *sample)
+static int add_histogram(struct table *t, struct table_series *s, const struct schema_sample *sample)
 {
 	struct schema_histogram h;
 	int r = schema_histogram_parse(sample->histogram.data, sample->histogram.len, &h);
 	if (r == 0)
-		r = add_part(t, s, COLUMNS_PART_SUM, before, h.sum);
+		r = add_part(t, s, COLUMNS_PART_SUM, h.sum);
 	for (size_t i = 0; r == 0 && i < h.n; i++) {
 		if (h.buckets[i].count > 0)
-			r = add_part(t, s, COLUMNS_PART_BUCKET + h.buckets[i].index, before, h.buckets[i].count);
+			r = add_part(t, s, COLUMNS_PART_BUCKET + h.buckets[i].index, h.buckets[i].count);
 	}
-	for (uint32_t i = 0; r == 0 && i < s->n_columns; i++) {
-		if (s->columns[i].n == before)
-			r = append(t, &s->columns[i], 0);
+	for (uint32_t i = 0; r == 0 && i < s->n_parts; i++) {
+		if (s->parts[i].n == s->count)
+			r = append(t, &s->parts[i], 0);
 	}
 	return r;
 }
 
 static bool at_tick(const struct table_series *s, uint32_t tick)
 {
-	const struct presence *p = &s->presence;
-	return p->n_runs > 0 && p->runs[p->n_runs - 1].first + p->runs[p->n_runs - 1].n == tick + 1;
+	return s->open.n > 0 && s->open.first + s->open.n == tick + 1;
+}
+
+static int settle(struct table_series *s)
+{
+	struct presence_run open = s->open;
+	int r = open.n > 0 ? presence_add_run(&s->presence, open.first, open.n) : 0;
+	if (r == 0)
+		s->open = (struct presence_run){0};
+	return r;
+}
+
+int table_settle(struct table *t)
+{
+	int r = 0;
+	for (uint32_t i = 0; r == 0 && i < t->n; i++)
+		r = settle(&t->series[i]);
+	return r;
+}
+
+static int add_tick(struct table_series *s, uint32_t tick)
+{
+	if (s->open.n == 0 || s->open.first + s->open.n != tick) {
+		int r = settle(s);
+		if (r < 0)
+			return r;
+		s->open.first = tick;
+	}
+	s->open.n++;
+	s->count++;
+	return 0;
 }
 
 void table_begin(struct table *t)
@@ -267,12 +310,14 @@ void table_forget_metrics(struct table *t)
 		t->series[i].metric = NULL;
 }
 
-int table_add(struct table *t, uint32_t tick, const struct schema_sample *sample)
+static int find(struct table *t, uint32_t tick, const struct schema_sample *sample, uint32_t *ret)
 {
 	uint32_t guess = t->last == NONE ? t->first : t->series[t->last].next, number = NONE;
+	bool row = same_row(t, sample);
 	int r = 0;
-	if (guess != NONE && t->series[guess].metric == sample->metric && t->series[guess].id->type == sample->type &&
-	    same_labels(t->series[guess].id, sample))
+	if (guess != NONE && t->series[guess].metric == sample->metric && t->series[guess].type == sample->type &&
+	    (row ? t->series[guess].label_group == t->series[t->last].label_group
+		 : same_labels(t->series[guess].id, sample)))
 		number = guess;
 	else
 		r = look_up(t, sample, 0, &number);
@@ -287,11 +332,26 @@ int table_add(struct table *t, uint32_t tick, const struct schema_sample *sample
 	if (r < 0)
 		return r;
 	struct table_series *s = &t->series[number];
-	uint32_t before = s->presence.count;
-	r = sample->type == SCHEMA_VALUE_HISTOGRAM ? add_histogram(t, s, before, sample)
-						   : add_part(t, s, COLUMNS_PART_VALUE, before, sample->u);
+	if (s->count == 0)
+		s->label_group = row ? t->series[t->last].label_group : t->n_groups++;
+	if (!row) {
+		t->n_labels = sample->n_labels;
+		memcpy(t->labels, sample->labels, sample->n_labels * sizeof(sample->labels[0]));
+	}
+	*ret = number;
+	return 0;
+}
+
+int table_add(struct table *t, uint32_t tick, const struct schema_sample *sample)
+{
+	uint32_t number;
+	int r = find(t, tick, sample, &number);
+	if (r < 0)
+		return r;
+	struct table_series *s = &t->series[number];
+	r = sample->type == SCHEMA_VALUE_HISTOGRAM ? add_histogram(t, s, sample) : append(t, &s->value, sample->u);
 	if (r == 0)
-		r = presence_add(&s->presence, tick);
+		r = add_tick(s, tick);
 	if (t->last != NONE)
 		t->series[t->last].next = number;
 	else
@@ -301,19 +361,22 @@ int table_add(struct table *t, uint32_t tick, const struct schema_sample *sample
 	return r;
 }
 
+static void trim(struct table_column *c, uint32_t n)
+{
+	c->n = c->n > n ? n : c->n;
+}
+
 void table_drop(struct table *t, uint32_t tick)
 {
 	for (uint32_t i = 0; i < t->n; i++) {
 		struct table_series *s = &t->series[i];
 		if (at_tick(s, tick)) {
-			struct presence_run *run = &s->presence.runs[s->presence.n_runs - 1];
-			s->presence.n_runs -= --run->n == 0;
-			s->presence.count--;
+			s->open.n--;
+			s->count--;
 			t->samples--;
 		}
-		for (uint32_t k = 0; k < s->n_columns; k++) {
-			if (s->columns[k].n > s->presence.count)
-				s->columns[k].n = s->presence.count;
-		}
+		trim(&s->value, s->count);
+		for (uint32_t k = 0; k < s->n_parts; k++)
+			trim(&s->parts[k], s->count);
 	}
 }

@@ -12,16 +12,23 @@ struct table_column {
 	uint64_t *values;
 };
 
+/* What every sample touches comes first, together. */
 struct table_series {
+	const struct schema_metric *metric; /* only compared */
+	uint32_t label_group;		    /* series of one row, whose labels are the same, share it */
+	uint32_t next;			    /* the series that followed it in a snapshot; UINT32_MAX: none yet */
+	struct presence_run open;	    /* the ticks it was last at, not yet among those of presence; n 0: none */
+	uint32_t count;			    /* ticks in all */
+	enum schema_value_type type;
+	struct table_column value; /* of what is no histogram */
+	/* The rest is looked at when the series is another than expected. */
 	struct columns_series *id;
 	const uint8_t *key;
 	uint32_t key_len;
-	uint32_t next;			    /* the series that followed it in a snapshot; UINT32_MAX: none yet */
-	uint32_t twin;			    /* the one that differs by the next ordinal; UINT32_MAX: none yet */
-	const struct schema_metric *metric; /* only compared */
+	uint32_t twin; /* the one that differs by the next ordinal; UINT32_MAX: none yet */
 	struct presence presence;
-	struct table_column *columns; /* ascending by part */
-	uint32_t n_columns;
+	struct table_column *parts; /* of a histogram, ascending by part */
+	uint32_t n_parts;
 };
 
 struct table {
@@ -32,8 +39,11 @@ struct table {
 	struct buf key;
 	size_t bytes, max_bytes;
 	uint64_t samples;
-	uint32_t last; /* series of the last sample */
-	uint32_t first;
+	uint32_t first; /* series of the first sample of a snapshot */
+	uint32_t last;	/* series of the last sample, and its labels */
+	uint32_t n_groups;
+	size_t n_labels;
+	struct schema_label_value labels[SCHEMA_MAX_LABELS];
 };
 
 void table_init(struct table *table, size_t max_bytes);
@@ -46,5 +56,7 @@ void table_forget_metrics(struct table *table);
 /* A sample at a tick that is not below the last one. 0, -EPROTO, -EMSGSIZE, -ENOMEM. */
 int table_add(struct table *table, uint32_t tick, const struct schema_sample *sample)
 	__attribute__((nonnull, warn_unused_result));
+/* Makes `presence` of every series complete; more may be added afterwards. 0 or -ENOMEM. */
+int table_settle(struct table *table) __attribute__((warn_unused_result));
 /* Forgets what a tick, the last one, brought. */
 void table_drop(struct table *table, uint32_t tick);

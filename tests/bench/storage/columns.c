@@ -1,13 +1,13 @@
 /* Sizes and speed of chunks made of a recording (take.py), section by section.
  *
- *     bench_columns RECORDING [--window SECONDS]
+ *     bench_columns RECORDING [--window SECONDS] [--without SECTION]... [--every N]
  */
 #include "backend/columns/chunk.h"
 #include "backend/columns/chunk_builder.h"
+#include "backend/columns/chunk_merge.h"
 #include "backend/columns/section_reader.h"
-#include "backend/columns/ticks.h"
 #include "common/schema/snapshot_index.h"
-#include "proto/descriptors.h"
+#include "tests/bench/storage/recording.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -23,29 +23,14 @@ static double cpu_seconds(void)
 	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-static int read_file(const char *path, struct buf *out)
-{
-	FILE *f = fopen(path, "rb");
-	int r = f ? 0 : -errno;
-	while (r == 0 && !feof(f)) {
-		r = buf_reserve(out, 1 << 20);
-		if (r == 0)
-			out->len += fread(out->data + out->len, 1, 1 << 20, f);
-	}
-	if (f)
-		fclose(f);
-	return r;
-}
-
 struct totals {
 	uint64_t bytes, directory, samples, series, parts, values, changing;
 };
 
-static void read_section(const struct chunk_section *s, uint32_t n_ticks, struct totals *totals, bool by_path)
+static void read_section(const struct chunk_section *s, uint32_t n_ticks, struct totals *totals)
 {
 	struct section_reader *reader;
 	struct columns_values values = {0};
-	struct columns_series id;
 	int r = section_reader_open(s->data, s->len, n_ticks, &reader);
 	if (r < 0) {
 		fprintf(stderr, "section %u: %s\n", s->number, strerror(-r));
@@ -60,95 +45,112 @@ static void read_section(const struct chunk_section *s, uint32_t n_ticks, struct
 			fprintf(stderr, "section %u series %u: %s\n", s->number, i, strerror(-r));
 			exit(1);
 		}
-		section_reader_get(reader, i, &id);
 		t->series++;
 		t->samples += values.n;
 		t->parts += values.n_parts;
 		t->values += (uint64_t)values.n * values.n_parts;
 	}
-	(void)by_path;
 	columns_values_free(&values);
 	section_reader_free(reader);
 }
 
+/* Builds one chunk of at most `window` seconds; false when the recording is at its end. */
+static bool build(struct recording *rec, uint32_t window, uint64_t without, uint64_t every, struct chunk_builder *b)
+{
+	struct columns_tick tick;
+	const uint8_t *payload;
+	struct buf some BUF_CLEANUP = BUF_INIT(1 << 26);
+	int64_t began = 0;
+	size_t len, before = rec->at;
+	while (recording_next(rec, &tick, &payload, &len)) {
+		if (chunk_builder_ticks(b) == 0)
+			began = tick.time_us;
+		if (tick.time_us >= began + window * 1000000ll) {
+			rec->at = before;
+			return true;
+		}
+		before = rec->at;
+		if (tick.sequence % every != 0)
+			continue;
+		buf_reset(&some);
+		int r = without ? snapshot_index_copy(payload, len, ~without, &some) : 0;
+		if (r == 0)
+			r = chunk_builder_add(b, &tick, rec->schema, without ? some.data : payload,
+					      without ? some.len : len);
+		if (r < 0) {
+			fprintf(stderr, "add: %s\n", strerror(-r));
+			exit(1);
+		}
+	}
+	return chunk_builder_ticks(b) > 0;
+}
+
 int main(int argc, char **argv)
 {
-	struct buf recording = BUF_INIT(1ull << 36), chunk = BUF_INIT(1u << 30);
-	struct totals totals[64] = {0}, all = {0};
-	struct schema *schema;
+	struct totals totals[64] = {0};
+	struct recording rec;
+	struct buf chunks[CHUNK_MERGE_MAX], merged = BUF_INIT(1u << 30);
+	struct chunk_bytes bytes[CHUNK_MERGE_MAX];
+	double building = 0, finishing = 0, reading = 0, merging = 0, t0, t1;
+	uint64_t samples = 0, sealed = 0, without = 0, every = 1;
+	uint32_t n = 0, window = 3600, bad;
 	if (argc < 2)
 		return 2;
-	uint32_t window = argc > 3 ? (uint32_t)atoi(argv[3]) : 3600;
-	if (read_file(argv[1], &recording) < 0 ||
-	    schema_compile(descriptors_snapshot().data, descriptors_snapshot().len, "sonde.v1.Snapshot", &schema) < 0)
-		return 1;
-	double building = 0, finishing = 0, reading = 0;
-	uint64_t chunks = 0, ticks_bytes = 0, chunk_bytes = 0;
-	size_t at = 0;
-	while (at < recording.len) {
-		struct chunk_builder *b;
-		int64_t began = 0;
-		int r = chunk_builder_new(1u << 30, &b);
-		double t0 = cpu_seconds();
-		while (r == 0 && at < recording.len) {
-			int64_t received;
-			uint32_t len;
-			struct snapshot_index index;
-			memcpy(&received, recording.data + at, 8);
-			memcpy(&len, recording.data + at + 8, 4);
-			r = snapshot_index_parse(recording.data + at + 12, len, &index);
-			if (r < 0)
-				break;
-			if (began == 0)
-				began = index.timestamp_us;
-			if (index.timestamp_us >= began + window * 1000000ll)
-				break;
-			struct columns_tick tick = {.time_us = index.timestamp_us,
-						    .received_us = received,
-						    .boottime_us = index.boottime_us,
-						    .sequence = index.sequence,
-						    .interval_ms = index.interval_ms};
-			memcpy(tick.instance, index.instance, 16);
-			memcpy(tick.boot_id, index.boot_id, 16);
-			r = chunk_builder_add(b, &tick, schema, recording.data + at + 12, len);
-			at += 12 + len;
-		}
-		double t1 = cpu_seconds();
-		buf_reset(&chunk);
-		if (r == 0)
-			r = chunk_builder_finish(b, &chunk);
-		double t2 = cpu_seconds();
-		struct chunk_reader reader;
-		if (r == 0)
-			r = chunk_open(chunk.data, chunk.len, &reader);
-		if (r < 0) {
-			fprintf(stderr, "%s\n", strerror(-r));
-			return 1;
-		}
-		for (uint32_t i = 0; i < reader.n_sections; i++)
-			read_section(&reader.sections[i], reader.n_ticks, totals, false);
-		reading += cpu_seconds() - t2;
-		building += t1 - t0;
-		finishing += t2 - t1;
-		chunks++;
-		ticks_bytes += reader.ticks_len;
-		chunk_bytes += chunk.len;
-		printf("chunk: %u ticks, %u series, %" PRIu64 " samples, %zu bytes, ticks %u\n", reader.n_ticks,
-		       chunk_builder_series(b), chunk_builder_samples(b), chunk.len, reader.ticks_len);
-		chunk_builder_free(b);
+	for (int i = 2; i + 1 < argc; i += 2) {
+		if (strcmp(argv[i], "--window") == 0)
+			window = (uint32_t)atoi(argv[i + 1]);
+		else if (strcmp(argv[i], "--every") == 0)
+			every = strtoull(argv[i + 1], NULL, 10);
+		else
+			without |= 1ull << (unsigned)atoi(argv[i + 1]);
 	}
-	printf("section series samples values bytes directory B/sample\n");
+	recording_open(&rec, argv[1]);
+	for (;;) {
+		struct chunk_builder *b;
+		if (n == CHUNK_MERGE_MAX || chunk_builder_new(1u << 30, &b) < 0)
+			return 1;
+		t0 = cpu_seconds();
+		bool more = build(&rec, window, without, every, b);
+		t1 = cpu_seconds();
+		building += t1 - t0;
+		chunks[n] = BUF_INIT(1u << 30);
+		if (more && chunk_builder_finish(b, &chunks[n]) < 0)
+			return 1;
+		finishing += cpu_seconds() - t1;
+		samples += chunk_builder_samples(b);
+		chunk_builder_free(b);
+		if (!more)
+			break;
+		bytes[n] = (struct chunk_bytes){.data = chunks[n].data, .len = chunks[n].len};
+		sealed += chunks[n++].len;
+	}
+	struct chunk_merge_result result;
+	struct chunk_reader reader;
+	t0 = cpu_seconds();
+	if (chunk_merge(bytes, n, INT64_MIN, INT64_MAX, &merged, &result, &bad) < 0 ||
+	    chunk_open(merged.data, merged.len, &reader) < 0)
+		return 1;
+	t1 = cpu_seconds();
+	merging = t1 - t0;
+	for (uint32_t i = 0; i < reader.n_sections; i++)
+		read_section(&reader.sections[i], reader.n_ticks, totals);
+	reading = cpu_seconds() - t1;
+	printf("| section | series | samples | bytes | of these directory | bytes a sample "
+	       "|\n|---|---|---|---|---|---|\n");
 	for (uint32_t i = 0; i < 64; i++) {
 		const struct totals *t = &totals[i];
-		if (t->samples == 0)
-			continue;
-		printf("%u %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %.3f\n", i, t->series,
-		       t->samples, t->values, t->bytes, t->directory, (double)t->bytes / (double)t->samples);
-		all.samples += t->samples;
-		all.values += t->values;
+		if (t->samples > 0)
+			printf("| %u | %" PRIu64 " | %" PRIu64 " | %" PRIu64 " | %" PRIu64 " | %.3f |\n", i, t->series,
+			       t->samples, t->bytes, t->directory, (double)t->bytes / (double)t->samples);
 	}
-	printf("all: %" PRIu64 " bytes, %.3f B/sample; add %.1f ns/sample, finish %.1f, read %.1f\n", chunk_bytes,
-	       (double)chunk_bytes / (double)all.samples, building * 1e9 / (double)all.samples,
-	       finishing * 1e9 / (double)all.samples, reading * 1e9 / (double)all.samples);
+	double s = (double)samples;
+	printf("%u chunks of %u s, sealed %" PRIu64 " bytes (%.3f a sample); compacted %zu bytes, ticks %u (%.3f)\n", n,
+	       window, sealed, (double)sealed / s, merged.len, reader.ticks_len, (double)merged.len / s);
+	printf("samples %" PRIu64 "; ns a sample: walk and gather %.1f, seal %.1f, compact %.1f, read %.1f\n", samples,
+	       building * 1e9 / s, finishing * 1e9 / s, merging * 1e9 / s, reading * 1e9 / s);
+	for (uint32_t i = 0; i < n; i++)
+		buf_free(&chunks[i]);
+	buf_free(&merged);
+	recording_close(&rec);
 	return 0;
 }
