@@ -23,6 +23,11 @@ static unsigned length_context(const struct history *h)
 	return mean < 12 ? mean : mean < 16 ? 12 : mean < 24 ? 13 : mean < 40 ? 14 : 15;
 }
 
+static struct range_bit *zero_bit(struct residuals_model *m, const struct history *h, const uint8_t *hints, size_t i)
+{
+	return &m->zero[hints ? (unsigned)hints[i] << 4 | (h->zeros & 15) : h->zeros];
+}
+
 static void remember(struct history *h, unsigned length, unsigned sign)
 {
 	h->zeros = (h->zeros << 1 | (length > 0)) & (RESIDUALS_HISTORIES - 1);
@@ -37,12 +42,13 @@ static unsigned bits_of(uint64_t v)
 	return v == 0 ? 0 : 64 - (unsigned)__builtin_clzll(v);
 }
 
-void residuals_encode(struct residuals_model *m, struct range_encoder *e, const int64_t *values, size_t n)
+void residuals_encode(struct residuals_model *m, struct range_encoder *e, const int64_t *values, size_t n,
+		      const uint8_t *hints)
 {
 	struct history h = {0};
 	for (size_t i = 0; i < n; i++) {
 		unsigned sign = values[i] < 0;
-		range_encode(e, &m->zero[h.zeros], values[i] != 0);
+		range_encode(e, zero_bit(m, &h, hints, i), values[i] != 0);
 		if (values[i] == 0) {
 			remember(&h, 0, 0);
 			continue;
@@ -50,7 +56,7 @@ void residuals_encode(struct residuals_model *m, struct range_encoder *e, const 
 		uint64_t rest = (sign ? 0 - (uint64_t)values[i] : (uint64_t)values[i]) - 1;
 		unsigned length = bits_of(rest), below = length > 0 ? length - 1 : 0;
 		range_encode(e, &m->sign[h.sign], sign);
-		struct range_bit *tree = m->length[length_context(&h)];
+		struct range_bit *tree = m->length[hints ? hints[i] : length_context(&h)];
 		for (unsigned node = 1, bit = 6; bit-- > 0;) {
 			unsigned value = length >> bit & 1;
 			range_encode(e, &tree[node], value);
@@ -66,17 +72,17 @@ void residuals_encode(struct residuals_model *m, struct range_encoder *e, const 
 	}
 }
 
-void residuals_decode(struct residuals_model *m, struct range_decoder *d, int64_t *ret, size_t n)
+void residuals_decode(struct residuals_model *m, struct range_decoder *d, int64_t *ret, size_t n, const uint8_t *hints)
 {
 	struct history h = {0};
 	for (size_t i = 0; i < n; i++) {
-		if (!range_decode(d, &m->zero[h.zeros])) {
+		if (!range_decode(d, zero_bit(m, &h, hints, i))) {
 			ret[i] = 0;
 			remember(&h, 0, 0);
 			continue;
 		}
 		unsigned sign = range_decode(d, &m->sign[h.sign]);
-		struct range_bit *tree = m->length[length_context(&h)];
+		struct range_bit *tree = m->length[hints ? hints[i] : length_context(&h)];
 		unsigned length = 1;
 		for (int bit = 0; bit < 6; bit++)
 			length = length << 1 | range_decode(d, &tree[length]);

@@ -10,6 +10,7 @@
 
 #define RESIDUALS_HISTORIES 256
 #define RESIDUALS_LENGTH_CONTEXTS 16
+#define RESIDUALS_HINTS 16
 #define RESIDUALS_HEAD 3 /* bits below the leading one that are learnt */
 
 struct residuals_model {
@@ -21,9 +22,11 @@ struct residuals_model {
 
 void residuals_model_init(struct residuals_model *model) __attribute__((nonnull));
 
-/* The history (which were zero, the last length) begins anew with each call. */
-void residuals_encode(struct residuals_model *model, struct range_encoder *encoder, const int64_t *values, size_t n)
-	__attribute__((nonnull(1, 2)));
+/* The history (which were zero, the last length) begins anew with each call. `hints`, unless NULL, is what is known of
+ * each value beforehand, 0 to RESIDUALS_HINTS - 1; then it counts instead of the older half of the history and of the
+ * lengths before. A model is for values with hints or for values without. */
+void residuals_encode(struct residuals_model *model, struct range_encoder *encoder, const int64_t *values, size_t n,
+		      const uint8_t *hints) __attribute__((nonnull(1, 2)));
 /* The same values. Bytes that no encoder wrote give some values; range_decoder.beyond tells of a cut. */
-void residuals_decode(struct residuals_model *model, struct range_decoder *decoder, int64_t *ret, size_t n)
-	__attribute__((nonnull(1, 2)));
+void residuals_decode(struct residuals_model *model, struct range_decoder *decoder, int64_t *ret, size_t n,
+		      const uint8_t *hints) __attribute__((nonnull(1, 2)));

@@ -2,6 +2,7 @@
  * then. Only the blocks' bytes stay foreign, and any bytes decode to some values within bounds. */
 #include "backend/columns/section_reader.h"
 
+#include "backend/columns/budget.h"
 #include "backend/columns/doubles.h"
 #include "backend/columns/integers.h"
 #include "backend/columns/residuals.h"
@@ -18,6 +19,7 @@
 struct column {
 	uint32_t path, set, presence;
 	uint32_t part;
+	uint32_t first; /* column of its series: a histogram's sum */
 	uint32_t block; /* UINT32_MAX: needs none */
 	uint8_t scale;
 	struct integers_plan plan;
@@ -66,6 +68,8 @@ struct section_reader {
 	struct residuals_model models[2];
 	int64_t *scratch;
 	uint32_t cap_scratch;
+	struct budget budget; /* of the histogram at hand, whose first column this is */
+	uint32_t budget_of;
 };
 
 void section_reader_free(struct section_reader *r)
@@ -84,6 +88,7 @@ void section_reader_free(struct section_reader *r)
 	free(r->series);
 	free(r->blocks);
 	free(r->scratch);
+	budget_free(&r->budget);
 	free(r);
 }
 
@@ -239,12 +244,14 @@ static int read_places(struct section_reader *r, struct wire_reader *who, struct
 		if (before && before->path == c->path && before->set == c->set) {
 			if (before->presence != c->presence || before->part >= c->part)
 				return -EPROTO;
+			c->first = before->first;
 			continue;
 		}
 		if (n_series == r->n_series || (histogram && c->part != COLUMNS_PART_SUM))
 			return -EPROTO;
 		if (r->paths[path].n_series++ == 0)
 			r->paths[path].first_series = n_series;
+		c->first = i;
 		r->series[n_series++] = i;
 	}
 	r->series[n_series] = r->n_columns;
@@ -322,6 +329,9 @@ static int read_plans(struct section_reader *r, struct wire_reader *plans, struc
 			return -EPROTO;
 		c->scale = (uint8_t)scale;
 		if (integers_plan_take(plans, &c->plan) < 0)
+			return -EPROTO;
+		if (c->part >= COLUMNS_PART_BUCKET && c->plan.form != INTEGERS_CONSTANT &&
+		    c->plan.form != INTEGERS_DELTA)
 			return -EPROTO;
 		c->aggregate.count = r->presences[c->presence].count;
 		c->aggregate.first = one_value(c, p->type == SCHEMA_VALUE_DOUBLE, c->plan.first);
@@ -546,7 +556,7 @@ static int open_block(struct section_reader *r, uint32_t block)
 	range_decoder_init(&r->decoder, r->data + b->offset, b->len);
 	r->open_block = block;
 	r->next_column = b->first_column;
-	r->model_path = UINT32_MAX;
+	r->model_path = r->budget_of = UINT32_MAX;
 	return 0;
 }
 
@@ -562,6 +572,49 @@ static int make_scratch(struct section_reader *r, uint32_t n)
 	return 0;
 }
 
+/* A sum without residuals stands in no block and is reckoned when its first bucket comes. One whose residuals are in
+ * another block no writer wrote: then nothing is known of its buckets. */
+static int begin_budget(struct section_reader *r, uint32_t first, const int64_t *residuals)
+{
+	const struct column *c = &r->columns[first];
+	struct integers_plan plan = c->plan;
+	int e = budget_reserve(&r->budget, c->aggregate.count);
+	if (e < 0)
+		return e;
+	if (!residuals && plan.form > INTEGERS_LINEAR)
+		plan.form = INTEGERS_CONSTANT;
+	integers_join(&plan, residuals, c->aggregate.count, r->budget.left);
+	budget_begin(&r->budget, r->budget.left, c->aggregate.count);
+	r->budget_of = first;
+	return 0;
+}
+
+/* One column further, into scratch. */
+static int decode_next(struct section_reader *r)
+{
+	const struct column *c = &r->columns[r->next_column];
+	size_t n = integers_residuals(c->plan.form, c->aggregate.count);
+	bool is_bucket = c->part >= COLUMNS_PART_BUCKET;
+	if (n == 0)
+		return 0;
+	int e = make_scratch(r, c->aggregate.count);
+	if (e == 0 && is_bucket && r->budget_of != c->first)
+		e = begin_budget(r, c->first, NULL);
+	if (e < 0)
+		return e;
+	if (r->model_path != c->path) {
+		residuals_model_init(&r->models[0]);
+		residuals_model_init(&r->models[1]);
+		r->model_path = c->path;
+	}
+	if (is_bucket)
+		budget_hint(&r->budget, c->part - COLUMNS_PART_BUCKET);
+	residuals_decode(&r->models[is_bucket], &r->decoder, r->scratch, n, is_bucket ? r->budget.hints : NULL);
+	if (is_bucket)
+		budget_spend(&r->budget, c->part - COLUMNS_PART_BUCKET, r->scratch);
+	return c->part == COLUMNS_PART_SUM ? begin_budget(r, r->next_column, r->scratch) : 0;
+}
+
 /* The residuals of column i, into scratch: what stands before it in its block is decoded on the way. */
 static int decode(struct section_reader *r, uint32_t i)
 {
@@ -569,20 +622,8 @@ static int decode(struct section_reader *r, uint32_t i)
 	int e = 0;
 	if (block != r->open_block || i < r->next_column)
 		e = open_block(r, block);
-	for (; e == 0 && r->next_column <= i; r->next_column++) {
-		const struct column *c = &r->columns[r->next_column];
-		size_t n = integers_residuals(c->plan.form, c->aggregate.count);
-		if (n == 0)
-			continue;
-		if (r->model_path != c->path) {
-			residuals_model_init(&r->models[0]);
-			residuals_model_init(&r->models[1]);
-			r->model_path = c->path;
-		}
-		e = make_scratch(r, c->aggregate.count);
-		if (e == 0)
-			residuals_decode(&r->models[c->part >= COLUMNS_PART_BUCKET], &r->decoder, r->scratch, n);
-	}
+	for (; e == 0 && r->next_column <= i; r->next_column++)
+		e = decode_next(r);
 	if (e == 0 && r->decoder.beyond > 4)
 		e = -EPROTO;
 	if (e < 0)

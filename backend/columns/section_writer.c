@@ -3,6 +3,7 @@
  * values. */
 #include "backend/columns/section_writer.h"
 
+#include "backend/columns/budget.h"
 #include "backend/columns/doubles.h"
 #include "backend/columns/integers.h"
 #include "backend/columns/intern.h"
@@ -50,6 +51,7 @@ struct section_writer {
 	uint32_t block_columns, block_values, block_path;
 	int64_t *scratch;
 	uint32_t cap_scratch;
+	struct budget budget; /* of the histogram at hand */
 };
 
 int section_writer_new(uint32_t section, uint32_t n_ticks, struct section_writer **ret)
@@ -88,6 +90,7 @@ void section_writer_free(struct section_writer *w)
 	free(w->presences);
 	free(w->sets);
 	free(w->scratch);
+	budget_free(&w->budget);
 	intern_free(&w->set_map);
 	intern_free(&w->presence_map);
 	free(w);
@@ -290,7 +293,7 @@ static int put_sum(struct buf *out, const struct columns_aggregate *a, enum sche
 	double first = type == SCHEMA_VALUE_INT ? (double)(int64_t)a->first : (double)a->first;
 	double above = a->sum - first * a->count;
 	bool exact = fabs(above) < 9007199254740992.0 && fabs(a->sum) < 9007199254740992.0 &&
-		     fabs(first) < 4503599627370496.0 && first * a->count < 9007199254740992.0;
+		     fabs(first) < 4503599627370496.0 && fabs(first * a->count) < 9007199254740992.0;
 	if (!exact) {
 		int r = wire_put_varint(out, 0);
 		return r < 0 ? r : put_fixed(out, a->sum);
@@ -345,12 +348,8 @@ static int end_block(struct section_writer *w)
 	return r;
 }
 
-static int encode(struct section_writer *w, const struct integers_plan *plan, const uint64_t *integers, uint32_t n,
-		  uint32_t part)
+static int begin_block(struct section_writer *w, size_t count)
 {
-	size_t count = integers_residuals(plan->form, n);
-	if (count == 0)
-		return 0;
 	if (w->block_columns == 0)
 		range_encoder_init(&w->encoder, NULL, 0);
 	w->block.len = w->encoder.len;
@@ -364,11 +363,35 @@ static int encode(struct section_writer *w, const struct integers_plan *plan, co
 		residuals_model_init(&w->models[1]);
 		w->block_path = w->n_paths;
 	}
-	integers_split(plan, integers, n, w->scratch);
-	residuals_encode(&w->models[part >= COLUMNS_PART_BUCKET], &w->encoder, w->scratch, count);
 	w->block_columns++;
 	w->block_values += (uint32_t)count;
-	return w->encoder.len >= SECTION_BLOCK_BYTES || w->block_values >= SECTION_BLOCK_VALUES ? end_block(w) : 0;
+	return 0;
+}
+
+static int encode(struct section_writer *w, const struct integers_plan *plan, const uint64_t *integers, uint32_t n,
+		  uint32_t part)
+{
+	size_t count = integers_residuals(plan->form, n);
+	bool is_bucket = part >= COLUMNS_PART_BUCKET;
+	int r = count > 0 ? begin_block(w, count) : 0;
+	if (r < 0 || count == 0)
+		return r;
+	integers_split(plan, integers, n, w->scratch);
+	if (is_bucket)
+		budget_hint(&w->budget, part - COLUMNS_PART_BUCKET);
+	residuals_encode(&w->models[is_bucket], &w->encoder, w->scratch, count, is_bucket ? w->budget.hints : NULL);
+	if (is_bucket)
+		budget_spend(&w->budget, part - COLUMNS_PART_BUCKET, w->scratch);
+	return 0;
+}
+
+/* Buckets are told as their growth and nothing else: that is what the sum knows about. */
+static struct integers_plan plan_of(const struct columns_part *part, const uint64_t *integers, uint32_t n)
+{
+	struct integers_plan plan = integers_plan(integers, n);
+	if (part->part >= COLUMNS_PART_BUCKET && plan.form != INTEGERS_CONSTANT)
+		plan = (struct integers_plan){.form = INTEGERS_DELTA, .first = integers[0], .factor = 1};
+	return plan;
 }
 
 static int add_column(struct section_writer *w, const struct columns_part *part, uint32_t n)
@@ -377,13 +400,15 @@ static int add_column(struct section_writer *w, const struct columns_part *part,
 	struct buf *out = &w->streams[SECTION_PLANS];
 	const uint64_t *integers = part->values;
 	unsigned scale = 0;
-	int r = 0;
-	if (is_double) {
+	int r = part->part == COLUMNS_PART_SUM ? budget_reserve(&w->budget, n) : 0;
+	if (r == 0 && part->part == COLUMNS_PART_SUM)
+		budget_begin(&w->budget, part->values, n);
+	if (r == 0 && is_double) {
 		scale = doubles_split(part->values, n, (uint64_t *)w->scratch);
 		integers = (const uint64_t *)w->scratch;
 		r = wire_put_varint(out, scale);
 	}
-	struct integers_plan plan = integers_plan(integers, n);
+	struct integers_plan plan = plan_of(part, integers, n);
 	if (r == 0)
 		r = integers_plan_put(&plan, out);
 	if (r == 0 && plan.form != INTEGERS_CONSTANT) {
@@ -444,6 +469,10 @@ int section_writer_add(struct section_writer *w, const struct columns_series *s,
 		w->last_presence = presence;
 		r = add_column(w, &v->parts[i], v->n);
 	}
+	/* A histogram stays in one block: its buckets cannot be read without its sum. */
+	if (r == 0 && w->block_columns > 0 &&
+	    (w->encoder.len >= SECTION_BLOCK_BYTES || w->block_values >= SECTION_BLOCK_VALUES))
+		r = end_block(w);
 	struct buf swap = w->key;
 	w->key = w->last_key;
 	w->last_key = swap;

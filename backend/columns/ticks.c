@@ -127,7 +127,7 @@ static int put_columns(struct work *w, uint32_t n, struct buf *out)
 		r = integers_plan_put(&plan, out);
 		residuals_model_init(w->model);
 		integers_split(&plan, w->columns[i] + skip, n - skip, w->residuals);
-		residuals_encode(w->model, &encoder, w->residuals, integers_residuals(plan.form, n - skip));
+		residuals_encode(w->model, &encoder, w->residuals, integers_residuals(plan.form, n - skip), NULL);
 	}
 	if (r < 0)
 		return r;
@@ -173,7 +173,7 @@ static int take_columns(struct work *w, uint32_t n, struct wire_reader *in)
 		if (n == skip)
 			continue;
 		residuals_model_init(w->model);
-		residuals_decode(w->model, &decoder, w->residuals, integers_residuals(plans[i].form, n - skip));
+		residuals_decode(w->model, &decoder, w->residuals, integers_residuals(plans[i].form, n - skip), NULL);
 		integers_join(&plans[i], w->residuals, n - skip, w->columns[i] + skip);
 	}
 	return decoder.beyond > 4 ? -EPROTO : 0;

@@ -60,7 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	} else if (data[0] == 'r') {
 		residuals_model_init(&model);
 		range_decoder_init(&decoder, copy, size - 1);
-		residuals_decode(&model, &decoder, values, MANY);
+		residuals_decode(&model, &decoder, values, MANY, NULL);
 	} else {
 		read_chunk(copy, size - 1);
 	}

@@ -16,11 +16,11 @@ static void round_trip_short(const int64_t *values, size_t n)
 	struct range_decoder decoder;
 	residuals_model_init(&model);
 	range_encoder_init(&encoder, bytes, sizeof(bytes));
-	residuals_encode(&model, &encoder, values, n);
+	residuals_encode(&model, &encoder, values, n, NULL);
 	range_encoder_finish(&encoder);
 	residuals_model_init(&model);
 	range_decoder_init(&decoder, bytes, encoder.len);
-	residuals_decode(&model, &decoder, back, n);
+	residuals_decode(&model, &decoder, back, n, NULL);
 	assert_memory_equal(values, back, n * sizeof(*values));
 }
 
@@ -34,15 +34,15 @@ static size_t round_trip(const int64_t *values, size_t n)
 	residuals_model_init(&model);
 	range_encoder_init(&encoder, bytes, sizeof(bytes));
 	/* In two runs: what was learnt goes on, the history does not. */
-	residuals_encode(&model, &encoder, values, n / 2);
-	residuals_encode(&model, &encoder, values + n / 2, n - n / 2);
+	residuals_encode(&model, &encoder, values, n / 2, NULL);
+	residuals_encode(&model, &encoder, values + n / 2, n - n / 2, NULL);
 	range_encoder_finish(&encoder);
 	assert_true(encoder.len <= encoder.cap);
 	residuals_model_init(&model);
 	range_decoder_init(&decoder, bytes, encoder.len);
 	memset(back, 0x55, sizeof(back));
-	residuals_decode(&model, &decoder, back, n / 2);
-	residuals_decode(&model, &decoder, back + n / 2, n - n / 2);
+	residuals_decode(&model, &decoder, back, n / 2, NULL);
+	residuals_decode(&model, &decoder, back + n / 2, n - n / 2, NULL);
 	assert_memory_equal(values, back, n * sizeof(*values));
 	assert_true(decoder.beyond <= 4);
 	return encoder.len;
@@ -121,6 +121,31 @@ static void noise_costs_its_entropy(void **state)
 	assert_in_range(bytes, MANY - 200, MANY + MANY / 20);
 }
 
+/* A hint that tells when something comes makes the rest free. */
+static void hints_are_learnt(void **state)
+{
+	static int64_t values[MANY], back[MANY];
+	static uint8_t hints[MANY], bytes[MANY * 32];
+	uint64_t seed = 41, n = 0;
+	struct residuals_model model;
+	struct range_encoder encoder;
+	struct range_decoder decoder;
+	for (size_t i = 0; i < MANY; i++) {
+		hints[i] = fixture_random(&seed) % 50 == 0 ? RESIDUALS_HINTS - 1 : 0;
+		values[i] = hints[i] ? (int64_t)(fixture_random(&seed) % 256) + 1 : 0;
+		n += hints[i] > 0;
+	}
+	residuals_model_init(&model);
+	range_encoder_init(&encoder, bytes, sizeof(bytes));
+	residuals_encode(&model, &encoder, values, MANY, hints);
+	range_encoder_finish(&encoder);
+	assert_in_range(encoder.len, n, n + n / 4 + 50);
+	residuals_model_init(&model);
+	range_decoder_init(&decoder, bytes, encoder.len);
+	residuals_decode(&model, &decoder, back, MANY, hints);
+	assert_memory_equal(values, back, sizeof(values));
+}
+
 static void foreign_bytes_decode_to_something(void **state)
 {
 	static int64_t back[MANY];
@@ -134,7 +159,7 @@ static void foreign_bytes_decode_to_something(void **state)
 			bytes[i] = (uint8_t)fixture_random(&seed);
 		residuals_model_init(&model);
 		range_decoder_init(&decoder, bytes, len);
-		residuals_decode(&model, &decoder, back, 1000);
+		residuals_decode(&model, &decoder, back, 1000, NULL);
 	}
 }
 
@@ -148,6 +173,7 @@ int main(void)
 		cmocka_unit_test(what_repeats_costs_next_to_nothing),
 		cmocka_unit_test(noise_costs_its_entropy),
 		cmocka_unit_test(foreign_bytes_decode_to_something),
+		cmocka_unit_test(hints_are_learnt),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
