@@ -13,6 +13,8 @@
  * the connection and throw it away. */
 #define LINGER_NS NS_PER_SECOND
 #define LINGER_BYTES (1u << 20)
+/* Of up to GRPC_OUTPUT_TARGET bytes and a frame, for one connection in a turn. */
+#define ROUNDS 8
 
 int connection_watch(struct connection *conn, uint32_t events)
 {
@@ -103,11 +105,12 @@ static int pull(struct connection *conn, struct buf *output)
 	return 0;
 }
 
-/* 1 when there is nothing more to write, 0 when the socket is full, negative errno. */
+/* 1 when there is nothing more to write, negative errno, 0 when the socket is full or it is the others' turn: a peer
+ * that reads as fast as we write would keep the worker to itself. */
 static int write_session(struct connection *conn)
 {
 	struct buf *output = &conn->worker->output;
-	for (;;) {
+	for (unsigned i = 0; i < ROUNDS; i++) {
 		buf_reset(output);
 		int r = pull(conn, output);
 		if (r < 0 || output->len == 0)
@@ -120,6 +123,7 @@ static int write_session(struct connection *conn)
 			return r;
 		}
 	}
+	return 0;
 }
 
 /* All is said; what the peer still sends is read for a while, or the kernel would reset the connection under the last

@@ -53,7 +53,7 @@ struct grpc_server_options {
 	const char *address;	/* "127.0.0.1", "::1", "0.0.0.0" */
 	uint16_t port;		/* 0 picks one: see grpc_server_port() */
 	unsigned workers;	/* 0 is 1 */
-	size_t max_connections; /* 0 is 10,000 */
+	size_t max_connections; /* 0 is 20,000 */
 
 	/* After this long, 10% more or less, a connection is asked to end (GOAWAY) so that its peer dials anew; what is
 	 * under way has max_age_grace_ms (0: 10 s) to finish. 0: never. */

@@ -7,6 +7,7 @@ import ssl
 import struct
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -268,6 +269,37 @@ class Floods(Case):
         time.sleep(0.3)
         if "asan" not in os.environ["SONDE_BUILD"] and "tsan" not in os.environ["SONDE_BUILD"]:
             self.assertLess(rss_kib() - before, 150 << 10)
+
+    def test_a_peer_that_reads_as_fast_as_it_can(self):
+        """Windows of 2 GiB and 500 MiB to take: others on its worker get their turn between two pieces."""
+        server = harness.Server("--workers", "1", *ARGUMENTS)
+        self.addCleanup(server.stop)
+        greedy, other = Connection(server.port, preface=False), Connection(server.port)
+        self.addCleanup(greedy.close)
+        self.addCleanup(other.close)
+        window, wanted, taken = 2**31 - 1, 500 << 20, 0
+
+        def drain():
+            nonlocal taken
+            block = bytearray(1 << 20)
+            while taken < wanted:
+                taken += greedy.socket.recv_into(block)
+        greedy.send(h2.PREFACE + frame(h2.SETTINGS, 0, 0, struct.pack(">HI", 4, window)) +
+                    frame(h2.WINDOW_UPDATE, 0, 0, struct.pack(">I", window - 65535)) +
+                    frame(h2.HEADERS, END_HEADERS, 1, request("/sonde.test.Echo/ServerStream")) +
+                    frame(h2.DATA, END_STREAM, 1, message(b"\x28\xf4\x03\x30\x80\x80\x40")))  # replies 500 of 1 MiB
+        thread = threading.Thread(target=drain)
+        thread.start()
+        shares, stream = [], 1
+        while taken < wanted and stream < 10000:
+            before = taken
+            other.call(b"\x0a\x02hi", stream)
+            shares.append((taken - before) >> 10)
+            stream += 2
+        thread.join()
+        if os.environ.get("SHOW_MEMORY"):
+            print(f"{len(shares)} answered, meanwhile the other got {sorted(shares)[len(shares) // 2]} KiB, at most {max(shares)}")
+        self.assertGreater(len(shares), 50)
 
     SMALL_WINDOW = struct.pack(">HI", 4, 0)  # INITIAL_WINDOW_SIZE 0
 
