@@ -1,12 +1,13 @@
 #include "backend/first_start.h"
 
+#include "backend/server_tls.h"
+#include "common/whole_file.h"
+
 #include <errno.h>
-#include <fcntl.h>
 #include <sodium.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 int fail_start(const char *format, ...)
 {
@@ -19,43 +20,13 @@ int fail_start(const char *format, ...)
 	return -1;
 }
 
-static int write_all(int fd, const char *text, size_t len)
-{
-	while (len > 0) {
-		ssize_t n = write(fd, text, len);
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n > 0) {
-			text += n;
-			len -= (size_t)n;
-		}
-	}
-	return 0;
-}
-
 /* Whole or not at all: an agent that waits for the file must not read half a key. */
 static int write_key_file(const char *path, const char *key, const char *suffix)
 {
-	char temporary[OPTIONS_PATH_SIZE + 8];
-	snprintf(temporary, sizeof(temporary), "%s.new", path);
-	if (unlink(temporary) < 0 && errno != ENOENT)
-		return -errno;
-	int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return -errno;
-	int r = write_all(fd, key, strlen(key));
-	if (r == 0)
-		r = write_all(fd, suffix, strlen(suffix));
-	if (r == 0)
-		r = write_all(fd, "\n", 1);
-	if (r == 0 && fsync(fd) < 0)
-		r = -errno;
-	if (close(fd) < 0 && r == 0)
-		r = -errno;
-	if (r == 0 && rename(temporary, path) < 0)
-		r = -errno;
-	if (r < 0)
-		(void)unlink(temporary);
+	char line[AUTH_KEY_TEXT_SIZE + SERVER_TLS_SUFFIX_SIZE];
+	int len = snprintf(line, sizeof(line), "%s%s\n", key, suffix);
+	int r = whole_file_write(path, line, (size_t)len, 0600);
+	sodium_memzero(line, sizeof(line));
 	return r;
 }
 

@@ -1,6 +1,7 @@
 #include "agent/delivery/transport.h"
 
 #include "agent/host/key_file.h"
+#include "common/whole_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -66,25 +67,6 @@ static bool holds(const char *path, const struct buf *wanted)
 	return n == (ssize_t)wanted->len && memcmp(bytes, wanted->data, wanted->len) == 0;
 }
 
-/* Whole or not at all. It is not synced: what is lost with the power is sent by the backend again. */
-static int write_whole(const char *path, const struct buf *contents)
-{
-	char temporary[PATH_MAX + 8];
-	(void)snprintf(temporary, sizeof(temporary), "%s.new", path);
-	int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
-	if (fd < 0)
-		return -errno;
-	ssize_t n = write(fd, contents->data, contents->len);
-	int r = n == (ssize_t)contents->len ? 0 : n < 0 ? -errno : -ENOSPC;
-	if (close(fd) < 0 && r == 0)
-		r = -errno;
-	if (r == 0 && rename(temporary, path) < 0)
-		r = -errno;
-	if (r < 0)
-		(void)unlink(temporary);
-	return r;
-}
-
 int transport_keep(const struct transport_options *options, const struct tls_stream *stream)
 {
 	BUF_CLEANUP struct buf pem = BUF_INIT(PEM_MAX);
@@ -92,5 +74,5 @@ int transport_keep(const struct transport_options *options, const struct tls_str
 	int r = tls_stream_pinned(stream, &pem);
 	if (r == -ENOENT || !kept_path(options, path) || (r == 0 && holds(path, &pem)))
 		return 0;
-	return r < 0 ? r : write_whole(path, &pem);
+	return r < 0 ? r : whole_file_write(path, pem.data, pem.len, 0644);
 }

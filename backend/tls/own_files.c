@@ -1,9 +1,9 @@
 /* Files are written whole or not at all, so that a crash leaves the old ones. Whether the certificate still serves is
  * read from the certificate itself: its end, its names and who signed it; nothing else is remembered. */
 #include "backend/tls/internal.h"
+#include "common/whole_file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define FILE_MAX (64u << 10)
 
@@ -24,49 +23,21 @@ static int path(char out[OWN_PATH_SIZE], const char *directory, const char *name
 /* --- writing -------------------------------------------------------------------------------------------------------
  */
 
-static int write_all(int fd, const char *data, size_t len)
-{
-	while (len > 0) {
-		ssize_t n = write(fd, data, len);
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n > 0) {
-			data += n;
-			len -= (size_t)n;
-		}
-	}
-	return fsync(fd) < 0 ? -errno : 0;
-}
-
-static int write_file(const char *directory, const char *name, BIO *contents, mode_t mode)
-{
-	char final[OWN_PATH_SIZE], temporary[OWN_PATH_SIZE];
-	char temporary_name[64], *data;
-	long len = BIO_get_mem_data(contents, &data);
-	snprintf(temporary_name, sizeof(temporary_name), "%s.new", name);
-	if (path(final, directory, name) < 0 || path(temporary, directory, temporary_name) < 0)
-		return -ENAMETOOLONG;
-	if (unlink(temporary) < 0 && errno != ENOENT)
-		return -errno;
-	int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
-	if (fd < 0)
-		return -errno;
-	int r = write_all(fd, data, (size_t)len);
-	if (close(fd) < 0 && r == 0)
-		r = -errno;
-	if (r == 0 && rename(temporary, final) < 0)
-		r = -errno;
-	if (r < 0)
-		(void)unlink(temporary);
-	return r;
-}
-
 static int store_pem(const char *directory, const char *name, EVP_PKEY *key, X509 *first, X509 *second, mode_t mode)
 {
+	char file[OWN_PATH_SIZE], *data;
+	int r = path(file, directory, name);
+	if (r < 0)
+		return r;
 	BIO *out = BIO_new(BIO_s_secmem());
 	bool ok = out && (!key || PEM_write_bio_PrivateKey(out, key, NULL, NULL, 0, NULL, NULL) == 1) &&
 		  (!first || PEM_write_bio_X509(out, first) == 1) && (!second || PEM_write_bio_X509(out, second) == 1);
-	int r = ok ? write_file(directory, name, out, mode) : -ENOMEM;
+	if (ok) {
+		long len = BIO_get_mem_data(out, &data);
+		r = whole_file_write(file, data, (size_t)len, mode);
+	} else {
+		r = -ENOMEM;
+	}
 	BIO_free(out);
 	return r;
 }
