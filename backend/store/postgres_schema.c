@@ -37,7 +37,7 @@ static const char *const migrations[] = {
 	"CREATE TABLE streams (host bigint NOT NULL, instance uuid NOT NULL, first bigint NOT NULL, last bigint NOT "
 	"NULL,"
 	" PRIMARY KEY (host, instance, first)) WITH (fillfactor = 50);"
-	/* An hour a partition. Payloads are compressed before they come here: PostgreSQL need not try. */
+	/* An hour a partition. Payloads are stored as they come: what waits for the commit need not wait for pglz. */
 	"CREATE TABLE hot (host bigint NOT NULL, instance uuid NOT NULL, sequence bigint NOT NULL, agent_us bigint NOT "
 	"NULL,"
 	" boottime_us bigint NOT NULL, received_us bigint NOT NULL, encoding bigint NOT NULL,"
