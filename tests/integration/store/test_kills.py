@@ -132,6 +132,24 @@ class KillsTest(unittest.TestCase):
         print(f"{ROUNDS} faults, {self.writer.count()} acknowledgements, {stored} rows", flush=True)
         self.assertGreater(stored, ROUNDS)
 
+    def test_killed_while_the_tables_are_made(self):
+        """Two programs that start at once on an empty database, one of them killed: the other, or the next one, finds all tables or none."""
+        self.writer.kill()
+        for number in range(ROUNDS // 5):
+            self.postgres.database(f"empty_{number}")
+            url = self.postgres.url(f"empty_{number}")
+            first, second = (subprocess.Popen([BUILD / "store_feeder", "--store", url], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                                              stderr=subprocess.DEVNULL) for _ in range(2))
+            time.sleep(random.uniform(0, 0.12))
+            first.kill()
+            first.wait()
+            first.stdin.close()
+            second.stdin.close()
+            self.assertEqual(second.wait(60), 0)
+            last = subprocess.run([BUILD / "store_feeder", "--store", url], stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+            self.assertEqual(last.returncode, 0, last.stderr)
+            self.assertEqual(self.postgres.psql("SELECT version FROM sonde.schema_version", f"empty_{number}"), [["1"]])
+
 
 if __name__ == "__main__":
     if SLOW:
