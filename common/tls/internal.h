@@ -6,6 +6,16 @@
 #include <openssl/ssl.h>
 #include <stdatomic.h>
 
+#ifdef SONDE_TLS_LATE
+#include "common/tls/library.h"
+#include "tls_library_names.h" /* behind all of OpenSSL's headers, which declare what it redirects */
+#else
+static inline int tls_library_load(void)
+{
+	return 0;
+}
+#endif
+
 struct tls_context {
 	atomic_uint refs;
 	SSL_CTX *ssl;

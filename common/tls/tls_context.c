@@ -63,13 +63,19 @@ static int common_settings(SSL_CTX *ssl)
 	return ok ? 0 : -ENOMEM;
 }
 
-static int context_new(const SSL_METHOD *method, struct tls_context **ret)
+static int context_new(bool server, struct tls_context **ret, char error[TLS_ERROR_SIZE])
 {
+	int r = tls_library_load();
+	if (r < 0) {
+		snprintf(error, TLS_ERROR_SIZE, "TLS needs OpenSSL 3 (libssl.so.3), which is not installed here");
+		return -EBADMSG;
+	}
+	snprintf(error, TLS_ERROR_SIZE, "out of memory");
 	struct tls_context *c = calloc(1, sizeof(*c));
 	if (!c)
 		return -ENOMEM;
 	atomic_init(&c->refs, 1);
-	c->ssl = SSL_CTX_new(method);
+	c->ssl = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
 	c->socket = tls_socket_method();
 	if (!c->ssl || !c->socket || common_settings(c->ssl) < 0) {
 		tls_context_unref(c);
@@ -93,8 +99,7 @@ static int use_certificate(SSL_CTX *ssl, const char *certificate, const char *ke
 int tls_context_server(const struct tls_server_options *options, struct tls_context **ret, char error[TLS_ERROR_SIZE])
 {
 	struct tls_context *c;
-	int r = context_new(TLS_server_method(), &c);
-	snprintf(error, TLS_ERROR_SIZE, "out of memory");
+	int r = context_new(true, &c, error);
 	if (r < 0)
 		return r;
 	/* Fewer system calls for who reads much. A client must not: what it took from the socket while it shook hands,
@@ -153,8 +158,7 @@ static int set_trust(struct tls_context *c, const struct tls_client_options *opt
 int tls_context_client(const struct tls_client_options *options, struct tls_context **ret, char error[TLS_ERROR_SIZE])
 {
 	struct tls_context *c;
-	int r = context_new(TLS_client_method(), &c);
-	snprintf(error, TLS_ERROR_SIZE, "out of memory");
+	int r = context_new(false, &c, error);
 	if (r < 0)
 		return r;
 	r = SSL_CTX_set_alpn_protos(c->ssl, alpn, sizeof(alpn)) == 0 ? 0 : -ENOMEM;
