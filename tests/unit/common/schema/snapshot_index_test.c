@@ -164,6 +164,37 @@ static void copies_what_is_wanted(void **state)
 	assert_int_equal(out.len, 4);
 }
 
+static struct snapshot_index at(uint8_t boot, uint8_t start, uint64_t sequence, uint64_t boottime_us,
+				int64_t timestamp_us)
+{
+	return (struct snapshot_index){.boot_id = {boot},
+				       .instance = {start},
+				       .sequence = sequence,
+				       .boottime_us = boottime_us,
+				       .timestamp_us = timestamp_us};
+}
+
+static void tells_the_newer(void **state)
+{
+	const struct snapshot_index now = at(1, 1, 10, 1000, 5000);
+	const struct {
+		struct snapshot_index other;
+		bool newer;
+	} cases[] = {
+		{now, false},
+		{at(1, 1, 11, 900, 4000), true}, /* of one start the number tells, whatever the clocks say */
+		{at(1, 1, 9, 1100, 6000), false},
+		{at(1, 2, 1, 1001, 4000), true}, /* of one boot its clock does */
+		{at(1, 2, 99, 999, 6000), false},
+		{at(2, 2, 1, 1, 5001), true}, /* and the wall clock of two */
+		{at(2, 2, 99, 9999, 4999), false},
+		{at(1, 2, 1, 1000, 5001), true}, /* or where nobody tells a boot's clock */
+		{at(1, 2, 1, 1000, 5000), false},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_int_equal(snapshot_index_newer(&cases[i].other, &now), cases[i].newer);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -174,6 +205,7 @@ int main(void)
 		cmocka_unit_test(refuses_a_section_twice_and_too_many),
 		cmocka_unit_test(takes_the_largest_values),
 		cmocka_unit_test(copies_what_is_wanted),
+		cmocka_unit_test(tells_the_newer),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
