@@ -130,6 +130,7 @@ struct integers_plan integers_plan(const uint64_t *v, size_t n)
 			best.factor = factor;
 		}
 	}
+	best.bits = lowest * (double)n / (double)part;
 	return best;
 }
 

@@ -23,6 +23,7 @@ struct integers_plan {
 	uint64_t first;	 /* the first value; INTEGERS_PLAIN does not need it */
 	uint64_t base;	 /* signed */
 	uint64_t factor; /* of all residuals; at least 1 */
+	double bits;	 /* what it may cost; not told */
 };
 
 /* Chooses; n > 0. */

@@ -7,6 +7,15 @@
 #define SECTION_BLOCK_BYTES 4096   /* a block that has so many takes no further column */
 #define SECTION_BLOCK_VALUES 32768 /* nor does one with so many residuals */
 
+/* What is learnt apart: values, the denominators of ratios and what is beside them, buckets. */
+enum section_model {
+	SECTION_MODEL_VALUES,
+	SECTION_MODEL_DENOMINATORS,
+	SECTION_MODEL_BESIDE,
+	SECTION_MODEL_BUCKETS,
+	SECTION_MODELS,
+};
+
 /* The directory's streams, each with its length before it. */
 enum section_stream {
 	SECTION_NAMES,	   /* of labels */

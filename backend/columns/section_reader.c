@@ -5,6 +5,7 @@
 #include "backend/columns/budget.h"
 #include "backend/columns/doubles.h"
 #include "backend/columns/integers.h"
+#include "backend/columns/ratios.h"
 #include "backend/columns/residuals.h"
 #include "backend/columns/section_format.h"
 #include "common/wire.h"
@@ -22,6 +23,7 @@ struct column {
 	uint32_t first; /* column of its series: a histogram's sum */
 	uint32_t block; /* UINT32_MAX: needs none */
 	uint8_t scale;
+	uint32_t ratio; /* of those with such a scale: their other two plans */
 	struct integers_plan plan;
 	struct columns_aggregate aggregate;
 };
@@ -61,11 +63,16 @@ struct section_reader {
 	struct column *columns;
 	uint32_t *series; /* first column of each; one more at the end */
 	struct block *blocks;
+	struct ratio_plans {
+		struct integers_plan denominators, beside;
+	} * ratios;
+	uint32_t n_ratios, cap_ratios;
 	uint32_t n_names, n_sets, n_presences, n_paths, n_columns, n_series, n_blocks;
 	/* Where decoding stands. */
 	uint32_t open_block, next_column, model_path;
 	struct range_decoder decoder;
-	struct residuals_model models[2];
+	struct residuals_model models[SECTION_MODELS];
+	unsigned models_ready; /* one bit for each */
 	int64_t *scratch;
 	uint32_t cap_scratch;
 	struct budget budget; /* of the histogram at hand, whose first column this is */
@@ -87,6 +94,7 @@ void section_reader_free(struct section_reader *r)
 	free(r->columns);
 	free(r->series);
 	free(r->blocks);
+	free(r->ratios);
 	free(r->scratch);
 	budget_free(&r->budget);
 	free(r);
@@ -258,6 +266,11 @@ static int read_places(struct section_reader *r, struct wire_reader *who, struct
 	return n_series == r->n_series ? 0 : -EPROTO;
 }
 
+static bool is_ratio(const struct column *c)
+{
+	return c->scale == RATIOS_ONE || c->scale == RATIOS_MILLION;
+}
+
 static uint64_t one_value(const struct column *c, bool is_double, uint64_t integer)
 {
 	if (is_double)
@@ -283,13 +296,16 @@ static int read_aggregate(struct column *c, const struct path *p, struct wire_re
 {
 	struct columns_aggregate *a = &c->aggregate;
 	bool is_double = p->type == SCHEMA_VALUE_DOUBLE, is_part = p->type == SCHEMA_VALUE_HISTOGRAM;
-	uint64_t v, *const values[] = {&a->last, &a->min, &a->max};
+	uint64_t v, *const values[] = {&a->last, &a->min, &a->max}, first = c->plan.first;
+	/* Of ratios they are told by their bits; one_value() takes those. */
+	if (is_ratio(c) && doubles_split_at(DOUBLES_BITS, &a->first, 1, &first) < 0)
+		return -EPROTO;
 	if (is_double && take32(in, a->count, &a->nans) < 0)
 		return -EPROTO;
 	for (size_t i = 0; i < (is_part ? 1 : 3); i++) {
 		if (take(in, UINT64_MAX, &v) < 0)
 			return -EPROTO;
-		*values[i] = one_value(c, is_double, c->plan.first + (uint64_t)wire_zigzag(v));
+		*values[i] = one_value(c, is_double, first + (uint64_t)wire_zigzag(v));
 	}
 	if (!is_part && take_sum(in, a, (enum schema_value_type)p->type) < 0)
 		return -EPROTO;
@@ -317,30 +333,68 @@ static void constant_aggregate(struct columns_aggregate *a, enum schema_value_ty
 		a->sum = wire_double(a->first) * a->count;
 }
 
+static int take_ratio(struct section_reader *r, struct column *c, struct wire_reader *plans)
+{
+	if (r->n_ratios == r->cap_ratios) {
+		uint32_t cap = r->cap_ratios ? r->cap_ratios * 2 : 16;
+		struct ratio_plans *ratios = realloc(r->ratios, cap * sizeof(*ratios));
+		if (!ratios)
+			return -ENOMEM;
+		r->ratios = ratios;
+		r->cap_ratios = cap;
+	}
+	struct ratio_plans *p = &r->ratios[r->n_ratios];
+	if (integers_plan_take(plans, &p->denominators) < 0 || integers_plan_take(plans, &p->beside) < 0)
+		return -EPROTO;
+	const struct ratios one = {
+		.numerators = &c->plan.first, .denominators = &p->denominators.first, .beside = &p->beside.first};
+	ratios_join(c->scale, &one, 1, &c->aggregate.first);
+	c->ratio = r->n_ratios++;
+	return 0;
+}
+
+static int take_plan(struct section_reader *r, struct column *c, const struct path *p, struct wire_reader *plans)
+{
+	uint32_t scale = 0;
+	bool is_double = p->type == SCHEMA_VALUE_DOUBLE;
+	if (is_double && (take32(plans, DOUBLES_BITS, &scale) < 0 || (scale > RATIOS_MILLION && scale != DOUBLES_BITS)))
+		return -EPROTO;
+	c->scale = (uint8_t)scale;
+	if (integers_plan_take(plans, &c->plan) < 0)
+		return -EPROTO;
+	if (c->part >= COLUMNS_PART_BUCKET && c->plan.form != INTEGERS_CONSTANT && c->plan.form != INTEGERS_DELTA)
+		return -EPROTO;
+	c->aggregate.count = r->presences[c->presence].count;
+	if (is_ratio(c))
+		return take_ratio(r, c, plans);
+	c->aggregate.first = one_value(c, is_double, c->plan.first);
+	return 0;
+}
+
+static size_t residuals_of(const struct section_reader *r, const struct column *c)
+{
+	size_t n = integers_residuals(c->plan.form, c->aggregate.count);
+	if (is_ratio(c))
+		n += integers_residuals(r->ratios[c->ratio].denominators.form, c->aggregate.count) +
+		     integers_residuals(r->ratios[c->ratio].beside.form, c->aggregate.count);
+	return n;
+}
+
 static int read_plans(struct section_reader *r, struct wire_reader *plans, struct wire_reader *aggregates)
 {
 	uint32_t in_blocks = 0, block = 0;
 	for (uint32_t i = 0; i < r->n_columns; i++) {
 		struct column *c = &r->columns[i];
 		const struct path *p = &r->paths[c->path];
-		uint32_t scale = 0;
-		if (p->type == SCHEMA_VALUE_DOUBLE &&
-		    (take32(plans, DOUBLES_BITS, &scale) < 0 || (scale > DOUBLES_DIGITS_MAX && scale != DOUBLES_BITS)))
-			return -EPROTO;
-		c->scale = (uint8_t)scale;
-		if (integers_plan_take(plans, &c->plan) < 0)
-			return -EPROTO;
-		if (c->part >= COLUMNS_PART_BUCKET && c->plan.form != INTEGERS_CONSTANT &&
-		    c->plan.form != INTEGERS_DELTA)
-			return -EPROTO;
-		c->aggregate.count = r->presences[c->presence].count;
-		c->aggregate.first = one_value(c, p->type == SCHEMA_VALUE_DOUBLE, c->plan.first);
+		int e = take_plan(r, c, p, plans);
 		c->block = UINT32_MAX;
-		if (c->plan.form == INTEGERS_CONSTANT)
+		if (e == 0 && c->plan.form == INTEGERS_CONSTANT && !is_ratio(c))
 			constant_aggregate(&c->aggregate, (enum schema_value_type)p->type);
-		else if (read_aggregate(c, p, aggregates) < 0)
-			return -EPROTO;
-		if (integers_residuals(c->plan.form, c->aggregate.count) == 0)
+		else if (e == 0)
+			e = read_aggregate(c, p, aggregates);
+		if (e < 0)
+			return e;
+		if (residuals_of(r, c) == 0)
 			continue;
 		while (block < r->n_blocks && in_blocks == r->blocks[block].n_columns) {
 			block++;
@@ -560,15 +614,15 @@ static int open_block(struct section_reader *r, uint32_t block)
 	return 0;
 }
 
-static int make_scratch(struct section_reader *r, uint32_t n)
+static int make_scratch(struct section_reader *r, size_t n)
 {
 	if (n <= r->cap_scratch)
 		return 0;
-	int64_t *scratch = realloc(r->scratch, (size_t)n * sizeof(*scratch));
+	int64_t *scratch = realloc(r->scratch, n * sizeof(*scratch));
 	if (!scratch)
 		return -ENOMEM;
 	r->scratch = scratch;
-	r->cap_scratch = n;
+	r->cap_scratch = (uint32_t)n;
 	return 0;
 }
 
@@ -589,29 +643,47 @@ static int begin_budget(struct section_reader *r, uint32_t first, const int64_t 
 	return 0;
 }
 
-/* One column further, into scratch. */
+static struct residuals_model *model_of(struct section_reader *r, enum section_model which)
+{
+	if (!(r->models_ready & 1u << which))
+		residuals_model_init(&r->models[which]);
+	r->models_ready |= 1u << which;
+	return &r->models[which];
+}
+
+static void decode_one(struct section_reader *r, const struct integers_plan *plan, enum section_model which, uint32_t n,
+		       int64_t *to, const uint8_t *hints)
+{
+	residuals_decode(model_of(r, which), &r->decoder, to, integers_residuals(plan->form, n), hints);
+}
+
+/* One column further, into scratch; of ratios the denominators and what is beside behind the numerators. */
 static int decode_next(struct section_reader *r)
 {
 	const struct column *c = &r->columns[r->next_column];
-	size_t n = integers_residuals(c->plan.form, c->aggregate.count);
-	bool is_bucket = c->part >= COLUMNS_PART_BUCKET;
-	if (n == 0)
+	uint32_t n = c->aggregate.count;
+	if (residuals_of(r, c) == 0)
 		return 0;
-	int e = make_scratch(r, c->aggregate.count);
-	if (e == 0 && is_bucket && r->budget_of != c->first)
+	int e = make_scratch(r, 3ull * n);
+	if (e == 0 && c->part >= COLUMNS_PART_BUCKET && r->budget_of != c->first)
 		e = begin_budget(r, c->first, NULL);
 	if (e < 0)
 		return e;
-	if (r->model_path != c->path) {
-		residuals_model_init(&r->models[0]);
-		residuals_model_init(&r->models[1]);
-		r->model_path = c->path;
-	}
-	if (is_bucket)
+	if (r->model_path != c->path)
+		r->models_ready = 0;
+	r->model_path = c->path;
+	if (c->part >= COLUMNS_PART_BUCKET) {
 		budget_hint(&r->budget, c->part - COLUMNS_PART_BUCKET);
-	residuals_decode(&r->models[is_bucket], &r->decoder, r->scratch, n, is_bucket ? r->budget.hints : NULL);
-	if (is_bucket)
+		decode_one(r, &c->plan, SECTION_MODEL_BUCKETS, n, r->scratch, r->budget.hints);
 		budget_spend(&r->budget, c->part - COLUMNS_PART_BUCKET, r->scratch);
+		return 0;
+	}
+	decode_one(r, &c->plan, SECTION_MODEL_VALUES, n, r->scratch, NULL);
+	if (is_ratio(c)) {
+		const struct ratio_plans *p = &r->ratios[c->ratio];
+		decode_one(r, &p->denominators, SECTION_MODEL_DENOMINATORS, n, r->scratch + n, NULL);
+		decode_one(r, &p->beside, SECTION_MODEL_BESIDE, n, r->scratch + 2ull * n, NULL);
+	}
 	return c->part == COLUMNS_PART_SUM ? begin_budget(r, r->next_column, r->scratch) : 0;
 }
 
@@ -631,6 +703,21 @@ static int decode(struct section_reader *r, uint32_t i)
 	return e;
 }
 
+static int join_ratios(struct section_reader *r, const struct column *c, uint64_t *values)
+{
+	const struct ratio_plans *p = &r->ratios[c->ratio];
+	size_t n = c->aggregate.count;
+	int e = make_scratch(r, 3 * n);
+	if (e < 0)
+		return e;
+	uint64_t *room = (uint64_t *)r->scratch;
+	const struct ratios ratios = {.numerators = values, .denominators = room + n, .beside = room + 2 * n};
+	integers_join(&p->denominators, r->scratch + n, n, ratios.denominators);
+	integers_join(&p->beside, r->scratch + 2 * n, n, ratios.beside);
+	ratios_join(c->scale, &ratios, n, values);
+	return 0;
+}
+
 int section_reader_values(struct section_reader *r, uint32_t i, struct columns_values *values)
 {
 	uint32_t first = r->series[i], n_parts = section_reader_parts(r, i);
@@ -647,7 +734,9 @@ int section_reader_values(struct section_reader *r, uint32_t i, struct columns_v
 		if (e < 0)
 			break;
 		integers_join(&c->plan, r->scratch, values->n, to);
-		if (r->paths[c->path].type == SCHEMA_VALUE_DOUBLE)
+		if (is_ratio(c))
+			e = join_ratios(r, c, to);
+		else if (r->paths[c->path].type == SCHEMA_VALUE_DOUBLE)
 			doubles_join(c->scale, to, values->n, to);
 	}
 	return e;

@@ -7,6 +7,7 @@
 #include "backend/columns/doubles.h"
 #include "backend/columns/integers.h"
 #include "backend/columns/intern.h"
+#include "backend/columns/ratios.h"
 #include "backend/columns/residuals.h"
 #include "backend/columns/section_format.h"
 #include "common/wire.h"
@@ -47,7 +48,8 @@ struct section_writer {
 	/* The open block. */
 	struct buf block;
 	struct range_encoder encoder;
-	struct residuals_model models[2];
+	struct residuals_model models[SECTION_MODELS];
+	unsigned models_ready; /* one bit for each */
 	uint32_t block_columns, block_values, block_path;
 	int64_t *scratch;
 	uint32_t cap_scratch;
@@ -358,14 +360,20 @@ static int begin_block(struct section_writer *w, size_t count)
 		return r;
 	w->encoder.out = w->block.data;
 	w->encoder.cap = w->block.cap;
-	if (w->block_path != w->n_paths) {
-		residuals_model_init(&w->models[0]);
-		residuals_model_init(&w->models[1]);
-		w->block_path = w->n_paths;
-	}
+	if (w->block_path != w->n_paths)
+		w->models_ready = 0;
+	w->block_path = w->n_paths;
 	w->block_columns++;
 	w->block_values += (uint32_t)count;
 	return 0;
+}
+
+static struct residuals_model *model_of(struct section_writer *w, enum section_model which)
+{
+	if (!(w->models_ready & 1u << which))
+		residuals_model_init(&w->models[which]);
+	w->models_ready |= 1u << which;
+	return &w->models[which];
 }
 
 static int encode(struct section_writer *w, const struct integers_plan *plan, const uint64_t *integers, uint32_t n,
@@ -379,7 +387,8 @@ static int encode(struct section_writer *w, const struct integers_plan *plan, co
 	integers_split(plan, integers, n, w->scratch);
 	if (is_bucket)
 		budget_hint(&w->budget, part - COLUMNS_PART_BUCKET);
-	residuals_encode(&w->models[is_bucket], &w->encoder, w->scratch, count, is_bucket ? w->budget.hints : NULL);
+	residuals_encode(model_of(w, is_bucket ? SECTION_MODEL_BUCKETS : SECTION_MODEL_VALUES), &w->encoder, w->scratch,
+			 count, is_bucket ? w->budget.hints : NULL);
 	if (is_bucket)
 		budget_spend(&w->budget, part - COLUMNS_PART_BUCKET, w->scratch);
 	return 0;
@@ -394,32 +403,89 @@ static struct integers_plan plan_of(const struct columns_part *part, const uint6
 	return plan;
 }
 
-static int add_column(struct section_writer *w, const struct columns_part *part, uint32_t n)
+/* Whether quotients cost less than the bits, whose plan is given; then they are in scratch, and the plans in plans. */
+static bool as_ratios(struct section_writer *w, const uint64_t *values, uint32_t n, double bits, unsigned *ret_scale,
+		      struct ratios *ratios, struct integers_plan *plans)
 {
-	bool is_double = w->path.type == SCHEMA_VALUE_DOUBLE, is_counter = w->path.kind != SCHEMA_KIND_GAUGE;
-	struct buf *out = &w->streams[SECTION_PLANS];
-	const uint64_t *integers = part->values;
-	unsigned scale = 0;
-	int r = part->part == COLUMNS_PART_SUM ? budget_reserve(&w->budget, n) : 0;
-	if (r == 0 && part->part == COLUMNS_PART_SUM)
-		budget_begin(&w->budget, part->values, n);
-	if (r == 0 && is_double) {
-		scale = doubles_split(part->values, n, (uint64_t *)w->scratch);
-		integers = (const uint64_t *)w->scratch;
-		r = wire_put_varint(out, scale);
+	uint64_t usual;
+	unsigned scale;
+	if (!ratios_likely(values, n, &scale, &usual))
+		return false;
+	uint64_t *room = (uint64_t *)w->scratch + n;
+	*ratios = (struct ratios){.numerators = room, .denominators = room + n, .beside = room + 2 * (size_t)n};
+	ratios_split(scale, usual, values, n, ratios);
+	plans[0] = integers_plan(ratios->numerators, n);
+	plans[1] = integers_plan(ratios->denominators, n);
+	plans[2] = integers_plan(ratios->beside, n);
+	*ret_scale = scale;
+	return plans[0].bits + plans[1].bits + plans[2].bits < bits;
+}
+
+static int encode_ratios(struct section_writer *w, const struct ratios *ratios, const struct integers_plan *plans,
+			 uint32_t n)
+{
+	uint64_t *const columns[] = {ratios->numerators, ratios->denominators, ratios->beside};
+	size_t count = 0;
+	for (size_t i = 0; i < 3; i++)
+		count += integers_residuals(plans[i].form, n);
+	int r = count > 0 ? begin_block(w, count) : 0;
+	for (size_t i = 0; r == 0 && i < 3; i++) {
+		integers_split(&plans[i], columns[i], n, w->scratch);
+		residuals_encode(model_of(w, SECTION_MODEL_VALUES + i), &w->encoder, w->scratch,
+				 integers_residuals(plans[i].form, n), NULL);
 	}
-	struct integers_plan plan = plan_of(part, integers, n);
-	if (r == 0)
-		r = integers_plan_put(&plan, out);
-	if (r == 0 && plan.form != INTEGERS_CONSTANT) {
+	return r;
+}
+
+static int finish_column(struct section_writer *w, const struct columns_part *part, uint32_t n, unsigned scale,
+			 const struct integers_plan *plans, size_t n_plans)
+{
+	bool is_counter = w->path.kind != SCHEMA_KIND_GAUGE;
+	int r = 0;
+	if (w->path.type == SCHEMA_VALUE_DOUBLE)
+		r = wire_put_varint(&w->streams[SECTION_PLANS], scale);
+	for (size_t i = 0; r == 0 && i < n_plans; i++)
+		r = integers_plan_put(&plans[i], &w->streams[SECTION_PLANS]);
+	if (r == 0 && (plans[0].form != INTEGERS_CONSTANT || n_plans > 1)) {
 		struct columns_aggregate a = columns_aggregate(part->values, n, w->path.type, is_counter);
-		r = put_aggregate(w, &a, w->path.type, scale, is_counter);
+		r = put_aggregate(w, &a, w->path.type, n_plans > 1 ? DOUBLES_BITS : scale, is_counter);
 	}
 	if (r == 0)
 		r = wire_put_varint(&w->streams[SECTION_PARTS], part->part);
 	w->path_columns++;
 	w->n_columns++;
-	return r < 0 ? r : encode(w, &plan, integers, n, part->part);
+	return r;
+}
+
+static int add_doubles(struct section_writer *w, const struct columns_part *part, uint32_t n)
+{
+	struct integers_plan plans[3], plan;
+	struct ratios ratios;
+	uint64_t *integers = (uint64_t *)w->scratch;
+	unsigned scale = doubles_split(part->values, n, integers);
+	plan = integers_plan(integers, n);
+	if (scale == DOUBLES_BITS && plan.bits > 0 &&
+	    as_ratios(w, part->values, n, plan.bits, &scale, &ratios, plans)) {
+		int r = encode_ratios(w, &ratios, plans, n);
+		return r < 0 ? r : finish_column(w, part, n, scale, plans, 3);
+	}
+	scale = scale > DOUBLES_DIGITS_MAX ? DOUBLES_BITS : scale;
+	int r = encode(w, &plan, integers, n, part->part);
+	return r < 0 ? r : finish_column(w, part, n, scale, &plan, 1);
+}
+
+static int add_column(struct section_writer *w, const struct columns_part *part, uint32_t n)
+{
+	int r = part->part == COLUMNS_PART_SUM ? budget_reserve(&w->budget, n) : 0;
+	if (r < 0)
+		return r;
+	if (w->path.type == SCHEMA_VALUE_DOUBLE)
+		return add_doubles(w, part, n);
+	if (part->part == COLUMNS_PART_SUM)
+		budget_begin(&w->budget, part->values, n);
+	struct integers_plan plan = plan_of(part, part->values, n);
+	r = encode(w, &plan, part->values, n, part->part);
+	return r < 0 ? r : finish_column(w, part, n, 0, &plan, 1);
 }
 
 static int check(struct section_writer *w, const struct columns_series *s, const struct columns_values *v)
@@ -438,7 +504,8 @@ static int check(struct section_writer *w, const struct columns_series *s, const
 		return 0;
 	free(w->scratch);
 	w->cap_scratch = v->n;
-	w->scratch = malloc(v->n * sizeof(*w->scratch));
+	/* Of doubles also three columns of integers beside it. */
+	w->scratch = malloc(v->n * 4ull * sizeof(*w->scratch));
 	if (!w->scratch)
 		w->cap_scratch = 0;
 	return w->scratch ? 0 : -ENOMEM;

@@ -1,6 +1,6 @@
 /* Sizes and speed of chunks made of a recording (take.py), section by section.
  *
- *     bench_columns RECORDING [--window SECONDS] [--without SECTION]... [--every N]
+ *     bench_columns RECORDING [--window SECONDS] [--without SECTION]... [--every N] [--tile TIMES]
  */
 #include "backend/columns/chunk.h"
 #include "backend/columns/chunk_builder.h"
@@ -8,6 +8,7 @@
 #include "backend/columns/section_reader.h"
 #include "common/schema/snapshot_index.h"
 #include "tests/bench/storage/recording.h"
+#include "tests/bench/storage/tile.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -93,6 +94,7 @@ int main(int argc, char **argv)
 	struct chunk_bytes bytes[CHUNK_MERGE_MAX];
 	double building = 0, finishing = 0, reading = 0, merging = 0, t0, t1;
 	uint64_t samples = 0, sealed = 0, without = 0, every = 1;
+	unsigned tiles = 1;
 	uint32_t n = 0, window = 3600, bad;
 	if (argc < 2)
 		return 2;
@@ -101,6 +103,8 @@ int main(int argc, char **argv)
 			window = (uint32_t)atoi(argv[i + 1]);
 		else if (strcmp(argv[i], "--every") == 0)
 			every = strtoull(argv[i + 1], NULL, 10);
+		else if (strcmp(argv[i], "--tile") == 0)
+			tiles = (unsigned)atoi(argv[i + 1]);
 		else
 			without |= 1ull << (unsigned)atoi(argv[i + 1]);
 	}
@@ -124,6 +128,14 @@ int main(int argc, char **argv)
 		bytes[n] = (struct chunk_bytes){.data = chunks[n].data, .len = chunks[n].len};
 		sealed += chunks[n++].len;
 	}
+	if (tiles > 1 && (n != 1 || tiles > CHUNK_MERGE_MAX))
+		return 2;
+	for (; n < tiles; n++) {
+		chunks[n] = BUF_INIT(1u << 30);
+		tile_chunk(&chunks[0], n, &chunks[n]);
+		bytes[n] = (struct chunk_bytes){.data = chunks[n].data, .len = chunks[n].len};
+		sealed += chunks[n].len;
+	}
 	struct chunk_merge_result result;
 	struct chunk_reader reader;
 	t0 = cpu_seconds();
@@ -143,11 +155,12 @@ int main(int argc, char **argv)
 			printf("| %u | %" PRIu64 " | %" PRIu64 " | %" PRIu64 " | %" PRIu64 " | %.3f |\n", i, t->series,
 			       t->samples, t->bytes, t->directory, (double)t->bytes / (double)t->samples);
 	}
-	double s = (double)samples;
+	double s = (double)result.samples, walked = (double)samples;
 	printf("%u chunks of %u s, sealed %" PRIu64 " bytes (%.3f a sample); compacted %zu bytes, ticks %u (%.3f)\n", n,
 	       window, sealed, (double)sealed / s, merged.len, reader.ticks_len, (double)merged.len / s);
-	printf("samples %" PRIu64 "; ns a sample: walk and gather %.1f, seal %.1f, compact %.1f, read %.1f\n", samples,
-	       building * 1e9 / s, finishing * 1e9 / s, merging * 1e9 / s, reading * 1e9 / s);
+	printf("%u ticks, samples %" PRIu64 "; ns a sample: walk and gather %.1f, seal %.1f, compact %.1f, read %.1f\n",
+	       reader.n_ticks, result.samples, building * 1e9 / walked, finishing * 1e9 / walked, merging * 1e9 / s,
+	       reading * 1e9 / s);
 	for (uint32_t i = 0; i < n; i++)
 		buf_free(&chunks[i]);
 	buf_free(&merged);

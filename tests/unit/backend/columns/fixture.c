@@ -285,6 +285,14 @@ static void put_cpu(struct maker *m, struct buf *payload)
 			ok(wire_put_bytes(&cpu, 3, core.data, core.len)); /* twice in one snapshot */
 	}
 	put_fixed(&cpu, 10, real(m));
+	/* A share and a rate, as agents compute them. */
+	union {
+		double d;
+		uint64_t u;
+	} c = {.d = (double)chance(m, 200) / (double)(197 + chance(m, 5))};
+	put_fixed(&cpu, 11, c.u);
+	c.d = (double)(chance(m, 5000) * 4096) * 1e6 / (double)(1000000 + chance(m, 100));
+	put_fixed(&cpu, 12, c.u);
 	ok(wire_put_bytes(payload, 11, cpu.data, cpu.len));
 }
 
