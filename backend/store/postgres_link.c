@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FLUSH_BYTES (64u << 10)
+
 static uint64_t deadline_in(unsigned ms)
 {
 	return clock_monotonic_ns() + ms * 1000000ull;
@@ -291,7 +293,12 @@ int postgres_pipeline_send(struct postgres_link *link, enum postgres_statement w
 {
 	if (!link->conn)
 		return -ENOTCONN;
-	return send(link, which, p);
+	int r = send(link, which, p);
+	size_t len = 0;
+	for (int i = 0; p && i < p->n; i++)
+		len += (size_t)p->lengths[i];
+	/* libpq's buffer never shrinks: what is large goes out before more is put into it. */
+	return r == 0 && len > FLUSH_BYTES ? flush(link, deadline_of(link)) : r;
 }
 
 int postgres_pipeline_flush(struct postgres_link *link)

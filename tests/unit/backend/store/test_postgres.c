@@ -393,6 +393,52 @@ static void test_text_is_never_sql(void **state)
 	assert_int_equal(fixture_ask(f, "SELECT count(*) FROM users"), sizeof(evil) / sizeof(evil[0]));
 }
 
+static long resident_kib(void)
+{
+	char text[128] = "";
+	long pages = 0, resident = 0;
+	FILE *file = fopen("/proc/self/statm", "r");
+	assert_non_null(file);
+	assert_non_null(fgets(text, sizeof(text), file));
+	fclose(file);
+	char *end = NULL;
+	pages = strtol(text, &end, 10);
+	resident = strtol(end, NULL, 10);
+	assert_true(pages > 0);
+	return resident * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+/* A group of 48 MiB: written whole, and no buffer of that size stays behind. */
+static void test_large_group(void **state)
+{
+	struct fixture *f = *state;
+	enum { N = 48 };
+	size_t len = 1u << 20;
+	char *payload = malloc(len + 1);
+	assert_non_null(payload);
+	memset(payload, 'l', len);
+	payload[len] = '\0';
+	struct store_snapshot snapshots[N];
+	struct waiter w;
+	waiter_init(&w);
+	assert_int_equal(append_one(f->store, host_a, run_1, 1000, "first"), STORE_ACCEPTED);
+	long before = resident_kib();
+	for (size_t i = 0; i < N; i++)
+		snapshots[i] = make_snapshot(i + 1, payload);
+	assert_int_equal(store_append(f->store, host_a, run_1, snapshots, N, waiter_done, &w), 0);
+	waiter_wait(&w, 1, 60);
+	free(payload);
+	assert_int_equal(w.error, 0);
+	assert_durable(f->store, host_a, run_1, "1-48 1000-1000");
+	assert_int_equal(fixture_ask(f, "SELECT sum(octet_length(payload)) FROM hot"), N * (int64_t)len + 5);
+	long grown = resident_kib() - before;
+#ifndef __SANITIZE_ADDRESS__ /* which keeps freed memory for a while */
+	if (grown > 20 << 10)
+		fail_msg("%ld KiB more than before", grown);
+#endif
+	assert_true(grown < 1 << 20);
+}
+
 /* No database holds it: unknown when asked for, refused when written. */
 static void test_text_that_is_not_utf8(void **state)
 {
@@ -423,6 +469,7 @@ int main(void)
 		WITH_STORE(test_sessions_are_ended),
 		WITH_STORE(test_text_is_never_sql),
 		WITH_STORE(test_text_that_is_not_utf8),
+		WITH_STORE(test_large_group),
 	};
 	if (!fixture_on_postgres()) {
 		print_message(
