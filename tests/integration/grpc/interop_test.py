@@ -132,7 +132,7 @@ class Details(Case):
 
 class Ageing(unittest.TestCase):
     def test_connections_end_and_calls_do_not(self):
-        server = harness.Server("--max-age-ms", "300", "--max-age-grace-ms", "3000")
+        server = harness.Server("--max-age-ms", "300", "--max-age-grace-ms", "8000")
         self.addCleanup(server.stop)
         channel = grpc.insecure_channel(server.target)
         self.addCleanup(channel.close)
@@ -143,7 +143,7 @@ class Ageing(unittest.TestCase):
             self.assertEqual(echo.Unary(request).payload, b"x")
         self.assertGreaterEqual(server.stats()["aged"], 2)
         # One that lasts longer than the age, within the grace.
-        request.sleep_ms = 1500
+        request.sleep_ms = 1000
         self.assertEqual(echo.Unary(request).payload, b"x")
 
     def test_a_call_that_outlasts_the_grace_is_unavailable(self):
