@@ -5,16 +5,11 @@
 #include "common/clock.h"
 #include "common/encoding.h"
 
-/* Between the two GOAWAYs, for peers that do not answer pings. */
-#define NOTICE_NS (NS_PER_SECOND / 2)
-/* For the last trailers. */
-#define FLUSH_NS (NS_PER_SECOND / 2)
-
 static void age_step(struct timer *timer)
 {
 	struct connection *conn = (struct connection *)((char *)timer - offsetof(struct connection, age_timer));
 	const struct grpc_server *server = conn->worker->server;
-	uint64_t grace = server->max_age_grace_ns, notice = grace / 2 < NOTICE_NS ? grace / 2 : NOTICE_NS, next = 0;
+	uint64_t grace = server->max_age_grace_ns, notice = drain_notice_ns(grace), next = 0;
 	conn->age++;
 	switch (conn->age) {
 	case AGE_NOTICE:
@@ -28,7 +23,7 @@ static void age_step(struct timer *timer)
 		break;
 	case AGE_ABORT:
 		connection_abort_calls(conn, "the connection has reached its largest age");
-		next = FLUSH_NS;
+		next = DRAIN_FLUSH_NS;
 		break;
 	default:
 		connection_kill(conn, "its largest age");

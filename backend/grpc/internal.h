@@ -188,6 +188,15 @@ struct grpc_call {
 	char *status_message; /* encoded; NULL is none */
 };
 
+/* Between the two GOAWAYs, for peers that do not answer pings. */
+static inline uint64_t drain_notice_ns(uint64_t grace_ns)
+{
+	return grace_ns < NS_PER_SECOND ? grace_ns / 2 : NS_PER_SECOND / 2;
+}
+
+/* For the last trailers after the grace is over. */
+#define DRAIN_FLUSH_NS (NS_PER_SECOND / 2)
+
 /* --- worker.c ------------------------------------------------------------------------------------------------------
  */
 

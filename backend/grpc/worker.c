@@ -20,10 +20,6 @@
 #define EVENTS 64
 #define ACCEPTS_PER_TURN 32
 #define ACCEPT_RETRY_NS NS_PER_SECOND
-/* Between the two GOAWAYs, for peers that do not answer pings. */
-#define NOTICE_NS (NS_PER_SECOND / 2)
-/* For the last trailers after the grace is over. */
-#define FLUSH_NS (NS_PER_SECOND / 2)
 
 /* --- the post queue ------------------------------------------------------------------------------------------------
  */
@@ -195,6 +191,7 @@ static void drain_step(struct timer *timer)
 {
 	struct worker *w = (struct worker *)((char *)timer - offsetof(struct worker, drain_timer));
 	uint64_t now = clock_monotonic_ns(), grace = atomic_load(&w->server->grace_ms) * NS_PER_MS;
+	uint64_t notice = drain_notice_ns(grace);
 	w->drain++;
 	for (struct connection *conn = w->connections; conn; conn = conn->next) {
 		if (w->drain == DRAIN_NOTICE) {
@@ -208,11 +205,11 @@ static void drain_step(struct timer *timer)
 		}
 	}
 	if (w->drain == DRAIN_NOTICE)
-		timers_set(&w->timers, timer, now + (grace / 2 < NOTICE_NS ? grace / 2 : NOTICE_NS));
+		timers_set(&w->timers, timer, now + notice);
 	else if (w->drain == DRAIN_CALLS)
-		timers_set(&w->timers, timer, now + grace - (grace / 2 < NOTICE_NS ? grace / 2 : NOTICE_NS));
+		timers_set(&w->timers, timer, now + grace - notice);
 	else if (w->drain == DRAIN_FLUSH)
-		timers_set(&w->timers, timer, now + FLUSH_NS);
+		timers_set(&w->timers, timer, now + DRAIN_FLUSH_NS);
 }
 
 /* --- the loop ------------------------------------------------------------------------------------------------------
