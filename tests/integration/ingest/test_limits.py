@@ -1,4 +1,5 @@
 """Agents that send more than the backend can or may take: they are slowed down, nothing of it is lost, and memory does not grow."""
+import itertools
 import mmap
 import os
 import re
@@ -9,7 +10,7 @@ import unittest
 from pathlib import Path
 
 import grpc
-from backend import BUILD, Backend
+from backend import BUILD, Backend, wait_for
 from sonde_proto import ranges, snapshot_schema, varint
 
 
@@ -144,13 +145,16 @@ class LimitsTest(unittest.TestCase):
             folder.mkdir()
             agent = backend.start_agent("agent", "--interval", "200ms", "--intervals", "custom=200ms", "--custom-dir", folder,
                                         "--disable", "block_io,perf,tcp,scheduler,interrupts,cgroups,sensors")
-            for round in range(60):
-                new, old = folder / "new", folder / "jobs.prom"
-                new.write_text("".join(f'jobs_total{{job="{round}-{i}"}} 1\n' for i in range(20)))
-                new.rename(old)
+            new, old = folder / "new", folder / "jobs.prom"
+            rounds = itertools.count()
+
+            def refused():
+                """Each time it is looked, the jobs are others."""
                 time.sleep(0.2)
-                if "refused snapshots for good" in backend.log("agent"):
-                    break
+                new.write_text("".join(f'jobs_total{{job="{next(rounds)}"}} 1\n' for _ in range(60)))
+                new.rename(old)
+                return "refused snapshots for good" in backend.log("agent")
+            wait_for(refused, 40, "a snapshot is refused")
             self.assertIn("more rows", backend.get("/api/servers", token)["servers"][0]["warning"])
             # Those names go, and the host is as it was.
             old.unlink()
