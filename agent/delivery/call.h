@@ -3,6 +3,11 @@
 
 #include "agent/delivery/channel.h"
 
+/* What people are told of a call that comes to nothing, whoever made it. */
+#define CALL_NOT_GRPC "what answers there does not speak gRPC: check the host and port of --backend"
+#define CALL_UNKNOWN_KEY                                                                                               \
+	"the backend does not know this agent key: check --key-file, or make a key with 'sonde-backend key create'"
+
 struct call;
 
 struct call_options {

@@ -8,6 +8,8 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #define NS_PER_MS 1000000ull
@@ -113,6 +115,12 @@ static int run(struct race *race, const struct addresses *addresses, uint32_t ti
 		break;
 	}
 	return race->error;
+}
+
+void dial_authority(const char *host, uint16_t port, char ret[DIAL_AUTHORITY_SIZE])
+{
+	bool v6 = strchr(host, ':') != NULL;
+	(void)snprintf(ret, DIAL_AUTHORITY_SIZE, v6 ? "[%s]:%u" : "%s:%u", host, (unsigned)port);
 }
 
 int dial(const char *host, uint16_t port, uint32_t timeout_ms, int cancel_fd)

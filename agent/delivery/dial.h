@@ -9,6 +9,11 @@
 #define DIAL_STAGGER_MS 250
 #define DIAL_ADDRESSES 8 /* of one try; the next draws others */
 
+#define DIAL_AUTHORITY_SIZE 300 /* cut if the host is longer than a name may be */
+
+/* "host:port", an IPv6 address in brackets. */
+void dial_authority(const char *host, uint16_t port, char ret[DIAL_AUTHORITY_SIZE]) __attribute__((nonnull));
+
 /* A connected, non-blocking socket, or negative errno: -ENOENT when the name does not resolve, -ETIMEDOUT,
  * -ECONNREFUSED ... of an address that was tried, -ECANCELED when cancel_fd (-1: none) became readable. timeout_ms is
  * for the resolver, and then for the address tried last: all of it takes at most twice that and 8 staggers. */

@@ -37,7 +37,8 @@
 
 struct sender {
 	struct sender_options options;
-	char *host, *key, *authority, *state_dir;
+	char *host, *key, *state_dir;
+	char authority[DIAL_AUTHORITY_SIZE];
 	char *ca_file, *certificate, *certificate_key, *ca_dir;
 	struct transport_options transport;
 	uint8_t *hello;
@@ -75,15 +76,14 @@ static void drain_event(int fd)
 static const char *status_advice(int status, const char *text)
 {
 	if (status == GRPC_UNAUTHENTICATED)
-		return "the backend does not know this agent key: check --key-file, or make a key with 'sonde-backend "
-		       "key create'";
+		return CALL_UNKNOWN_KEY;
 	return text[0] != '\0' ? text : "the backend ended the stream";
 }
 
 static void describe(char *reason, size_t size, int error)
 {
 	if (error == -EPROTO)
-		snprintf(reason, size, "what answers there does not speak gRPC: check the host and port of --backend");
+		snprintf(reason, size, "%s", CALL_NOT_GRPC);
 	else if (error == -ENOENT)
 		snprintf(reason, size, "the name does not resolve: check --backend");
 	else if (error == -ETIMEDOUT)
@@ -332,7 +332,6 @@ static void free_sender(struct sender *s)
 		close(s->stop_fd);
 	free(s->host);
 	free(s->key);
-	free(s->authority);
 	free(s->hello);
 	free(s->state_dir);
 	free(s->ca_file);
@@ -371,11 +370,9 @@ static int copy_options(struct sender *s, const struct sender_options *options)
 	s->host = strdup(options->host);
 	s->key = strdup(options->key);
 	s->hello = malloc(options->hello_len > 0 ? options->hello_len : 1);
-	bool v6 = strchr(options->host, ':') != NULL;
-	if (asprintf(&s->authority, v6 ? "[%s]:%u" : "%s:%u", options->host, (unsigned)options->port) < 0)
-		s->authority = NULL;
+	dial_authority(options->host, options->port, s->authority);
 	s->state_dir = options->state_dir ? strdup(options->state_dir) : NULL;
-	if (!s->host || !s->key || !s->hello || !s->authority || (options->state_dir && !s->state_dir))
+	if (!s->host || !s->key || !s->hello || (options->state_dir && !s->state_dir))
 		return -ENOMEM;
 	memcpy(s->hello, options->hello, options->hello_len);
 	s->options.host = s->host;

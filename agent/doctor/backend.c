@@ -60,14 +60,11 @@ static void report_answer(int r, int status, const char *text, const char *compl
 	else if (complaint)
 		finding_remedy(f, "not_trusted", "%.400s", complaint);
 	else if (r == -EPROTO)
-		finding_remedy(f, "not_grpc",
-			       "what answers there does not speak gRPC: check the host and port of --backend");
+		finding_remedy(f, "not_grpc", CALL_NOT_GRPC);
 	else if (r < 0)
 		finding_remedy(f, "no_answer", "the connection was made, and then: %s", log_strerror(r));
 	else if (status == GRPC_UNAUTHENTICATED)
-		finding_remedy(f, "unknown_key",
-			       "the backend does not know this agent key: check --key-file, or make a key with "
-			       "'sonde-backend key create'");
+		finding_remedy(f, "unknown_key", CALL_UNKNOWN_KEY);
 	else
 		finding_remedy(f, "refused", "the backend says: %.300s", text[0] != '\0' ? text : "nothing");
 }
@@ -140,10 +137,8 @@ void backend_report(const struct options *options, struct report *report)
 		finding_remedy(f, "no_backend", "to send snapshots, give --backend HOST:PORT");
 		return;
 	}
-	char authority[300];
-	bool v6 = strchr(options->backend_host, ':') != NULL;
-	(void)snprintf(authority, sizeof(authority), v6 ? "[%s]:%u" : "%s:%u", options->backend_host,
-		       (unsigned)options->backend_port);
+	char authority[DIAL_AUTHORITY_SIZE];
+	dial_authority(options->backend_host, options->backend_port, authority);
 	int fd = dial(options->backend_host, options->backend_port, DIAL_MS, -1);
 	struct finding *f = report_add(report, GROUP, fd < 0 ? VERDICT_FAILED : VERDICT_OK, "address");
 	finding_value(f, "%.150s%s", authority, fd < 0 ? "" : " answers");
