@@ -72,7 +72,7 @@ class Live(unittest.TestCase):
         for name in ("one", "two"):
             cls.it.start_agent(name, "--interval", "200ms")
         cls.hosts = wait_for(lambda: (lambda s: len(s) == 2 and all(h["status"] == "live" for h in s) and s)(
-            cls.it.get("/api/servers", cls.token).get("servers", [])), 20, "two hosts are live")
+            cls.it.get("/api/servers", cls.token).get("servers", [])), 60, "two hosts are live")
         cls.names = sorted(h["hostname"] for h in cls.hosts)
 
     def tearDown(self):
