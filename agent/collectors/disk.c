@@ -60,6 +60,7 @@ static int create(const struct collector_context *context, void **ret_self, stru
 	}
 	disks->root = context->root;
 	int r = source_open(context, "proc/diskstats", FILE_MAX, &disks->file, state);
+	disks->file.has_rarely_long_records = true; /* a disk with a dozen partitions */
 	if (r < 0) {
 		destroy(disks);
 		return r;

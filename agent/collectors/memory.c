@@ -54,6 +54,7 @@ static int create(const struct collector_context *context, void **ret_self, stru
 	}
 	self->file.has_short_records = true;
 	self->has_swaps = root_file_open(context->root, "proc/swaps", FILE_MAX, &self->swaps) == 0;
+	self->swaps.has_rarely_long_records = true; /* a path of any length */
 	*ret_self = self;
 	return 0;
 }

@@ -140,6 +140,16 @@ static bool read_number(struct net_file *file, struct tick *tick, uint64_t *ret)
 	return false;
 }
 
+/* A setting: read again now and then, and by whoever is watching. */
+static bool read_limit(struct network_stack *self, struct tick *tick)
+{
+	if (self->has_max_entries && !tick->watched && tick->boottime_us < self->max_entries_until_us)
+		return true;
+	self->has_max_entries = read_number(&self->conntrack_max, tick, &self->max_entries);
+	self->max_entries_until_us = tick->boottime_us + NETWORK_STACK_LIMIT_US;
+	return self->has_max_entries;
+}
+
 static void fill_conntrack(struct network_stack *self, const struct proc_net_conntrack *stat,
 			   Sonde__V1__NetworkConntrack *out)
 {
@@ -181,8 +191,8 @@ static int take_conntrack(struct network_stack *self, struct tick *tick, Sonde__
 	} else if (!self->of_init && read_number(&self->conntrack_count, tick, &number)) {
 		SET(conntrack, entries, number);
 	}
-	if (conntrack->has_entries && read_number(&self->conntrack_max, tick, &number))
-		SET(conntrack, max_entries, number);
+	if (conntrack->has_entries && read_limit(self, tick))
+		SET(conntrack, max_entries, self->max_entries);
 	if (conntrack->has_entries)
 		out->conntrack = conntrack;
 	return 0;

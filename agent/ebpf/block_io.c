@@ -137,6 +137,7 @@ static int start(struct self *self, const struct collector_context *context, str
 		return collector_fail(state, SONDE__V1__STATE__CODE__CODE_UNAVAILABLE, r, "no_disk_statistics",
 				      "/sys/block and /proc/diskstats cannot be read: mount sysfs and procfs where the "
 				      "agent looks for them");
+	self->diskstats.has_rarely_long_records = true;
 	r = ledger_init(&self->ledger, MAX_LEDGER_ENTRIES);
 	if (r < 0)
 		return r;

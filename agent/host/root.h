@@ -28,9 +28,14 @@ struct root_file {
 	 * is seen without a reading that finds nothing. Often a line; of /proc/diskstats it is a disk with all its
 	 * partitions, of lists of mounts a line of any length. Set by who opened it; false after opening. */
 	bool has_short_records;
+	/* For one whose records may be longer, but hardly ever are: as if they were short, and in every
+	 * ROOT_END_TURNS-th reading the end is looked for; when it was not the end, in all from then on. */
+	bool has_rarely_long_records;
+	unsigned readings;
 };
 
 #define ROOT_SHORT_RECORD 1024
+#define ROOT_END_TURNS 16
 
 /* 0 or negative errno (-ENOENT, -EACCES). */
 int root_file_open(const struct root *root, const char *path, size_t max, struct root_file *ret)

@@ -22,6 +22,7 @@ int perf_busy_init(struct perf_busy *busy, const struct root *root, unsigned lim
 	int r = root_file_open(root, "proc/stat", STAT_MAX, &busy->stat);
 	if (r < 0)
 		perf_busy_close(busy);
+	busy->stat.has_short_records = true;
 	return r;
 }
 

@@ -138,6 +138,7 @@ static int start(struct self *self, struct collector_state *state)
 	struct cpu_set possible, online;
 	char text[4096];
 	int r = root_file_open(self->root, "sys/devices/system/cpu/online", CPU_LIST_MAX, &self->online);
+	self->online.has_short_records = true;
 	if (r == 0)
 		r = read_online(self, &online);
 	if (r < 0)
