@@ -102,6 +102,8 @@ ALWAYS_INLINE void visit(struct seq_file *seq, struct task_struct *task)
 	process.threads = signal->nr_threads;
 	process.dead.cpu_ns = signal->sum_sched_runtime;
 	read_process(&process, task, signal);
+	if (is_released(task))
+		return;
 	write_process(seq, &process, signal);
 }
 

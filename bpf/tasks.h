@@ -98,9 +98,10 @@ struct tasks_key {
  * without one are as they were before [T11]. */
 struct tasks_walk {
 	__u32 n_keys, n_records;
-	__u32 too_many;	     /* there was no room: the walk says nothing */
-	__u32 full, classes; /* of the process that is visited */
+	__u32 too_many;		       /* there was no room: the walk says nothing */
+	__u32 full, classes, released; /* of the process that is visited */
 	__u64 used_ns;
+	__u64 task; /* its address, while it is read */
 	__u64 threads;
 	__u64 states[TASKS_STATE_CLASSES_MAX]; /* of threads */
 	struct tasks_key keys[TASKS_WALK_KEYS];

@@ -90,7 +90,8 @@ struct task_struct___start {
 
 #include "bpf/task_cgroup.h"
 
-#define EXIT_MASK 0x30u /* EXIT_DEAD, EXIT_ZOMBIE: never set in __state */
+#define IS_RELEASED 0x10u /* EXIT_DEAD */
+#define EXIT_MASK 0x30u	  /* EXIT_DEAD, EXIT_ZOMBIE: never set in __state */
 enum { FILEPAGES, ANONPAGES, SWAPENTS, SHMEMPAGES };
 
 /* Mapped into the agent. Processes whose turn it is (pid modulo TASKS_TURNS) or that began since this time are read in
@@ -257,6 +258,13 @@ ALWAYS_INLINE struct seen_place *seen_place_of(__u32 pid)
 ALWAYS_INLINE bool is_same(const struct seen_place *place, __u64 start_ns, __u64 used)
 {
 	return place->start_ns == start_ns && place->cpu_ns == used;
+}
+
+/* [T13] To be asked when all has been read. */
+ALWAYS_INLINE bool is_released(struct task_struct *task)
+{
+	asm volatile("" ::: "memory");
+	return task->exit_state & IS_RELEASED;
 }
 
 /* But for the time of threads that died and the number of those that live, which are read before anything else. */

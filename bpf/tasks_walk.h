@@ -13,6 +13,7 @@ extern struct task_struct *bpf_iter_task_next(struct bpf_iter_task *it) __weak _
 extern void bpf_iter_task_destroy(struct bpf_iter_task *it) __weak __ksym;
 extern struct task_struct *bpf_task_acquire(struct task_struct *task) __weak __ksym;
 extern void bpf_task_release(struct task_struct *task) __weak __ksym;
+extern void *bpf_rdonly_cast(const void *pointer, __u32 type_id) __weak __ksym;
 extern void bpf_rcu_read_lock(void) __weak __ksym;
 extern void bpf_rcu_read_unlock(void) __weak __ksym;
 
@@ -25,6 +26,13 @@ struct {
 	__type(key, __u32);
 	__type(value, struct tasks_walk);
 } walked SEC(".maps");
+
+/* The same task, to read from: of what a trusted pointer leads to the verifier looks through all types of the kernel by
+ * name, at each reading on each path, which takes it a second. */
+ALWAYS_INLINE struct task_struct *readable(struct task_struct *task)
+{
+	return bpf_rdonly_cast(task, bpf_core_type_id_kernel(struct task_struct));
+}
 
 /* The agent's own reading of a state, by those of its bits that matter, set before the programs are loaded. */
 const volatile struct tasks_state_meaning meanings[TASKS_STATE_BITS];
@@ -56,6 +64,7 @@ ALWAYS_INLINE void glance_at_threads(struct tasks_walk *walk, struct task_struct
 		return;
 	bpf_iter_task_new(&threads, held, THREADS_OF_PROCESS);
 	while ((task = bpf_iter_task_next(&threads))) {
+		task = readable(task);
 		if (task->pid != task->tgid)
 			glance_at(walk, task);
 	}
@@ -71,6 +80,7 @@ ALWAYS_INLINE void add_threads(struct tasks_thread *sum, struct task_struct *lea
 		return;
 	bpf_iter_task_new(&threads, held, THREADS_OF_PROCESS);
 	while ((task = bpf_iter_task_next(&threads))) {
+		task = readable(task);
 		if (task->pid != task->tgid)
 			add_thread(sum, task);
 	}
@@ -78,22 +88,39 @@ ALWAYS_INLINE void add_threads(struct tasks_thread *sum, struct task_struct *lea
 	bpf_task_release(held);
 }
 
-ALWAYS_INLINE void keep_record(struct tasks_walk *walk, struct task_struct *task)
+/* A global function: the verifier looks at it once, whatever led to it. Reads walk->task. */
+__attribute__((noinline)) int record_task(__u32 n)
+{
+	__u32 zero = 0;
+	struct tasks_walk *walk = bpf_map_lookup_elem(&walked, &zero);
+	if (!walk)
+		return 0;
+	struct task_struct *task = readable((void *)walk->task);
+	struct signal_struct *signal = task->signal;
+	struct tasks_process *process = &walk->records[n & (TASKS_WALK_RECORDS - 1)];
+	__builtin_memset(process, 0, sizeof(*process));
+	process->threads = signal->nr_threads;
+	process->dead.cpu_ns = signal->sum_sched_runtime;
+	read_process(process, task, signal);
+	walk->released = is_released(task);
+	return 0;
+}
+
+ALWAYS_INLINE void keep_record(struct tasks_walk *walk, struct task_struct *trusted)
 {
 	__u32 n = walk->n_records;
 	if (n >= TASKS_WALK_RECORDS) {
 		walk->too_many = 1;
 		return;
 	}
+	walk->task = (__u64)trusted;
+	record_task(n);
+	walk->task = 0;
+	if (walk->released)
+		return;
 	walk->n_records = n + 1;
-	struct tasks_process *process = &walk->records[n & (TASKS_WALK_RECORDS - 1)];
-	struct signal_struct *signal = task->signal;
-	__builtin_memset(process, 0, sizeof(*process));
-	process->threads = signal->nr_threads;
-	process->dead.cpu_ns = signal->sum_sched_runtime;
-	read_process(process, task, signal);
-	if (has_threads(task))
-		add_threads(&process->leader, task);
+	if (has_threads(readable(trusted)))
+		add_threads(&walk->records[n & (TASKS_WALK_RECORDS - 1)].leader, trusted);
 }
 
 /* [T11] */
@@ -109,8 +136,9 @@ ALWAYS_INLINE void compare(struct tasks_walk *walk, __u32 pid, __u64 start_ns)
 	place->cpu_ns = walk->used_ns;
 }
 
-ALWAYS_INLINE void walk_process(struct tasks_walk *walk, struct task_struct *task)
+ALWAYS_INLINE void walk_process(struct tasks_walk *walk, struct task_struct *trusted)
 {
+	struct task_struct *task = readable(trusted);
 	__u32 pid = task->pid, n = walk->n_keys;
 	if (pid == 0)
 		return; /* the list begins with what a CPU does when there is nothing to do */
@@ -119,18 +147,21 @@ ALWAYS_INLINE void walk_process(struct tasks_walk *walk, struct task_struct *tas
 		return;
 	}
 	struct tasks_key *key = &walk->keys[n & (TASKS_WALK_KEYS - 1)];
-	walk->n_keys = n + 1;
-	walk->used_ns = walk->classes = 0;
+	walk->used_ns = walk->classes = walk->released = 0;
 	glance_at(walk, task);
 	key->pid = pid;
 	key->state = meanings[TASKS_STATE_PLACE(state_of(task))].letter;
 	if (has_threads(task))
-		glance_at_threads(walk, task);
+		glance_at_threads(walk, trusted);
 	key->classes = walk->classes;
 	compare(walk, pid, start_of(task));
 	key->full = walk->full;
 	if (walk->full)
-		keep_record(walk, task);
+		keep_record(walk, trusted);
+	else
+		walk->released = is_released(task);
+	if (!walk->released)
+		walk->n_keys = n + 1;
 }
 
 /* It is run once a tick: each run is timed. */

@@ -17,8 +17,9 @@
 #include <unistd.h>
 
 #define BUFFER_BYTES 36864 /* the kernel hands over 32 KiB at once; what is left of a record stands before them */
-/* A host where more happens than a walk has room for is one for some time. */
-#define WALKS_AGAIN_AFTER 60
+/* Readings without walks after one that failed, beside the one that is made good at once: none, and each time it fails
+ * again twice as many and one. */
+#define WITHOUT_WALK_MAX 64
 #define INITIAL_PID_NAMESPACE 0xEFFFFFFCu /* PROC_PID_INIT_INO: kernel ABI since 3.8 */
 
 struct self {
@@ -29,6 +30,7 @@ struct self {
 	bool namespaced;
 	bool whole; /* the next reading must give all in full: the last one was not kept, or there was none */
 	unsigned without_walk; /* readings to come */
+	unsigned next_without_walk;
 	struct tasks_walked walked;
 	const struct root *root;
 	struct cgroup_tree *cgroups;
@@ -198,11 +200,14 @@ static int try_walk(struct self *self, uint64_t known_ns)
 	int error;
 	const struct tasks_walk *walk = tasks_walk_all(self->probe, known_ns, &error);
 	if (error < 0) {
-		self->without_walk = WALKS_AGAIN_AFTER;
+		self->without_walk = self->next_without_walk;
+		if (self->next_without_walk < WITHOUT_WALK_MAX)
+			self->next_without_walk = 2 * self->next_without_walk + 1;
 		self->whole = true;
 	}
 	if (!walk)
 		return 0;
+	self->next_without_walk = 0;
 	int r = take_walk(self, walk);
 	return r < 0 ? r : 1;
 }

@@ -77,7 +77,8 @@ static bool has_loops(const struct collector_context *context)
 		return false;
 	bool has = btf__find_by_name_kind(btf, "bpf_iter_task_new", BTF_KIND_FUNC) > 0 &&
 		   btf__find_by_name_kind(btf, "bpf_rcu_read_lock", BTF_KIND_FUNC) > 0 &&
-		   btf__find_by_name_kind(btf, "bpf_task_acquire", BTF_KIND_FUNC) > 0;
+		   btf__find_by_name_kind(btf, "bpf_task_acquire", BTF_KIND_FUNC) > 0 &&
+		   btf__find_by_name_kind(btf, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
 	refusal_end_btf(context, btf);
 	return has;
 }

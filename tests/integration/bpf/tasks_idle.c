@@ -74,8 +74,10 @@ static size_t check_round(const pid_t *pids, unsigned round)
 		if (is_right(row, before[i], clock_of(pids[i])))
 			continue;
 		wrong++;
-		print_message("round %u: process %d used %" PRIu64 " ns, the table says %" PRIu64 "\n", round,
-			      (int)pids[i], before[i], row ? row->cpu_ns : 0);
+		print_message("round %u: process %d used %" PRIu64 " ns, the table says %" PRIu64
+			      ", %u threads, %" PRIu64 " bytes, has %x\n",
+			      round, (int)pids[i], before[i], row ? row->cpu_ns : 0, row ? row->threads : 0,
+			      row ? row->resident_bytes : 0, row ? row->has : 0u);
 	}
 	return wrong;
 }
