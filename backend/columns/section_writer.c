@@ -3,6 +3,7 @@
  * values. */
 #include "backend/columns/section_writer.h"
 
+#include "backend/columns/aggregates.h"
 #include "backend/columns/budget.h"
 #include "backend/columns/doubles.h"
 #include "backend/columns/integers.h"
@@ -13,7 +14,6 @@
 #include "common/wire.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
@@ -272,63 +272,6 @@ static int begin_path(struct section_writer *w, const struct columns_series *s)
 
 /* --- columns --- */
 
-static int put_fixed(struct buf *out, double d)
-{
-	uint64_t bits = doubles_bits(d);
-	uint8_t bytes[8];
-	for (size_t i = 0; i < sizeof(bytes); i++)
-		bytes[i] = (uint8_t)(bits >> 8 * i);
-	return buf_append(out, bytes, sizeof(bytes));
-}
-
-/* What a value of the column is among the integers that the plan is of. */
-static uint64_t as_integer(uint64_t value, unsigned scale, bool is_double)
-{
-	uint64_t ret = value;
-	/* First, last, least and most are values of the column: its scale is theirs. */
-	return is_double && doubles_split_at(scale, &value, 1, &ret) < 0 ? 0 : ret;
-}
-
-/* Of integers the sum is told as what it is above `first` in every value; where that is not exact, as it is. */
-static int put_sum(struct buf *out, const struct columns_aggregate *a, enum schema_value_type type)
-{
-	double first = type == SCHEMA_VALUE_INT ? (double)(int64_t)a->first : (double)a->first;
-	double above = a->sum - first * a->count;
-	bool exact = fabs(above) < 9007199254740992.0 && fabs(a->sum) < 9007199254740992.0 &&
-		     fabs(first) < 4503599627370496.0 && fabs(first * a->count) < 9007199254740992.0;
-	if (!exact) {
-		int r = wire_put_varint(out, 0);
-		return r < 0 ? r : put_fixed(out, a->sum);
-	}
-	uint64_t told = zigzag((uint64_t)(int64_t)above);
-	return wire_put_varint(out, told + 1);
-}
-
-static int put_increase(struct buf *out, const struct columns_aggregate *a, bool is_double)
-{
-	/* Without a reset it is last less first. */
-	uint8_t reset = is_double || a->increase != (double)(a->last - a->first);
-	int r = buf_append(out, &reset, 1);
-	return r == 0 && reset ? put_fixed(out, a->increase) : r;
-}
-
-static int put_aggregate(struct section_writer *w, const struct columns_aggregate *a, enum schema_value_type type,
-			 unsigned scale, bool is_counter)
-{
-	struct buf *out = &w->streams[SECTION_AGGREGATES];
-	bool is_double = type == SCHEMA_VALUE_DOUBLE, is_part = type == SCHEMA_VALUE_HISTOGRAM;
-	const uint64_t values[] = {a->last, a->min, a->max};
-	uint64_t first = as_integer(a->first, scale, is_double);
-	int r = is_double ? wire_put_varint(out, a->nans) : 0;
-	for (size_t i = 0; r == 0 && i < (is_part ? 1 : 3); i++)
-		r = wire_put_varint(out, zigzag(as_integer(values[i], scale, is_double) - first));
-	if (r == 0 && is_double)
-		r = put_fixed(out, a->sum);
-	else if (r == 0 && !is_part)
-		r = put_sum(out, a, type);
-	return r == 0 && is_counter ? put_increase(out, a, is_double) : r;
-}
-
 static int end_block(struct section_writer *w)
 {
 	struct buf *out = &w->streams[SECTION_BLOCKS];
@@ -448,7 +391,7 @@ static int finish_column(struct section_writer *w, const struct columns_part *pa
 		r = integers_plan_put(&plans[i], &w->streams[SECTION_PLANS]);
 	if (r == 0 && (plans[0].form != INTEGERS_CONSTANT || n_plans > 1)) {
 		struct columns_aggregate a = columns_aggregate(part->values, n, w->path.type, is_counter);
-		r = put_aggregate(w, &a, w->path.type, n_plans > 1 ? DOUBLES_BITS : scale, is_counter);
+		r = aggregates_put(&a, w->path.type, w->path.kind, scale, &w->streams[SECTION_AGGREGATES]);
 	}
 	if (r == 0)
 		r = wire_put_varint(&w->streams[SECTION_PARTS], part->part);

@@ -1,6 +1,6 @@
 /* A recording as text for other databases, by the schema's exposition: every sample with its snapshot's time.
  *
- *     bench_export RECORDING openmetrics|victoria [--without SECTION]... > text
+ *     bench_export RECORDING openmetrics|victoria [--without SECTION]... [--every N] > text
  *
  * openmetrics has seconds and ends in # EOF (promtool), victoria has milliseconds (/api/v1/import/prometheus). Says how
  * many samples there are, by section, on standard error. */
@@ -42,11 +42,18 @@ int main(int argc, char **argv)
 	if (argc < 3)
 		return 2;
 	bool openmetrics = strcmp(argv[2], "openmetrics") == 0;
-	for (int i = 3; i + 1 < argc; i += 2)
-		wanted &= ~(1ull << (unsigned)atoi(argv[i + 1]));
+	uint64_t every = 1;
+	for (int i = 3; i + 1 < argc; i += 2) {
+		if (strcmp(argv[i], "--every") == 0)
+			every = strtoull(argv[i + 1], NULL, 10);
+		else
+			wanted &= ~(1ull << (unsigned)atoi(argv[i + 1]));
+	}
 	recording_open(&rec, argv[1]);
 	while (recording_next(&rec, &tick, &payload, &len)) {
 		char stamp[64];
+		if (tick.sequence % every != 0)
+			continue;
 		int64_t ms = tick.time_us / 1000;
 		if (openmetrics)
 			snprintf(stamp, sizeof(stamp), " %" PRId64 ".%03" PRId64 "\n", ms / 1000, ms % 1000);

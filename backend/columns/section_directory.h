@@ -1,0 +1,92 @@
+/* A section's directory, unpacked, parsed and checked: who is in it and how each column is encoded. Private to the
+ * section's reader. */
+#pragma once
+
+#include "backend/columns/budget.h"
+#include "backend/columns/columns.h"
+#include "backend/columns/integers.h"
+#include "backend/columns/ratios.h"
+#include "backend/columns/residuals.h"
+#include "backend/columns/section_format.h"
+
+struct column {
+	uint32_t path, set, presence;
+	uint32_t part;
+	uint32_t first; /* column of its series: a histogram's sum */
+	uint32_t block; /* UINT32_MAX: needs none */
+	uint8_t scale;
+	uint32_t ratio; /* of those with such a scale: their other two plans */
+	struct integers_plan plan;
+	struct columns_aggregate aggregate;
+};
+
+struct path {
+	uint32_t numbers[SCHEMA_MAX_DEPTH];
+	uint32_t n_numbers;
+	const char *custom;
+	uint32_t kind, unit, type;
+	uint32_t n_columns, first_series, n_series;
+};
+
+struct label_set {
+	struct schema_label_value *labels;
+	uint32_t n_labels;
+	uint32_t ordinal;
+};
+
+struct block {
+	uint32_t first_column; /* of those in blocks the first in it */
+	uint32_t n_columns;
+	size_t offset, len;
+	uint32_t crc;
+};
+
+struct section_reader {
+	const uint8_t *data; /* the blocks */
+	size_t len;
+	uint32_t section, n_ticks;
+	char *text; /* all texts, each terminated */
+	size_t text_used, text_cap;
+	char **names;
+	struct label_set *sets;
+	struct schema_label_value *labels; /* of all sets */
+	struct presence *presences;
+	struct path *paths;
+	struct column *columns;
+	uint32_t *series; /* first column of each; one more at the end */
+	struct block *blocks;
+	struct ratio_plans {
+		struct integers_plan denominators, beside;
+	} * ratios;
+	uint32_t n_ratios, cap_ratios;
+	uint32_t n_names, n_sets, n_presences, n_paths, n_columns, n_series, n_blocks;
+	/* Where decoding stands. */
+	uint32_t open_block, next_column, model_path;
+	struct range_decoder decoder;
+	struct residuals_model models[SECTION_MODELS];
+	unsigned models_ready; /* one bit for each */
+	int64_t *scratch;
+	uint32_t cap_scratch;
+	struct budget budget; /* of the histogram at hand, whose first column this is */
+	uint32_t budget_of;
+};
+
+/* Fills a reader of which data, len and n_ticks are set; on failure section_reader_free() releases what there is. 0,
+ * -EPROTO, -ENOMEM. */
+int section_directory_read(struct section_reader *reader, const uint8_t *directory, size_t len)
+	__attribute__((nonnull(1), warn_unused_result));
+
+static inline bool section_is_ratio(const struct column *c)
+{
+	return c->scale == RATIOS_ONE || c->scale == RATIOS_MILLION;
+}
+
+/* How many a column has in its block. */
+static inline size_t section_residuals(const struct section_reader *r, const struct column *c)
+{
+	size_t n = integers_residuals(c->plan.form, c->aggregate.count);
+	if (section_is_ratio(c))
+		n += integers_residuals(r->ratios[c->ratio].denominators.form, c->aggregate.count) +
+		     integers_residuals(r->ratios[c->ratio].beside.form, c->aggregate.count);
+	return n;
+}
