@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOOKED_AT 2048 /* values from which a form is chosen */
-#define MEDIAN_OF 127
+#define LOOKED_AT 1024 /* values from which a form is chosen */
+#define MEDIAN_OF 31
 
 static uint64_t magnitude(uint64_t v)
 {
