@@ -13,6 +13,7 @@ from agent import Agent
 from programs import Installation, free_port, wait_for
 
 INSIDE = "SONDE_TEST_INSIDE"
+LIGHT = ("--disable", "block_io,perf,tcp,scheduler,interrupts,processes,cgroups,sensors")
 # Swallowed by an interface that asks nobody who is there, refused by the loopback, and two where somebody may listen.
 HOLE4, HOLE6, REFUSES4, REFUSES6, ONE, OTHER = "10.99.0.9", "fd99::9", "10.98.0.2", "fd98::2", "10.98.0.3", "10.98.0.4"
 
@@ -39,6 +40,13 @@ class Names:
         self.files["hosts"].write_text("127.0.0.1 localhost\n" + "".join(f"{a} backend.test\n" for a in addresses))
 
 
+def start(port, *extra):
+    """An agent that is about to dial: a loaded machine may take its time until then."""
+    agent = Agent(port, "1s", "--backend", f"backend.test:{port}", "--allow-plaintext", *LIGHT, *extra)
+    wait_for(lambda: "spool opened" in agent.log(), 60, "the agent starts")
+    return agent
+
+
 class Backend(Installation):
     """The real backend at one address only."""
 
@@ -53,9 +61,7 @@ class Backend(Installation):
 
     def agent(self, *extra):
         """Both say each other's key."""
-        agent = Agent(self.grpc_port, "1s", "--backend", f"backend.test:{self.grpc_port}", "--allow-plaintext", "--key-file",
-                      str(self.key_file), *extra)
-        return agent
+        return start(self.grpc_port, "--key-file", str(self.key_file), *extra)
 
 
 class AddressesTest(unittest.TestCase):
@@ -74,20 +80,20 @@ class AddressesTest(unittest.TestCase):
         with Backend(ONE, free_port()) as backend:
             for _ in range(6):  # the order is drawn anew for each
                 with backend.agent() as agent:
-                    self.connects(agent, 4)
+                    self.connects(agent, 15)
                     self.assertEqual(agent.losses(), [])
 
     def test_ipv6_that_leads_nowhere(self):
         self.names.set(HOLE6, REFUSES6, ONE)
         with Backend(ONE, free_port()) as backend, backend.agent() as agent:
-            self.connects(agent, 4)
+            self.connects(agent, 15)
             self.assertEqual(agent.losses(), [])
 
     def test_more_dead_ones_than_one_try_takes(self):
         """Ten that are dead and one that is not: no try waits for all, and the good one is found."""
         self.names.set(*(f"10.99.0.{n}" for n in range(10, 20)), ONE)
         with Backend(ONE, free_port()) as backend, backend.agent() as agent:
-            self.connects(agent, 40)
+            self.connects(agent, 60)
 
     def test_a_name_is_looked_up_anew(self):
         port = free_port()
@@ -95,14 +101,14 @@ class AddressesTest(unittest.TestCase):
         with Backend(ONE, port) as first:
             agent = first.agent()
             with agent:
-                self.connects(agent, 4)
+                self.connects(agent, 15)
                 first.backend.kill()
                 first.backend.wait()
                 self.names.set(OTHER)
                 second = Backend(OTHER, port)
                 second.database, second.key_file = first.database, first.key_file
                 with second:
-                    wait_for(lambda: agent.log().count("connected to the backend") == 2, 10, agent.log())
+                    wait_for(lambda: agent.log().count("connected to the backend") == 2, 40, agent.log())
 
     def test_agents_spread_over_the_addresses(self):
         port, met, sockets = free_port(), {ONE: 0, OTHER: 0}, []
@@ -121,10 +127,9 @@ class AddressesTest(unittest.TestCase):
         for thread in threads:
             thread.start()
         wait_for(lambda: len(sockets) == 2, 5, "both listen")
-        agents = [Agent(port, "1s", "--backend", f"backend.test:{port}", "--allow-plaintext", "--disable",
-                        "block_io,perf,tcp,scheduler,interrupts,processes,cgroups") for _ in range(8)]
+        agents = [start(port) for _ in range(8)]
         try:
-            wait_for(lambda: sum(met.values()) >= 20, 30, f"20 connections; {met}")
+            wait_for(lambda: sum(met.values()) >= 20, 60, f"20 connections; {met}")
         finally:
             for agent in agents:
                 agent.process.kill()
@@ -138,18 +143,16 @@ class AddressesTest(unittest.TestCase):
     def test_nothing_but_black_holes(self):
         self.names.set(HOLE4, HOLE6)
         port = free_port()
-        with Agent(port, "1s", "--backend", f"backend.test:{port}", "--allow-plaintext") as agent:
-            begin = time.monotonic()
-            agent.wait_for_loss("no answer in time", 12)
-            self.assertGreater(time.monotonic() - begin, 4)
-            self.assertLess(agent.stop(), 4)
+        with start(port) as agent:
+            agent.wait_for_loss("no answer in time", 40)
+            self.assertLess(agent.stop(), 8)
 
     def test_a_resolver_that_does_not_answer(self):
         self.names.set(ONE)
         port = free_port()
-        with Agent(port, "1s", "--backend", f"elsewhere.test:{port}", "--allow-plaintext") as agent:
-            agent.wait_for_loss("no answer in time", 12)
-            self.assertLess(agent.stop(), 4, "nobody waits for the resolver's own 10 s")
+        with start(port, "--backend", f"elsewhere.test:{port}") as agent:
+            agent.wait_for_loss("no answer in time", 40)
+            self.assertLess(agent.stop(), 8, "nobody waits for the resolver's own 10 s")
 
 
 def main():
