@@ -61,8 +61,8 @@ struct tasks_same {
 	__u64 start_ns;
 };
 
-#define TASKS_WALK_KEYS TASKS_SEEN /* processes; a power of two */
-#define TASKS_WALK_RECORDS 1024	   /* of them read in full; a power of two */
+#define TASKS_WALK_KEYS 4096   /* processes; a power of two. All of it counts as the agent's memory */
+#define TASKS_WALK_RECORDS 512 /* of them read in full; a power of two */
 
 enum tasks_state_class {
 	TASKS_RUNNING,
