@@ -98,7 +98,7 @@ class World(Installation):
             self.start_backend()
             for name, (size, witnessed) in self.spools.items():
                 self.hosts[name] = Host(self, name, size, witnessed)
-            wait_for(lambda: len(self.ranges()) == len(self.hosts), 30, "the first snapshots are stored")
+            wait_for(lambda: len(self.ranges()) == len(self.hosts), 90, "the first snapshots are stored")
         except BaseException:
             self.__exit__(*sys.exc_info())
             raise
