@@ -30,7 +30,9 @@ class Agent:
         self.process = subprocess.Popen(
             [*under, BUILD / "sonde-agent", "--config", "/dev/null", "--backend", f"127.0.0.1:{free_port()}", "--key-file", path / "key", "--state-dir", path,
              "--spool-bytes", "1MiB", "--interval", "200ms", "--metrics-listen", f"127.0.0.1:{self.port}", *arguments],
-            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
+            # What a sanitizer's build frees it keeps for a while, 256 MiB of it by default: no leak.
+            env={**os.environ, "ASAN_OPTIONS": "quarantine_size_mb=1:thread_local_quarantine_size_kb=64"})
         if wait:
             wait_for(lambda: self.metrics() and "link" in self.held(), 30, "the agent's programs are attached, and it serves its numbers")
 
