@@ -42,9 +42,10 @@ def setUpModule():
 
 
 class MainJobOnPostgres(test_main_job.MainJob):
-    """Without --slow the two tests that see the most of the store; test_kills.py has the rest of what can happen to it."""
+    """Without --slow the whole way once; test_kills.py has what can happen to the store."""
     if not SLOW:
         test_nothing_without_a_login = test_killed_backend_loses_nothing = test_paused_backend_loses_nothing = None
+        test_restarted_agent_is_a_new_instance_of_the_same_host = None
 
 
 class Away(unittest.TestCase):
