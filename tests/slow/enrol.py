@@ -90,8 +90,8 @@ def enrol():
             (folder / "agent.key").write_text(text + "\n")
             (folder / "agent.key").chmod(0o600)
             (folder / "state").mkdir()
-            programs.append(start("agent", AGENT, LOGS / name, "--backend", f"{BACKEND_ADDRESS}:50051",
-                                  volumes=[f"{folder}:/etc/sonde:ro", f"{folder}/state:/var/lib/sonde-agent"]))
+            programs.append(start("agent", AGENT, LOGS / name, "--backend", f"{BACKEND_ADDRESS}:50051", "--state-dir", "/state",
+                                  volumes=[f"{folder}:/etc/sonde:ro", f"{folder}/state:/state"]))
             if name == "good":
                 server = wait_for(lambda: next(iter(hosts()), None), 30, "the agent's host is listed")
                 wait_for(lambda: hosts()[0].get("last_seen") != server.get("last_seen"), 30, "more snapshots come")
