@@ -386,6 +386,14 @@ static void a_fork_load_is_accounted_for(void **state)
 	munmap(shared, sizeof(*shared));
 }
 
+enum { COMM_SIZE = 16 };
+
+/* A name no other run of this test on the host has at the same time: what is counted is found by it. */
+static void name_own(char name[COMM_SIZE], const char *what, int i)
+{
+	snprintf(name, COMM_SIZE, "%.4s_%d_%d", what, getpid() % 10000000, i % 10);
+}
+
 /* Processes of one name, three at a time; their parent is told what each has used. */
 static uint64_t run_burners(struct ledger *ledger, unsigned n)
 {
@@ -419,11 +427,11 @@ static uint64_t run_burners(struct ledger *ledger, unsigned n)
 static void every_nanosecond_is_counted_once(void **state)
 {
 	enum { CHILDREN = 60, ATTEMPTS = 4 };
-	static const char *const names[ATTEMPTS] = {"sonde_burner_1", "sonde_burner_2", "sonde_burner_3",
-						    "sonde_burner_4"};
 	bool exact = false;
 	for (int i = 0; i < ATTEMPTS && !exact; i++) {
-		struct ledger ledger = {.name = names[i]};
+		char name[COMM_SIZE];
+		name_own(name, "burn", i);
+		struct ledger ledger = {.name = name};
 		ledger_add(&ledger, true);
 		uint64_t used = run_burners(&ledger, CHILDREN);
 		ledger_await(&ledger, CHILDREN);
@@ -442,11 +450,13 @@ static void every_nanosecond_is_counted_once(void **state)
 /* Dead, not yet waited for: visible until then, and not an exit before. */
 static void a_zombie_is_counted_once(void **state)
 {
-	struct ledger ledger = {.name = "sonde_zombie"};
+	char name[COMM_SIZE];
+	name_own(name, "dead", 0);
+	struct ledger ledger = {.name = name};
 	ledger_add(&ledger, true);
 	pid_t pid = fork();
 	if (pid == 0) {
-		prctl(PR_SET_NAME, "sonde_zombie");
+		prctl(PR_SET_NAME, name);
 		burn(SECOND_NS / 20);
 		_exit(0);
 	}
