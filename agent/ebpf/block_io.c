@@ -133,6 +133,8 @@ static int start(struct self *self, const struct collector_context *context, str
 	int r = block_io_survey(context->root, &survey);
 	if (r == 0)
 		r = root_file_open(context->root, "proc/diskstats", DISKSTATS_MAX, &self->diskstats);
+	if (r == -EMFILE || r == -ENFILE)
+		return refusal_state(context, state, r, "the files of disks", "opening them");
 	if (r < 0)
 		return collector_fail(state, SONDE__V1__STATE__CODE__CODE_UNAVAILABLE, r, "no_disk_statistics",
 				      "/sys/block and /proc/diskstats cannot be read: mount sysfs and procfs where the "
