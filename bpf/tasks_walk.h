@@ -4,6 +4,26 @@
  * list is followed instead, and of a thread that sleeps three cache lines are touched. Part of tasks.bpf.c. */
 #pragma once
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct tasks_walk);
+} walked SEC(".maps");
+
+/* The agent's own reading of a state, by those of its bits that matter, set before the programs are loaded. */
+const volatile struct tasks_state_meaning meanings[TASKS_STATE_BITS];
+
+#ifdef TASKS_WITHOUT_KERNEL_FUNCTIONS
+/* Never loaded: there so that the object has the same parts (tasks_plain.bpf.c). */
+SEC("syscall")
+int walk_tasks(void *ctx)
+{
+	return meanings[0].letter;
+}
+#else
+
 struct bpf_iter_task {
 	__u64 __opaque[3];
 } __attribute__((aligned(8)));
@@ -19,23 +39,12 @@ extern void bpf_rcu_read_unlock(void) __weak __ksym;
 
 enum { ALL_PROCESSES = 0, THREADS_OF_PROCESS = 2 }; /* BPF_TASK_ITER_ALL_PROCS, BPF_TASK_ITER_PROC_THREADS */
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct tasks_walk);
-} walked SEC(".maps");
-
 /* The same task, to read from: of what a trusted pointer leads to the verifier looks through all types of the kernel by
  * name, at each reading on each path, which takes it a second. */
 ALWAYS_INLINE struct task_struct *readable(struct task_struct *task)
 {
 	return bpf_rdonly_cast(task, bpf_core_type_id_kernel(struct task_struct));
 }
-
-/* The agent's own reading of a state, by those of its bits that matter, set before the programs are loaded. */
-const volatile struct tasks_state_meaning meanings[TASKS_STATE_BITS];
 
 /* What is compared before anything else is read. In the map and not in registers: what the verifier does not know it
  * does not follow on every path. */
@@ -198,3 +207,4 @@ int walk_tasks(void *ctx)
 	time_this_run();
 	METERED(TASKS_METER_WALK, walk());
 }
+#endif

@@ -16,6 +16,12 @@
 #include <unistd.h>
 
 #include <tasks.skel.h>
+#include <tasks_plain.skel.h>
+
+_Static_assert(sizeof(struct tasks__bss) == sizeof(struct tasks_plain__bss) &&
+		       sizeof(struct tasks__rodata) == sizeof(struct tasks_plain__rodata) &&
+		       sizeof(struct tasks__data) == sizeof(struct tasks_plain__data),
+	       "one object is opened with the other's skeleton");
 
 struct tasks_probe {
 	struct tasks *skeleton;
@@ -113,6 +119,24 @@ struct wishes {
 	bool exits, walk;
 };
 
+/* Without the walk the object is another one, of the same parts. NULL and errno. */
+static struct tasks *open_object(const struct bpf_object_open_opts *options, bool walk)
+{
+	struct tasks *skeleton = calloc(1, sizeof(*skeleton));
+	if (!skeleton)
+		return NULL;
+	int r = tasks__create_skeleton(skeleton);
+	if (r == 0 && !walk)
+		skeleton->skeleton->data = (void *)tasks_plain__elf_bytes(&skeleton->skeleton->data_sz);
+	if (r == 0)
+		r = bpf_object__open_skeleton(skeleton->skeleton, options);
+	if (r == 0)
+		return skeleton;
+	tasks__destroy(skeleton);
+	errno = -r;
+	return NULL;
+}
+
 static int load(struct tasks_probe *probe, const struct collector_context *context, const struct wishes *wishes,
 		const char **ret_step)
 {
@@ -120,7 +144,7 @@ static int load(struct tasks_probe *probe, const struct collector_context *conte
 	*ret_step = "load_failed";
 	probe->listed = context->programs;
 	LIBBPF_OPTS(bpf_object_open_opts, options, .btf_custom_path = context->btf_path);
-	probe->skeleton = tasks__open_opts(&options);
+	probe->skeleton = open_object(&options, wishes->walk);
 	if (!probe->skeleton)
 		return errno ? -errno : -EINVAL;
 	int r = prepare_walk(probe, wishes->walk);
