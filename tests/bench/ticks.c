@@ -93,8 +93,10 @@ static int by_value(const void *a, const void *b)
 
 static double median(uint64_t *values, size_t n)
 {
+	if (n == 0)
+		return 0;
 	qsort(values, n, sizeof(*values), by_value);
-	return n == 0 ? 0 : (double)values[n / 2];
+	return (double)values[n / 2];
 }
 
 static void read_keys(const char *path, const char *key, unsigned long *ret)
@@ -206,7 +208,8 @@ static int make_room(size_t ticks, struct sums *sums)
 	uint64_t *values = malloc(bytes);
 	if (!values)
 		return -ENOMEM;
-	memset(values, 0, bytes); /* no page of it is new to a tick */
+	memset(values, 1,
+	       bytes); /* no page of it is new to a tick; of noughts the compiler makes calloc(), which touches none */
 	sums->thread_each = values;
 	for (size_t i = 0; i < AGENT_MAX_COLLECTORS; i++)
 		sums->section_each[i] = values + (i + 1) * ticks;
@@ -225,7 +228,8 @@ static int drive(const struct bench *bench, struct sampler *sampler, const struc
 	}
 	(void)sampler_settle(sampler, 2000);
 	memcpy(warm, sampler_status(sampler)->collectors, sizeof(warm));
-	int r = make_room(bench->ticks, &sums);
+	/* Where memory is reported over many ticks, what is kept of each would be most of it: no medians then. */
+	int r = bench->report > 0 ? 0 : make_room(bench->ticks, &sums);
 	for (unsigned long i = 1; r == 0 && i <= bench->ticks; i++) {
 		r = tick(bench, sampler, facts, i == bench->ticks, &sums);
 		if (r == 0 && bench->report > 0 && i % bench->report == 0)
