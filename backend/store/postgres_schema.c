@@ -9,7 +9,6 @@
 #include "common/log.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,16 +48,6 @@ static const char *const migrations[] = {
 
 const int postgres_schema_version = sizeof(migrations) / sizeof(migrations[0]);
 
-__attribute__((format(printf, 3, 4))) static int refuse(int error, char **ret_error, const char *format, ...)
-{
-	va_list args;
-	va_start(args, format);
-	if (vasprintf(ret_error, format, args) < 0)
-		*ret_error = NULL;
-	va_end(args);
-	return error;
-}
-
 /* One row of text values. */
 static int ask_row(struct postgres_link *link, const char *sql, PGresult **ret)
 {
@@ -85,21 +74,22 @@ static int check_server(struct postgres_link *link, const struct postgres_url *u
 	PGresult *row = NULL;
 	int version = PQserverVersion(link->conn);
 	if (version < OLDEST_SERVER)
-		return refuse(-ENOTSUP, ret_error, "%s is PostgreSQL %d: version 13 or newer is wanted", url->shown,
-			      version / 10000);
+		return store_refuse(-ENOTSUP, ret_error, "%s is PostgreSQL %d: version 13 or newer is wanted",
+				    url->shown, version / 10000);
 	int r = ask_row(link,
 			"SELECT pg_is_in_recovery(), current_setting('server_encoding'), current_setting('fsync'),"
 			" current_setting('transaction_read_only')",
 			&row);
 	if (r < 0)
-		return refuse(r, ret_error, "%s cannot be used: %s", url->shown, link->message);
+		return store_refuse(r, ret_error, "%s cannot be used: %s", url->shown, link->message);
 	if (is_true(row, 0))
-		r = refuse(-EROFS, ret_error, "%s is a standby: point --store at the primary", url->shown);
+		r = store_refuse(-EROFS, ret_error, "%s is a standby: point --store at the primary", url->shown);
 	else if (strcmp(PQgetvalue(row, 0, 3), "on") == 0)
-		r = refuse(-EROFS, ret_error,
-			   "%s is read-only: default_transaction_read_only must be off for this user", url->shown);
+		r = store_refuse(-EROFS, ret_error,
+				 "%s is read-only: default_transaction_read_only must be off for this user",
+				 url->shown);
 	else if (strcmp(PQgetvalue(row, 0, 1), "UTF8") != 0)
-		r = refuse(
+		r = store_refuse(
 			-EINVAL, ret_error,
 			"%s has the encoding %s: make a database with CREATE DATABASE sonde ENCODING 'UTF8' TEMPLATE "
 			"template0",
@@ -130,30 +120,32 @@ static int find_version(struct postgres_link *link, const struct postgres_url *u
 			" WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = 'sonde')",
 			&row);
 	if (r < 0)
-		return refuse(r, ret_error, "%s cannot be read: %s", url->shown, link->message);
+		return store_refuse(r, ret_error, "%s cannot be read: %s", url->shown, link->message);
 	bool exists = is_true(row, 0), empty = strcmp(PQgetvalue(row, 0, 1), "0") == 0;
 	bool ours = strcmp(PQgetvalue(row, 0, 2), "1") == 0;
 	PQclear(row);
 	if (!exists) {
 		r = postgres_exec(link, "CREATE SCHEMA sonde", NULL);
 		if (r < 0)
-			return refuse(r, ret_error,
-				      "%s: the schema sonde cannot be made: %s; let its owner run CREATE SCHEMA sonde "
-				      "AUTHORIZATION %s",
-				      url->shown, link->message, PQuser(link->conn));
+			return store_refuse(
+				r, ret_error,
+				"%s: the schema sonde cannot be made: %s; let its owner run CREATE SCHEMA sonde "
+				"AUTHORIZATION %s",
+				url->shown, link->message, PQuser(link->conn));
 	}
 	if (!exists || empty)
 		return 0;
 	if (!ours)
-		return refuse(
+		return store_refuse(
 			-EUCLEAN, ret_error,
 			"%s: the schema sonde holds another program's tables; nothing was changed: choose another "
 			"database",
 			url->shown);
 	r = ask_row(link, "SELECT version FROM sonde.schema_version", &row);
 	if (r < 0)
-		return refuse(r, ret_error, "%s: the version of the tables cannot be read: %s; GRANT the rights to %s",
-			      url->shown, link->message, PQuser(link->conn));
+		return store_refuse(r, ret_error,
+				    "%s: the version of the tables cannot be read: %s; GRANT the rights to %s",
+				    url->shown, link->message, PQuser(link->conn));
 	version = (int)strtol(PQgetvalue(row, 0, 0), NULL, 10);
 	PQclear(row);
 	return version;
@@ -188,12 +180,12 @@ static int check_owner(struct postgres_link *link, const struct postgres_url *ur
 			" WHERE oid = 'sonde.hot'::regclass",
 			&row);
 	if (r < 0)
-		return refuse(r, ret_error, "%s: the tables cannot be read: %s; GRANT the rights to %s", url->shown,
-			      link->message, PQuser(link->conn));
+		return store_refuse(r, ret_error, "%s: the tables cannot be read: %s; GRANT the rights to %s",
+				    url->shown, link->message, PQuser(link->conn));
 	if (!is_true(row, 0))
-		r = refuse(-EACCES, ret_error,
-			   "%s: the tables belong to %s: connect as that user, or GRANT \"%s\" TO \"%s\"", url->shown,
-			   PQgetvalue(row, 0, 1), PQgetvalue(row, 0, 1), PQuser(link->conn));
+		r = store_refuse(-EACCES, ret_error,
+				 "%s: the tables belong to %s: connect as that user, or GRANT \"%s\" TO \"%s\"",
+				 url->shown, PQgetvalue(row, 0, 1), PQgetvalue(row, 0, 1), PQuser(link->conn));
 	PQclear(row);
 	return r;
 }
@@ -204,9 +196,9 @@ static int open_locked(struct postgres_link *link, const struct postgres_url *ur
 	if (version < 0)
 		return version;
 	if (version > postgres_schema_version)
-		return refuse(-ENOTSUP, ret_error,
-			      "%s has schema version %d, this program knows up to %d: use a newer sonde-backend",
-			      url->shown, version, postgres_schema_version);
+		return store_refuse(-ENOTSUP, ret_error,
+				    "%s has schema version %d, this program knows up to %d: use a newer sonde-backend",
+				    url->shown, version, postgres_schema_version);
 	if (version > 0) {
 		int r = check_owner(link, url, ret_error);
 		if (r < 0)
@@ -214,8 +206,8 @@ static int open_locked(struct postgres_link *link, const struct postgres_url *ur
 	}
 	int r = migrate(link, version);
 	if (r < 0)
-		return refuse(r, ret_error, "%s: the tables cannot be made (version %d to %d): %s", url->shown, version,
-			      postgres_schema_version, link->message);
+		return store_refuse(r, ret_error, "%s: the tables cannot be made (version %d to %d): %s", url->shown,
+				    version, postgres_schema_version, link->message);
 	return 0;
 }
 
@@ -226,18 +218,19 @@ int postgres_schema_open(struct postgres_link *link, const struct postgres_url *
 		return r;
 	r = lock_schema(link);
 	if (r == -EBUSY)
-		return refuse(r, ret_error,
-			      "%s: another sonde-backend migrates the tables; try again when it has ended", url->shown);
+		return store_refuse(r, ret_error,
+				    "%s: another sonde-backend migrates the tables; try again when it has ended",
+				    url->shown);
 	if (r < 0)
-		return refuse(r, ret_error, "%s cannot be used: %s", url->shown, link->message);
+		return store_refuse(r, ret_error, "%s cannot be used: %s", url->shown, link->message);
 	r = open_locked(link, url, ret_error);
 	if (r == 0 && url->citus) {
 		r = postgres_distribute(link);
 		if (r < 0)
-			r = refuse(r, ret_error,
-				   "%s: the tables cannot be distributed: %s; without citus=on they stay "
-				   "where they are",
-				   url->shown, link->message);
+			r = store_refuse(r, ret_error,
+					 "%s: the tables cannot be distributed: %s; without citus=on they stay "
+					 "where they are",
+					 url->shown, link->message);
 	}
 	/* A connection that is closed gives the lock back as well. */
 	if (link->conn && postgres_exec(link, "SELECT pg_advisory_unlock(" POSTGRES_LOCK_CLASS ", 1)", NULL) < 0)

@@ -5,6 +5,7 @@
 #include "backend/store/writer.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,16 @@ struct store {
 	void *engine;
 	struct writer *writer;
 };
+
+int store_refuse(int error, char **ret_error, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	if (vasprintf(ret_error, format, args) < 0)
+		*ret_error = NULL;
+	va_end(args);
+	return error;
+}
 
 static const struct store_ops *find_engine(const char *url, const char **ret_location)
 {

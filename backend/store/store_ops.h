@@ -46,5 +46,9 @@ struct store_ops {
 	int (*setting_put)(void *engine, const char *name, const void *value, size_t len);
 };
 
+/* For an open() that is refused: the line for people, NULL when out of memory; returns `error`. In store.c. */
+int store_refuse(int error, char **ret_error, const char *format, ...)
+	__attribute__((nonnull(2, 3), format(printf, 3, 4)));
+
 extern const struct store_ops store_sqlite;
 extern const struct store_ops store_postgres;

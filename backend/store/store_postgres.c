@@ -6,7 +6,6 @@
 #include "common/log.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,20 +62,17 @@ static const char *remedy(int error)
 static int open_tables(struct postgres_engine *e, char **ret_error)
 {
 	int r = postgres_connect(&e->write);
-	if (r < 0) {
-		if (asprintf(ret_error, "%s cannot be connected to: %s; %s", e->url.shown, e->write.message,
-			     remedy(r)) < 0)
-			*ret_error = NULL;
-		return r;
-	}
+	if (r < 0)
+		return store_refuse(r, ret_error, "%s cannot be connected to: %s; %s", e->url.shown, e->write.message,
+				    remedy(r));
 	r = postgres_schema_open(&e->write, &e->url, ret_error);
 	if (r < 0)
 		return r;
 	r = postgres_writer_link(e);
 	if (r == 0)
 		r = postgres_partitions_ahead(e);
-	if (r < 0 && asprintf(ret_error, "%s: partitions cannot be made: %s", e->url.shown, e->write.message) < 0)
-		*ret_error = NULL;
+	if (r < 0)
+		r = store_refuse(r, ret_error, "%s: partitions cannot be made: %s", e->url.shown, e->write.message);
 	return r;
 }
 

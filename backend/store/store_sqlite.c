@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,36 +15,27 @@
 
 #define CHECK_WHOLE_BELOW (64ll << 20) /* a larger file would delay every start */
 
-__attribute__((format(printf, 3, 4))) static int refuse(int error, char **ret_error, const char *format, ...)
-{
-	va_list args;
-	va_start(args, format);
-	if (vasprintf(ret_error, format, args) < 0)
-		*ret_error = NULL;
-	va_end(args);
-	return error;
-}
-
 static int take_lock(struct sqlite_engine *e, const char *path, char **ret_error)
 {
 	char lock_path[4200], pid[32] = "";
 	if (snprintf(lock_path, sizeof(lock_path), "%s.lock", path) >= (int)sizeof(lock_path))
-		return refuse(-ENAMETOOLONG, ret_error, "the path of --store is too long");
+		return store_refuse(-ENAMETOOLONG, ret_error, "the path of --store is too long");
 	e->lock_fd = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (e->lock_fd < 0)
-		return refuse(-errno, ret_error,
-			      "%s cannot be made: %s; the directory of --store must exist and be writable", lock_path,
-			      strerror(errno));
+		return store_refuse(-errno, ret_error,
+				    "%s cannot be made: %s; the directory of --store must exist and be writable",
+				    lock_path, strerror(errno));
 	if (flock(e->lock_fd, LOCK_EX | LOCK_NB) < 0) {
 		ssize_t n = pread(e->lock_fd, pid, sizeof(pid) - 1, 0);
 		pid[n > 0 ? strcspn(pid, "\n") : 0] = '\0';
-		return refuse(-EWOULDBLOCK, ret_error,
-			      "another sonde-backend (pid %s) uses %s; stop it or choose another --store", pid, path);
+		return store_refuse(-EWOULDBLOCK, ret_error,
+				    "another sonde-backend (pid %s) uses %s; stop it or choose another --store", pid,
+				    path);
 	}
 	int len = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
 	/* The number is for people; the lock holds without it. */
 	if (ftruncate(e->lock_fd, 0) == 0 && pwrite(e->lock_fd, pid, (size_t)len, 0) != len)
-		return refuse(-ENOSPC, ret_error, "%s cannot be written: is the disk full?", lock_path);
+		return store_refuse(-ENOSPC, ret_error, "%s cannot be written: is the disk full?", lock_path);
 	return 0;
 }
 
@@ -66,19 +56,20 @@ static int make_file(const char *path, bool *ret_new, long long *ret_size, char 
 		int error = -errno;
 		if (fd >= 0)
 			close(fd);
-		return refuse(error, ret_error,
-			      "%s cannot be opened: %s; choose another --store or mend its permissions", path,
-			      strerror(-error));
+		return store_refuse(error, ret_error,
+				    "%s cannot be opened: %s; choose another --store or mend its permissions", path,
+				    strerror(-error));
 	}
 	close(fd);
 	if (!S_ISREG(st.st_mode))
-		return refuse(-EINVAL, ret_error, "%s is not a file; choose another --store", path);
+		return store_refuse(-EINVAL, ret_error, "%s is not a file; choose another --store", path);
 	/* SQLite would take it for a new database and delete the log. */
 	if (st.st_size == 0 && has_log(path))
-		return refuse(-EUCLEAN, ret_error,
-			      "%s is empty but %s-wal is not: the file was truncated; nothing was changed: restore a "
-			      "backup, or move both away to start anew",
-			      path, path);
+		return store_refuse(
+			-EUCLEAN, ret_error,
+			"%s is empty but %s-wal is not: the file was truncated; nothing was changed: restore a "
+			"backup, or move both away to start anew",
+			path, path);
 	*ret_new = st.st_size == 0;
 	*ret_size = st.st_size;
 	return 0;
@@ -148,16 +139,17 @@ static int open_write(struct sqlite_engine *e, const char *path, char **ret_erro
 	case 0:
 		return 0;
 	case -ENOTSUP:
-		return refuse(r, ret_error,
-			      "%s has schema version %d, this program knows up to %d: use a newer sonde-backend", path,
-			      version, sqlite_schema_version);
+		return store_refuse(r, ret_error,
+				    "%s has schema version %d, this program knows up to %d: use a newer sonde-backend",
+				    path, version, sqlite_schema_version);
 	case -EUCLEAN:
-		return refuse(r, ret_error,
-			      "%s is corrupt or not a Sonde database; nothing was changed: restore a backup, or choose "
-			      "another --store",
-			      path);
+		return store_refuse(
+			r, ret_error,
+			"%s is corrupt or not a Sonde database; nothing was changed: restore a backup, or choose "
+			"another --store",
+			path);
 	default:
-		return refuse(r, ret_error, "%s cannot be used: %s", path, strerror(-r));
+		return store_refuse(r, ret_error, "%s cannot be used: %s", path, strerror(-r));
 	}
 }
 
@@ -180,12 +172,13 @@ static int open_engine(const char *location, void **ret_engine, char **ret_error
 {
 	char target[PATH_MAX];
 	if (location[0] == '\0')
-		return refuse(-EINVAL, ret_error, "--store sqlite: wants a path, as in sqlite:/var/lib/sonde/sonde.db");
+		return store_refuse(-EINVAL, ret_error,
+				    "--store sqlite: wants a path, as in sqlite:/var/lib/sonde/sonde.db");
 	/* Behind every link to a file stands one lock. What does not exist yet is no link. */
 	const char *path = realpath(location, target) ? target : location;
 	struct sqlite_engine *e = calloc(1, sizeof(*e));
 	if (!e)
-		return refuse(-ENOMEM, ret_error, "out of memory");
+		return store_refuse(-ENOMEM, ret_error, "out of memory");
 	e->lock_fd = -1;
 	pthread_mutex_init(&e->write_lock, NULL);
 	pthread_mutex_init(&e->read_lock, NULL);
@@ -204,7 +197,7 @@ static int open_engine(const char *location, void **ret_engine, char **ret_error
 	if (r == 0)
 		r = sqlite_statements_prepare(e);
 	if (r < 0) {
-		refuse(r, ret_error, "%s cannot be read: %s", path, sqlite3_errmsg(e->read));
+		store_refuse(r, ret_error, "%s cannot be read: %s", path, sqlite3_errmsg(e->read));
 		close_engine(e);
 		return r;
 	}
