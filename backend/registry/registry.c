@@ -1,12 +1,12 @@
-/* Hosts are few and snapshots many: an array sorted by host_id makes the lookup of every snapshot a binary search, and
- * lists by name are sorted when somebody asks. Hosts are never removed while the backend runs, so a pointer to one
- * stays good; what it holds is under `lock`. No lock is held while the store is asked.
+/* Hosts are never removed while the backend runs, so a pointer to one stays good; what it holds, and the table of them,
+ * is under `lock`. Lists by name are sorted when somebody asks. No lock is held while the store is asked.
  *
  * Transitions are published under `publishing`, taken before `lock`, so that subscribers hear them in the order in
  * which they happened; snapshots that change no status never touch it. */
 #include "backend/registry/registry.h"
 
 #include "backend/registry/host_message.h"
+#include "backend/registry/host_table.h"
 #include "common/clock.h"
 #include "common/wire.h"
 
@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REGISTRY_MAX_HOSTS 100000
 #define PERSIST_EVERY_US (60 * 1000000ll)
 #define PERSIST_PER_TICK 64
 #define HOST_BYTES_MAX (1u << 20)
@@ -29,76 +28,13 @@ struct registry {
 	struct schemas *schemas;
 	pthread_mutex_t publishing;
 	pthread_mutex_t lock; /* what follows */
-	struct host **hosts;  /* by host_id */
-	size_t n, cap;
+	struct host_table hosts;
 };
-
-static size_t position(const struct registry *reg, const uint8_t host_id[16])
-{
-	size_t low = 0, high = reg->n;
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-		if (memcmp(reg->hosts[mid]->host_id, host_id, 16) < 0)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
-}
-
-static struct host *find(const struct registry *reg, const uint8_t host_id[16])
-{
-	size_t at = position(reg, host_id);
-	return at < reg->n && memcmp(reg->hosts[at]->host_id, host_id, 16) == 0 ? reg->hosts[at] : NULL;
-}
-
-static struct host *find_text(const struct registry *reg, const char *host_id)
-{
-	uint8_t id[16];
-	return encoding_uuid_parse(host_id, strlen(host_id), id) == 0 ? find(reg, id) : NULL;
-}
-
-static void host_free(struct host *host)
-{
-	if (!host)
-		return;
-	hub_frame_unref(host->newest);
-	held_sections_clear(&host->held);
-	free(host->facts);
-	free(host);
-}
 
 static enum host_status status_of(const struct host *host, int64_t now_us)
 {
 	uint32_t interval_ms = host->newest ? host->newest->index.interval_ms : 0;
 	return host_status_at(host->last_seen_us ? host->last_seen_us : host->greeted_us, interval_ms, now_us);
-}
-
-/* Finds or adds. NULL when out of memory or full. */
-static struct host *obtain(struct registry *reg, const uint8_t host_id[16])
-{
-	struct host *host = find(reg, host_id);
-	if (host || reg->n >= REGISTRY_MAX_HOSTS)
-		return host;
-	if (reg->n == reg->cap) {
-		size_t cap = reg->cap ? 2 * reg->cap : 64;
-		struct host **bigger = reallocarray(reg->hosts, cap, sizeof(void *));
-		if (!bigger)
-			return NULL;
-		reg->hosts = bigger;
-		reg->cap = cap;
-	}
-	host = calloc(1, sizeof(*host));
-	if (!host)
-		return NULL;
-	memcpy(host->host_id, host_id, 16);
-	encoding_uuid_format(host_id, host->id_text);
-	host->status = HOST_OFFLINE;
-	size_t at = position(reg, host_id);
-	memmove(reg->hosts + at + 1, reg->hosts + at, (reg->n - at) * sizeof(void *));
-	reg->hosts[at] = host;
-	reg->n++;
-	return host;
 }
 
 static int set_facts(struct host *host, const uint8_t *facts, size_t len)
@@ -127,7 +63,7 @@ static int load(struct registry *reg)
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < n && r == 0; i++) {
-		struct host *host = obtain(reg, rows[i].host_id);
+		struct host *host = host_table_obtain(&reg->hosts, rows[i].host_id);
 		if (!host) {
 			r = -ENOMEM;
 			break;
@@ -178,8 +114,8 @@ static void persist(struct registry *reg, int64_t older_than_us, size_t max)
 	do {
 		n = 0;
 		pthread_mutex_lock(&reg->lock);
-		for (size_t i = 0; i < reg->n && n < PERSIST_PER_TICK; i++) {
-			struct host *host = reg->hosts[i];
+		for (size_t i = 0; i < reg->hosts.n && n < PERSIST_PER_TICK; i++) {
+			struct host *host = reg->hosts.rows[i];
 			if (host->last_seen_us <= host->persisted_us + older_than_us)
 				continue;
 			memcpy(due[n].host_id, host->host_id, 16);
@@ -198,10 +134,8 @@ void registry_close(struct registry *reg)
 {
 	if (!reg)
 		return;
-	persist(reg, 0, REGISTRY_MAX_HOSTS);
-	for (size_t i = 0; i < reg->n; i++)
-		host_free(reg->hosts[i]);
-	free(reg->hosts);
+	persist(reg, 0, HOST_TABLE_MAX);
+	host_table_clear(&reg->hosts);
 	schemas_close(reg->schemas);
 	pthread_mutex_destroy(&reg->lock);
 	pthread_mutex_destroy(&reg->publishing);
@@ -231,7 +165,7 @@ static bool hello_known(struct registry *reg, const struct store_key *key, const
 			const char *hostname, const uint8_t *facts, size_t facts_len, struct store_host *row)
 {
 	pthread_mutex_lock(&reg->lock);
-	struct host *host = find(reg, host_id);
+	struct host *host = host_table_find(&reg->hosts, host_id);
 	bool known = host && host->key_id == key->key_id && host->tenant_id == key->tenant_id &&
 		     strcmp(host->claimed, hostname) == 0 && host->facts_len == facts_len &&
 		     (facts_len == 0 || memcmp(host->facts, facts, facts_len) == 0);
@@ -246,7 +180,7 @@ static int take_hello(struct registry *reg, const struct store_host *row, const 
 {
 	pthread_mutex_lock(&reg->publishing);
 	pthread_mutex_lock(&reg->lock);
-	struct host *host = obtain(reg, row->host_id);
+	struct host *host = host_table_obtain(&reg->hosts, row->host_id);
 	int r = host ? set_facts(host, facts, facts_len) : -ENOMEM;
 	struct hub_frame *frame = NULL;
 	if (r == 0) {
@@ -316,7 +250,7 @@ static void come_alive(struct registry *reg, struct hub_frame *frame, int64_t re
 {
 	pthread_mutex_lock(&reg->publishing);
 	pthread_mutex_lock(&reg->lock);
-	struct host *host = find_text(reg, frame->host_id);
+	struct host *host = host_table_find_text(&reg->hosts, frame->host_id);
 	struct hub_frame *news = NULL;
 	if (host && is_newer(host, &frame->index)) {
 		set_newest(host, frame, received_us);
@@ -334,7 +268,7 @@ static void come_alive(struct registry *reg, struct hub_frame *frame, int64_t re
 void registry_update(struct registry *reg, struct hub_frame *frame, int64_t received_us)
 {
 	pthread_mutex_lock(&reg->lock);
-	struct host *host = find_text(reg, frame->host_id);
+	struct host *host = host_table_find_text(&reg->hosts, frame->host_id);
 	bool changes = host && host->status != HOST_LIVE;
 	if (host && !changes && is_newer(host, &frame->index))
 		set_newest(host, frame, received_us);
@@ -346,7 +280,7 @@ void registry_update(struct registry *reg, struct hub_frame *frame, int64_t rece
 void registry_durable(struct registry *reg, const uint8_t host_id[16], const uint8_t instance[16], uint64_t sequence)
 {
 	pthread_mutex_lock(&reg->lock);
-	struct host *host = find(reg, host_id);
+	struct host *host = host_table_find(&reg->hosts, host_id);
 	if (host) {
 		memcpy(host->durable_instance, instance, sizeof(host->durable_instance));
 		host->durable_sequence = sequence;
@@ -357,7 +291,7 @@ void registry_durable(struct registry *reg, const uint8_t host_id[16], const uin
 bool registry_is_durable(struct registry *reg, const struct hub_frame *frame)
 {
 	pthread_mutex_lock(&reg->lock);
-	const struct host *host = find_text(reg, frame->host_id);
+	const struct host *host = host_table_find_text(&reg->hosts, frame->host_id);
 	bool durable = host && frame->index.sequence <= host->durable_sequence &&
 		       memcmp(host->durable_instance, frame->index.instance, sizeof(host->durable_instance)) == 0;
 	pthread_mutex_unlock(&reg->lock);
@@ -370,8 +304,8 @@ void registry_tick(struct registry *reg, int64_t now_us)
 		pthread_mutex_lock(&reg->publishing);
 		pthread_mutex_lock(&reg->lock);
 		struct hub_frame *frame = NULL;
-		for (; i < reg->n && !frame; i++) {
-			struct host *host = reg->hosts[i];
+		for (; i < reg->hosts.n && !frame; i++) {
+			struct host *host = reg->hosts.rows[i];
 			enum host_status status = status_of(host, now_us);
 			if (status == host->status)
 				continue;
@@ -380,7 +314,7 @@ void registry_tick(struct registry *reg, int64_t now_us)
 			if (frame)
 				break;
 		}
-		bool end = i >= reg->n;
+		bool end = i >= reg->hosts.n;
 		pthread_mutex_unlock(&reg->lock);
 		publish(reg, frame);
 		pthread_mutex_unlock(&reg->publishing);
@@ -394,7 +328,7 @@ void registry_warn(struct registry *reg, const uint8_t host_id[16], const char *
 {
 	pthread_mutex_lock(&reg->publishing);
 	pthread_mutex_lock(&reg->lock);
-	struct host *host = find(reg, host_id);
+	struct host *host = host_table_find(&reg->hosts, host_id);
 	struct hub_frame *frame = NULL;
 	size_t len = warning ? strlen(warning) : 0;
 	if (len >= HOST_WARNING_MAX)
@@ -426,7 +360,7 @@ static int load_newest(struct registry *reg, const struct host *which)
 	if (r <= 0)
 		schema = schema_ref(schemas_own(reg->schemas));
 	pthread_mutex_lock(&reg->lock);
-	struct host *host = find(reg, which->host_id);
+	struct host *host = host_table_find(&reg->hosts, which->host_id);
 	if (host && !host->newest) {
 		struct hub_frame *frame = hub_frame_new(HUB_SNAPSHOT, host->tenant_id, host->id_text, host->hostname,
 							schema, payload, len);
@@ -471,16 +405,16 @@ int registry_list(struct registry *reg, int64_t tenant_id, struct buf *out)
 {
 	pthread_mutex_lock(&reg->lock);
 	/* A host that appears meanwhile moves the others up: one may be visited twice, which costs nothing. */
-	for (size_t i = 0; i < reg->n; i++) {
-		if (reg->hosts[i]->tenant_id == tenant_id && ensure_loaded(reg, reg->hosts[i]) < 0)
+	for (size_t i = 0; i < reg->hosts.n; i++) {
+		if (reg->hosts.rows[i]->tenant_id == tenant_id && ensure_loaded(reg, reg->hosts.rows[i]) < 0)
 			break; /* the list is worth having without the summaries of a store that cannot be read */
 	}
 	size_t n = 0, len = out->len;
 	int r = 0;
-	struct host **sorted = reallocarray(NULL, reg->n ? reg->n : 1, sizeof(void *));
-	for (size_t i = 0; sorted && i < reg->n; i++) {
-		if (reg->hosts[i]->tenant_id == tenant_id)
-			sorted[n++] = reg->hosts[i];
+	struct host **sorted = reallocarray(NULL, reg->hosts.n ? reg->hosts.n : 1, sizeof(void *));
+	for (size_t i = 0; sorted && i < reg->hosts.n; i++) {
+		if (reg->hosts.rows[i]->tenant_id == tenant_id)
+			sorted[n++] = reg->hosts.rows[i];
 	}
 	if (!sorted)
 		r = -ENOMEM;
@@ -493,19 +427,6 @@ int registry_list(struct registry *reg, int64_t tenant_id, struct buf *out)
 	if (r < 0)
 		out->len = len;
 	return r;
-}
-
-static struct host *find_named(const struct registry *reg, int64_t tenant_id, const char *name)
-{
-	struct host *host = find_text(reg, name);
-	if (host && host->tenant_id == tenant_id)
-		return host;
-	for (size_t i = 0; i < reg->n; i++) {
-		host = reg->hosts[i];
-		if (host->tenant_id == tenant_id && strcmp(host->hostname, name) == 0)
-			return host;
-	}
-	return NULL;
 }
 
 /* A reference to the newest snapshot, made whole where sections of it are not due. Holds `lock`. 0 or negative errno;
@@ -533,7 +454,7 @@ int registry_get(struct registry *reg, int64_t tenant_id, const char *name, stru
 {
 	size_t len = out ? out->len : 0;
 	pthread_mutex_lock(&reg->lock);
-	struct host *host = find_named(reg, tenant_id, name);
+	struct host *host = host_table_find_named(&reg->hosts, tenant_id, name);
 	int r = host ? ensure_loaded(reg, host) : -ENOENT;
 	if (r == 0 && out)
 		r = host_message(host, schemas_own(reg->schemas), out);
@@ -561,15 +482,15 @@ static void copy_name(const struct host *host, struct registry_name *ret)
 int registry_names(struct registry *reg, int64_t tenant_id, const char *name, struct registry_name **ret, size_t *ret_n)
 {
 	pthread_mutex_lock(&reg->lock);
-	const struct host *one = name ? find_named(reg, tenant_id, name) : NULL;
-	struct registry_name *names = reallocarray(NULL, one || reg->n == 0 ? 1 : reg->n, sizeof(*names));
+	const struct host *one = name ? host_table_find_named(&reg->hosts, tenant_id, name) : NULL;
+	struct registry_name *names = reallocarray(NULL, one || reg->hosts.n == 0 ? 1 : reg->hosts.n, sizeof(*names));
 	size_t n = 0;
 	int r = name && !one ? -ENOENT : !names ? -ENOMEM : 0;
 	if (r == 0 && one)
 		copy_name(one, &names[n++]);
-	for (size_t i = 0; r == 0 && !name && i < reg->n; i++) {
-		if (reg->hosts[i]->tenant_id == tenant_id)
-			copy_name(reg->hosts[i], &names[n++]);
+	for (size_t i = 0; r == 0 && !name && i < reg->hosts.n; i++) {
+		if (reg->hosts.rows[i]->tenant_id == tenant_id)
+			copy_name(reg->hosts.rows[i], &names[n++]);
 	}
 	pthread_mutex_unlock(&reg->lock);
 	if (r < 0) {
@@ -585,7 +506,7 @@ int registry_names(struct registry *reg, int64_t tenant_id, const char *name, st
 uint32_t registry_count(struct registry *reg)
 {
 	pthread_mutex_lock(&reg->lock);
-	uint32_t n = (uint32_t)reg->n;
+	uint32_t n = (uint32_t)reg->hosts.n;
 	pthread_mutex_unlock(&reg->lock);
 	return n;
 }
@@ -594,7 +515,7 @@ uint64_t registry_newest_sequence(struct registry *reg, const uint8_t host_id[16
 {
 	uint64_t sequence = 0;
 	pthread_mutex_lock(&reg->lock);
-	const struct host *host = find(reg, host_id);
+	const struct host *host = host_table_find(&reg->hosts, host_id);
 	if (host && host->newest && memcmp(host->newest->index.instance, instance, 16) == 0)
 		sequence = host->newest->index.sequence;
 	pthread_mutex_unlock(&reg->lock);
