@@ -42,6 +42,13 @@ int api_fail_internal(struct api_error *error, int r)
 	return api_fail(error, GRPC_UNAVAILABLE, "the backend cannot answer at present: %s", strerror(-r));
 }
 
+int api_fail_host(struct api_error *error, int r, const char *name)
+{
+	if (r == -ENOENT)
+		return api_fail(error, GRPC_NOT_FOUND, "no host is called \"%.100s\"; " API_HOSTS, name);
+	return api_fail_internal(error, r);
+}
+
 int api_put_text(struct buf *out, uint32_t number, const char *text)
 {
 	return wire_put_bytes(out, number, text, strlen(text));

@@ -94,9 +94,7 @@ int api_get_exposition(struct api *api, const struct auth_identity *who, const u
 	if (n < 0)
 		return api_fail(error, GRPC_INVALID_ARGUMENT, "the request is malformed");
 	int r = name[0] ? host_metrics(api, who->tenant_id, name, reply) : own_metrics(api, reply);
-	if (r == -ENOENT)
-		return api_fail(error, GRPC_NOT_FOUND, "no host is called \"%.100s\"; " API_HOSTS, name);
 	if (r == -ENODATA)
 		return api_fail(error, GRPC_NOT_FOUND, "no snapshot of \"%.100s\" is known yet", name);
-	return r < 0 ? api_fail_internal(error, r) : 0;
+	return r < 0 ? api_fail_host(error, r, name) : 0;
 }

@@ -17,13 +17,6 @@
 #define PROCESSES_DEFAULT 100
 #define PROCESSES_MAX 100000u
 
-static int fail_host(struct api_error *error, int r, const char *name)
-{
-	if (r == -ENOENT)
-		return api_fail(error, GRPC_NOT_FOUND, "no host is called \"%.100s\"; " API_HOSTS, name);
-	return api_fail_internal(error, r);
-}
-
 static int take_moment(const struct wire_field *field, const char *name, int64_t now_us, int64_t *ret,
 		       struct api_error *error)
 {
@@ -97,7 +90,7 @@ static int read_moment(struct api *api, const struct auth_identity *who, const u
 		return -1;
 	int r = registry_names(api->sources.registry, who->tenant_id, ret->wish.hostname, &ret->name, &n);
 	if (r < 0)
-		return fail_host(error, r, ret->wish.hostname);
+		return api_fail_host(error, r, ret->wish.hostname);
 	r = whole_read(api->sources.store, ret->name->host_id, ret->wish.at_us, &ret->whole);
 	if (r < 0)
 		return api_fail_internal(error, r);
@@ -467,7 +460,7 @@ int api_query_range(struct api *api, const struct auth_identity *who, const uint
 	if (r == 0) {
 		bool all = wish->hostname[0] == '\0' || strcmp(wish->hostname, "*") == 0;
 		r = registry_names(api->sources.registry, who->tenant_id, all ? NULL : wish->hostname, &names, &n);
-		r = r < 0 ? fail_host(error, r, wish->hostname) : answer_range(api, wish, names, n, reply, error);
+		r = r < 0 ? api_fail_host(error, r, wish->hostname) : answer_range(api, wish, names, n, reply, error);
 	}
 	free(names);
 	selector_free(&wish->selector);

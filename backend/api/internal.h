@@ -40,6 +40,8 @@ int api_fail_field(struct api_error *error, const char *field, const char *forma
 	__attribute__((format(printf, 3, 4)));
 /* What a store or memory failed with. */
 int api_fail_internal(struct api_error *error, int r);
+/* The same of what asked for a host; -ENOENT says that none is called so. */
+int api_fail_host(struct api_error *error, int r, const char *name);
 int api_put_text(struct buf *out, uint32_t number, const char *text) __attribute__((warn_unused_result));
 int api_put_time(struct buf *out, uint32_t number, int64_t us) __attribute__((warn_unused_result));
 /* A string field of a request into a fixed buffer. */

@@ -66,10 +66,9 @@ static int get_host(struct api *api, const struct auth_identity *who, const uint
 	if (take_name(request, len, name, error) < 0)
 		return -1;
 	int r = registry_get(api->sources.registry, who->tenant_id, name, &host, &frame);
-	if (r == -ENOENT)
-		return api_fail(error, GRPC_NOT_FOUND, "no host is called \"%.100s\"; " API_HOSTS, name);
-	if (r == 0)
-		r = wire_put_bytes(reply, GET_HOST_SERVER, host.data, host.len);
+	if (r < 0)
+		return api_fail_host(error, r, name);
+	r = wire_put_bytes(reply, GET_HOST_SERVER, host.data, host.len);
 	if (r == 0 && frame)
 		r = wire_put_bytes(reply, GET_HOST_SNAPSHOT, frame->bytes, frame->len);
 	if (r == 0)
@@ -187,10 +186,8 @@ static int list_recent(struct api *api, const struct auth_identity *who, const u
 		return -1;
 	int r = registry_names(api->sources.registry, who->tenant_id, wish.hostname[0] ? wish.hostname : NULL, &names,
 			       &n);
-	if (r == -ENOENT)
-		return api_fail(error, GRPC_NOT_FOUND, "no host is called \"%.100s\"; " API_HOSTS, wish.hostname);
 	if (r < 0)
-		return api_fail_internal(error, r);
+		return api_fail_host(error, r, wish.hostname);
 	for (; shown < n && shown < wish.limit && r == 0; shown++) {
 		struct hub_frame *frame = NULL;
 		r = registry_get(api->sources.registry, who->tenant_id, names[shown].id_text, NULL, &frame);
