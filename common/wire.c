@@ -160,11 +160,7 @@ int wire_put_fixed(struct buf *b, uint32_t number, enum wire_type type, uint64_t
 
 int wire_put_double(struct buf *b, uint32_t number, double value)
 {
-	union {
-		double d;
-		uint64_t u;
-	} bits = {.d = value};
-	return wire_put_fixed(b, number, WIRE_FIXED64, bits.u);
+	return wire_put_fixed(b, number, WIRE_FIXED64, wire_double_bits(value));
 }
 
 int wire_put_bytes(struct buf *b, uint32_t number, const void *data, size_t len)

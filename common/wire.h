@@ -49,6 +49,15 @@ static inline double wire_double(uint64_t bits)
 	return c.d;
 }
 
+static inline uint64_t wire_double_bits(double d)
+{
+	union {
+		double d;
+		uint64_t u;
+	} c = {.d = d};
+	return c.u;
+}
+
 /* Valid UTF-8, no surrogates, no overlong forms, nothing above U+10FFFF. protobuf-c does not check it. */
 bool wire_utf8(const uint8_t *data, size_t len);
 

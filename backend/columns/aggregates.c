@@ -3,6 +3,7 @@
 #include "backend/columns/aggregates.h"
 
 #include "backend/columns/doubles.h"
+#include "common/wire.h"
 
 #include <errno.h>
 #include <math.h>
@@ -14,7 +15,7 @@ static uint64_t zigzag(uint64_t v)
 
 static int put_fixed(struct buf *out, double d)
 {
-	uint64_t bits = doubles_bits(d);
+	uint64_t bits = wire_double_bits(d);
 	uint8_t bytes[8];
 	for (size_t i = 0; i < sizeof(bytes); i++)
 		bytes[i] = (uint8_t)(bits >> 8 * i);

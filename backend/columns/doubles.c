@@ -20,7 +20,7 @@ static bool is_decimal(uint64_t bits, unsigned digits, int64_t *ret)
 		return false;
 	int64_t integer = llrint(scaled);
 	*ret = integer;
-	return doubles_bits((double)integer / powers[digits]) == bits;
+	return wire_double_bits((double)integer / powers[digits]) == bits;
 }
 
 /* The fewest decimals that all values have, or DOUBLES_BITS. */
@@ -71,6 +71,6 @@ void doubles_join(unsigned scale, const uint64_t *integers, size_t n, uint64_t *
 		if (scale > DOUBLES_DIGITS_MAX)
 			ret[i] = v >> 63 ? ~(v ^ 1ull << 63) : v;
 		else
-			ret[i] = doubles_bits((double)(int64_t)v / powers[scale]);
+			ret[i] = wire_double_bits((double)(int64_t)v / powers[scale]);
 	}
 }

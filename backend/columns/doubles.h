@@ -17,12 +17,3 @@ int doubles_split_at(unsigned scale, const uint64_t *bits, size_t n, uint64_t *r
 	__attribute__((nonnull, warn_unused_result));
 /* And back. `scale` is what doubles_split() returned; others above DOUBLES_DIGITS_MAX mean DOUBLES_BITS. */
 void doubles_join(unsigned scale, const uint64_t *integers, size_t n, uint64_t *ret) __attribute__((nonnull));
-
-static inline uint64_t doubles_bits(double d)
-{
-	union {
-		double d;
-		uint64_t u;
-	} c = {.d = d};
-	return c.u;
-}

@@ -3,7 +3,6 @@
  * multiplied until the denominator is near the one that the column tends to. */
 #include "backend/columns/ratios.h"
 
-#include "backend/columns/doubles.h"
 #include "common/wire.h"
 
 #include <math.h>
@@ -19,7 +18,7 @@
 /* Doubles in the order of numbers, as integers. */
 static uint64_t ordered(double d)
 {
-	uint64_t bits = doubles_bits(d);
+	uint64_t bits = wire_double_bits(d);
 	return bits >> 63 ? ~bits ^ 1ull << 63 : bits;
 }
 

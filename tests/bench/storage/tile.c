@@ -1,7 +1,6 @@
 #include "tests/bench/storage/tile.h"
 
 #include "backend/columns/chunk.h"
-#include "backend/columns/doubles.h"
 #include "backend/columns/section_reader.h"
 #include "backend/columns/section_writer.h"
 #include "backend/columns/ticks.h"
@@ -27,8 +26,8 @@ static void move_values(const struct columns_series *id, struct columns_values *
 		uint64_t *values = v->parts[p].values, first = values[0], last = values[v->n - 1];
 		for (uint32_t i = 0; i < v->n; i++) {
 			if (id->type == SCHEMA_VALUE_DOUBLE)
-				values[i] = doubles_bits(wire_double(values[i]) +
-							 k * (wire_double(last) - wire_double(first)));
+				values[i] = wire_double_bits(wire_double(values[i]) +
+							     k * (wire_double(last) - wire_double(first)));
 			else
 				values[i] += k * (last > first ? last - first : 0);
 		}

@@ -1,5 +1,4 @@
 /* What snapshots say is what their chunk says, to the bit. */
-#include "backend/columns/doubles.h"
 #include "backend/columns/section_reader.h"
 #include "backend/columns/ticks.h"
 #include "common/wire.h"

@@ -1,6 +1,5 @@
 #include "backend/columns/ratios.h"
 
-#include "backend/columns/doubles.h"
 #include "common/wire.h"
 #include "tests/unit/backend/columns/fixture.h"
 #include "tests/unit/cmocka_all.h"
@@ -29,7 +28,7 @@ static void shares_are_found(void **state)
 	uint64_t bits[N], seed = 61, usual;
 	unsigned scale;
 	for (size_t i = 0; i < N; i++)
-		bits[i] = doubles_bits((double)(fixture_random(&seed) % 200) / 199);
+		bits[i] = wire_double_bits((double)(fixture_random(&seed) % 200) / 199);
 	assert_true(ratios_likely(bits, N, &scale, &usual));
 	assert_int_equal(scale, RATIOS_ONE);
 	assert_int_equal(usual, 199);
@@ -49,7 +48,7 @@ static void rates_are_found(void **state)
 	for (size_t i = 0; i < N; i++) {
 		bytes[i] = 512 * (fixture_random(&seed) % 20000);
 		elapsed[i] = 1000000 + fixture_random(&seed) % 100;
-		bits[i] = doubles_bits((double)bytes[i] * 1e6 / (double)elapsed[i]);
+		bits[i] = wire_double_bits((double)bytes[i] * 1e6 / (double)elapsed[i]);
 	}
 	assert_true(ratios_likely(bits, N, &scale, &usual));
 	assert_int_equal(scale, RATIOS_MILLION);
@@ -66,7 +65,7 @@ static void percentages_are_found(void **state)
 	uint64_t bits[N], seed = 71, usual;
 	unsigned scale;
 	for (size_t i = 0; i < N; i++)
-		bits[i] = doubles_bits((double)(fixture_random(&seed) % 10000) / 100 * 0.01);
+		bits[i] = wire_double_bits((double)(fixture_random(&seed) % 10000) / 100 * 0.01);
 	assert_true(ratios_likely(bits, N, &scale, &usual));
 	assert_int_equal(scale, RATIOS_ONE);
 	assert_int_equal(usual, 10000);
@@ -83,7 +82,7 @@ static void noise_is_none(void **state)
 	uint64_t bits[N], seed = 73, usual;
 	unsigned scale;
 	for (size_t i = 0; i < N; i++)
-		bits[i] = doubles_bits((double)fixture_random(&seed) / 1e18);
+		bits[i] = wire_double_bits((double)fixture_random(&seed) / 1e18);
 	assert_false(ratios_likely(bits, N, &scale, &usual));
 }
 
@@ -107,8 +106,8 @@ static void any_bits_come_back(void **state)
 			double d = (double)(int64_t)(fixture_value(&seed) - fixture_value(&seed));
 			bits[i] = kind == 0   ? odd[fixture_random(&seed) % 10]
 				  : kind == 1 ? fixture_random(&seed)
-				  : kind == 2 ? doubles_bits(d)
-					      : doubles_bits(d / (double)(1 + fixture_random(&seed) % 1000000));
+				  : kind == 2 ? wire_double_bits(d)
+					      : wire_double_bits(d / (double)(1 + fixture_random(&seed) % 1000000));
 		}
 		round_trip(round % 2 ? RATIOS_ONE : RATIOS_MILLION, usual[round % 6], bits, N);
 	}

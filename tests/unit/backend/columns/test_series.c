@@ -1,5 +1,4 @@
 /* Identities and aggregates. */
-#include "backend/columns/doubles.h"
 #include "common/wire.h"
 #include "tests/unit/backend/columns/fixture.h"
 #include "tests/unit/cmocka_all.h"
@@ -105,13 +104,14 @@ static void signed_values_order_as_such(void **state)
 
 static void what_is_nan_counts_apart(void **state)
 {
-	const uint64_t v[] = {doubles_bits(NAN), doubles_bits(2.5), doubles_bits(-1), doubles_bits(NAN)};
+	const uint64_t v[] = {wire_double_bits(NAN), wire_double_bits(2.5), wire_double_bits(-1),
+			      wire_double_bits(NAN)};
 	struct columns_aggregate a = columns_aggregate(v, 4, SCHEMA_VALUE_DOUBLE, false);
 	assert_int_equal(a.count, 4);
 	assert_int_equal(a.nans, 2);
-	assert_int_equal(a.first, doubles_bits(NAN));
-	assert_int_equal(a.min, doubles_bits(-1));
-	assert_int_equal(a.max, doubles_bits(2.5));
+	assert_int_equal(a.first, wire_double_bits(NAN));
+	assert_int_equal(a.min, wire_double_bits(-1));
+	assert_int_equal(a.max, wire_double_bits(2.5));
 	assert_true(a.sum == 1.5);
 	a = columns_aggregate(v, 1, SCHEMA_VALUE_DOUBLE, true);
 	assert_true(a.nans == 1 && isnan(wire_double(a.min)) && a.sum == 0 && a.increase == 0);
