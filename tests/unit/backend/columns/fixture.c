@@ -159,11 +159,6 @@ static void sort(struct facts *f)
 		qsort(f->hashes, f->n, sizeof(*f->hashes), by_hash);
 }
 
-bool facts_equal(struct facts *a, struct facts *b)
-{
-	return a->n == b->n && facts_common(a, b) == a->n;
-}
-
 size_t facts_common(struct facts *a, struct facts *b)
 {
 	size_t i = 0, k = 0, common = 0;
@@ -183,7 +178,37 @@ size_t facts_common(struct facts *a, struct facts *b)
 	return common;
 }
 
+void facts_expect(struct facts *facts, const struct buf *chunk)
+{
+	struct facts kept = {0};
+	assert_int_equal(facts_of_chunk(&kept, chunk->data, chunk->len), 0);
+	assert_int_equal(kept.n, facts->n);
+	assert_int_equal(facts_common(&kept, facts), facts->n);
+	facts_free(&kept);
+}
+
+/* cmocka hands its state to tests, not to what they call. */
+static struct schema *group_schema;
+
+int fixture_setup(void **state)
+{
+	group_schema = fixture_schema_new();
+	return 0;
+}
+
+int fixture_teardown(void **state)
+{
+	schema_unref(group_schema);
+	group_schema = NULL;
+	return 0;
+}
+
 struct schema *fixture_schema(void)
+{
+	return group_schema;
+}
+
+struct schema *fixture_schema_new(void)
 {
 	struct descriptor_blob set = descriptors_snapshot();
 	struct schema *schema;
@@ -205,17 +230,26 @@ uint64_t fixture_value(uint64_t *seed)
 	return v >> (fixture_random(seed) % 64);
 }
 
+uint64_t fixture_odd_double(uint64_t *seed)
+{
+	static const uint64_t odd[] = {0,
+				       1ull << 63,
+				       0x7ff8000000000000,
+				       0x7ff8dead0000beef,
+				       0xfff0000000000001,
+				       0x7ff0000000000000,
+				       0xfff0000000000000,
+				       1,
+				       0x7fefffffffffffff,
+				       0xffefffffffffffff};
+	return odd[fixture_random(seed) % (sizeof(odd) / sizeof(odd[0]))];
+}
+
 /* --- snapshots --- */
 
 static void ok(int r)
 {
 	assert_int_equal(r, 0);
-}
-
-static void put_fixed(struct buf *b, uint32_t number, uint64_t bits)
-{
-	ok(wire_put_tag(b, number, WIRE_FIXED64));
-	ok(buf_append(b, &bits, sizeof(bits)));
 }
 
 static uint64_t chance(struct maker *m, uint64_t n)
@@ -236,23 +270,9 @@ static uint64_t counter(struct maker *m, size_t i)
 
 static uint64_t real(struct maker *m)
 {
-	static const uint64_t odd[] = {0,
-				       1ull << 63,
-				       0x7ff8000000000000,
-				       0x7ff8dead0000beef,
-				       0xfff0000000000001,
-				       0x7ff0000000000000,
-				       0xfff0000000000000,
-				       1,
-				       0x7fefffffffffffff};
-	union {
-		double d;
-		uint64_t u;
-	} c;
 	if (m->wild && chance(m, 3) == 0)
-		return chance(m, 2) ? odd[chance(m, sizeof(odd) / sizeof(odd[0]))] : fixture_random(&m->seed);
-	c.d = chance(m, 2) ? (double)chance(m, 1000) / 200 : (double)chance(m, 1000000) / 777;
-	return c.u;
+		return chance(m, 2) ? fixture_odd_double(&m->seed) : fixture_random(&m->seed);
+	return wire_double_bits(chance(m, 2) ? (double)chance(m, 1000) / 200 : (double)chance(m, 1000000) / 777);
 }
 
 static void put_histogram(struct maker *m, struct buf *out, uint32_t number, size_t c)
@@ -284,15 +304,10 @@ static void put_cpu(struct maker *m, struct buf *payload)
 		if (chance(m, 100) == 0)
 			ok(wire_put_bytes(&cpu, 3, core.data, core.len)); /* twice in one snapshot */
 	}
-	put_fixed(&cpu, 10, real(m));
+	ok(wire_put_fixed(&cpu, 10, WIRE_FIXED64, real(m)));
 	/* A share and a rate, as agents compute them. */
-	union {
-		double d;
-		uint64_t u;
-	} c = {.d = (double)chance(m, 200) / (double)(197 + chance(m, 5))};
-	put_fixed(&cpu, 11, c.u);
-	c.d = (double)(chance(m, 5000) * 4096) * 1e6 / (double)(1000000 + chance(m, 100));
-	put_fixed(&cpu, 12, c.u);
+	ok(wire_put_double(&cpu, 11, (double)chance(m, 200) / (double)(197 + chance(m, 5))));
+	ok(wire_put_double(&cpu, 12, (double)(chance(m, 5000) * 4096) * 1e6 / (double)(1000000 + chance(m, 100))));
 	ok(wire_put_bytes(payload, 11, cpu.data, cpu.len));
 }
 
@@ -376,6 +391,35 @@ void maker_next(struct maker *m, struct buf *payload)
 	put_custom(m, payload);
 }
 
+/* --- chunks --- */
+
+void fixture_add(struct chunk_builder *b, const struct columns_tick *tick, const struct buf *payload)
+{
+	ok(chunk_builder_add(b, tick, group_schema, payload->data, payload->len));
+}
+
+void fixture_finish(struct chunk_builder *b, struct buf *chunk)
+{
+	ok(chunk_builder_finish(b, chunk));
+	chunk_builder_free(b);
+}
+
+void fixture_chunk(uint64_t seed, bool wild, uint32_t n, struct buf *chunk)
+{
+	struct buf payload BUF_CLEANUP = BUF_INIT(1 << 20);
+	struct chunk_builder *b;
+	struct maker maker;
+	ok(chunk_builder_new(1 << 28, &b));
+	maker_init(&maker, seed, wild);
+	for (uint32_t i = 0; i < n; i++) {
+		maker_next(&maker, &payload);
+		fixture_add(b, &maker.tick, &payload);
+	}
+	fixture_finish(b, chunk);
+}
+
+/* --- custom metrics --- */
+
 static void begin_metric(struct buf *metric, const char *name, uint64_t kind)
 {
 	struct buf label BUF_CLEANUP = BUF_INIT(1 << 16);
@@ -390,7 +434,7 @@ void fixture_custom_double(struct buf *metrics, const char *name, uint64_t bits)
 {
 	struct buf metric BUF_CLEANUP = BUF_INIT(1 << 16);
 	begin_metric(&metric, name, SCHEMA_KIND_GAUGE);
-	put_fixed(&metric, 5, bits);
+	ok(wire_put_fixed(&metric, 5, WIRE_FIXED64, bits));
 	ok(wire_put_bytes(metrics, 2, metric.data, metric.len));
 }
 
@@ -413,4 +457,27 @@ void fixture_custom_int(struct buf *metrics, const char *name, int64_t value)
 void fixture_custom_section(const struct buf *metrics, struct buf *payload)
 {
 	ok(wire_put_bytes(payload, COLUMNS_CUSTOM_SECTION, metrics->data, metrics->len));
+}
+
+void fixture_custom_find(const struct buf *bytes, const char *name, struct columns_values *values,
+			 struct columns_series *id)
+{
+	struct chunk_reader chunk;
+	struct section_reader *reader;
+	assert_int_equal(chunk_open(bytes->data, bytes->len, &chunk), 0);
+	const struct chunk_section *s = chunk_find(&chunk, COLUMNS_CUSTOM_SECTION);
+	assert_non_null(s);
+	assert_null(chunk_find(&chunk, 12));
+	assert_int_equal(section_reader_open(s->data, s->len, chunk.n_ticks, &reader), 0);
+	int64_t i = section_reader_find(reader, NULL, 0, name, 0);
+	assert_true(i >= 0);
+	assert_int_equal(section_reader_find(reader, NULL, 0, name, (uint32_t)i + 1), -1);
+	assert_int_equal(section_reader_find(reader, NULL, 0, "no such", 0), -1);
+	assert_int_equal(section_reader_values(reader, (uint32_t)i, values), 0);
+	section_reader_get(reader, (uint32_t)i, id);
+	assert_string_equal(id->custom, name);
+	assert_int_equal(id->n_labels, 1);
+	assert_string_equal(id->labels[0].name, "where");
+	assert_memory_equal(id->labels[0].text, "here", 4);
+	section_reader_free(reader);
 }

@@ -10,13 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct schema *schema;
-
-static void add(struct chunk_builder *b, const struct columns_tick *tick, const struct buf *payload)
-{
-	assert_int_equal(chunk_builder_add(b, tick, schema, payload->data, payload->len), 0);
-}
-
 /* A constant's is a product and not a sum. */
 static bool same_sum(const struct columns_aggregate *a, const struct columns_aggregate *b)
 {
@@ -62,9 +55,17 @@ static void check_aggregates(const struct buf *bytes)
 	columns_values_free(&values);
 }
 
+/* The chunk says what was sent. Frees the builder and the facts. */
+static void comes_back(struct chunk_builder *b, struct facts *sent, struct buf *chunk)
+{
+	fixture_finish(b, chunk);
+	facts_expect(sent, chunk);
+	facts_free(sent);
+}
+
 static void round_trip(uint64_t seed, uint32_t n, bool wild)
 {
-	struct facts sent = {0}, kept = {0};
+	struct facts sent = {0};
 	struct buf payload BUF_CLEANUP = BUF_INIT(1 << 20), bytes BUF_CLEANUP = BUF_INIT(1 << 28);
 	struct chunk_builder *b;
 	struct maker maker;
@@ -72,21 +73,16 @@ static void round_trip(uint64_t seed, uint32_t n, bool wild)
 	maker_init(&maker, seed, wild);
 	for (uint32_t i = 0; i < n; i++) {
 		maker_next(&maker, &payload);
-		facts_of_payload(&sent, &maker.tick, schema, payload.data, payload.len);
-		add(b, &maker.tick, &payload);
+		facts_of_payload(&sent, &maker.tick, fixture_schema(), payload.data, payload.len);
+		fixture_add(b, &maker.tick, &payload);
 		if (i % 7 == 0)
-			add(b, &maker.tick, &payload); /* sent again */
+			fixture_add(b, &maker.tick, &payload); /* sent again */
 	}
 	assert_int_equal(chunk_builder_ticks(b), n);
 	assert_int_equal(chunk_builder_duplicates(b), (n + 6) / 7);
 	assert_int_equal(chunk_builder_samples(b) + n, sent.n);
-	assert_int_equal(chunk_builder_finish(b, &bytes), 0);
-	assert_int_equal(facts_of_chunk(&kept, bytes.data, bytes.len), 0);
-	assert_true(facts_equal(&sent, &kept));
+	comes_back(b, &sent, &bytes);
 	check_aggregates(&bytes);
-	chunk_builder_free(b);
-	facts_free(&sent);
-	facts_free(&kept);
 }
 
 static void plausible_snapshots_come_back(void **state)
@@ -110,7 +106,7 @@ static void few_and_none_come_back(void **state)
 /* Late snapshots: in the order of their time, not of their coming. */
 static void late_snapshots_take_their_place(void **state)
 {
-	struct facts sent = {0}, kept = {0};
+	struct facts sent = {0};
 	struct buf payloads[60], bytes BUF_CLEANUP = BUF_INIT(1 << 28);
 	struct columns_tick ticks[60];
 	struct chunk_builder *b;
@@ -121,46 +117,18 @@ static void late_snapshots_take_their_place(void **state)
 		payloads[i] = BUF_INIT(1 << 20);
 		maker_next(&maker, &payloads[i]);
 		ticks[i] = maker.tick;
-		facts_of_payload(&sent, &ticks[i], schema, payloads[i].data, payloads[i].len);
+		facts_of_payload(&sent, &ticks[i], fixture_schema(), payloads[i].data, payloads[i].len);
 	}
 	for (size_t i = 0; i < 60; i++)
-		add(b, &ticks[(i * 37 + 11) % 60], &payloads[(i * 37 + 11) % 60]);
-	assert_int_equal(chunk_builder_finish(b, &bytes), 0);
-	assert_int_equal(facts_of_chunk(&kept, bytes.data, bytes.len), 0);
-	assert_true(facts_equal(&sent, &kept));
+		fixture_add(b, &ticks[(i * 37 + 11) % 60], &payloads[(i * 37 + 11) % 60]);
+	comes_back(b, &sent, &bytes);
 	for (size_t i = 0; i < 60; i++)
 		buf_free(&payloads[i]);
-	chunk_builder_free(b);
-	facts_free(&sent);
-	facts_free(&kept);
 }
 
 static const uint64_t extremes[] = {0,	     1, UINT64_MAX, 1ull << 63, (1ull << 63) - 1, UINT64_MAX, 0, 42,
 				    1 << 20, 5, 5,	    5};
 #define N_EXTREMES (sizeof(extremes) / sizeof(extremes[0]))
-
-static void find_custom(const struct buf *bytes, const char *name, struct columns_values *values,
-			struct columns_series *id)
-{
-	struct chunk_reader chunk;
-	struct section_reader *reader;
-	assert_int_equal(chunk_open(bytes->data, bytes->len, &chunk), 0);
-	const struct chunk_section *s = chunk_find(&chunk, COLUMNS_CUSTOM_SECTION);
-	assert_non_null(s);
-	assert_null(chunk_find(&chunk, 12));
-	assert_int_equal(section_reader_open(s->data, s->len, chunk.n_ticks, &reader), 0);
-	int64_t i = section_reader_find(reader, NULL, 0, name, 0);
-	assert_true(i >= 0);
-	assert_int_equal(section_reader_find(reader, NULL, 0, name, (uint32_t)i + 1), -1);
-	assert_int_equal(section_reader_find(reader, NULL, 0, "no such", 0), -1);
-	assert_int_equal(section_reader_values(reader, (uint32_t)i, values), 0);
-	section_reader_get(reader, (uint32_t)i, id);
-	assert_string_equal(id->custom, name);
-	assert_int_equal(id->n_labels, 1);
-	assert_string_equal(id->labels[0].name, "where");
-	assert_memory_equal(id->labels[0].text, "here", 4);
-	section_reader_free(reader);
-}
 
 static void extremes_of_every_kind_come_back(void **state)
 {
@@ -176,21 +144,20 @@ static void extremes_of_every_kind_come_back(void **state)
 		fixture_custom_int(&metrics, "i", (int64_t)extremes[i]);
 		fixture_custom_double(&metrics, "d", extremes[i]);
 		fixture_custom_section(&metrics, &payload);
-		add(b, &tick, &payload);
+		fixture_add(b, &tick, &payload);
 	}
 	assert_int_equal(chunk_builder_series(b), 3);
-	assert_int_equal(chunk_builder_finish(b, &bytes), 0);
+	fixture_finish(b, &bytes);
 	const char *names[] = {"u", "i", "d"};
 	const enum schema_value_type types[] = {SCHEMA_VALUE_UINT, SCHEMA_VALUE_INT, SCHEMA_VALUE_DOUBLE};
 	for (size_t k = 0; k < 3; k++) {
-		find_custom(&bytes, names[k], &values, &id);
+		fixture_custom_find(&bytes, names[k], &values, &id);
 		assert_int_equal(id.type, types[k]);
 		assert_int_equal(id.kind, k == 0 ? SCHEMA_KIND_COUNTER : SCHEMA_KIND_GAUGE);
 		assert_int_equal(values.n, N_EXTREMES);
 		assert_memory_equal(values.parts[0].values, extremes, sizeof(extremes));
 	}
 	columns_values_free(&values);
-	chunk_builder_free(b);
 }
 
 /* What is not due costs nothing: series at every fifth tick are no larger for the ticks between. */
@@ -208,14 +175,12 @@ static size_t size_of(uint32_t n, uint32_t every)
 			fixture_custom_uint(&metrics, "u", value);
 			fixture_custom_section(&metrics, &payload);
 		}
-		add(b, &tick, &payload);
+		fixture_add(b, &tick, &payload);
 	}
-	assert_int_equal(chunk_builder_finish(b, &bytes), 0);
+	fixture_finish(b, &bytes);
 	struct chunk_reader chunk;
 	assert_int_equal(chunk_open(bytes.data, bytes.len, &chunk), 0);
-	size_t len = chunk_find(&chunk, COLUMNS_CUSTOM_SECTION)->len;
-	chunk_builder_free(b);
-	return len;
+	return chunk_find(&chunk, COLUMNS_CUSTOM_SECTION)->len;
 }
 
 static void absence_costs_nothing(void **state)
@@ -227,7 +192,7 @@ static void absence_costs_nothing(void **state)
 
 static void a_full_builder_says_so(void **state)
 {
-	struct facts sent = {0}, kept = {0};
+	struct facts sent = {0};
 	struct buf payload BUF_CLEANUP = BUF_INIT(1 << 20), bytes BUF_CLEANUP = BUF_INIT(1 << 28);
 	struct chunk_builder *b;
 	struct maker maker;
@@ -236,18 +201,13 @@ static void a_full_builder_says_so(void **state)
 	maker_init(&maker, 77, true);
 	for (uint32_t i = 0; i < 100000 && r == 0; i++) {
 		maker_next(&maker, &payload);
-		r = chunk_builder_add(b, &maker.tick, schema, payload.data, payload.len);
+		r = chunk_builder_add(b, &maker.tick, fixture_schema(), payload.data, payload.len);
 		if (r == 0)
-			facts_of_payload(&sent, &maker.tick, schema, payload.data, payload.len);
+			facts_of_payload(&sent, &maker.tick, fixture_schema(), payload.data, payload.len);
 	}
 	assert_int_equal(r, -EMSGSIZE);
 	/* The one that found no room is not in it, not even in part. */
-	assert_int_equal(chunk_builder_finish(b, &bytes), 0);
-	assert_int_equal(facts_of_chunk(&kept, bytes.data, bytes.len), 0);
-	assert_true(facts_equal(&sent, &kept));
-	chunk_builder_free(b);
-	facts_free(&sent);
-	facts_free(&kept);
+	comes_back(b, &sent, &bytes);
 }
 
 static void malformed_payloads_are_told(void **state)
@@ -257,46 +217,28 @@ static void malformed_payloads_are_told(void **state)
 	struct buf bytes BUF_CLEANUP = BUF_INIT(1 << 20);
 	struct chunk_builder *b;
 	assert_int_equal(chunk_builder_new(1 << 20, &b), 0);
-	assert_int_equal(chunk_builder_add(b, &tick, schema, cut, sizeof(cut)), -EPROTO);
+	assert_int_equal(chunk_builder_add(b, &tick, fixture_schema(), cut, sizeof(cut)), -EPROTO);
 	assert_int_equal(chunk_builder_ticks(b), 1);
-	assert_int_equal(chunk_builder_finish(b, &bytes), 0);
-	chunk_builder_free(b);
+	fixture_finish(b, &bytes);
 }
 
 /* A schema made anew has its metrics elsewhere, or other metrics at the same place. */
 static void schemas_may_change(void **state)
 {
-	struct facts sent = {0}, kept = {0};
+	struct facts sent = {0};
 	struct buf payload BUF_CLEANUP = BUF_INIT(1 << 20), bytes BUF_CLEANUP = BUF_INIT(1 << 28);
 	struct chunk_builder *b;
 	struct maker maker;
 	assert_int_equal(chunk_builder_new(1 << 28, &b), 0);
 	maker_init(&maker, 5, false);
 	for (int i = 0; i < 30; i++) {
-		struct schema *other = i % 3 ? schema_ref(schema) : fixture_schema();
+		struct schema *other = i % 3 ? schema_ref(fixture_schema()) : fixture_schema_new();
 		maker_next(&maker, &payload);
 		facts_of_payload(&sent, &maker.tick, other, payload.data, payload.len);
 		assert_int_equal(chunk_builder_add(b, &maker.tick, other, payload.data, payload.len), 0);
 		schema_unref(other);
 	}
-	assert_int_equal(chunk_builder_finish(b, &bytes), 0);
-	assert_int_equal(facts_of_chunk(&kept, bytes.data, bytes.len), 0);
-	assert_true(facts_equal(&sent, &kept));
-	chunk_builder_free(b);
-	facts_free(&sent);
-	facts_free(&kept);
-}
-
-static int setup(void **state)
-{
-	schema = fixture_schema();
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	schema_unref(schema);
-	return 0;
+	comes_back(b, &sent, &bytes);
 }
 
 int main(void)
@@ -312,5 +254,5 @@ int main(void)
 		cmocka_unit_test(malformed_payloads_are_told),
 		cmocka_unit_test(schemas_may_change),
 	};
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }

@@ -9,14 +9,6 @@
 
 #define PARTS 6
 
-static struct schema *schema;
-
-static void finish(struct chunk_builder *b, struct buf *out)
-{
-	assert_int_equal(chunk_builder_finish(b, out), 0);
-	chunk_builder_free(b);
-}
-
 static struct chunk_merge_result merge(const struct buf *parts, uint32_t n, int64_t from_us, int64_t to_us,
 				       struct buf *out)
 {
@@ -32,7 +24,7 @@ static struct chunk_merge_result merge(const struct buf *parts, uint32_t n, int6
 /* Snapshots dealt out to chunks, by turns (late data everywhere) or one after the other (hours of a day). */
 static void merge_of(uint64_t seed, bool wild, bool by_turns)
 {
-	struct facts sent = {0}, kept = {0};
+	struct facts sent = {0};
 	struct buf payload BUF_CLEANUP = BUF_INIT(1 << 20), merged BUF_CLEANUP = BUF_INIT(1 << 28), parts[PARTS];
 	struct chunk_builder *builders[PARTS];
 	struct maker maker;
@@ -41,24 +33,21 @@ static void merge_of(uint64_t seed, bool wild, bool by_turns)
 		assert_int_equal(chunk_builder_new(1 << 28, &builders[i]), 0);
 	for (uint32_t i = 0; i < 300; i++) {
 		maker_next(&maker, &payload);
-		facts_of_payload(&sent, &maker.tick, schema, payload.data, payload.len);
-		struct chunk_builder *b = builders[by_turns ? i * 7 % PARTS : i / 50];
-		assert_int_equal(chunk_builder_add(b, &maker.tick, schema, payload.data, payload.len), 0);
+		facts_of_payload(&sent, &maker.tick, fixture_schema(), payload.data, payload.len);
+		fixture_add(builders[by_turns ? i * 7 % PARTS : i / 50], &maker.tick, &payload);
 	}
 	for (size_t i = 0; i < PARTS; i++) {
 		parts[i] = BUF_INIT(1 << 28);
-		finish(builders[i], &parts[i]);
+		fixture_finish(builders[i], &parts[i]);
 	}
 	struct chunk_merge_result result = merge(parts, PARTS, INT64_MIN, INT64_MAX, &merged);
 	assert_int_equal(result.ticks, 300);
 	assert_int_equal(result.samples + 300, sent.n);
 	assert_int_equal(result.replaced + result.damaged_series + result.damaged_sections, 0);
-	assert_int_equal(facts_of_chunk(&kept, merged.data, merged.len), 0);
-	assert_true(facts_equal(&sent, &kept));
+	facts_expect(&sent, &merged);
 	for (size_t i = 0; i < PARTS; i++)
 		buf_free(&parts[i]);
 	facts_free(&sent);
-	facts_free(&kept);
 }
 
 static void hours_become_a_day(void **state)
@@ -79,24 +68,17 @@ static void put(struct chunk_builder *b, int64_t time_us, uint64_t sequence, con
 	struct columns_tick tick = {.time_us = time_us, .sequence = sequence, .interval_ms = 1000};
 	fixture_custom_uint(&metrics, name, value);
 	fixture_custom_section(&metrics, &payload);
-	assert_int_equal(chunk_builder_add(b, &tick, schema, payload.data, payload.len), 0);
+	fixture_add(b, &tick, &payload);
 }
 
-static void values_of(const struct buf *chunk_bytes, const char *name, uint64_t *ret, uint32_t n)
+static void values_of(const struct buf *chunk, const char *name, uint64_t *ret, uint32_t n)
 {
-	struct chunk_reader chunk;
-	struct section_reader *reader;
 	struct columns_values values = {0};
-	assert_int_equal(chunk_open(chunk_bytes->data, chunk_bytes->len, &chunk), 0);
-	const struct chunk_section *s = chunk_find(&chunk, COLUMNS_CUSTOM_SECTION);
-	assert_int_equal(section_reader_open(s->data, s->len, chunk.n_ticks, &reader), 0);
-	int64_t i = section_reader_find(reader, NULL, 0, name, 0);
-	assert_true(i >= 0);
-	assert_int_equal(section_reader_values(reader, (uint32_t)i, &values), 0);
+	struct columns_series id;
+	fixture_custom_find(chunk, name, &values, &id);
 	assert_int_equal(values.n, n);
 	memcpy(ret, values.parts[0].values, n * sizeof(*ret));
 	columns_values_free(&values);
-	section_reader_free(reader);
 }
 
 /* The later generation's snapshot is the one of its moment, whole: what only the earlier had is gone too. */
@@ -108,11 +90,11 @@ static void a_later_generation_wins(void **state)
 	assert_int_equal(chunk_builder_new(1 << 20, &b), 0);
 	for (uint64_t i = 0; i < 4; i++)
 		put(b, (int64_t)i * 1000000, i + 1, i == 2 ? "gone" : "a", i);
-	finish(b, &parts[0]);
+	fixture_finish(b, &parts[0]);
 	assert_int_equal(chunk_builder_new(1 << 20, &b), 0);
 	put(b, 2000000, 3, "a", 222);
 	put(b, 1000000, 2, "a", 111);
-	finish(b, &parts[1]);
+	fixture_finish(b, &parts[1]);
 	struct chunk_merge_result result = merge(parts, 2, INT64_MIN, INT64_MAX, &out);
 	assert_int_equal(result.ticks, 4);
 	assert_int_equal(result.replaced, 2);
@@ -131,17 +113,8 @@ static void a_later_generation_wins(void **state)
 
 static void the_same_again_changes_nothing(void **state)
 {
-	struct buf part = BUF_INIT(1 << 28), once BUF_CLEANUP = BUF_INIT(1 << 28), out BUF_CLEANUP = BUF_INIT(1 << 28),
-		   payload BUF_CLEANUP = BUF_INIT(1 << 20);
-	struct chunk_builder *b;
-	struct maker maker;
-	assert_int_equal(chunk_builder_new(1 << 28, &b), 0);
-	maker_init(&maker, 3, false);
-	for (int i = 0; i < 100; i++) {
-		maker_next(&maker, &payload);
-		assert_int_equal(chunk_builder_add(b, &maker.tick, schema, payload.data, payload.len), 0);
-	}
-	finish(b, &part);
+	struct buf part = BUF_INIT(1 << 28), once BUF_CLEANUP = BUF_INIT(1 << 28), out BUF_CLEANUP = BUF_INIT(1 << 28);
+	fixture_chunk(3, false, 100, &part);
 	merge(&part, 1, INT64_MIN, INT64_MAX, &once);
 	struct buf twice[2] = {part, part};
 	assert_int_equal(merge(twice, 2, INT64_MIN, INT64_MAX, &out).replaced, 100);
@@ -161,7 +134,7 @@ static void a_window_is_cut_out(void **state)
 	assert_int_equal(chunk_builder_new(1 << 20, &b), 0);
 	for (uint64_t i = 0; i < 10; i++)
 		put(b, (int64_t)i * 1000000, i + 1, "a", i * i);
-	finish(b, &part);
+	fixture_finish(b, &part);
 	assert_int_equal(merge(&part, 1, 2000000, 5000000, &out).ticks, 3);
 	values_of(&out, "a", v, 3);
 	assert_memory_equal(v, ((uint64_t[]){4, 9, 16}), sizeof(v));
@@ -177,18 +150,6 @@ static void a_window_is_cut_out(void **state)
 	buf_free(&part);
 }
 
-static int setup(void **state)
-{
-	schema = fixture_schema();
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	schema_unref(schema);
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -196,5 +157,5 @@ int main(void)
 		cmocka_unit_test(a_later_generation_wins), cmocka_unit_test(the_same_again_changes_nothing),
 		cmocka_unit_test(a_window_is_cut_out),
 	};
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }
