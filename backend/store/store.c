@@ -37,6 +37,11 @@ int store_refuse(int error, char **ret_error, const char *format, ...)
 	return error;
 }
 
+struct store_view {
+	const struct store_ops *ops;
+	void *view;
+};
+
 static const struct store_ops *find_engine(const char *url, const char **ret_location)
 {
 	for (size_t i = 0; i < sizeof(engines) / sizeof(engines[0]); i++) {
@@ -117,6 +122,85 @@ int store_snapshots_between(struct store *s, const uint8_t host_id[16], int64_t 
 			    store_row_fn fn, void *arg)
 {
 	return s->ops->snapshots_between(s->engine, host_id, from_us, to_us, backwards, fn, arg);
+}
+
+int store_view_open(struct store *s, struct store_view **ret)
+{
+	struct store_view *view = calloc(1, sizeof(*view));
+	if (!view)
+		return -ENOMEM;
+	view->ops = s->ops;
+	int r = s->ops->view_open(s->engine, &view->view);
+	if (r < 0) {
+		free(view);
+		return r;
+	}
+	*ret = view;
+	return 0;
+}
+
+void store_view_close(struct store_view *view)
+{
+	if (!view)
+		return;
+	view->ops->view_close(view->view);
+	free(view);
+}
+
+int store_view_rows(struct store_view *view, const uint8_t host_id[16], int64_t from_us, int64_t to_us, bool backwards,
+		    store_row_fn fn, void *arg)
+{
+	return view->ops->view_rows(view->view, host_id, from_us, to_us, backwards, fn, arg);
+}
+
+int store_view_chunks(struct store_view *view, const uint8_t host_id[16], enum store_tier tier, uint32_t statistic,
+		      int64_t from_us, int64_t to_us, struct store_chunk **ret, size_t *ret_n)
+{
+	return view->ops->view_chunks(view->view, host_id, tier, statistic, from_us, to_us, ret, ret_n);
+}
+
+int store_view_read(struct store_view *view, const struct store_chunk *chunk, uint64_t offset, size_t len,
+		    uint8_t *data)
+{
+	return view->ops->view_read(view->view, chunk, offset, len, data);
+}
+
+int store_unsealed(struct store *s, struct store_unsealed **ret, size_t *ret_n)
+{
+	return s->ops->unsealed(s->engine, ret, ret_n);
+}
+
+int store_seal(struct store *s, const uint8_t host_id[16], int64_t was_us, int64_t upto_us,
+	       const struct store_row *latest, const struct store_chunk *chunks, size_t n)
+{
+	return s->ops->seal(s->engine, host_id, was_us, upto_us, latest, chunks, n);
+}
+
+int store_replace(struct store *s, const uint8_t host_id[16], const struct store_chunk *old, size_t n_old,
+		  const struct store_chunk *chunks, size_t n)
+{
+	return s->ops->replace(s->engine, host_id, old, n_old, chunks, n);
+}
+
+int store_windows(struct store *s, enum store_tier tier, int64_t before_us, int64_t quiet_us, unsigned limit,
+		  struct store_window **ret, size_t *ret_n)
+{
+	return s->ops->windows(s->engine, tier, before_us, quiet_us, limit, ret, ret_n);
+}
+
+int store_drop(struct store *s, enum store_tier tier, int64_t before_us, uint64_t bytes, uint64_t *ret_bytes)
+{
+	return s->ops->drop(s->engine, tier, before_us, bytes, ret_bytes);
+}
+
+int store_usage(struct store *s, struct store_usage *ret)
+{
+	return s->ops->usage(s->engine, ret);
+}
+
+int store_lead(struct store *s)
+{
+	return s->ops->lead(s->engine);
 }
 
 int store_host_register(struct store *s, struct store_host *host)

@@ -69,14 +69,18 @@ struct store_range {
 int store_durable(struct store *store, const uint8_t host_id[16], const uint8_t instance[16], struct store_range **ret,
 		  size_t *ret_n) __attribute__((warn_unused_result));
 
-/* The newest stored snapshot of a host: 1 and a malloc'd payload with its hash, 0 if there is none, negative errno. */
+/* The newest stored snapshot of a host, sealed or not: 1 and a malloc'd payload with its hash, 0 if there is none,
+ * negative errno. */
 int store_latest(struct store *store, const uint8_t host_id[16], uint8_t **ret_payload, size_t *ret_len,
 		 uint8_t ret_hash[32], int64_t *ret_received_us) __attribute__((warn_unused_result));
 
-/* One stored snapshot, borrowed for the call. */
+/* One stored snapshot that is not sealed yet, borrowed for the call. */
 struct store_row {
 	uint64_t sequence;
 	int64_t agent_us;
+	uint64_t boottime_us;
+	/* When it came. A row whose commit was so late that the time before it had been sealed meanwhile says the first
+	 * moment after that: what is above a host's sealed_us is not sealed, what is not above it is. */
 	int64_t received_us;
 	uint8_t instance[16];
 	uint8_t descriptor_hash[32];
@@ -86,11 +90,112 @@ struct store_row {
 /* Anything but 0 stops the iteration and is returned from it. */
 typedef int (*store_row_fn)(void *arg, const struct store_row *row);
 
-/* The stored snapshots of a host whose agent_us lies in [from_us, to_us], by agent_us, newest first when `backwards`.
- * What is committed meanwhile may or may not be seen. fn is called without a lock held and may take its time. 0, fn's
- * value, or negative errno; an unknown host has none. */
+/* The rows of a host, as store_view_rows() of a view of its own. */
 int store_snapshots_between(struct store *store, const uint8_t host_id[16], int64_t from_us, int64_t to_us,
 			    bool backwards, store_row_fn fn, void *arg) __attribute__((warn_unused_result));
+
+/* --- history: chunks --------------------------------------------------------------------------------------------- */
+
+/* Bytes of backend/columns, which the store does not look into. Snapshots are rows first; seal puts them into chunks,
+ * which later are replaced by fewer, larger ones. backend/history decides when. */
+
+enum store_tier {
+	STORE_TIER_RAW = 1,	  /* every snapshot, without processes */
+	STORE_TIER_PROCESSES = 2, /* every snapshot's processes */
+	STORE_TIER_MINUTE = 3,	  /* a tick a minute; a chunk for each statistic */
+	STORE_TIER_END,
+};
+
+struct store_chunk {
+	int64_t id; /* the engine's; nobody else's business */
+	enum store_tier tier;
+	uint32_t statistic;	   /* of STORE_TIER_MINUTE, else 0: history's business */
+	bool compacted;		   /* else it waits to be put together with the others of its window */
+	int64_t window_us;	   /* where that window begins */
+	int64_t first_us, last_us; /* of its ticks */
+	int64_t made_us;
+	int64_t generation; /* of chunks that say something of the same moment the one with the higher is right;
+			     * store_seal() and store_replace() number them as they come, ascending for each host */
+	uint64_t len;
+	const uint8_t *data; /* of a chunk to be written, else NULL */
+};
+
+/* A consistent picture of the rows and chunks: what is sealed or replaced after it was opened does not change it. Of
+ * one thread; keep it short (seconds). */
+struct store_view;
+int store_view_open(struct store *store, struct store_view **ret) __attribute__((nonnull, warn_unused_result));
+void store_view_close(struct store_view *view); /* accepts NULL */
+
+/* The rows of a host that are not sealed and whose agent_us lies in [from_us, to_us], by agent_us, newest first when
+ * `backwards`. fn may take its time, and may use the view to read chunks. 0, fn's value, or negative errno (-EINVAL:
+ * from above to); an unknown host has none. */
+int store_view_rows(struct store_view *view, const uint8_t host_id[16], int64_t from_us, int64_t to_us, bool backwards,
+		    store_row_fn fn, void *arg) __attribute__((warn_unused_result));
+/* The chunks of a host that have to do with [from_us, to_us], malloc'd, by (first_us, generation). 0 or negative errno.
+ */
+int store_view_chunks(struct store_view *view, const uint8_t host_id[16], enum store_tier tier, uint32_t statistic,
+		      int64_t from_us, int64_t to_us, struct store_chunk **ret, size_t *ret_n)
+	__attribute__((warn_unused_result));
+/* Bytes [offset, offset + len) of a chunk of this view, without reading what lies around them. 0; -ERANGE when it is
+ * shorter; -EUCLEAN when the database is damaged there; negative errno. */
+int store_view_read(struct store_view *view, const struct store_chunk *chunk, uint64_t offset, size_t len,
+		    uint8_t *data) __attribute__((nonnull, warn_unused_result));
+
+/* What of each host is not sealed. */
+struct store_unsealed {
+	uint8_t host_id[16];
+	int64_t sealed_us; /* rows with received_us up to here are; INT64_MIN: none */
+	uint64_t rows;	   /* about */
+};
+/* All hosts with rows that may not be sealed; malloc'd. */
+int store_unsealed(struct store *store, struct store_unsealed **ret, size_t *ret_n)
+	__attribute__((nonnull, warn_unused_result));
+/* In one transaction: the rows received up to upto_us become these chunks; `latest`, the newest of them by agent_us, is
+ * kept for store_latest() (NULL: none). -ESTALE when the host's sealed_us is not was_us any more (another backend was
+ * quicker): nothing was changed. Durable when it returns. The rows' space is freed later, by the writer. */
+int store_seal(struct store *store, const uint8_t host_id[16], int64_t was_us, int64_t upto_us,
+	       const struct store_row *latest, const struct store_chunk *chunks, size_t n)
+	__attribute__((warn_unused_result));
+/* In one transaction: chunks of a host give way to others. -ESTALE when one of the old is not there any more: nothing
+ * was changed. */
+int store_replace(struct store *store, const uint8_t host_id[16], const struct store_chunk *old, size_t n_old,
+		  const struct store_chunk *chunks, size_t n) __attribute__((warn_unused_result));
+
+/* A window that has chunks which are not compacted. */
+struct store_window {
+	uint8_t host_id[16];
+	uint32_t statistic;
+	int64_t window_us;
+	uint32_t chunks;   /* not compacted */
+	int64_t newest_us; /* when the last of these was made */
+};
+/* Those of a tier that begin before `before_us` and in which the last was made before `quiet_us`, the oldest first, at
+ * most `limit`; malloc'd. */
+int store_windows(struct store *store, enum store_tier tier, int64_t before_us, int64_t quiet_us, unsigned limit,
+		  struct store_window **ret, size_t *ret_n) __attribute__((warn_unused_result));
+
+/* Deletes chunks of a tier of which all ticks are before `before_us`, the oldest first, until `bytes` are gone or
+ * nothing is left of them; whole partitions where there are such, which may be more than was asked for. The disk has
+ * the space again when it returns, and it works on a full disk. *ret_bytes is what went. 0 or negative errno. */
+int store_drop(struct store *store, enum store_tier tier, int64_t before_us, uint64_t bytes, uint64_t *ret_bytes)
+	__attribute__((nonnull, warn_unused_result));
+
+struct store_usage {
+	struct {
+		uint64_t chunks, bytes; /* of their data */
+		uint64_t uncompacted_bytes;
+		int64_t oldest_us, newest_us; /* ticks; 0 without any */
+	} tiers[STORE_TIER_END];
+	uint64_t rows, row_bytes; /* not sealed, or not freed yet; about */
+	uint64_t total_bytes;	  /* of the database, with all that is around */
+	uint64_t disk_free_bytes; /* UINT64_MAX: not known (the disk is a server's) */
+};
+/* Looks at every chunk's row: for once a minute. */
+int store_usage(struct store *store, struct store_usage *ret) __attribute__((nonnull, warn_unused_result));
+
+/* Of several backends on one database one keeps house (seals, compacts, forgets): 1 when it is this one, 0 when another
+ * is, negative errno. Held until the store is closed or the connection breaks; ask before every round. */
+int store_lead(struct store *store) __attribute__((nonnull, warn_unused_result));
 
 /* --- hosts ------------------------------------------------------------------------------------------------------ */
 

@@ -31,6 +31,23 @@ struct store_ops {
 		      uint8_t ret_hash[32], int64_t *ret_received_us);
 	int (*snapshots_between)(void *engine, const uint8_t host_id[16], int64_t from_us, int64_t to_us,
 				 bool backwards, store_row_fn fn, void *arg);
+	int (*view_open)(void *engine, void **ret_view);
+	void (*view_close)(void *view);
+	int (*view_rows)(void *view, const uint8_t host_id[16], int64_t from_us, int64_t to_us, bool backwards,
+			 store_row_fn fn, void *arg);
+	int (*view_chunks)(void *view, const uint8_t host_id[16], enum store_tier tier, uint32_t statistic,
+			   int64_t from_us, int64_t to_us, struct store_chunk **ret, size_t *ret_n);
+	int (*view_read)(void *view, const struct store_chunk *chunk, uint64_t offset, size_t len, uint8_t *data);
+	int (*unsealed)(void *engine, struct store_unsealed **ret, size_t *ret_n);
+	int (*seal)(void *engine, const uint8_t host_id[16], int64_t was_us, int64_t upto_us,
+		    const struct store_row *latest, const struct store_chunk *chunks, size_t n);
+	int (*replace)(void *engine, const uint8_t host_id[16], const struct store_chunk *old, size_t n_old,
+		       const struct store_chunk *chunks, size_t n);
+	int (*windows)(void *engine, enum store_tier tier, int64_t before_us, int64_t quiet_us, unsigned limit,
+		       struct store_window **ret, size_t *ret_n);
+	int (*drop)(void *engine, enum store_tier tier, int64_t before_us, uint64_t bytes, uint64_t *ret_bytes);
+	int (*usage)(void *engine, struct store_usage *ret);
+	int (*lead)(void *engine);
 	int (*host_register)(void *engine, struct store_host *host);
 	int (*hosts)(void *engine, struct store_host **ret, size_t *ret_n);
 	int (*host_seen)(void *engine, const uint8_t host_id[16], int64_t last_seen_us);
