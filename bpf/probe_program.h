@@ -17,36 +17,6 @@ struct {
 	__type(value, struct probe_meter);
 } meters SEC(".maps");
 
-struct metering {
-	struct probe_meter *meter;
-	__u64 before_ns, begin_ns;
-};
-
-ALWAYS_INLINE struct metering metering_begin(__u32 number)
-{
-	struct metering metering = {};
-	__u32 index = bpf_get_smp_processor_id() * PROBE_METERS + number;
-	metering.meter = bpf_map_lookup_elem(&meters, &index);
-	if (!metering.meter)
-		return metering;
-	metering.meter->runs++;
-	if (++metering.meter->since_timed >= PROBE_METER_EVERY) {
-		metering.meter->since_timed = 0;
-		metering.before_ns = bpf_ktime_get_ns();
-		metering.begin_ns = bpf_ktime_get_ns();
-	}
-	return metering;
-}
-
-ALWAYS_INLINE void metering_end(const struct metering *metering)
-{
-	if (!metering->begin_ns || !metering->meter)
-		return;
-	metering->meter->timed_ns += bpf_ktime_get_ns() - metering->begin_ns;
-	metering->meter->clock_ns += metering->begin_ns - metering->before_ns;
-	metering->meter->timed_runs++;
-}
-
 ALWAYS_INLINE struct probe_meter *meter_of(__u32 number)
 {
 	__u32 index = bpf_get_smp_processor_id() * PROBE_METERS + number;
@@ -79,7 +49,8 @@ ALWAYS_INLINE void metered_end(__u32 number)
 
 /* A whole program: one call, with what it costs. What is remembered during the call is in the meter and not in the
  * program: the verifier would go through the call once for each way to have begun, which Debian's 6.12 for arm64 did
- * not bring to an end for the walk over tasks. */
+ * not bring to an end for the walk over tasks. Where a kernel runs a program inside another run of it on the same CPU,
+ * the inner one ends the timing of the outer one, whose sample is short by what is left of it. */
 #define METERED(number, call)                                                                                          \
 	do {                                                                                                           \
 		metered_begin(number);                                                                                 \

@@ -97,19 +97,18 @@ ALWAYS_INLINE void count(struct sock *sk, int bytes, bool sent)
 SEC("tp_btf/sock_send_length")
 int send(__u64 *ctx)
 {
-	struct metering metering = metering_begin(PROCESS_NETWORK_METER_SEND);
-	count((struct sock *)ctx[0], (int)ctx[1], true);
-	metering_end(&metering);
-	return 0;
+	METERED(PROCESS_NETWORK_METER_SEND, count((struct sock *)ctx[0], (int)ctx[1], true));
 }
 
 /* Who only looks has not received. [N1] */
+ALWAYS_INLINE void on_receive(struct sock *sk, int bytes, int flags)
+{
+	if (!(flags & (MSG_PEEK | MSG_ERRQUEUE)))
+		count(sk, bytes, false);
+}
+
 SEC("tp_btf/sock_recv_length")
 int receive(__u64 *ctx)
 {
-	struct metering metering = metering_begin(PROCESS_NETWORK_METER_RECEIVE);
-	if (!((int)ctx[2] & (MSG_PEEK | MSG_ERRQUEUE)))
-		count((struct sock *)ctx[0], (int)ctx[1], false);
-	metering_end(&metering);
-	return 0;
+	METERED(PROCESS_NETWORK_METER_RECEIVE, on_receive((struct sock *)ctx[0], (int)ctx[1], (int)ctx[2]));
 }

@@ -219,14 +219,13 @@ ALWAYS_INLINE void on_return(struct task_struct *task, __u32 pid, __u32 number, 
 		probe_observe_shared(&cgroup->off[state], ns);
 }
 
-ALWAYS_INLINE int on_switch(bool preempted, struct task_struct *prev, struct task_struct *next, __u32 state,
-			    bool direct)
+ALWAYS_INLINE void on_switch(bool preempted, struct task_struct *prev, struct task_struct *next, __u32 state,
+			     bool direct)
 {
-	struct metering metering = metering_begin(SCHEDULER_METER_SWITCH);
 	__u32 number = bpf_get_smp_processor_id();
 	struct scheduler_cpu *cpu = bpf_map_lookup_elem(&cpus, &number);
 	if (!cpu)
-		return 0;
+		return;
 	int prev_pid = 0, next_pid = 0;
 	READ_FIELD(prev_pid, prev, pid);
 	READ_FIELD(next_pid, next, pid);
@@ -248,8 +247,6 @@ ALWAYS_INLINE int on_switch(bool preempted, struct task_struct *prev, struct tas
 		if (now)
 			on_return(next, next_pid, number, now);
 	}
-	metering_end(&metering);
-	return 0;
 }
 
 ALWAYS_INLINE __u32 state_of(struct task_struct *task, bool direct)
@@ -270,26 +267,29 @@ ALWAYS_INLINE __u32 state_of(struct task_struct *task, bool direct)
 SEC("tp_btf/sched_switch")
 int switch_btf(__u64 *ctx)
 {
-	return on_switch(ctx[0], (struct task_struct *)ctx[1], (struct task_struct *)ctx[2], (__u32)ctx[3], true);
+	METERED(SCHEDULER_METER_SWITCH,
+		on_switch(ctx[0], (struct task_struct *)ctx[1], (struct task_struct *)ctx[2], (__u32)ctx[3], true));
 }
 
 SEC("raw_tp/sched_switch")
 int switch_raw(struct bpf_raw_tracepoint_args *ctx)
 {
-	return on_switch(ctx->args[0] & 1, (struct task_struct *)ctx->args[1], (struct task_struct *)ctx->args[2],
-			 (__u32)ctx->args[3], false);
+	METERED(SCHEDULER_METER_SWITCH, on_switch(ctx->args[0] & 1, (struct task_struct *)ctx->args[1],
+						  (struct task_struct *)ctx->args[2], (__u32)ctx->args[3], false));
 }
 
 SEC("tp_btf/sched_switch")
 int switch_old_btf(__u64 *ctx)
 {
 	struct task_struct *prev = (struct task_struct *)ctx[1];
-	return on_switch(ctx[0], prev, (struct task_struct *)ctx[2], state_of(prev, true), true);
+	METERED(SCHEDULER_METER_SWITCH,
+		on_switch(ctx[0], prev, (struct task_struct *)ctx[2], state_of(prev, true), true));
 }
 
 SEC("raw_tp/sched_switch")
 int switch_old_raw(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct task_struct *prev = (struct task_struct *)ctx->args[1];
-	return on_switch(ctx->args[0] & 1, prev, (struct task_struct *)ctx->args[2], state_of(prev, false), false);
+	METERED(SCHEDULER_METER_SWITCH,
+		on_switch(ctx->args[0] & 1, prev, (struct task_struct *)ctx->args[2], state_of(prev, false), false));
 }

@@ -152,18 +152,14 @@ ALWAYS_INLINE void on_closed(struct sock *sk, struct tcp_row *row, int before)
 		probe_observe_shared(&row->closing_rtt, rtt);
 }
 
-SEC("raw_tp/inet_sock_set_state")
-int state(struct bpf_raw_tracepoint_args *ctx)
+ALWAYS_INLINE void on_state(struct sock *sk, int before, int after)
 {
-	struct metering metering = metering_begin(TCP_METER_STATE);
-	struct sock *sk = (struct sock *)ctx->args[0];
-	int before = (int)ctx->args[1], after = (int)ctx->args[2];
 	/* A bit field until 5.6. SCTP and MPTCP raise the event too. */
 	if (BPF_CORE_READ_BITFIELD_PROBED(sk, sk_protocol) != IPPROTO_TCP)
-		return 0;
+		return;
 	struct tcp_row *row = row_of(family_of(sk));
 	if (!row)
-		return 0;
+		return;
 	if (after == SYN_SENT) {
 		add(&row->active_opens, 1);
 		struct tcp_stamp *stamp = stamp_of(sk);
@@ -178,19 +174,14 @@ int state(struct bpf_raw_tracepoint_args *ctx)
 	} else if (after == CLOSE) {
 		on_closed(sk, row, before);
 	}
-	metering_end(&metering);
-	return 0;
 }
 
 /* [C3] */
-SEC("raw_tp/tcp_retransmit_skb")
-int retransmit(struct bpf_raw_tracepoint_args *ctx)
+ALWAYS_INLINE void on_retransmit(struct sock *sk, struct sk_buff *skb)
 {
-	struct metering metering = metering_begin(TCP_METER_RETRANSMIT);
-	struct sk_buff *skb = (struct sk_buff *)ctx->args[1];
-	struct tcp_row *row = row_of(family_of((struct sock *)ctx->args[0]));
+	struct tcp_row *row = row_of(family_of(sk));
 	if (!row)
-		return 0;
+		return;
 	struct tcp_skb_cb *control = (struct tcp_skb_cb *)&skb->cb[0];
 	__u16 segments = 0;
 	__u8 flags = 0;
@@ -199,31 +190,21 @@ int retransmit(struct bpf_raw_tracepoint_args *ctx)
 	add(&row->retransmitted, segments);
 	if (flags & FLAG_SYN)
 		add(&row->retransmitted_syns, segments);
-	metering_end(&metering);
-	return 0;
 }
 
-SEC("raw_tp/tcp_retransmit_synack")
-int retransmit_syn_ack(struct bpf_raw_tracepoint_args *ctx)
+/* By the request: the socket is the listener, which may be of another family. */
+ALWAYS_INLINE void on_retransmit_syn_ack(struct sock *request)
 {
-	struct metering metering = metering_begin(TCP_METER_RETRANSMIT_SYN_ACK);
-	/* The request: the socket is the listener, which may be of another family. */
-	struct tcp_row *row = row_of(family_of((struct sock *)ctx->args[1]));
+	struct tcp_row *row = row_of(family_of(request));
 	if (row) {
 		add(&row->retransmitted, 1);
 		add(&row->retransmitted_syn_acks, 1);
 	}
-	metering_end(&metering);
-	return 0;
 }
 
 /* Either may be missing: the socket where a packet belonged to none, the packet where a socket resets by itself. */
-SEC("raw_tp/tcp_send_reset")
-int send_reset(struct bpf_raw_tracepoint_args *ctx)
+ALWAYS_INLINE void on_send_reset(struct sock *sk, struct sk_buff *skb)
 {
-	struct metering metering = metering_begin(TCP_METER_SEND_RESET);
-	struct sock *sk = (struct sock *)ctx->args[0];
-	struct sk_buff *skb = (struct sk_buff *)ctx->args[1];
 	__u32 family = TCP_IPV4;
 	if (sk)
 		family = family_of(sk);
@@ -232,33 +213,60 @@ int send_reset(struct bpf_raw_tracepoint_args *ctx)
 	struct tcp_row *row = row_of(family);
 	if (row)
 		add(&row->resets_sent, 1);
-	metering_end(&metering);
-	return 0;
+}
+
+ALWAYS_INLINE void on_receive_reset(struct sock *sk)
+{
+	struct tcp_row *row = row_of(family_of(sk));
+	if (row)
+		add(&row->resets_received, 1);
+}
+
+/* At each packet of an established connection; looks at one in TCP_RTT_EVERY of each CPU, by the meter's count of runs,
+ * this one in it. [C5] */
+ALWAYS_INLINE void on_packet(struct sock *sk)
+{
+	const struct probe_meter *meter = meter_of(TCP_METER_RTT);
+	if (!meter || (meter->runs & (TCP_RTT_EVERY - 1)) != 0)
+		return;
+	__u32 us = smoothed_rtt_us(sk);
+	struct tcp_row *row = us ? row_of(family_of(sk)) : NULL;
+	if (row)
+		probe_observe_shared(&row->rtt, us);
+}
+
+SEC("raw_tp/inet_sock_set_state")
+int state(struct bpf_raw_tracepoint_args *ctx)
+{
+	METERED(TCP_METER_STATE, on_state((struct sock *)ctx->args[0], (int)ctx->args[1], (int)ctx->args[2]));
+}
+
+SEC("raw_tp/tcp_retransmit_skb")
+int retransmit(struct bpf_raw_tracepoint_args *ctx)
+{
+	METERED(TCP_METER_RETRANSMIT, on_retransmit((struct sock *)ctx->args[0], (struct sk_buff *)ctx->args[1]));
+}
+
+SEC("raw_tp/tcp_retransmit_synack")
+int retransmit_syn_ack(struct bpf_raw_tracepoint_args *ctx)
+{
+	METERED(TCP_METER_RETRANSMIT_SYN_ACK, on_retransmit_syn_ack((struct sock *)ctx->args[1]));
+}
+
+SEC("raw_tp/tcp_send_reset")
+int send_reset(struct bpf_raw_tracepoint_args *ctx)
+{
+	METERED(TCP_METER_SEND_RESET, on_send_reset((struct sock *)ctx->args[0], (struct sk_buff *)ctx->args[1]));
 }
 
 SEC("raw_tp/tcp_receive_reset")
 int receive_reset(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct metering metering = metering_begin(TCP_METER_RECEIVE_RESET);
-	struct tcp_row *row = row_of(family_of((struct sock *)ctx->args[0]));
-	if (row)
-		add(&row->resets_received, 1);
-	metering_end(&metering);
-	return 0;
+	METERED(TCP_METER_RECEIVE_RESET, on_receive_reset((struct sock *)ctx->args[0]));
 }
 
-/* At each packet of an established connection; looks at one in TCP_RTT_EVERY of each CPU. [C5] */
 SEC("raw_tp/tcp_probe")
 int rtt(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct metering metering = metering_begin(TCP_METER_RTT);
-	if (metering.meter && (metering.meter->runs & (TCP_RTT_EVERY - 1)) == 0) {
-		struct sock *sk = (struct sock *)ctx->args[0];
-		__u32 us = smoothed_rtt_us(sk);
-		struct tcp_row *row = us ? row_of(family_of(sk)) : NULL;
-		if (row)
-			probe_observe_shared(&row->rtt, us);
-	}
-	metering_end(&metering);
-	return 0;
+	METERED(TCP_METER_RTT, on_packet((struct sock *)ctx->args[0]));
 }

@@ -17,10 +17,7 @@ __u64 runs;
 SEC("raw_tp/sched_switch")
 int good(void *ctx)
 {
-	struct metering metering = metering_begin(TRIAL_METER_GOOD);
-	__sync_fetch_and_add(&runs, 1);
-	metering_end(&metering);
-	return 0;
+	METERED(TRIAL_METER_GOOD, __sync_fetch_and_add(&runs, 1));
 }
 
 /* The first rung wants an argument that no tracepoint has. */
