@@ -14,6 +14,6 @@ struct probe_meter {
 	__u64 timed_ns; /* of those, the clock's reading included once */
 	__u64 clock_ns; /* one reading of the clock for each of them */
 	__u64 since_timed;
-	__u64 before_ns, begin_ns; /* of a run that is being timed by METERED(); begin_ns 0: it is not */
+	__u64 before_ns, begin_ns; /* of a run that is being timed; begin_ns 0: it is not */
 	__u64 unused;
 };

@@ -65,7 +65,9 @@ ALWAYS_INLINE bool has_threads(struct task_struct *leader)
 	return leader->thread_node.next != head;
 }
 
-ALWAYS_INLINE void glance_at_threads(struct tasks_walk *walk, struct task_struct *leader)
+/* All threads of a process but its leader; `visit` is a constant, so that no call is left. */
+ALWAYS_INLINE void each_thread(struct task_struct *leader, void (*visit)(void *into, struct task_struct *task),
+			       void *into)
 {
 	struct bpf_iter_task threads;
 	struct task_struct *held = bpf_task_acquire(leader), *task;
@@ -75,26 +77,20 @@ ALWAYS_INLINE void glance_at_threads(struct tasks_walk *walk, struct task_struct
 	while ((task = bpf_iter_task_next(&threads))) {
 		task = readable(task);
 		if (task->pid != task->tgid)
-			glance_at(walk, task);
+			visit(into, task);
 	}
 	bpf_iter_task_destroy(&threads);
 	bpf_task_release(held);
 }
 
-ALWAYS_INLINE void add_threads(struct tasks_thread *sum, struct task_struct *leader)
+ALWAYS_INLINE void glance_at_thread(void *walk, struct task_struct *task)
 {
-	struct bpf_iter_task threads;
-	struct task_struct *held = bpf_task_acquire(leader), *task;
-	if (!held)
-		return;
-	bpf_iter_task_new(&threads, held, THREADS_OF_PROCESS);
-	while ((task = bpf_iter_task_next(&threads))) {
-		task = readable(task);
-		if (task->pid != task->tgid)
-			add_thread(sum, task);
-	}
-	bpf_iter_task_destroy(&threads);
-	bpf_task_release(held);
+	glance_at(walk, task);
+}
+
+ALWAYS_INLINE void add_to_leader(void *sum, struct task_struct *task)
+{
+	add_thread(sum, task);
 }
 
 /* A global function: the verifier looks at it once, whatever led to it. Reads walk->task. */
@@ -129,7 +125,7 @@ ALWAYS_INLINE void keep_record(struct tasks_walk *walk, struct task_struct *trus
 		return;
 	walk->n_records = n + 1;
 	if (has_threads(readable(trusted)))
-		add_threads(&walk->records[n & (TASKS_WALK_RECORDS - 1)].leader, trusted);
+		each_thread(trusted, add_to_leader, &walk->records[n & (TASKS_WALK_RECORDS - 1)].leader);
 }
 
 /* [T11] */
@@ -161,7 +157,7 @@ ALWAYS_INLINE void walk_process(struct tasks_walk *walk, struct task_struct *tru
 	key->pid = pid;
 	key->state = meanings[TASKS_STATE_PLACE(state_of(task))].letter;
 	if (has_threads(task))
-		glance_at_threads(walk, trusted);
+		each_thread(trusted, glance_at_thread, walk);
 	key->classes = walk->classes;
 	compare(walk, pid, start_of(task));
 	key->full = walk->full;
