@@ -9,27 +9,24 @@
 #include "agent/doctor/sections.h"
 #include "agent/host/capabilities.h"
 #include "agent/host/facts.h"
+#include "agent/second_snapshot.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 
 #define SETTLE_MS 3000
 #define MAX_INTERVAL_MS 1000
 
-/* The second snapshot: rates, and what the slow lane had to read, are in it. */
 static int take_snapshot(struct sampler *sampler, uint32_t interval_ms, Sonde__V1__Snapshot **ret)
 {
-	uint64_t sequence;
+	const struct second_snapshot_times times = {
+		.interval_ms = interval_ms,
+		.wait_ms = interval_ms < MAX_INTERVAL_MS ? interval_ms : MAX_INTERVAL_MS,
+		.settle_ms = SETTLE_MS,
+	};
 	const uint8_t *data;
 	size_t len;
-	sampler_watch(sampler, ~(sampler_set)0, UINT64_MAX);
-	int r = sampler_take(sampler, interval_ms, &sequence, &data, &len);
-	if (r < 0)
-		return r;
-	(void)poll(NULL, 0, (int)(interval_ms < MAX_INTERVAL_MS ? interval_ms : MAX_INTERVAL_MS));
-	(void)sampler_settle(sampler, SETTLE_MS);
-	r = sampler_take(sampler, interval_ms, &sequence, &data, &len);
+	int r = second_snapshot_take(sampler, &times, &data, &len);
 	if (r < 0)
 		return r;
 	*ret = sonde__v1__snapshot__unpack(NULL, len, data);

@@ -1,21 +1,14 @@
 #include "agent/export/once.h"
 
+#include "agent/second_snapshot.h"
 #include "common/buf.h"
 #include "common/schema/schema.h"
 #include "proto/descriptors.h"
 
 #include <errno.h>
-#include <time.h>
 
 #define TEXT_MAX ((size_t)64 << 20)
 #define SETTLE_MS 2000
-
-static void wait_ms(uint32_t ms)
-{
-	struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
-	while (nanosleep(&left, &left) < 0 && errno == EINTR)
-		;
-}
 
 static int write_text(const struct buf *text, FILE *out)
 {
@@ -46,18 +39,11 @@ static int encode(const uint8_t *data, size_t len, enum options_format format, s
 int once_write(struct sampler *sampler, uint32_t interval_ms, enum options_format format, FILE *out)
 {
 	BUF_CLEANUP struct buf text = BUF_INIT(TEXT_MAX);
-	uint64_t sequence;
+	const struct second_snapshot_times times = {
+		.interval_ms = interval_ms, .wait_ms = interval_ms, .settle_ms = SETTLE_MS};
 	const uint8_t *data;
 	size_t len;
-	/* Whoever asks once wants all of it. */
-	sampler_watch(sampler, ~(sampler_set)0, UINT64_MAX);
-	int r = sampler_take(sampler, interval_ms, &sequence, &data, &len);
-	if (r < 0)
-		return r;
-	wait_ms(interval_ms);
-	/* What still does not answer stands in the second snapshot as it is: under way. */
-	(void)sampler_settle(sampler, SETTLE_MS);
-	r = sampler_take(sampler, interval_ms, &sequence, &data, &len);
+	int r = second_snapshot_take(sampler, &times, &data, &len);
 	if (r == 0)
 		r = encode(data, len, format, &text);
 	return r < 0 ? r : write_text(&text, out);
