@@ -10,10 +10,15 @@ import tempfile
 import threading
 import time
 import unittest
+from pathlib import Path
 
-import h2
 import harness
-from h2 import END_HEADERS, END_STREAM, Closed, frame, literal, message, request
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "lib"))
+import h2  # noqa: E402
+from h2 import END_HEADERS, END_STREAM, Closed, frame, literal, message, request  # noqa: E402
+from http2_attacks import PREFACE_WITHOUT_WINDOWS, continuations, header_bomb, rapid_resets, send_until_closed  # noqa: E402
+from programs import memory_mib  # noqa: E402
 
 
 TLS = None  # what all connections go through, or nothing
@@ -45,8 +50,7 @@ class Case(unittest.TestCase):
 
     @classmethod
     def tearDownClass(cls):
-        with open(f"/proc/{cls.server.process.pid}/status") as f:
-            held = int(next(line for line in f if line.startswith("VmHWM")).split()[1]) / 1024
+        held = memory_mib(cls.server.process, "VmHWM")
         cls.neighbour.close()
         cls.server.stop()
         if "asan" not in harness.BUILD and "tsan" not in harness.BUILD:
@@ -176,16 +180,13 @@ class Floods(Case):
     def test_continuations(self):
         connection = self.connect()
         with self.assertRaises(Closed):
-            connection.send(frame(h2.HEADERS, 0, 1, request()))
-            for _ in range(100000):
-                connection.send(frame(h2.CONTINUATION, 0, 1, literal("x", "y")))
+            for data in continuations(request()):
+                connection.send(data)
 
     def test_header_bomb(self):
-        """One entry of 4 KB in the dynamic table, then one byte a reference: 16 KB that mean 64 MB."""
         connection = self.connect()
-        bomb = request() + literal("x-bomb", "b" * 4000, indexed=True) + b"\xbe" * 12000
         start = time.monotonic()
-        connection.send(frame(h2.HEADERS, END_HEADERS, 1, bomb[:16384]))
+        connection.send(header_bomb(request()))
         self.assertIsNotNone(connection.response()["rst"])
         self.assertLess(time.monotonic() - start, 2)
 
@@ -198,19 +199,11 @@ class Floods(Case):
     def flood(self, connection, frames):
         """Sends until it is hung up on; the calls that it cost."""
         before = self.server.stats()["calls"]
-        try:
-            for data in frames:
-                connection.send(data)
-        except Closed:
-            pass
-        connection.until_closed()
+        send_until_closed(connection, frames)
         return self.server.stats()["calls"] - before
 
     def test_rapid_reset(self):
-        calls = self.flood(self.connect(), (frame(h2.HEADERS, END_HEADERS, stream, request()) +
-                                            frame(h2.RST_STREAM, 0, stream, struct.pack(">I", h2.CANCEL))
-                                            for stream in range(1, 40000, 2)))
-        self.assertLess(calls, 1500)
+        self.assertLess(self.flood(self.connect(), rapid_resets(request())), 1500)
 
     def test_streams_that_the_server_must_reset(self):
         """A window update of 0 is a stream error: the peer makes the server send the reset."""
@@ -252,10 +245,7 @@ class Floods(Case):
 
     def test_peers_that_do_not_read(self):
         """20 peers ask for 1 GB each and take nothing: the queues are bounded, the server goes on."""
-        def rss_kib():
-            with open(f"/proc/{self.server.process.pid}/status") as f:
-                return int(next(line for line in f if line.startswith("VmRSS")).split()[1])
-        before = rss_kib()
+        before = memory_mib(self.server.process)
         body = b"\x28" + b"\xe8\x07" + b"\x30" + b"\x80\x80\x40"  # replies 1000 of 1 MiB
         for _ in range(20):
             connection = self.connect()
@@ -268,7 +258,7 @@ class Floods(Case):
         self.assertEqual(self.server.stats()["open"], 20)
         time.sleep(0.3)
         if "asan" not in os.environ["SONDE_BUILD"] and "tsan" not in os.environ["SONDE_BUILD"]:
-            self.assertLess(rss_kib() - before, 150 << 10)
+            self.assertLess(memory_mib(self.server.process) - before, 150)
 
     def test_a_peer_that_reads_as_fast_as_it_can(self):
         """Windows of 2 GiB and 500 MiB to take: others on its worker get their turn between two pieces."""
@@ -301,13 +291,11 @@ class Floods(Case):
             print(f"{len(shares)} answered, meanwhile the other got {sorted(shares)[len(shares) // 2]} KiB, at most {max(shares)}")
         self.assertGreater(len(shares), 50)
 
-    SMALL_WINDOW = struct.pack(">HI", 4, 0)  # INITIAL_WINDOW_SIZE 0
-
     def test_windows_of_nothing(self):
         """50 peers ask for 1 MiB each and open no window: what waits for them is bounded, and ends with them."""
         for _ in range(50):
             connection = self.connect(preface=False)
-            connection.send(h2.PREFACE + frame(h2.SETTINGS, 0, 0, self.SMALL_WINDOW))
+            connection.send(PREFACE_WITHOUT_WINDOWS)
             for stream in (1, 3):
                 connection.send(frame(h2.HEADERS, END_HEADERS, stream, request("/sonde.test.Echo/ServerStream")) +
                                 frame(h2.DATA, END_STREAM, stream, message(b"\x28\x01\x30\x80\x80\x10")))  # 256 KiB once
@@ -316,7 +304,7 @@ class Floods(Case):
     def test_a_window_of_one_byte_at_a_time(self):
         """The peer makes a frame of each byte; what it gets is whole in the end."""
         connection = self.connect(preface=False)
-        connection.send(h2.PREFACE + frame(h2.SETTINGS, 0, 0, self.SMALL_WINDOW) +
+        connection.send(PREFACE_WITHOUT_WINDOWS +
                         frame(h2.HEADERS, END_HEADERS, 1, request()) + frame(h2.DATA, END_STREAM, 1, message(b"\x0a\xc8\x01" + b"x" * 200)))
         got, sizes = b"", []
         while len(got) < 208:

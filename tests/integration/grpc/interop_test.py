@@ -3,11 +3,14 @@ bytes travel compressed) is looked at on the wire."""
 import gzip
 import sys
 import unittest
+from pathlib import Path
 
-import h2
 import harness
 import interop
-from h2 import END_HEADERS, END_STREAM, frame, message, request
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "lib"))
+import h2  # noqa: E402
+from h2 import END_HEADERS, END_STREAM, frame, message, request  # noqa: E402
 
 harness.need_grpcio()
 interop.need_protos()

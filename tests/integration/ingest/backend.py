@@ -6,12 +6,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent / "lib"))
 import grpc  # noqa: E402
 import sonde_proto  # noqa: E402
-from programs import BUILD, PASSWORD, SOURCE, Installation, free_port, wait_for  # noqa: E402,F401
+from programs import BUILD, PASSWORD, SOURCE, Installation, free_port, memory_mib, wait_for  # noqa: E402,F401
 
 MESSAGES = sonde_proto.load()
 
 
 class Backend(Installation):
+    messages = MESSAGES
+
     def __enter__(self):
         super().__enter__()
         self.start_backend()

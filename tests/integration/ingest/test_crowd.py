@@ -1,12 +1,12 @@
 """Many agents at once, taking over their own streams, while others ask and the backend is told to stop: locks and lifetimes under
 load. Worth most when the backend is built with ThreadSanitizer or AddressSanitizer (SONDE_BUILD=build/tsan)."""
-import sqlite3
 import threading
 import time
 import unittest
 
 import grpc
 from backend import MESSAGES, Backend
+from asker import Asker
 from sonde_proto import ranges
 
 AGENTS, STREAMS, BATCHES, SNAPSHOTS = 24, 4, 25, 4
@@ -40,39 +40,22 @@ class CrowdTest(unittest.TestCase):
         except grpc.RpcError as e:
             faults.append(e)
 
-    def questions(self, backend, token, stop, faults):
-        while not stop.is_set():
-            try:
-                servers = backend.query("ListHosts", MESSAGES.ListHostsRequest(), MESSAGES.ListHostsReply, token).servers
-                for server in servers[:3]:
-                    backend.query("GetHost", MESSAGES.GetHostRequest(hostname=server.hostname), MESSAGES.GetHostReply, token)
-                backend.get("/api/servers", token)
-            except (grpc.RpcError, OSError) as e:
-                faults.append(e)
-                return
-
     def crowd(self, backend, faults, acknowledged):
         threads = [threading.Thread(target=self.agent, args=(backend, n, acknowledged, faults)) for n in range(AGENTS)]
         for thread in threads:
             thread.start()
         return threads
 
-    def stored(self, backend):
-        with sqlite3.connect(f"file:{backend.database}?mode=ro", uri=True) as db:
-            return db.execute("SELECT instance, sequence FROM hot").fetchall()
-
     def test_nothing_is_lost_or_doubled_in_a_crowd(self):
         with Backend() as backend:
-            faults, acknowledged, stop = [], set(), threading.Event()
+            faults, acknowledged = [], set()
             token = backend.login()
-            asker = threading.Thread(target=self.questions, args=(backend, token, stop, faults))
+            asker = Asker(backend, token, "GetHost", 3)
             asker.start()
             for thread in self.crowd(backend, faults, acknowledged):
                 thread.join()
-            stop.set()
-            asker.join()
-            self.assertEqual(faults, [])
-            rows = self.stored(backend)
+            self.assertEqual(faults + asker.end(), [])
+            rows = backend.stored()
             self.assertEqual(len(rows), AGENTS * STREAMS * (BATCHES * SNAPSHOTS + 1))
             self.assertEqual(set(rows), acknowledged)
             self.assertEqual(len(backend.query("ListHosts", MESSAGES.ListHostsRequest(), MESSAGES.ListHostsReply, token).servers), AGENTS)
@@ -87,7 +70,7 @@ class CrowdTest(unittest.TestCase):
             for thread in threads:
                 thread.join()
             self.assertLessEqual({e.code() for e in faults}, {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN})
-            rows = self.stored(backend)
+            rows = backend.stored()
             self.assertEqual(len(rows), len(set(rows)))
             self.assertLessEqual(acknowledged, set(rows))
 

@@ -7,10 +7,9 @@ import sqlite3
 import threading
 import time
 import unittest
-from pathlib import Path
 
 import grpc
-from backend import BUILD, Backend, wait_for
+from backend import BUILD, Backend, memory_mib, wait_for
 from sonde_proto import ranges, snapshot_schema, varint
 
 
@@ -168,10 +167,6 @@ class LimitsTest(unittest.TestCase):
             self.assertGreater(int(rejected), 0)
             self.assertEqual(int(unsent), 0)
 
-    def memory_mib(self, backend):
-        status = Path(f"/proc/{backend.backend.pid}/status").read_text()
-        return int(status.split("VmRSS:")[1].split()[0]) / 1024
-
     def test_a_locked_database_slows_agents_and_does_not_grow_memory(self):
         """Another process has the database to itself for 20 s, and 200 agents send on: twice as much as the backend keeps."""
         agents, batches, size = 200, 20, 80000
@@ -183,7 +178,7 @@ class LimitsTest(unittest.TestCase):
                 stream.send(1, double.hello())
             for stream in streams:
                 stream.receive()
-            before = self.memory_mib(backend)
+            before = memory_mib(backend.backend)
             lock = sqlite3.connect(backend.database, isolation_level=None)
             lock.execute("BEGIN EXCLUSIVE")
             begin = time.monotonic()
@@ -193,7 +188,7 @@ class LimitsTest(unittest.TestCase):
             memory = []
             while time.monotonic() < begin + 20:
                 time.sleep(0.25)
-                memory.append(self.memory_mib(backend) - before)
+                memory.append(memory_mib(backend.backend) - before)
             late = backend.double(hostname="late", schema_hash=schema)
             with self.assertRaises(grpc.RpcError) as refusal:
                 late.push(late.hello(), late.batch(late.snapshot(1)), timeout=20)

@@ -1,8 +1,10 @@
 """Starts and stops the real programs for integration tests, on ports the kernel picks, with all state in one temporary directory."""
 import json
 import os
+import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import tempfile
 import time
@@ -32,6 +34,11 @@ def wait_for(condition, seconds, what):
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds} s: {what}")
         time.sleep(0.05)
+
+
+def memory_mib(process, field="VmRSS"):
+    """What a process of ours holds, or with VmHWM the most it has held since it started."""
+    return int(Path(f"/proc/{process.pid}/status").read_text().split(f"{field}:")[1].split()[0]) / 1024
 
 
 class Installation:
@@ -107,3 +114,12 @@ class Installation:
 
     def log(self, name):
         return (self.path / f"{name}.log").read_text(errors="replace")
+
+    def complaints(self, name):
+        """Lines of a log that a sanitizer wrote, or that say what should not happen."""
+        return [line for line in self.log(name).splitlines() if re.search("ERROR: |WARNING: ThreadSanitizer|runtime error|level=error", line)]
+
+    def stored(self):
+        """(instance, sequence) of all snapshots the database holds, once for each row."""
+        with sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=20) as db:
+            return db.execute("SELECT instance, sequence FROM hot").fetchall()

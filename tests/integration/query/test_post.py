@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "ingest"))
 sys.path.insert(0, str(Path(__file__).parent.parent / "web"))
-from backend import BUILD, Backend, wait_for  # noqa: E402
+from backend import BUILD, Backend, memory_mib, wait_for  # noqa: E402
 from raw import read_reply, request  # noqa: E402
 
 INSTANCE, OTHER = "00" * 15 + "01", "00" * 15 + "02"
@@ -208,16 +208,13 @@ class Refused(Case):
             self.assertEqual(read_reply(s.makefile("rb")).status, 200)
         self.assertEqual(self.sequences("slow"), [1])
 
-    def memory_mib(self):
-        return int(Path(f"/proc/{self.backend.backend.pid}/status").read_text().split("VmRSS:")[1].split()[0]) / 1024
-
     def test_bodies_that_would_be_large_trees_cost_their_length(self):
         bodies = (b'{"cpu":{"cores":[' + b"{}," * 1300000 + b"{}]}}", b"[" * 4000000, b"[" + b"{}," * 1300000 + b"{}]",
                   b'{"custom":{"metrics":[' + b'{"name":"a"},' * 300000 + b"{}]}}")
-        before = self.memory_mib()
+        before = memory_mib(self.backend.backend)
         for body in bodies:
             self.assertEqual(self.post(body, query="hostname=tree").status, 400)
-        self.assertLess(self.memory_mib() - before, 60)
+        self.assertLess(memory_mib(self.backend.backend) - before, 60)
 
     def refusals(self, sockets):
         answered = select.select(sockets, [], [], 0.1)[0]
@@ -228,7 +225,7 @@ class Refused(Case):
 
     def test_many_large_bodies_that_never_end(self):
         head = f"POST /api/metrics?hostname=x HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x\r\nContent-Length: {4 << 20}\r\n\r\n".encode()
-        before, sockets = self.memory_mib(), []
+        before, sockets = memory_mib(self.backend.backend), []
         try:
             for _ in range(12):
                 s = socket.create_connection(("127.0.0.1", self.backend.http_port))
@@ -238,7 +235,7 @@ class Refused(Case):
             # 47 MiB are sent, 32 kept: whoever goes over it is refused, and what it had sent is let go.
             refused = []
             wait_for(lambda: refused.extend(self.refusals([s for s in sockets if s not in refused])) or len(refused) >= 3, 30, "some are refused")
-            self.assertLess(self.memory_mib() - before, 90)
+            self.assertLess(memory_mib(self.backend.backend) - before, 90)
             self.accepted(snapshot(1), 1, query="hostname=small")  # others go on
         finally:
             for s in sockets:

@@ -14,7 +14,6 @@ import urllib.request
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "ingest"))
-sys.path.insert(0, str(Path(__file__).parent.parent / "grpc"))
 from backend import MESSAGES, SOURCE, Backend, wait_for  # noqa: E402
 
 import grpc  # noqa: E402

@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "lib"))
 sys.path.insert(0, str(Path(__file__).parent))
-from programs import Installation, wait_for  # noqa: E402
+from programs import Installation, memory_mib, wait_for  # noqa: E402
 from raw import request  # noqa: E402
 from websocket import WebSocket  # noqa: E402
 
@@ -386,8 +386,7 @@ class Stuck(unittest.TestCase):
                 push(sequence)
             begin = time.monotonic()
             self.assertEqual(count(), 3)
-            rss = int(next(line for line in Path(f"/proc/{it.backend.pid}/status").read_text().splitlines() if "VmRSS" in line).split()[1])
-            print(f"resident: {rss // 1024} MiB", file=sys.stderr)
+            print(f"resident: {memory_mib(it.backend):.0f} MiB", file=sys.stderr)
             sequence = 60
             while count() > 1:
                 sequence += 1
