@@ -1,12 +1,14 @@
 /* Rows are compared with all of the reading before: the simplest way, not the source's own. */
 #include "tests/integration/bpf/tasks_ledger.h"
 
+#include <bpf/bpf.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -105,4 +107,19 @@ void ledger_await(struct ledger *ledger, uint64_t exits)
 		nap(SECOND_NS / 10);
 		ledger_add(ledger, false);
 	}
+}
+
+int program_fd(const char *name)
+{
+	__u32 id = 0;
+	while (bpf_prog_get_next_id(id, &id) == 0) {
+		struct bpf_prog_info info = {0};
+		__u32 size = sizeof(info);
+		int fd = bpf_prog_get_fd_by_id(id);
+		if (fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &size) == 0 && strcmp(info.name, name) == 0)
+			return fd;
+		if (fd >= 0)
+			close(fd);
+	}
+	return -1;
 }

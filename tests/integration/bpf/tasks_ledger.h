@@ -22,6 +22,9 @@ void nap(uint64_t ns);
 /* Uses that much CPU in this thread. */
 void burn(uint64_t ns);
 
+/* Of a program that is loaded: the caller's; -1 where there is none of the name. */
+int program_fd(const char *name);
+
 /* What a reader makes of two readings: all of a new process, else the difference. */
 struct ledger {
 	struct process_row *rows;
