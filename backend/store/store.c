@@ -170,10 +170,10 @@ int store_unsealed(struct store *s, struct store_unsealed **ret, size_t *ret_n)
 	return s->ops->unsealed(s->engine, ret, ret_n);
 }
 
-int store_seal(struct store *s, const uint8_t host_id[16], int64_t was_us, int64_t upto_us,
+int store_seal(struct store *s, const uint8_t host_id[16], int64_t was_us, int64_t upto_us, uint64_t rows,
 	       const struct store_row *latest, const struct store_chunk *chunks, size_t n)
 {
-	return s->ops->seal(s->engine, host_id, was_us, upto_us, latest, chunks, n);
+	return s->ops->seal(s->engine, host_id, was_us, upto_us, rows, latest, chunks, n);
 }
 
 int store_replace(struct store *s, const uint8_t host_id[16], const struct store_chunk *old, size_t n_old,

@@ -150,10 +150,12 @@ struct store_unsealed {
 /* All hosts with rows that may not be sealed; malloc'd. */
 int store_unsealed(struct store *store, struct store_unsealed **ret, size_t *ret_n)
 	__attribute__((nonnull, warn_unused_result));
-/* In one transaction: the rows received up to upto_us become these chunks; `latest`, the newest of them by agent_us, is
- * kept for store_latest() (NULL: none). -ESTALE when the host's sealed_us is not was_us any more (another backend was
- * quicker): nothing was changed. Durable when it returns. The rows' space is freed later, by the writer. */
-int store_seal(struct store *store, const uint8_t host_id[16], int64_t was_us, int64_t upto_us,
+/* In one transaction: the rows received up to upto_us become these chunks; `rows` says how many of them the view showed
+ * (whatever became of them); `latest`, the newest of them by agent_us, is kept for store_latest() (NULL: none). -ESTALE
+ * when the host's sealed_us is not was_us any more (another backend was quicker), or when there are not as many rows
+ * by now (one was committed after the view was opened, and says it came before upto_us: it waited in a queue, or a
+ * clock went back): nothing was changed. Durable when it returns. The rows' space is freed later, by the writer. */
+int store_seal(struct store *store, const uint8_t host_id[16], int64_t was_us, int64_t upto_us, uint64_t rows,
 	       const struct store_row *latest, const struct store_chunk *chunks, size_t n)
 	__attribute__((warn_unused_result));
 /* In one transaction: chunks of a host give way to others. -ESTALE when one of the old is not there any more: nothing

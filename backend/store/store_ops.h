@@ -39,7 +39,7 @@ struct store_ops {
 			   int64_t from_us, int64_t to_us, struct store_chunk **ret, size_t *ret_n);
 	int (*view_read)(void *view, const struct store_chunk *chunk, uint64_t offset, size_t len, uint8_t *data);
 	int (*unsealed)(void *engine, struct store_unsealed **ret, size_t *ret_n);
-	int (*seal)(void *engine, const uint8_t host_id[16], int64_t was_us, int64_t upto_us,
+	int (*seal)(void *engine, const uint8_t host_id[16], int64_t was_us, int64_t upto_us, uint64_t rows,
 		    const struct store_row *latest, const struct store_chunk *chunks, size_t n);
 	int (*replace)(void *engine, const uint8_t host_id[16], const struct store_chunk *old, size_t n_old,
 		       const struct store_chunk *chunks, size_t n);
