@@ -1,7 +1,9 @@
 /* What a chunk's bytes may do to its reader, with the checksums mended that would keep everything else out: the header,
- * the ticks, and residuals. The first byte chooses. */
+ * the ticks, residuals, and the minutes of a whole chunk of which header and ticks are mended. The first byte chooses.
+ */
 #include "backend/columns/chunk.h"
 #include "backend/columns/residuals.h"
+#include "backend/columns/rollup.h"
 #include "backend/columns/section_reader.h"
 #include "backend/columns/ticks.h"
 
@@ -27,13 +29,38 @@ static void read_ticks(uint8_t *data, size_t size)
 	(void)!ticks_take(data, size, MANY, ticks);
 }
 
+static void mend_header(uint8_t *data, size_t size)
+{
+	size_t header = size > 5 ? 32 + 12 * (size_t)data[5] : 0;
+	if (size >= header + 4 && header > 0)
+		mend(data + header, data, header);
+}
+
+static void roll_up(uint8_t *data, size_t size)
+{
+	struct chunk_reader chunk;
+	struct buf out[ROLLUP_END];
+	struct rollup_result result;
+	mend_header(data, size);
+	if (chunk_open(data, size, &chunk) < 0 || chunk.ticks_len < 4 || chunk.n_ticks > 1u << 16)
+		return;
+	mend(data + (chunk.ticks - data), chunk.ticks + 4, chunk.ticks_len - 4);
+	for (unsigned i = 0; i < ROLLUP_END; i++)
+		out[i] = BUF_INIT(1 << 24);
+	int r = rollup_minutes(data, size, out, &result);
+	for (unsigned i = 0; i < ROLLUP_END; i++) {
+		/* Nothing half-made, and what was made can be read. */
+		if (out[i].len > 0 && (r < 0 || chunk_open(out[i].data, out[i].len, &chunk) < 0))
+			abort();
+		buf_free(&out[i]);
+	}
+}
+
 static void read_chunk(uint8_t *data, size_t size)
 {
 	struct chunk_reader chunk;
 	struct section_reader *section;
-	size_t header = size > 5 ? 32 + 12 * (size_t)data[5] : 0;
-	if (size >= header + 4 && header > 0)
-		mend(data + header, data, header);
+	mend_header(data, size);
 	if (chunk_open(data, size, &chunk) < 0)
 		return;
 	for (uint32_t i = 0; i < chunk.n_sections; i++) {
@@ -57,6 +84,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(copy, data + 1, size - 1);
 	if (data[0] == 't') {
 		read_ticks(copy, size - 1);
+	} else if (data[0] == 'm') {
+		roll_up(copy, size - 1);
 	} else if (data[0] == 'r') {
 		residuals_model_init(&model);
 		range_decoder_init(&decoder, copy, size - 1);
