@@ -81,7 +81,7 @@ int postgres_partition_ensure(struct postgres_engine *e, int64_t hour) __attribu
 int postgres_partitions_ahead(struct postgres_engine *e) __attribute__((nonnull, warn_unused_result));
 /* What is known of partitions is no longer believed. */
 void postgres_partitions_forget(struct postgres_engine *e);
-int postgres_expire(void *engine, int64_t received_before_us, unsigned limit);
+int postgres_expire(void *engine, unsigned limit);
 
 /* postgres_append.c */
 int postgres_begin(void *engine);

@@ -129,7 +129,13 @@ static int drop(struct postgres_engine *e, int64_t hour)
 	return postgres_exec(&e->write, sql, NULL);
 }
 
-int postgres_expire(void *engine, int64_t received_before_us, unsigned limit)
+/* Rows received up to here are sealed, of whichever host. */
+static int64_t sealed_us(void)
+{
+	return INT64_MIN; /* of none */
+}
+
+int postgres_expire(void *engine, unsigned limit)
 {
 	struct postgres_engine *e = engine;
 	unsigned dropped = 0;
@@ -138,7 +144,7 @@ int postgres_expire(void *engine, int64_t received_before_us, unsigned limit)
 		r = load(e);
 	for (size_t i = 0; r >= 0 && i < e->n_partitions && dropped < limit;) {
 		int64_t hour = e->partitions[i];
-		if ((hour + 1) * POSTGRES_HOUR_US > received_before_us) {
+		if ((hour + 1) * POSTGRES_HOUR_US > sealed_us()) {
 			i++;
 			continue;
 		}

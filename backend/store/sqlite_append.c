@@ -17,7 +17,11 @@ static void bind_stream(sqlite3_stmt *stmt, int64_t host, const uint8_t instance
 
 int sqlite_begin(void *engine)
 {
-	struct sqlite_engine *e = engine;
+	return sqlite_begin_freeing(engine);
+}
+
+int sqlite_begin_freeing(struct sqlite_engine *e)
+{
 	pthread_mutex_lock(&e->write_lock);
 	return sqlite_run(sqlite_statement(e, STATEMENT_BEGIN));
 }
@@ -42,13 +46,16 @@ void sqlite_rollback(void *engine)
 	pthread_mutex_unlock(&e->write_lock);
 }
 
-static int host_row(struct sqlite_engine *e, const uint8_t host_id[16], int64_t *ret)
+static int host_row(struct sqlite_engine *e, const uint8_t host_id[16], int64_t *ret, int64_t *ret_sealed_us)
 {
 	sqlite3_stmt *stmt = sqlite_statement(e, STATEMENT_HOST_ROW);
 	sqlite3_bind_blob(stmt, 1, host_id, 16, SQLITE_STATIC);
 	int r = sqlite_step(stmt);
-	if (r == 1)
+	if (r == 1) {
 		*ret = sqlite3_column_int64(stmt, 0);
+		*ret_sealed_us =
+			sqlite3_column_type(stmt, 1) == SQLITE_NULL ? INT64_MIN : sqlite3_column_int64(stmt, 1);
+	}
 	sqlite3_reset(stmt);
 	return r == 1 ? 0 : r == 0 ? -ENOENT : r;
 }
@@ -125,14 +132,14 @@ static int add_to_ranges(struct sqlite_engine *e, int64_t host, const uint8_t in
 }
 
 static int insert_row(struct sqlite_engine *e, int64_t host, const uint8_t instance[16], const struct store_snapshot *s,
-		      const uint8_t digest[DIGEST_BYTES])
+		      int64_t received_us, const uint8_t digest[DIGEST_BYTES])
 {
 	sqlite3_stmt *stmt = sqlite_statement(e, STATEMENT_HOT_INSERT);
 	bind_stream(stmt, host, instance);
 	sqlite3_bind_int64(stmt, 3, (int64_t)s->sequence);
 	sqlite3_bind_int64(stmt, 4, s->agent_us);
 	sqlite3_bind_int64(stmt, 5, (int64_t)s->boottime_us);
-	sqlite3_bind_int64(stmt, 6, s->received_us);
+	sqlite3_bind_int64(stmt, 6, received_us);
 	sqlite3_bind_blob(stmt, 7, s->descriptor_hash, sizeof(s->descriptor_hash), SQLITE_STATIC);
 	sqlite3_bind_blob(stmt, 8, digest, DIGEST_BYTES, SQLITE_STATIC);
 	sqlite3_bind_blob64(stmt, 9, s->payload, s->len, SQLITE_STATIC);
@@ -145,8 +152,8 @@ int sqlite_append(void *engine, const uint8_t host_id[16], const uint8_t instanc
 	struct sqlite_engine *e = engine;
 	struct store_range below = {0};
 	uint8_t digest[DIGEST_BYTES];
-	int64_t host = 0;
-	int r = host_row(e, host_id, &host);
+	int64_t host = 0, sealed_us = 0;
+	int r = host_row(e, host_id, &host, &sealed_us);
 	if (r < 0)
 		return r;
 	crypto_generichash(digest, sizeof(digest), s->payload, s->len, NULL, 0);
@@ -155,27 +162,13 @@ int sqlite_append(void *engine, const uint8_t host_id[16], const uint8_t instanc
 		return found;
 	if (found == 1 && (int64_t)below.last >= (int64_t)s->sequence)
 		return compare(e, host, instance, s->sequence, digest, ret_fate);
-	r = insert_row(e, host, instance, s, digest);
+	/* A row that comes so late must not count as sealed. */
+	r = insert_row(e, host, instance, s, s->received_us > sealed_us ? s->received_us : sealed_us + 1, digest);
 	if (r == 0)
 		r = add_to_ranges(e, host, instance, s->sequence, found == 1 ? &below : NULL);
 	if (r == 0)
 		*ret_fate = STORE_ACCEPTED;
 	return r;
-}
-
-int sqlite_expire(void *engine, int64_t received_before_us, unsigned limit)
-{
-	struct sqlite_engine *e = engine;
-	pthread_mutex_lock(&e->write_lock);
-	sqlite3_stmt *stmt = sqlite_statement(e, STATEMENT_EXPIRE);
-	sqlite3_bind_int64(stmt, 1, received_before_us);
-	sqlite3_bind_int64(stmt, 2, limit);
-	int r = sqlite_run(stmt);
-	int deleted = r == 0 ? sqlite3_changes(e->write) : r;
-	if (deleted > 0)
-		r = sqlite_run(sqlite_statement(e, STATEMENT_VACUUM));
-	pthread_mutex_unlock(&e->write_lock);
-	return r < 0 ? r : deleted;
 }
 
 int sqlite_durable(void *engine, const uint8_t host_id[16], const uint8_t instance[16], struct store_range **ret,

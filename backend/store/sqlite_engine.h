@@ -1,6 +1,6 @@
-/* What the files of the SQLite engine share. Two connections: `write` under write_lock (the writer's thread holds it
- * for a transaction, others for a statement), `read` under read_lock. Every statement is prepared once, from the table
- * in sqlite_statements.c. */
+/* What the files of the SQLite engine share. Two connections: `write` under write_lock (held for a transaction), `read`
+ * under read_lock (for a statement); and those of sqlite_reader.h. Every statement is prepared once, from the table in
+ * sqlite_statements.c. */
 #pragma once
 
 #include "backend/store/store_ops.h"
@@ -20,7 +20,21 @@ enum statement {
 	STATEMENT_RANGE_INSERT,
 	STATEMENT_RANGE_EXTEND,
 	STATEMENT_RANGE_DELETE,
-	STATEMENT_EXPIRE,
+	STATEMENT_SEALING_GET,
+	STATEMENT_SEALING_PUT,
+	STATEMENT_SEALING_NEXT,
+	STATEMENT_SEALING_CLEARED,
+	STATEMENT_HOT_DELETE,
+	STATEMENT_LATEST_PUT,
+	STATEMENT_CHUNK_INSERT,
+	STATEMENT_CHUNK_DELETE,
+	STATEMENT_CHUNK_BURY,
+	STATEMENT_CHUNKS_OLDEST,
+	STATEMENT_PIECE_INSERT,
+	STATEMENT_PIECES_DELETE,
+	STATEMENT_BURIED_NEXT,
+	STATEMENT_BURIED_DELETE,
+	STATEMENT_FREE_PAGES,
 	STATEMENT_VACUUM,
 	STATEMENT_HOST_GET,
 	STATEMENT_HOSTNAME_OWNER,
@@ -36,8 +50,6 @@ enum statement {
 	STATEMENT_FIRST_READ,
 	STATEMENT_DURABLE = STATEMENT_FIRST_READ,
 	STATEMENT_LATEST,
-	STATEMENT_ROWS_FORWARDS,
-	STATEMENT_ROWS_BACKWARDS,
 	STATEMENT_HOSTS,
 	STATEMENT_DESCRIPTORS_GET,
 	STATEMENT_USER_GET,
@@ -48,15 +60,34 @@ enum statement {
 	STATEMENT_N,
 };
 
+#define SQLITE_PATH_MAX 4200
+/* A chunk's data is a row of chunk_pieces for each of these, numbered from chunk * SQLITE_PIECES_MAX on. 64 overflow
+ * pages of 4 KiB and what the leaf holds anyway. */
+#define SQLITE_PIECE_BYTES 262368u
+#define SQLITE_PIECES_MAX 4096
+
 struct sqlite_engine {
+	char path[SQLITE_PATH_MAX];
 	sqlite3 *write, *read;
 	pthread_mutex_t write_lock, read_lock;
 	sqlite3_stmt *statements[STATEMENT_N];
+	int64_t next_chunk; /* under write_lock */
+	/* Under readers_lock. */
+	pthread_mutex_t readers_lock;
+	pthread_cond_t reader_returned;
+	struct sqlite_reader *idle_readers;
+	unsigned n_readers; /* lent or not */
 	int lock_fd;
 };
 
 /* A result code of SQLite as a negative errno (store_ops.h); 0 for SQLITE_OK, ROW and DONE. */
 int sqlite_error(int rc);
+
+/* Another connection for reading. */
+int sqlite_connect(struct sqlite_engine *e, sqlite3 **ret) __attribute__((nonnull, warn_unused_result));
+/* The path of a file beside the database. 0 or -ENAMETOOLONG. */
+int sqlite_path_beside(const struct sqlite_engine *e, const char *suffix, char path[SQLITE_PATH_MAX])
+	__attribute__((nonnull, warn_unused_result));
 
 /* Creates or migrates the schema. 0, -ENOTSUP (newer than this program), -EUCLEAN (another program's database),
  * negative errno. */
@@ -77,21 +108,48 @@ int sqlite_copy_blob(sqlite3_stmt *stmt, int column, uint8_t **ret, size_t *ret_
 /* A TEXT column into a fixed buffer; 0 or -EUCLEAN when it is longer than whatever was written can be. */
 int sqlite_copy_text(sqlite3_stmt *stmt, int column, char *text, size_t size);
 
+/* Room for one more behind n; the slot, or NULL when out of memory. */
+void *sqlite_grow(void **items, size_t n, size_t *cap, size_t size) __attribute__((nonnull, warn_unused_result));
+
 /* sqlite_append.c */
 int sqlite_begin(void *engine);
+/* As sqlite_begin(), for what makes the database smaller. */
+int sqlite_begin_freeing(struct sqlite_engine *e) __attribute__((nonnull, warn_unused_result));
 int sqlite_append(void *engine, const uint8_t host_id[16], const uint8_t instance[16],
 		  const struct store_snapshot *snapshot, enum store_fate *ret_fate);
 int sqlite_commit(void *engine);
 void sqlite_rollback(void *engine);
-int sqlite_expire(void *engine, int64_t received_before_us, unsigned limit);
 int sqlite_durable(void *engine, const uint8_t host_id[16], const uint8_t instance[16], struct store_range **ret,
 		   size_t *ret_n);
 int sqlite_latest(void *engine, const uint8_t host_id[16], uint8_t **ret_payload, size_t *ret_len, uint8_t ret_hash[32],
 		  int64_t *ret_received_us);
 
-/* sqlite_rows.c */
-int sqlite_snapshots_between(void *engine, const uint8_t host_id[16], int64_t from_us, int64_t to_us, bool backwards,
-			     store_row_fn fn, void *arg);
+/* sqlite_view.c */
+int sqlite_view_open(void *engine, void **ret_view);
+void sqlite_view_close(void *view);
+int sqlite_view_rows(void *view, const uint8_t host_id[16], int64_t from_us, int64_t to_us, bool backwards,
+		     store_row_fn fn, void *arg);
+int sqlite_view_chunks(void *view, const uint8_t host_id[16], enum store_tier tier, uint32_t statistic, int64_t from_us,
+		       int64_t to_us, struct store_chunk **ret, size_t *ret_n);
+int sqlite_view_read(void *view, const struct store_chunk *chunk, uint64_t offset, size_t len, uint8_t *data);
+
+/* sqlite_chunks.c */
+int sqlite_unsealed(void *engine, struct store_unsealed **ret, size_t *ret_n);
+int sqlite_seal(void *engine, const uint8_t host_id[16], int64_t was_us, int64_t upto_us,
+		const struct store_row *latest, const struct store_chunk *chunks, size_t n);
+int sqlite_replace(void *engine, const uint8_t host_id[16], const struct store_chunk *old, size_t n_old,
+		   const struct store_chunk *chunks, size_t n);
+int sqlite_windows(void *engine, enum store_tier tier, int64_t before_us, int64_t quiet_us, unsigned limit,
+		   struct store_window **ret, size_t *ret_n);
+int sqlite_usage(void *engine, struct store_usage *ret);
+/* Takes a chunk out of a host's; its pieces wait for sqlite_space.c. -ESTALE when it is not there. Inside a transaction
+ * of the writing connection. */
+int sqlite_bury(struct sqlite_engine *e, int64_t host, const struct store_chunk *chunk)
+	__attribute__((nonnull, warn_unused_result));
+
+/* sqlite_space.c */
+int sqlite_expire(void *engine, unsigned limit);
+int sqlite_drop(void *engine, enum store_tier tier, int64_t before_us, uint64_t bytes, uint64_t *ret_bytes);
 
 /* sqlite_hosts.c */
 int sqlite_host_register(void *engine, struct store_host *host);

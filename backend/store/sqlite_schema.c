@@ -31,6 +31,27 @@ static const char *const migrations[] = {
 	"CREATE UNIQUE INDEX hot_sequence ON hot (host, instance, sequence);"
 	"CREATE INDEX hot_time ON hot (host, agent_us);"
 	"CREATE TABLE settings (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;",
+	/* The index answers what is sealed, what is not and how many, without a look at a row. */
+	"DROP INDEX hot_time;"
+	"CREATE INDEX hot_time ON hot (host, agent_us, received_us);"
+	/* Rows received up to sealed_us are in chunks; up to cleared_us they are deleted too. */
+	"CREATE TABLE sealing (host INTEGER PRIMARY KEY REFERENCES hosts, sealed_us INTEGER NOT NULL,"
+	" cleared_us INTEGER NOT NULL, generation INTEGER NOT NULL) STRICT;"
+	"CREATE TABLE latest (host INTEGER PRIMARY KEY REFERENCES hosts, agent_us INTEGER NOT NULL, received_us "
+	"INTEGER "
+	"NOT NULL, descriptor_hash BLOB NOT NULL, payload BLOB NOT NULL) STRICT;"
+	/* The data lies elsewhere: this table is small, and a damaged page of data costs no list. */
+	"CREATE TABLE chunks (host INTEGER NOT NULL REFERENCES hosts, tier INTEGER NOT NULL, statistic INTEGER NOT "
+	"NULL,"
+	" first_us INTEGER NOT NULL, chunk INTEGER NOT NULL, compacted INTEGER NOT NULL, window_us INTEGER NOT NULL,"
+	" last_us INTEGER NOT NULL, made_us INTEGER NOT NULL, generation INTEGER NOT NULL, len INTEGER NOT NULL,"
+	" PRIMARY KEY (host, tier, statistic, first_us, chunk)) STRICT, WITHOUT ROWID;"
+	"CREATE INDEX chunks_age ON chunks (tier, last_us, len);"
+	"CREATE INDEX chunks_waiting ON chunks (tier, window_us, host, statistic, made_us) WHERE compacted = 0;"
+	/* piece = chunk * 4096 + n */
+	"CREATE TABLE chunk_pieces (piece INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;"
+	/* Gone from `chunks`; their pieces are still to be deleted. */
+	"CREATE TABLE buried_chunks (chunk INTEGER PRIMARY KEY) STRICT;",
 };
 
 const int sqlite_schema_version = sizeof(migrations) / sizeof(migrations[0]);
@@ -47,14 +68,15 @@ static int read_int(sqlite3 *db, const char *sql, int *ret)
 	return rc == SQLITE_ROW ? 0 : rc == SQLITE_DONE ? -EUCLEAN : sqlite_error(rc);
 }
 
-static int migrate(sqlite3 *db, int from)
+/* Each step is a transaction that says how far it came: killed in between, the next start goes on from there. */
+static int migrate_one(sqlite3 *db, int index)
 {
 	char pragma[96];
-	snprintf(pragma, sizeof(pragma), "PRAGMA user_version = %d; PRAGMA application_id = %d;", sqlite_schema_version,
+	snprintf(pragma, sizeof(pragma), "PRAGMA user_version = %d; PRAGMA application_id = %d;", index + 1,
 		 APPLICATION_ID);
 	int rc = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
-	for (int i = from; rc == SQLITE_OK && i < sqlite_schema_version; i++)
-		rc = sqlite3_exec(db, migrations[i], NULL, NULL, NULL);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_exec(db, migrations[index], NULL, NULL, NULL);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_exec(db, pragma, NULL, NULL, NULL);
 	if (rc == SQLITE_OK)
@@ -62,6 +84,14 @@ static int migrate(sqlite3 *db, int from)
 	if (rc != SQLITE_OK)
 		sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL); /* the first error is the one to tell */
 	return sqlite_error(rc);
+}
+
+static int migrate(sqlite3 *db, int from)
+{
+	int r = 0;
+	for (int i = from; r == 0 && i < sqlite_schema_version; i++)
+		r = migrate_one(db, i);
+	return r;
 }
 
 int sqlite_schema_open(sqlite3 *db, int *ret_found_version)

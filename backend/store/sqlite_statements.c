@@ -8,7 +8,8 @@ static const char *const sql[STATEMENT_N] = {
 	[STATEMENT_BEGIN] = "BEGIN IMMEDIATE",
 	[STATEMENT_COMMIT] = "COMMIT",
 	[STATEMENT_ROLLBACK] = "ROLLBACK",
-	[STATEMENT_HOST_ROW] = "SELECT host FROM hosts WHERE host_id = ?1",
+	[STATEMENT_HOST_ROW] = "SELECT h.host, s.sealed_us FROM hosts h LEFT JOIN sealing s ON s.host = h.host"
+			       " WHERE h.host_id = ?1",
 	[STATEMENT_RANGE_AT_OR_BELOW] =
 		"SELECT first, last FROM streams WHERE host = ?1 AND instance = ?2 AND first <= ?3"
 		" ORDER BY first DESC LIMIT 1",
@@ -19,9 +20,38 @@ static const char *const sql[STATEMENT_N] = {
 	[STATEMENT_RANGE_INSERT] = "INSERT INTO streams (host, instance, first, last) VALUES (?1, ?2, ?3, ?4)",
 	[STATEMENT_RANGE_EXTEND] = "UPDATE streams SET last = ?4 WHERE host = ?1 AND instance = ?2 AND first = ?3",
 	[STATEMENT_RANGE_DELETE] = "DELETE FROM streams WHERE host = ?1 AND instance = ?2 AND first = ?3",
-	[STATEMENT_EXPIRE] =
-		"DELETE FROM hot WHERE rowid IN (SELECT rowid FROM hot ORDER BY rowid LIMIT ?2) AND received_us < ?1",
-	[STATEMENT_VACUUM] = "PRAGMA incremental_vacuum(1000)",
+	[STATEMENT_SEALING_GET] =
+		"SELECT h.host, coalesce(s.sealed_us, -9223372036854775808), coalesce(s.generation, 0)"
+		" FROM hosts h LEFT JOIN sealing s ON s.host = h.host WHERE h.host_id = ?1",
+	[STATEMENT_SEALING_PUT] = "INSERT INTO sealing (host, sealed_us, cleared_us, generation) VALUES (?1, ?2, "
+				  "-9223372036854775808, ?3)"
+				  " ON CONFLICT (host) DO UPDATE SET sealed_us = ?2, generation = ?3",
+	[STATEMENT_SEALING_NEXT] = "SELECT host, sealed_us FROM sealing WHERE cleared_us < sealed_us LIMIT 1",
+	[STATEMENT_SEALING_CLEARED] = "UPDATE sealing SET cleared_us = ?2 WHERE host = ?1",
+	[STATEMENT_HOT_DELETE] =
+		"DELETE FROM hot WHERE rowid IN (SELECT rowid FROM hot INDEXED BY hot_time WHERE host = ?1"
+		" AND received_us <= ?2 ORDER BY agent_us LIMIT ?3)",
+	/* A clock that was ahead when the former was made must not keep it for ever. */
+	[STATEMENT_LATEST_PUT] =
+		"INSERT INTO latest (host, agent_us, received_us, descriptor_hash, payload) VALUES (?1, ?2, ?3, ?4, ?5)"
+		" ON CONFLICT (host) DO UPDATE SET agent_us = ?2, received_us = ?3, descriptor_hash = ?4, payload = ?5"
+		" WHERE ?2 >= agent_us OR agent_us > ?3 + 60000000",
+	[STATEMENT_CHUNK_INSERT] =
+		"INSERT INTO chunks (host, tier, statistic, first_us, chunk, compacted, window_us, last_us, made_us,"
+		" generation, len) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+	[STATEMENT_CHUNK_DELETE] =
+		"DELETE FROM chunks WHERE host = ?1 AND tier = ?2 AND statistic = ?3 AND first_us = ?4"
+		" AND chunk = ?5",
+	[STATEMENT_CHUNK_BURY] = "INSERT INTO buried_chunks (chunk) VALUES (?1)",
+	[STATEMENT_CHUNKS_OLDEST] = "SELECT host, statistic, first_us, chunk, len FROM chunks INDEXED BY chunks_age"
+				    " WHERE tier = ?1 AND last_us < ?2 ORDER BY last_us",
+	[STATEMENT_PIECE_INSERT] = "INSERT INTO chunk_pieces (piece, data) VALUES (?1, ?2)",
+	[STATEMENT_PIECES_DELETE] = "DELETE FROM chunk_pieces WHERE piece IN (SELECT piece FROM chunk_pieces"
+				    " WHERE piece BETWEEN ?1 AND ?2 LIMIT ?3)",
+	[STATEMENT_BURIED_NEXT] = "SELECT chunk FROM buried_chunks LIMIT 1",
+	[STATEMENT_BURIED_DELETE] = "DELETE FROM buried_chunks WHERE chunk = ?1",
+	[STATEMENT_FREE_PAGES] = "PRAGMA freelist_count",
+	[STATEMENT_VACUUM] = "PRAGMA incremental_vacuum(256)",
 	[STATEMENT_HOST_GET] = "SELECT tenant_id, key_id, hostname FROM hosts WHERE host_id = ?1",
 	[STATEMENT_HOSTNAME_OWNER] = "SELECT host_id FROM hosts WHERE tenant_id = ?1 AND hostname = ?2",
 	[STATEMENT_HOST_INSERT] =
@@ -45,17 +75,11 @@ static const char *const sql[STATEMENT_N] = {
 	[STATEMENT_DURABLE] = "SELECT first, last FROM streams WHERE host = (SELECT host FROM hosts WHERE host_id = "
 			      "?1) AND instance = ?2"
 			      " ORDER BY first < 0, first", /* those from 2^63 on are stored as negative numbers */
-	[STATEMENT_LATEST] = "SELECT payload, descriptor_hash, received_us FROM hot"
-			     " WHERE host = (SELECT host FROM hosts WHERE host_id = ?1) ORDER BY agent_us DESC LIMIT 1",
-	/* hot_time holds the rowid behind its columns: no sorting. */
-	[STATEMENT_ROWS_FORWARDS] =
-		"SELECT rowid, sequence, agent_us, received_us, instance, descriptor_hash, payload FROM hot"
-		" WHERE host = (SELECT host FROM hosts WHERE host_id = ?1) AND (agent_us, rowid) > (?2, ?3)"
-		" AND agent_us <= ?4 ORDER BY agent_us, rowid LIMIT ?5",
-	[STATEMENT_ROWS_BACKWARDS] =
-		"SELECT rowid, sequence, agent_us, received_us, instance, descriptor_hash, payload FROM hot"
-		" WHERE host = (SELECT host FROM hosts WHERE host_id = ?1) AND (agent_us, rowid) < (?2, ?3)"
-		" AND agent_us >= ?4 ORDER BY agent_us DESC, rowid DESC LIMIT ?5",
+	[STATEMENT_LATEST] =
+		"SELECT * FROM (SELECT payload, descriptor_hash, received_us, agent_us FROM hot WHERE host ="
+		" (SELECT host FROM hosts WHERE host_id = ?1) ORDER BY agent_us DESC, received_us DESC LIMIT 1)"
+		" UNION ALL SELECT payload, descriptor_hash, received_us, agent_us FROM latest WHERE host ="
+		" (SELECT host FROM hosts WHERE host_id = ?1) ORDER BY agent_us DESC LIMIT 1",
 	[STATEMENT_HOSTS] = "SELECT host_id, tenant_id, key_id, hostname, first_seen_us, last_seen_us, facts FROM "
 			    "hosts ORDER BY hostname",
 	[STATEMENT_DESCRIPTORS_GET] = "SELECT data FROM descriptor_sets WHERE hash = ?1",
@@ -140,6 +164,19 @@ int sqlite_run(sqlite3_stmt *stmt)
 		r = sqlite_step(stmt);
 	while (r == 1);
 	return r;
+}
+
+void *sqlite_grow(void **items, size_t n, size_t *cap, size_t size)
+{
+	if (n == *cap) {
+		size_t wanted = *cap ? *cap * 2 : 16;
+		void *more = realloc(*items, wanted * size);
+		if (!more)
+			return NULL;
+		*items = more;
+		*cap = wanted;
+	}
+	return (char *)*items + n * size;
 }
 
 int sqlite_copy_blob(sqlite3_stmt *stmt, int column, uint8_t **ret, size_t *ret_len)

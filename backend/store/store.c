@@ -118,12 +118,6 @@ int store_latest(struct store *s, const uint8_t host_id[16], uint8_t **ret_paylo
 	return s->ops->latest(s->engine, host_id, ret_payload, ret_len, ret_hash, ret_received_us);
 }
 
-int store_snapshots_between(struct store *s, const uint8_t host_id[16], int64_t from_us, int64_t to_us, bool backwards,
-			    store_row_fn fn, void *arg)
-{
-	return s->ops->snapshots_between(s->engine, host_id, from_us, to_us, backwards, fn, arg);
-}
-
 int store_view_open(struct store *s, struct store_view **ret)
 {
 	struct store_view *view = calloc(1, sizeof(*view));
@@ -163,6 +157,18 @@ int store_view_read(struct store_view *view, const struct store_chunk *chunk, ui
 		    uint8_t *data)
 {
 	return view->ops->view_read(view->view, chunk, offset, len, data);
+}
+
+int store_snapshots_between(struct store *s, const uint8_t host_id[16], int64_t from_us, int64_t to_us, bool backwards,
+			    store_row_fn fn, void *arg)
+{
+	struct store_view *view;
+	int r = store_view_open(s, &view);
+	if (r < 0)
+		return r;
+	r = store_view_rows(view, host_id, from_us, to_us, backwards, fn, arg);
+	store_view_close(view);
+	return r;
 }
 
 int store_unsealed(struct store *s, struct store_unsealed **ret, size_t *ret_n)

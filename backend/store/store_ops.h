@@ -15,22 +15,23 @@ struct store_ops {
 	/* One transaction of the writer. After a failure of any of them rollback() is called. */
 	int (*begin)(void *engine);
 	/* -ENOENT: no such host is registered (nothing was changed). The engine may put the work off until commit():
-	 * what it is given stays valid, and the fate is written, until then. */
+	 * what it is given stays valid, and the fate is written, until then. The row's received_us is at least one more
+	 * than the host's sealed_us, which is read in this same transaction and, with several backends, under a lock
+	 * that seal() takes too: a row can never be committed below the line. */
 	int (*append)(void *engine, const uint8_t host_id[16], const uint8_t instance[16],
 		      const struct store_snapshot *snapshot, enum store_fate *ret_fate);
 	int (*commit)(void *engine);
 	void (*rollback)(void *engine);
-	/* Deletes at most `limit` hot rows, or whole partitions of nothing but rows, received before; number deleted or
-	 * negative errno. Not inside a transaction. */
-	int (*expire)(void *engine, int64_t received_before_us, unsigned limit);
+	/* Deletes at most `limit` rows that are sealed, or so many partitions of nothing but such, and does what else
+	 * is due a little at a time; number deleted or negative errno. Called every few seconds, not inside a
+	 * transaction; it must be short, for appends wait meanwhile. */
+	int (*expire)(void *engine, unsigned limit);
 
 	/* As the functions of store.h of the same names. */
 	int (*durable)(void *engine, const uint8_t host_id[16], const uint8_t instance[16], struct store_range **ret,
 		       size_t *ret_n);
 	int (*latest)(void *engine, const uint8_t host_id[16], uint8_t **ret_payload, size_t *ret_len,
 		      uint8_t ret_hash[32], int64_t *ret_received_us);
-	int (*snapshots_between)(void *engine, const uint8_t host_id[16], int64_t from_us, int64_t to_us,
-				 bool backwards, store_row_fn fn, void *arg);
 	int (*view_open)(void *engine, void **ret_view);
 	void (*view_close)(void *view);
 	int (*view_rows)(void *view, const uint8_t host_id[16], int64_t from_us, int64_t to_us, bool backwards,

@@ -94,6 +94,18 @@ static int open_engine(const char *url, void **ret_engine, char **ret_error)
 	return 0;
 }
 
+/* Nothing is sealed: the rows are all there is, and what is asked of a view is asked of the engine. */
+static int open_view(void *engine, void **ret_view)
+{
+	*ret_view = engine;
+	return 0;
+}
+
+static void close_view(void *view)
+{
+	(void)view;
+}
+
 const struct store_ops store_postgres = {
 	.open = open_engine,
 	.close = close_engine,
@@ -104,7 +116,9 @@ const struct store_ops store_postgres = {
 	.expire = postgres_expire,
 	.durable = postgres_durable,
 	.latest = postgres_latest,
-	.snapshots_between = postgres_snapshots_between,
+	.view_open = open_view,
+	.view_close = close_view,
+	.view_rows = postgres_snapshots_between,
 	.host_register = postgres_host_register,
 	.hosts = postgres_hosts,
 	.host_seen = postgres_host_seen,

@@ -1,7 +1,7 @@
 /* The embedded engine: one file in WAL mode, synchronous=FULL, one process at a time. Opening looks before it touches:
  * a file that is not ours, is damaged, newer or in use is left exactly as it is, and the user is told which of these it
  * was. */
-#include "backend/store/sqlite_engine.h"
+#include "backend/store/sqlite_reader.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,8 +12,6 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define CHECK_WHOLE_BELOW (64ll << 20) /* a larger file would delay every start */
 
 static int take_lock(struct sqlite_engine *e, const char *path, char **ret_error)
 {
@@ -48,7 +46,7 @@ static bool has_log(const char *path)
 }
 
 /* Makes the file if it is not there, readable by us alone: it holds password hashes. */
-static int make_file(const char *path, bool *ret_new, long long *ret_size, char **ret_error)
+static int make_file(const char *path, bool *ret_new, char **ret_error)
 {
 	struct stat st;
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -71,7 +69,6 @@ static int make_file(const char *path, bool *ret_new, long long *ret_size, char 
 			"backup, or move both away to start anew",
 			path, path);
 	*ret_new = st.st_size == 0;
-	*ret_size = st.st_size;
 	return 0;
 }
 
@@ -87,28 +84,25 @@ static int on_check(void *arg, int n, char **values, char **names)
 	return 0;
 }
 
-/* Nothing is written before this has passed. Of a large file only the small tables are read whole, without which
- * nothing works. */
-static int check(sqlite3 *db, long long size)
+/* Nothing is written before this has passed. The small tables are read whole, without which nothing works; of the large
+ * ones a damaged page costs what lies on it, and the start does not wait for them. */
+static int check(sqlite3 *db)
 {
-	static const char *const whole[] = {"PRAGMA quick_check(1)", NULL};
 	static const char *const parts[] = {
-		"SELECT 'ok' FROM sqlite_schema LIMIT 1",
-		"PRAGMA quick_check('users')",
-		"PRAGMA quick_check('agent_keys')",
-		"PRAGMA quick_check('hosts')",
-		"PRAGMA quick_check('streams')",
-		"PRAGMA quick_check('settings')",
-		NULL,
+		"SELECT 'ok' FROM sqlite_schema LIMIT 1", "PRAGMA quick_check('users')",
+		"PRAGMA quick_check('agent_keys')",	  "PRAGMA quick_check('hosts')",
+		"PRAGMA quick_check('streams')",	  "PRAGMA quick_check('settings')",
+		"PRAGMA quick_check('sealing')",	  NULL,
 	};
-	for (const char *const *sql = size < CHECK_WHOLE_BELOW ? whole : parts; *sql; sql++) {
+	for (const char *const *sql = parts; *sql; sql++) {
 		bool ok = false;
 		int rc = sqlite3_exec(db, *sql, on_check, &ok, NULL);
-		/* A large file of another program has other tables: its application id tells later. */
-		bool foreign = rc == SQLITE_ERROR && size >= CHECK_WHOLE_BELOW;
-		if (rc != SQLITE_OK && !foreign)
+		/* Another program has other tables, an older version fewer: the application id tells later. */
+		if (rc == SQLITE_ERROR)
+			continue;
+		if (rc != SQLITE_OK)
 			return sqlite_error(rc);
-		if (rc == SQLITE_OK && !ok)
+		if (!ok)
 			return -EUCLEAN;
 	}
 	return 0;
@@ -117,16 +111,15 @@ static int check(sqlite3 *db, long long size)
 static int open_write(struct sqlite_engine *e, const char *path, char **ret_error)
 {
 	bool new;
-	long long size;
 	int version = 0;
-	int r = make_file(path, &new, &size, ret_error);
+	int r = make_file(path, &new, ret_error);
 	if (r < 0)
 		return r;
 	r = sqlite_error(sqlite3_open_v2(path, &e->write, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL));
 	if (r == 0)
 		sqlite3_busy_timeout(e->write, 1000);
 	if (r == 0 && !new)
-		r = check(e->write, size);
+		r = check(e->write);
 	if (r == 0 && new)
 		r = exec(e->write, "PRAGMA auto_vacuum = INCREMENTAL");
 	if (r == 0)
@@ -158,14 +151,74 @@ static void close_engine(void *engine)
 	struct sqlite_engine *e = engine;
 	if (!e)
 		return;
+	sqlite_readers_close(e);
 	sqlite_statements_finalize(e);
 	sqlite3_close(e->read);
 	sqlite3_close(e->write); /* the last one out folds the WAL into the file */
 	if (e->lock_fd >= 0)
 		close(e->lock_fd);
+	pthread_cond_destroy(&e->reader_returned);
+	pthread_mutex_destroy(&e->readers_lock);
 	pthread_mutex_destroy(&e->read_lock);
 	pthread_mutex_destroy(&e->write_lock);
 	free(e);
+}
+
+int sqlite_path_beside(const struct sqlite_engine *e, const char *suffix, char path[SQLITE_PATH_MAX])
+{
+	int len = snprintf(path, SQLITE_PATH_MAX, "%s%s", e->path, suffix);
+	return len < SQLITE_PATH_MAX ? 0 : -ENAMETOOLONG;
+}
+
+int sqlite_connect(struct sqlite_engine *e, sqlite3 **ret)
+{
+	sqlite3 *db = NULL;
+	int r = sqlite_error(sqlite3_open_v2(e->path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL));
+	if (r == 0) {
+		sqlite3_busy_timeout(db, 1000);
+		r = exec(db, "PRAGMA query_only = ON");
+	}
+	if (r < 0) {
+		sqlite3_close(db);
+		return r;
+	}
+	*ret = db;
+	return 0;
+}
+
+/* Numbers of chunks are not used twice while the program runs: whoever holds an old one finds nothing under it. */
+static int find_next_chunk(struct sqlite_engine *e)
+{
+	sqlite3_stmt *stmt = NULL;
+	int64_t last = 0;
+	int r = sqlite_error(sqlite3_prepare_v2(e->write,
+						"SELECT max(coalesce((SELECT max(piece) FROM chunk_pieces) / 4096, 0),"
+						" coalesce((SELECT max(chunk) FROM buried_chunks), 0))",
+						-1, &stmt, NULL));
+	if (r == 0)
+		r = sqlite_step(stmt);
+	if (r == 1)
+		last = sqlite3_column_int64(stmt, 0);
+	sqlite3_finalize(stmt);
+	e->next_chunk = last + 1;
+	return r < 0 ? r : 0;
+}
+
+static struct sqlite_engine *new_engine(void)
+{
+	pthread_condattr_t monotonic;
+	struct sqlite_engine *e = calloc(1, sizeof(*e));
+	if (!e)
+		return NULL;
+	e->lock_fd = -1;
+	pthread_mutex_init(&e->write_lock, NULL);
+	pthread_mutex_init(&e->read_lock, NULL);
+	pthread_mutex_init(&e->readers_lock, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&e->reader_returned, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	return e;
 }
 
 static int open_engine(const char *location, void **ret_engine, char **ret_error)
@@ -176,12 +229,9 @@ static int open_engine(const char *location, void **ret_engine, char **ret_error
 				    "--store sqlite: wants a path, as in sqlite:/var/lib/sonde/sonde.db");
 	/* Behind every link to a file stands one lock. What does not exist yet is no link. */
 	const char *path = realpath(location, target) ? target : location;
-	struct sqlite_engine *e = calloc(1, sizeof(*e));
+	struct sqlite_engine *e = new_engine();
 	if (!e)
 		return store_refuse(-ENOMEM, ret_error, "out of memory");
-	e->lock_fd = -1;
-	pthread_mutex_init(&e->write_lock, NULL);
-	pthread_mutex_init(&e->read_lock, NULL);
 	int r = take_lock(e, path, ret_error);
 	if (r == 0)
 		r = open_write(e, path, ret_error);
@@ -189,20 +239,26 @@ static int open_engine(const char *location, void **ret_engine, char **ret_error
 		close_engine(e);
 		return r;
 	}
-	r = sqlite_error(sqlite3_open_v2(path, &e->read, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL));
-	if (r == 0) {
-		sqlite3_busy_timeout(e->read, 1000);
-		r = exec(e->read, "PRAGMA query_only = ON");
-	}
+	snprintf(e->path, sizeof(e->path), "%s", path);
+	r = sqlite_connect(e, &e->read);
 	if (r == 0)
 		r = sqlite_statements_prepare(e);
+	if (r == 0)
+		r = find_next_chunk(e);
 	if (r < 0) {
-		store_refuse(r, ret_error, "%s cannot be read: %s", path, sqlite3_errmsg(e->read));
+		store_refuse(r, ret_error, "%s cannot be read: %s", path, strerror(-r));
 		close_engine(e);
 		return r;
 	}
 	*ret_engine = e;
 	return 0;
+}
+
+/* One process has the file. */
+static int lead(void *engine)
+{
+	(void)engine;
+	return 1;
 }
 
 const struct store_ops store_sqlite = {
@@ -215,7 +271,18 @@ const struct store_ops store_sqlite = {
 	.expire = sqlite_expire,
 	.durable = sqlite_durable,
 	.latest = sqlite_latest,
-	.snapshots_between = sqlite_snapshots_between,
+	.view_open = sqlite_view_open,
+	.view_close = sqlite_view_close,
+	.view_rows = sqlite_view_rows,
+	.view_chunks = sqlite_view_chunks,
+	.view_read = sqlite_view_read,
+	.unsealed = sqlite_unsealed,
+	.seal = sqlite_seal,
+	.replace = sqlite_replace,
+	.windows = sqlite_windows,
+	.drop = sqlite_drop,
+	.usage = sqlite_usage,
+	.lead = lead,
 	.host_register = sqlite_host_register,
 	.hosts = sqlite_hosts,
 	.host_seen = sqlite_host_seen,

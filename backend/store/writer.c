@@ -270,13 +270,13 @@ static bool wait_to_retry(struct writer *w, int error)
 	return go_on;
 }
 
-/* Nothing waits: old rows go, a few at a time. */
+/* Rows that are sealed go, a few at a time. */
 static void expire(struct writer *w)
 {
 	uint64_t now = clock_monotonic_ns();
 	if (now - w->expired_ns < EXPIRE_EVERY_NS)
 		return;
-	int n = w->ops->expire(w->engine, clock_wall_us() - WRITER_RETENTION_US, EXPIRE_ROWS);
+	int n = w->ops->expire(w->engine, EXPIRE_ROWS);
 	/* A failure shows at the next append; a full step is followed by another one soon. */
 	if (n < EXPIRE_ROWS)
 		w->expired_ns = now;

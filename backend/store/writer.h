@@ -6,8 +6,7 @@
 
 #define WRITER_MAX_BYTES (64u << 20)
 #define WRITER_MAX_SNAPSHOTS 10000
-#define WRITER_GROUP_SNAPSHOTS 2000		    /* one transaction at the most */
-#define WRITER_RETENTION_US (24 * 3600 * 1000000ll) /* hot rows older than this are deleted */
+#define WRITER_GROUP_SNAPSHOTS 2000 /* one transaction at the most */
 
 struct writer;
 

@@ -1,0 +1,36 @@
+/* A reading connection with its statements. A few are kept open; whoever reads history borrows one, so that a long
+ * answer keeps neither the writer nor other readers waiting. */
+#pragma once
+
+#include "backend/store/sqlite_engine.h"
+
+enum sqlite_read {
+	READ_BEGIN,
+	READ_END,
+	READ_HOST,
+	READ_ROWS_FORWARDS,
+	READ_ROWS_BACKWARDS,
+	READ_CHUNKS,
+	READ_UNSEALED,
+	READ_WINDOWS,
+	READ_USAGE,
+	READ_ROWS_USAGE,
+	READ_N,
+};
+
+struct sqlite_reader {
+	struct sqlite_engine *engine;
+	struct sqlite_reader *next; /* of those nobody has */
+	sqlite3 *db;
+	sqlite3_stmt *statements[READ_N];
+	sqlite3_blob *piece; /* the one read last, inside a view */
+};
+
+/* Waits a while when all are lent. 0; -EBUSY when it waited in vain; negative errno. */
+int sqlite_reader_borrow(struct sqlite_engine *e, struct sqlite_reader **ret)
+	__attribute__((nonnull, warn_unused_result));
+void sqlite_reader_return(struct sqlite_reader *reader); /* accepts NULL */
+void sqlite_readers_close(struct sqlite_engine *e) __attribute__((nonnull));
+
+/* The statement, reset and without bindings. */
+sqlite3_stmt *sqlite_read(struct sqlite_reader *reader, enum sqlite_read which) __attribute__((nonnull));

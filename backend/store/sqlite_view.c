@@ -1,0 +1,191 @@
+/* A view is a read transaction on a connection of its own: WAL keeps for it what was, whatever is sealed, replaced or
+ * dropped meanwhile. A chunk lies in pieces, so that a few bytes of its end cost the walk over one piece's pages. */
+#include "backend/store/sqlite_reader.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+int sqlite_view_open(void *engine, void **ret_view)
+{
+	struct sqlite_reader *reader;
+	int r = sqlite_reader_borrow(engine, &reader);
+	if (r < 0)
+		return r;
+	r = sqlite_run(sqlite_read(reader, READ_BEGIN));
+	if (r == 0) {
+		/* BEGIN alone takes no picture; the first reading does. */
+		int found = sqlite_step(sqlite_read(reader, READ_HOST));
+		r = found < 0 ? found : 0;
+	}
+	if (r < 0) {
+		sqlite_view_close(reader);
+		return r;
+	}
+	*ret_view = reader;
+	return 0;
+}
+
+void sqlite_view_close(void *view)
+{
+	struct sqlite_reader *reader = view;
+	sqlite3_blob_close(reader->piece);
+	reader->piece = NULL;
+	for (int i = 0; i < READ_N; i++)
+		sqlite3_reset(reader->statements[i]); /* what was wrong was said when it was stepped */
+	if (!sqlite3_get_autocommit(reader->db)) {
+		/* Nothing was written: there is nothing to be lost by a failure. */
+		int r = sqlite_run(sqlite_read(reader, READ_END));
+		(void)r;
+	}
+	sqlite_reader_return(reader);
+}
+
+/* 1, 0 (unknown), negative errno. */
+static int find_host(struct sqlite_reader *reader, const uint8_t host_id[16], int64_t *ret_host, int64_t *ret_sealed_us)
+{
+	sqlite3_stmt *stmt = sqlite_read(reader, READ_HOST);
+	sqlite3_bind_blob(stmt, 1, host_id, 16, SQLITE_STATIC);
+	int r = sqlite_step(stmt);
+	if (r == 1) {
+		*ret_host = sqlite3_column_int64(stmt, 0);
+		*ret_sealed_us = sqlite3_column_int64(stmt, 1);
+	}
+	sqlite3_reset(stmt);
+	return r;
+}
+
+enum { SEQUENCE, AGENT_US, BOOTTIME_US, RECEIVED_US, INSTANCE, DESCRIPTOR_HASH, PAYLOAD };
+
+static int take_row(sqlite3_stmt *stmt, struct store_row *ret)
+{
+	if (sqlite3_column_bytes(stmt, INSTANCE) != 16 || sqlite3_column_bytes(stmt, DESCRIPTOR_HASH) != 32)
+		return -EUCLEAN;
+	*ret = (struct store_row){
+		.sequence = (uint64_t)sqlite3_column_int64(stmt, SEQUENCE),
+		.agent_us = sqlite3_column_int64(stmt, AGENT_US),
+		.boottime_us = (uint64_t)sqlite3_column_int64(stmt, BOOTTIME_US),
+		.received_us = sqlite3_column_int64(stmt, RECEIVED_US),
+		.payload = sqlite3_column_blob(stmt, PAYLOAD),
+		.len = (size_t)sqlite3_column_bytes(stmt, PAYLOAD),
+	};
+	memcpy(ret->instance, sqlite3_column_blob(stmt, INSTANCE), 16);
+	memcpy(ret->descriptor_hash, sqlite3_column_blob(stmt, DESCRIPTOR_HASH), 32);
+	return 0;
+}
+
+int sqlite_view_rows(void *view, const uint8_t host_id[16], int64_t from_us, int64_t to_us, bool backwards,
+		     store_row_fn fn, void *arg)
+{
+	struct sqlite_reader *reader = view;
+	int64_t host, sealed_us;
+	if (from_us > to_us)
+		return -EINVAL;
+	int r = find_host(reader, host_id, &host, &sealed_us);
+	if (r != 1)
+		return r;
+	sqlite3_stmt *stmt = sqlite_read(reader, backwards ? READ_ROWS_BACKWARDS : READ_ROWS_FORWARDS);
+	sqlite3_bind_int64(stmt, 1, host);
+	sqlite3_bind_int64(stmt, 2, from_us);
+	sqlite3_bind_int64(stmt, 3, to_us);
+	sqlite3_bind_int64(stmt, 4, sealed_us);
+	while ((r = sqlite_step(stmt)) == 1) {
+		struct store_row row;
+		r = take_row(stmt, &row);
+		if (r == 0)
+			r = fn(arg, &row);
+		if (r != 0)
+			break;
+	}
+	sqlite3_reset(stmt);
+	return r;
+}
+
+static void take_chunk(sqlite3_stmt *stmt, enum store_tier tier, uint32_t statistic, struct store_chunk *ret)
+{
+	*ret = (struct store_chunk){
+		.tier = tier,
+		.statistic = statistic,
+		.id = sqlite3_column_int64(stmt, 0),
+		.compacted = sqlite3_column_int(stmt, 1) != 0,
+		.window_us = sqlite3_column_int64(stmt, 2),
+		.first_us = sqlite3_column_int64(stmt, 3),
+		.last_us = sqlite3_column_int64(stmt, 4),
+		.made_us = sqlite3_column_int64(stmt, 5),
+		.generation = sqlite3_column_int64(stmt, 6),
+		.len = (uint64_t)sqlite3_column_int64(stmt, 7),
+	};
+}
+
+int sqlite_view_chunks(void *view, const uint8_t host_id[16], enum store_tier tier, uint32_t statistic, int64_t from_us,
+		       int64_t to_us, struct store_chunk **ret, size_t *ret_n)
+{
+	struct sqlite_reader *reader = view;
+	struct store_chunk *chunks = NULL;
+	size_t n = 0, cap = 0;
+	int64_t host = 0, sealed_us;
+	int r = find_host(reader, host_id, &host, &sealed_us);
+	if (r < 0)
+		return r;
+	sqlite3_stmt *stmt = sqlite_read(reader, READ_CHUNKS);
+	sqlite3_bind_int64(stmt, 1, host); /* there is no host 0 */
+	sqlite3_bind_int64(stmt, 2, tier);
+	sqlite3_bind_int64(stmt, 3, statistic);
+	sqlite3_bind_int64(stmt, 4, from_us);
+	sqlite3_bind_int64(stmt, 5, to_us);
+	while ((r = sqlite_step(stmt)) == 1) {
+		struct store_chunk *slot = sqlite_grow((void **)&chunks, n, &cap, sizeof(*chunks));
+		if (!slot) {
+			r = -ENOMEM;
+			break;
+		}
+		take_chunk(stmt, tier, statistic, slot);
+		n++;
+	}
+	sqlite3_reset(stmt);
+	if (r < 0) {
+		free(chunks);
+		return r;
+	}
+	*ret = chunks;
+	*ret_n = n;
+	return 0;
+}
+
+static int open_piece(struct sqlite_reader *reader, int64_t piece)
+{
+	int rc = reader->piece
+			 ? sqlite3_blob_reopen(reader->piece, piece)
+			 : sqlite3_blob_open(reader->db, "main", "chunk_pieces", "data", piece, 0, &reader->piece);
+	if (rc == SQLITE_OK)
+		return 0;
+	/* A handle that failed is of no more use. */
+	sqlite3_blob_close(reader->piece);
+	reader->piece = NULL;
+	/* "No such row": a view's chunk has all its pieces unless the file is damaged. */
+	return rc == SQLITE_ERROR ? -EUCLEAN : sqlite_error(rc);
+}
+
+int sqlite_view_read(void *view, const struct store_chunk *chunk, uint64_t offset, size_t len, uint8_t *data)
+{
+	struct sqlite_reader *reader = view;
+	if (offset > chunk->len || len > chunk->len - offset)
+		return -ERANGE;
+	while (len > 0) {
+		uint64_t index = offset / SQLITE_PIECE_BYTES;
+		size_t at = (size_t)(offset % SQLITE_PIECE_BYTES);
+		size_t take = len < SQLITE_PIECE_BYTES - at ? len : SQLITE_PIECE_BYTES - at;
+		int r = open_piece(reader, chunk->id * SQLITE_PIECES_MAX + (int64_t)index);
+		if (r < 0)
+			return r;
+		if ((size_t)sqlite3_blob_bytes(reader->piece) < at + take)
+			return -EUCLEAN;
+		r = sqlite_error(sqlite3_blob_read(reader->piece, data, (int)take, (int)at));
+		if (r < 0)
+			return r;
+		data += take;
+		offset += take;
+		len -= take;
+	}
+	return 0;
+}
