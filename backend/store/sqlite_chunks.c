@@ -113,7 +113,21 @@ static int end(struct sqlite_engine *e, int r)
 	return r;
 }
 
-int sqlite_seal(void *engine, const uint8_t host_id[16], int64_t was_us, int64_t upto_us,
+/* Nothing may have come into what is to be sealed since it was looked at. 0 or -ESTALE. */
+static int check_rows(struct sqlite_engine *e, int64_t host, int64_t was_us, int64_t upto_us, uint64_t rows)
+{
+	sqlite3_stmt *stmt = sqlite_statement(e, STATEMENT_HOT_COUNT);
+	sqlite3_bind_int64(stmt, 1, host);
+	sqlite3_bind_int64(stmt, 2, was_us);
+	sqlite3_bind_int64(stmt, 3, upto_us);
+	int r = sqlite_step(stmt);
+	if (r == 1)
+		r = (uint64_t)sqlite3_column_int64(stmt, 0) == rows ? 0 : -ESTALE;
+	sqlite3_reset(stmt);
+	return r;
+}
+
+int sqlite_seal(void *engine, const uint8_t host_id[16], int64_t was_us, int64_t upto_us, uint64_t rows,
 		const struct store_row *latest, const struct store_chunk *chunks, size_t n)
 {
 	struct sqlite_engine *e = engine;
@@ -126,6 +140,8 @@ int sqlite_seal(void *engine, const uint8_t host_id[16], int64_t was_us, int64_t
 		r = get_sealing(e, host_id, &s);
 	if (r == 0 && s.sealed_us != was_us)
 		r = -ESTALE;
+	if (r == 0)
+		r = check_rows(e, s.host, was_us, upto_us, rows);
 	if (r == 0 && latest)
 		r = keep_latest(e, s.host, latest);
 	if (r == 0) {

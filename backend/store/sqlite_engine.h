@@ -24,6 +24,7 @@ enum statement {
 	STATEMENT_SEALING_PUT,
 	STATEMENT_SEALING_NEXT,
 	STATEMENT_SEALING_CLEARED,
+	STATEMENT_HOT_COUNT,
 	STATEMENT_HOT_DELETE,
 	STATEMENT_LATEST_PUT,
 	STATEMENT_CHUNK_INSERT,
@@ -135,7 +136,7 @@ int sqlite_view_read(void *view, const struct store_chunk *chunk, uint64_t offse
 
 /* sqlite_chunks.c */
 int sqlite_unsealed(void *engine, struct store_unsealed **ret, size_t *ret_n);
-int sqlite_seal(void *engine, const uint8_t host_id[16], int64_t was_us, int64_t upto_us,
+int sqlite_seal(void *engine, const uint8_t host_id[16], int64_t was_us, int64_t upto_us, uint64_t rows,
 		const struct store_row *latest, const struct store_chunk *chunks, size_t n);
 int sqlite_replace(void *engine, const uint8_t host_id[16], const struct store_chunk *old, size_t n_old,
 		   const struct store_chunk *chunks, size_t n);

@@ -28,6 +28,8 @@ static const char *const sql[STATEMENT_N] = {
 				  " ON CONFLICT (host) DO UPDATE SET sealed_us = ?2, generation = ?3",
 	[STATEMENT_SEALING_NEXT] = "SELECT host, sealed_us FROM sealing WHERE cleared_us < sealed_us LIMIT 1",
 	[STATEMENT_SEALING_CLEARED] = "UPDATE sealing SET cleared_us = ?2 WHERE host = ?1",
+	[STATEMENT_HOT_COUNT] = "SELECT count(*) FROM hot INDEXED BY hot_time WHERE host = ?1 AND received_us > ?2"
+				" AND received_us <= ?3",
 	[STATEMENT_HOT_DELETE] =
 		"DELETE FROM hot WHERE rowid IN (SELECT rowid FROM hot INDEXED BY hot_time WHERE host = ?1"
 		" AND received_us <= ?2 ORDER BY agent_us LIMIT ?3)",

@@ -1,6 +1,5 @@
 #include "fixture.h"
 
-#include "backend/store/store_ops.h"
 #include "common/clock.h"
 
 #include <errno.h>
@@ -235,36 +234,6 @@ static void test_latest(void **state)
 	assert_int_equal(store_latest(f->store, host_b, &payload, &len, hash, &received), 0);
 }
 
-static void test_expiry_in_steps(void **state)
-{
-	struct fixture *f = *state;
-	int64_t now = clock_wall_us(), day = 24ll * 3600 * 1000000;
-	struct waiter w;
-	waiter_init(&w);
-	for (uint64_t i = 1; i <= 600; i++) {
-		struct store_snapshot s = make_snapshot(i, "old");
-		s.agent_us = s.received_us = now - day / 2;
-		assert_int_equal(store_append(f->store, host_a, run_1, &s, 1, waiter_done, &w), 0);
-	}
-	waiter_wait(&w, 600, 10);
-	assert_int_equal(append_one(f->store, host_a, run_1, 601, "new"), STORE_ACCEPTED);
-	store_close(f->store);
-	f->store = NULL;
-
-	void *engine = NULL;
-	char *error = NULL;
-	assert_int_equal(store_sqlite.open(f->path, &engine, &error), 0);
-	assert_int_equal(store_sqlite.expire(engine, now - day, 250), 0);
-	assert_int_equal(store_sqlite.expire(engine, now - 1000000, 250), 250);
-	assert_int_equal(store_sqlite.expire(engine, now - 1000000, 250), 250);
-	assert_int_equal(store_sqlite.expire(engine, now - 1000000, 250), 100);
-	assert_int_equal(store_sqlite.expire(engine, now - 1000000, 250), 0);
-	assert_int_equal(fixture_ask(f, "SELECT count(*) FROM hot"), 1);
-	store_sqlite.close(engine);
-	fixture_open(f);
-	assert_durable(f->store, host_a, run_1, "1-601");
-}
-
 static void test_swept_sequence_is_a_duplicate(void **state)
 {
 	struct fixture *f = *state;
@@ -401,8 +370,5 @@ int main(void)
 		WITH_STORE(test_close_writes_what_is_queued),
 		WITH_STORE(test_many_threads),
 	};
-	const struct CMUnitTest of_sqlite[] = {WITH_STORE(test_expiry_in_steps)};
-	int failed = cmocka_run_group_tests(tests, NULL, NULL);
-	/* PostgreSQL drops partitions: test_postgres.c */
-	return fixture_on_postgres() ? failed : failed + cmocka_run_group_tests(of_sqlite, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }
