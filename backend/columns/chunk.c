@@ -63,43 +63,68 @@ int chunk_put(const struct columns_tick *ticks, uint32_t n_ticks, const struct c
 	return r;
 }
 
-int chunk_open(const uint8_t *data, size_t len, struct chunk_reader *ret)
+/* What lies behind the header follows each other in the order of its table. */
+static int take_places(const uint8_t *entry, uint64_t at, uint64_t len, struct chunk_reader *c, uint64_t *offsets)
+{
+	if (c->ticks_len > len - at)
+		return -EBADMSG;
+	at += c->ticks_len;
+	for (uint32_t i = 0; i < c->n_sections; i++, entry += ENTRY) {
+		struct chunk_section *s = &c->sections[i];
+		*s = (struct chunk_section){.number = word(entry), .n_series = word(entry + 4), .len = word(entry + 8)};
+		if (s->len > len - at)
+			return -EBADMSG;
+		if (i > 0 && s->number <= s[-1].number)
+			return -EPROTO;
+		offsets[i] = at;
+		at += s->len;
+	}
+	return at < len ? -EPROTO : 0;
+}
+
+int chunk_open_head(const uint8_t *data, size_t head_len, uint64_t len, struct chunk_reader *ret, uint64_t *ret_ticks,
+		    uint64_t offsets[COLUMNS_MAX_SECTIONS], size_t *ret_need)
 {
 	struct chunk_reader c = {0};
-	if (len < FIXED + 4 || memcmp(data, magic, sizeof(magic)) != 0)
+	if (len < FIXED + 4 || head_len < sizeof(magic) + 2 || memcmp(data, magic, sizeof(magic)) != 0)
 		return -EPROTO;
 	if (data[4] != VERSION)
 		return data[4] > VERSION ? -ENOTSUP : -EPROTO;
 	c.n_sections = data[5];
-	size_t header = FIXED + (size_t)ENTRY * c.n_sections, rest;
-	if (c.n_sections > COLUMNS_MAX_SECTIONS || len < header + 4 ||
-	    (uint32_t)crc32(0, data, (unsigned)header) != word(data + header))
+	size_t header = FIXED + (size_t)ENTRY * c.n_sections;
+	if (c.n_sections > COLUMNS_MAX_SECTIONS || len < header + 4)
+		return -EBADMSG;
+	if (head_len < header + 4) {
+		*ret_need = header + 4;
+		return -EAGAIN;
+	}
+	if ((uint32_t)crc32(0, data, (unsigned)header) != word(data + header))
 		return -EBADMSG;
 	c.n_ticks = word(data + 8);
 	c.ticks_len = word(data + 12);
 	c.first_us = long_word(data + 16);
 	c.last_us = long_word(data + 24);
-	c.ticks = data + header + 4;
-	rest = len - header - 4;
 	if (c.n_ticks > COLUMNS_MAX_TICKS)
 		return -EPROTO;
-	if (c.ticks_len > rest)
-		return -EBADMSG;
-	const uint8_t *p = c.ticks + c.ticks_len, *entry = data + FIXED;
-	rest -= c.ticks_len;
-	for (uint32_t i = 0; i < c.n_sections; i++, entry += ENTRY) {
-		struct chunk_section *s = &c.sections[i];
-		*s = (struct chunk_section){
-			.number = word(entry), .n_series = word(entry + 4), .data = p, .len = word(entry + 8)};
-		if (s->len > rest)
-			return -EBADMSG;
-		if (i > 0 && s->number <= s[-1].number)
-			return -EPROTO;
-		p += s->len;
-		rest -= s->len;
-	}
-	if (rest > 0)
-		return -EPROTO;
+	int r = take_places(data + FIXED, header + 4, len, &c, offsets);
+	if (r < 0)
+		return r;
+	*ret_ticks = header + 4;
+	*ret = c;
+	return 0;
+}
+
+int chunk_open(const uint8_t *data, size_t len, struct chunk_reader *ret)
+{
+	struct chunk_reader c;
+	uint64_t offsets[COLUMNS_MAX_SECTIONS], ticks;
+	size_t need;
+	int r = chunk_open_head(data, len, len, &c, &ticks, offsets, &need);
+	if (r < 0)
+		return r == -EAGAIN ? -EBADMSG : r;
+	c.ticks = data + ticks;
+	for (uint32_t i = 0; i < c.n_sections; i++)
+		c.sections[i].data = data + offsets[i];
 	*ret = c;
 	return 0;
 }

@@ -26,6 +26,12 @@ struct chunk_reader {
 /* 0; -EBADMSG when the header's checksum does not fit or the chunk is cut short; -ENOTSUP for a newer version; -EPROTO.
  */
 int chunk_open(const uint8_t *data, size_t len, struct chunk_reader *ret) __attribute__((nonnull, warn_unused_result));
+/* The same of a chunk of len bytes of which only the first head_len are there. *ret_ticks is where its ticks are, and
+ * ret_offsets says so of each section; nothing in *ret points anywhere. -EAGAIN when the head is longer: *ret_need says
+ * how long. */
+int chunk_open_head(const uint8_t *head, size_t head_len, uint64_t len, struct chunk_reader *ret, uint64_t *ret_ticks,
+		    uint64_t ret_offsets[COLUMNS_MAX_SECTIONS], size_t *ret_need)
+	__attribute__((nonnull, warn_unused_result));
 /* The section with this number, or NULL. */
 const struct chunk_section *chunk_find(const struct chunk_reader *chunk, uint32_t number) __attribute__((nonnull));
 

@@ -8,6 +8,7 @@
 #include "backend/columns/ratios.h"
 #include "backend/columns/residuals.h"
 #include "backend/columns/section_format.h"
+#include "backend/columns/section_reader.h"
 
 struct column {
 	uint32_t path, set, presence;
@@ -42,8 +43,11 @@ struct block {
 };
 
 struct section_reader {
-	const uint8_t *data; /* the blocks */
-	size_t len;
+	const uint8_t *data; /* the blocks, unless a source has them */
+	struct section_source source;
+	uint64_t blocks_at; /* where they begin in it */
+	struct buf fetched; /* the open block */
+	size_t len;	    /* of all blocks */
 	uint32_t section, n_ticks;
 	char *text; /* all texts, each terminated */
 	size_t text_used, text_cap;

@@ -29,6 +29,7 @@ void section_reader_free(struct section_reader *r)
 	free(r->blocks);
 	free(r->ratios);
 	free(r->scratch);
+	buf_free(&r->fetched);
 	budget_free(&r->budget);
 	free(r);
 }
@@ -38,16 +39,16 @@ static uint32_t word(const uint8_t *p)
 	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
-int section_reader_unpacked(const uint8_t *directory, size_t directory_len, const uint8_t *blocks, size_t len,
-			    uint32_t n_ticks, struct section_reader **ret)
+static int open_directory(const uint8_t *directory, size_t directory_len, size_t len, uint32_t n_ticks,
+			  struct section_reader **ret)
 {
 	struct section_reader *r = calloc(1, sizeof(*r));
 	if (!r)
 		return -ENOMEM;
-	r->data = blocks;
 	r->len = len;
 	r->n_ticks = n_ticks;
 	r->open_block = UINT32_MAX;
+	r->fetched = BUF_INIT(COLUMNS_MAX_SECTION);
 	int e = section_directory_read(r, directory, directory_len);
 	if (e < 0)
 		section_reader_free(r);
@@ -56,16 +57,23 @@ int section_reader_unpacked(const uint8_t *directory, size_t directory_len, cons
 	return e;
 }
 
-int section_reader_open(const uint8_t *data, size_t len, uint32_t n_ticks, struct section_reader **ret)
+int section_reader_unpacked(const uint8_t *directory, size_t directory_len, const uint8_t *blocks, size_t len,
+			    uint32_t n_ticks, struct section_reader **ret)
 {
-	if (len < SECTION_HEADER)
+	int e = open_directory(directory, directory_len, len, n_ticks, ret);
+	if (e == 0)
+		(*ret)->data = blocks;
+	return e;
+}
+
+/* The directory behind a section's header, `packed` bytes of it, with what is behind that. */
+static int unpack(const uint8_t *header, const uint8_t *data, uint32_t packed, size_t behind, uint32_t n_ticks,
+		  struct section_reader **ret)
+{
+	uint32_t unpacked = word(header + 4);
+	if (unpacked > COLUMNS_MAX_DIRECTORY)
 		return -EPROTO;
-	uint32_t packed = word(data), unpacked = word(data + 4);
-	if (packed > len - SECTION_HEADER || unpacked > COLUMNS_MAX_DIRECTORY)
-		return -EPROTO;
-	data += SECTION_HEADER;
-	len -= SECTION_HEADER;
-	if ((uint32_t)crc32(0, data, packed) != word(data - 4))
+	if ((uint32_t)crc32(0, data, packed) != word(header + 8))
 		return -EBADMSG;
 	if (ZSTD_getFrameContentSize(data, packed) != unpacked)
 		return -EPROTO;
@@ -74,9 +82,54 @@ int section_reader_open(const uint8_t *data, size_t len, uint32_t n_ticks, struc
 		return -ENOMEM;
 	int e = ZSTD_decompress(directory, unpacked, data, packed) == unpacked ? 0 : -EPROTO;
 	if (e == 0)
-		e = section_reader_unpacked((const uint8_t *)directory, unpacked, data + packed, len - packed, n_ticks,
-					    ret);
+		e = open_directory((const uint8_t *)directory, unpacked, behind, n_ticks, ret);
 	free(directory);
+	return e;
+}
+
+int section_reader_open(const uint8_t *data, size_t len, uint32_t n_ticks, struct section_reader **ret)
+{
+	if (len < SECTION_HEADER || word(data) > len - SECTION_HEADER)
+		return -EPROTO;
+	uint32_t packed = word(data);
+	const uint8_t *directory = data + SECTION_HEADER;
+	int e = unpack(data, directory, packed, len - SECTION_HEADER - packed, n_ticks, ret);
+	if (e == 0)
+		(*ret)->data = directory + packed;
+	return e;
+}
+
+/* Most directories come with the first read. */
+#define FIRST_READ 16384
+
+int section_reader_open_source(const struct section_source *source, size_t len, uint32_t n_ticks,
+			       struct section_reader **ret)
+{
+	struct buf head BUF_CLEANUP = BUF_INIT(COLUMNS_MAX_SECTION);
+	size_t first = len < FIRST_READ ? len : FIRST_READ;
+	if (len < SECTION_HEADER)
+		return -EPROTO;
+	int e = buf_reserve(&head, first);
+	if (e == 0)
+		e = source->read(source->arg, 0, first, head.data);
+	if (e < 0)
+		return e;
+	uint32_t packed = word(head.data);
+	if (packed > len - SECTION_HEADER)
+		return -EPROTO;
+	head.len = first;
+	if (packed > first - SECTION_HEADER) {
+		size_t more = SECTION_HEADER + (size_t)packed - first;
+		e = buf_reserve(&head, more);
+		if (e == 0)
+			e = source->read(source->arg, first, more, head.data + first);
+	}
+	if (e == 0)
+		e = unpack(head.data, head.data + SECTION_HEADER, packed, len - SECTION_HEADER - packed, n_ticks, ret);
+	if (e == 0) {
+		(*ret)->source = *source;
+		(*ret)->blocks_at = SECTION_HEADER + (uint64_t)packed;
+	}
 	return e;
 }
 
@@ -146,10 +199,22 @@ uint32_t section_reader_aggregate(const struct section_reader *r, uint32_t i, ui
 static int open_block(struct section_reader *r, uint32_t block)
 {
 	const struct block *b = &r->blocks[block];
+	const uint8_t *data;
 	r->open_block = UINT32_MAX;
-	if ((uint32_t)crc32(0, r->data + b->offset, (unsigned)b->len) != b->crc)
+	if (!r->source.read) {
+		data = r->data + b->offset;
+	} else {
+		buf_reset(&r->fetched);
+		int e = buf_reserve(&r->fetched, b->len);
+		if (e == 0)
+			e = r->source.read(r->source.arg, r->blocks_at + b->offset, b->len, r->fetched.data);
+		if (e < 0)
+			return e;
+		data = r->fetched.data;
+	}
+	if ((uint32_t)crc32(0, data, (unsigned)b->len) != b->crc)
 		return -EBADMSG;
-	range_decoder_init(&r->decoder, r->data + b->offset, b->len);
+	range_decoder_init(&r->decoder, data, b->len);
 	r->open_block = block;
 	r->next_column = b->first_column;
 	r->model_path = r->budget_of = UINT32_MAX;

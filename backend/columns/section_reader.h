@@ -14,6 +14,16 @@ int section_reader_open(const uint8_t *data, size_t len, uint32_t n_ticks, struc
 int section_reader_unpacked(const uint8_t *directory, size_t directory_len, const uint8_t *blocks, size_t len,
 			    uint32_t n_ticks, struct section_reader **ret)
 	__attribute__((nonnull(1, 6), warn_unused_result));
+/* Where a section's bytes are when they are not in memory. */
+struct section_source {
+	/* Bytes [offset, offset + len) of the section. 0 or negative errno. */
+	int (*read)(void *arg, uint64_t offset, size_t len, uint8_t *data);
+	void *arg;
+};
+/* The same of a section that is read by parts: its directory now, a block when values in it are asked for.
+ * section_reader_values() then may fail with what read() failed with. */
+int section_reader_open_source(const struct section_source *source, size_t len, uint32_t n_ticks,
+			       struct section_reader **ret) __attribute__((nonnull, warn_unused_result));
 void section_reader_free(struct section_reader *reader); /* accepts NULL */
 
 uint32_t section_reader_number(const struct section_reader *reader) __attribute__((nonnull));
