@@ -335,6 +335,9 @@ static int take_range(const uint8_t *request, size_t len, struct range_wish *wis
 		range->step_us = (range->to_us - range->from_us) / DEFAULT_POINTS / 1000000 * 1000000;
 		if (range->step_us == 0)
 			range->step_us = 1000000;
+		/* Whole minutes can be read as such. */
+		if (range->step_us > QUERY_MINUTE_US)
+			range->step_us = (range->step_us + QUERY_MINUTE_US - 1) / QUERY_MINUTE_US * QUERY_MINUTE_US;
 	}
 	range->selector = &wish->selector;
 	return 0;
@@ -417,8 +420,8 @@ static int fail_range(struct api_error *error, int r, const char *why)
 static int answer_range(struct api *api, struct range_wish *wish, const struct registry_name *names, size_t n,
 			struct buf *reply, struct api_error *error)
 {
-	struct query_hot hot = {.store = api->sources.store, .schemas = registry_schemas(api->sources.registry)};
-	struct query_source source = query_source_hot(&hot);
+	struct query_store store = {.store = api->sources.store, .schemas = registry_schemas(api->sources.registry)};
+	struct query_source source = query_source_store(&store);
 	const struct schema_metric *own = schema_find(api->schema, wish->selector.metric);
 	struct range_result result = {.n_groups = 0};
 	char why[200] = "";

@@ -1,43 +1,78 @@
-/* Where a range query reads from: the samples of one metric of one host in the order of time. Behind it stand the hot
- * rows (source_hot.c); columns take their place behind the same interface. Thread-safe. */
+/* Where a range query reads from: one metric of one host, in blocks of ticks that follow each other in time, each block
+ * series by series. Behind it stand the chunks and rows of the store (source_store.c). Thread-safe. */
 #pragma once
 
+#include "backend/columns/columns.h"
 #include "common/schema/schema.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
-/* One stored snapshot. */
-struct query_tick {
-	int64_t time_us; /* agent's wall clock */
-	uint32_t interval_ms;
-	uint64_t sequence;
-	uint8_t instance[16];
-	uint8_t boot_id[16];
+#define QUERY_MINUTE_US 60000000ll
+
+/* What a minute says of the readings in it; a raw tick says QUERY_LAST alone. Numbers are those of the statistics of
+ * STORE_TIER_MINUTE (backend/columns/rollup.h), less one. */
+enum query_statistic {
+	QUERY_LAST,
+	QUERY_MIN,
+	QUERY_MAX,
+	QUERY_SUM,
+	QUERY_COUNT,
+	QUERY_EXTRA,
+	QUERY_STATISTICS,
 };
 
-/* Anything but 0 stops the reading and is returned from it. */
+/* Times ascend, within a block and from block to block. A minute's tick says when the minute began and, as received_us,
+ * the time of its last reading. */
+struct query_block {
+	const struct columns_tick *ticks;
+	uint32_t n;
+	uint32_t first,
+		end; /* those before `first` and from `end` on are not asked for: their values are passed over */
+	bool minutes;
+};
+
+/* In this order: metric once or several times, then for each block ticks and the series and values of it. What they
+ * return but 0 stops the reading and is returned from it, except for `series`. All is borrowed for the call. */
 struct query_sink {
-	/* Before the samples of each snapshot, whether it has any or not. */
-	int (*tick)(void *arg, const struct query_tick *tick);
-	/* Borrowed for the call. Histograms are as on the wire. */
-	int (*sample)(void *arg, const struct query_tick *tick, const struct schema_sample *sample);
+	/* Which statistics (1 << enum query_statistic) are needed where there are minutes. */
+	int (*metric)(void *arg, enum schema_kind kind, enum schema_unit unit, unsigned *ret_statistics);
+	int (*ticks)(void *arg, const struct query_block *block);
+	/* 1 and what to call it by in values(), 0 when it is not wanted: then it is not decoded. */
+	int (*series)(void *arg, const struct columns_series *series, void **ret);
+	/* NULL for statistics that were not asked for, or are not there. */
+	int (*values)(void *arg, void *series, const struct columns_values *const values[QUERY_STATISTICS]);
+	/* What is stored of some of these moments cannot be read. Before the block that it concerns or after it. */
+	int (*damaged)(void *arg, int64_t from_us, int64_t to_us);
 	void *arg;
 };
 
+struct query_range {
+	const uint8_t *host_id;
+	int64_t from_us, to_us; /* inclusive */
+	int64_t step_us;
+	const char *metric; /* path or exposition name */
+};
+
 struct query_source {
-	/* The samples in [from_us, to_us] of the metric with this path or exposition name. 0; -ENODATA when there are
-	 * snapshots and none was made with a schema that has such a metric; what a sink returned; negative errno. */
-	int (*read)(void *source, const uint8_t host_id[16], int64_t from_us, int64_t to_us, const char *metric,
-		    const struct query_sink *sink);
+	/* 0; -ENODATA when there are snapshots and nothing knows such a metric; what a sink returned; negative errno.
+	 */
+	int (*read)(void *source, const struct query_range *range, const struct query_sink *sink);
 	void *source;
 };
 
 struct store;
 struct schemas;
 
-/* Over the payload rows of the store; both are borrowed. */
-struct query_hot {
+/* Over the store; both are borrowed. */
+struct query_store {
 	struct store *store;
 	struct schemas *schemas;
 };
-struct query_source query_source_hot(struct query_hot *hot) __attribute__((nonnull));
+struct query_source query_source_store(struct query_store *store) __attribute__((nonnull));
+
+/* Whether a step is answered from minutes where there are such. */
+static inline bool query_by_minutes(int64_t step_us)
+{
+	return step_us >= 2 * QUERY_MINUTE_US || (step_us > 0 && step_us % QUERY_MINUTE_US == 0);
+}

@@ -1,6 +1,10 @@
 /* A range query: samples of one metric into points of equal steps, over time by a function, over series by groups.
  * Resets are handled by common/rate.h; where nothing is known a point is NaN. Series of one name that differ only in
- * a GENERATION label (a device made anew) are separate counters and one line. */
+ * a GENERATION label (a device made anew) are separate counters and one line.
+ *
+ * Of a minute (query_by_minutes()) a gauge has its average, least, greatest, sum and last to the bit of what its
+ * readings say, but for the order of addition; a counter has its growth, and avg, min, max, sum and last of a counter
+ * take its last reading in each minute for all. A minute belongs to the step in which it begins. */
 #pragma once
 
 #include "backend/query/query_source.h"
@@ -17,6 +21,7 @@
 #define RANGE_MAX_VALUES 1000000 /* groups times points */
 #define RANGE_MAX_GAPS 1000
 #define RANGE_MAX_GROUP_BY 16
+#define RANGE_MAX_READ (256u << 20) /* values decoded for an answer */
 #define RANGE_MAX_SECONDS 10
 
 /* Numbers as sonde.v1.RangeFunction and RangeAggregate. */
@@ -60,7 +65,14 @@ struct range_request {
 	int64_t now_us;
 };
 
-enum range_cause { RANGE_HOST_RESTARTED, RANGE_AGENT_RESTARTED, RANGE_LOST, RANGE_PAUSED, RANGE_SILENT };
+enum range_cause {
+	RANGE_HOST_RESTARTED,
+	RANGE_AGENT_RESTARTED,
+	RANGE_LOST,
+	RANGE_PAUSED,
+	RANGE_SILENT,
+	RANGE_DAMAGED, /* stored and not readable, in part or all of it */
+};
 
 struct range_gap {
 	size_t host; /* index into the hosts asked for */
@@ -85,8 +97,8 @@ struct range_result {
 	size_t n_groups;
 	struct range_gap *gaps;
 	size_t n_gaps;
-	uint64_t samples, snapshots;
-	bool known; /* some schema or custom metric has the name */
+	uint64_t samples, snapshots; /* that were read; a minute is one */
+	bool known;		     /* some schema or custom metric has the name */
 };
 
 /* The function of a kind: RANGE_DEFAULT becomes its own. 0, or -EINVAL with a sentence when the kind has no such. */

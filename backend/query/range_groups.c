@@ -39,26 +39,27 @@ static int put_label(struct buf *key, const char *name, bool generation, const c
 	return r < 0 ? r : buf_append(key, "", 1);
 }
 
-static int make_key(struct buf *key, const char *hostname, const struct schema_sample *sample)
+static int put_number_label(struct buf *key, const char *name, bool generation, uint64_t number)
+{
+	char digits[24], *p = digits + sizeof(digits);
+	do {
+		*--p = (char)('0' + number % 10);
+		number /= 10;
+	} while (number > 0);
+	return put_label(key, name, generation, p, (size_t)(digits + sizeof(digits) - p));
+}
+
+static int make_key(struct buf *key, const char *hostname, const struct columns_series *id)
 {
 	buf_reset(key);
 	int r = put_label(key, "host", false, hostname, strlen(hostname));
-	for (size_t i = 0; i < sample->n_labels && r == 0; i++) {
-		const struct schema_label_value *label = &sample->labels[i];
-		char digits[24], *p = digits + sizeof(digits);
+	for (size_t i = 0; i < id->n_labels && r == 0; i++) {
+		const struct schema_label_value *label = &id->labels[i];
 		bool generation = label->role == SCHEMA_LABEL_GENERATION;
-		if (label->is_text) {
-			r = put_label(key, label->name, generation, label->text ? label->text : "", label->len);
-			continue;
-		}
-		uint64_t number = label->number;
-		do {
-			*--p = (char)('0' + number % 10);
-			number /= 10;
-		} while (number > 0);
-		r = put_label(key, label->name, generation, p, (size_t)(digits + sizeof(digits) - p));
+		r = label->is_text ? put_label(key, label->name, generation, label->text ? label->text : "", label->len)
+				   : put_number_label(key, label->name, generation, label->number);
 	}
-	return r;
+	return r == 0 && id->ordinal > 0 ? put_number_label(key, "", true, id->ordinal) : r;
 }
 
 static size_t hash(const uint8_t *data, size_t len)
@@ -96,11 +97,11 @@ static int grow(struct range_series_table *table)
 	return 0;
 }
 
-int range_series_find(struct range_series_table *table, const char *hostname, const struct schema_sample *sample,
+int range_series_find(struct range_series_table *table, const char *hostname, const struct columns_series *id,
 		      struct range_series **ret)
 {
 	table->key.max = KEY_MAX;
-	int r = make_key(&table->key, hostname, sample);
+	int r = make_key(&table->key, hostname, id);
 	if (r == 0 && table->n * 2 >= table->cap)
 		r = grow(table);
 	if (r < 0)

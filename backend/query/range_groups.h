@@ -19,7 +19,8 @@ struct range_step {
 };
 
 struct range_series {
-	uint8_t *key; /* of all labels: for each a byte that is 1 for a GENERATION, then "name\0value\0" */
+	uint8_t *key; /* of all labels: for each a byte that is 1 for a GENERATION, then "name\0value\0"; of rows with
+		       * the same labels the second has another with no name, and so on */
 	size_t key_len;
 	struct range_group *group; /* NULL: it does not match */
 	int64_t at;		   /* the step it is in; -1: before the first */
@@ -28,6 +29,7 @@ struct range_series {
 	struct range_value before;
 	int64_t before_us, spacing_us;
 	uint32_t epoch;
+	uint64_t block;	   /* the last that had it */
 	uint64_t *buckets; /* of a histogram, the reading before */
 };
 
@@ -35,11 +37,11 @@ struct range_series {
 struct range_series_table {
 	struct range_series **slots;
 	size_t n, cap;
-	struct buf key; /* of the sample at hand */
+	struct buf key; /* of the series at hand */
 };
 
 /* 0; 1 when it is new: then the caller opens it; -ENOMEM; -EMSGSIZE for labels of more than 64 KiB. */
-int range_series_find(struct range_series_table *table, const char *hostname, const struct schema_sample *sample,
+int range_series_find(struct range_series_table *table, const char *hostname, const struct columns_series *id,
 		      struct range_series **ret) __attribute__((nonnull, warn_unused_result));
 void range_series_clear(struct range_series_table *table);
 void range_series_free(struct range_series_table *table);

@@ -1,0 +1,37 @@
+/* The windows of history's tiers: a chunk lies within one, aligned to the epoch. Pure. */
+#pragma once
+
+#include "backend/store/store.h"
+
+#define TIERS_HOUR_US 3600000000ll
+#define TIERS_DAY_US (24 * TIERS_HOUR_US)
+
+#define TIERS_PROCESSES_SECTION 23
+/* Sections above this number are texts of the section below (number less this). */
+#define TIERS_TEXTS 0x10000u
+
+static inline int64_t tiers_window_us(enum store_tier tier)
+{
+	switch (tier) {
+	case STORE_TIER_PROCESSES:
+		return TIERS_HOUR_US;
+	case STORE_TIER_MINUTE:
+		return TIERS_DAY_US;
+	default:
+		return 6 * TIERS_HOUR_US;
+	}
+}
+
+/* Where the window begins that a time lies in. */
+static inline int64_t tiers_window_of(enum store_tier tier, int64_t time_us)
+{
+	int64_t window = tiers_window_us(tier), within = time_us % window;
+	if (within < 0)
+		within += window;
+	return time_us < INT64_MIN + within ? INT64_MIN : time_us - within;
+}
+
+static inline enum store_tier tiers_of_section(uint32_t number)
+{
+	return number % TIERS_TEXTS == TIERS_PROCESSES_SECTION ? STORE_TIER_PROCESSES : STORE_TIER_RAW;
+}

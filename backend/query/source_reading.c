@@ -1,0 +1,322 @@
+/* Ticks are decoded once for all series of a block, values only of those that are wanted. The statistics of minutes are
+ * chunks of their own: their ticks are the same bytes, or else are found by their times. */
+#include "backend/query/source_reading.h"
+
+#include "backend/columns/ticks.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool source_is_custom(const char *sent, const char *asked)
+{
+	static const char prefix[] = "custom.";
+	if (strncmp(asked, prefix, sizeof(prefix) - 1) == 0 && strcmp(asked + sizeof(prefix) - 1, sent) == 0)
+		return true;
+	size_t i = 0;
+	for (; sent[i]; i++) {
+		unsigned char byte = (unsigned char)sent[i];
+		bool valid = isalpha(byte) || byte == '_' || byte == ':' || (i > 0 && isdigit(byte));
+		if (asked[i] != (valid ? (char)byte : '_'))
+			return false;
+	}
+	return asked[i] == '\0';
+}
+
+bool source_is_wanted(const struct source_reading *reading, const struct columns_series *id)
+{
+	if (!reading->row)
+		return id->n_numbers == 0 && source_is_custom(id->custom, reading->range->metric);
+	return id->n_numbers == reading->row->n_numbers &&
+	       memcmp(id->numbers, reading->row->numbers, id->n_numbers * sizeof(id->numbers[0])) == 0;
+}
+
+int source_ask(struct source_reading *reading, enum schema_kind kind, enum schema_unit unit)
+{
+	if (reading->has_statistics)
+		return 0;
+	int r = reading->sink->metric(reading->sink->arg, kind, unit, &reading->statistics);
+	reading->known = reading->has_statistics = r == 0;
+	return r;
+}
+
+int source_offer(struct source_reading *reading, const struct columns_series *id, void **ret)
+{
+	*ret = NULL;
+	int r = source_ask(reading, id->kind, id->unit);
+	if (r == 0)
+		r = reading->sink->series(reading->sink->arg, id, ret);
+	return r < 0 ? r : 0;
+}
+
+/* --- statistics beside the first --------------------------------------------------------------------------------- */
+
+struct beside {
+	struct section_reader *section; /* NULL: not there */
+	uint32_t next;			/* series to be looked at first */
+	uint32_t *to;			/* tick to the first piece's tick, or NONE; NULL when they are the same */
+	uint32_t n_ticks;
+	struct presence presence;
+};
+
+#define NONE UINT32_MAX
+
+static void beside_free(struct beside *b)
+{
+	section_reader_free(b->section);
+	free(b->to);
+	presence_free(&b->presence);
+}
+
+static int same_ticks(const struct source_piece *a, const struct source_piece *b, bool *ret)
+{
+	struct buf x BUF_CLEANUP = BUF_INIT(COLUMNS_MAX_SECTION), y BUF_CLEANUP = BUF_INIT(COLUMNS_MAX_SECTION);
+	*ret = false;
+	if (a->head.n_ticks != b->head.n_ticks || a->head.ticks_len != b->head.ticks_len)
+		return 0;
+	int r = source_piece_ticks_bytes(a, &x);
+	if (r == 0)
+		r = source_piece_ticks_bytes(b, &y);
+	*ret = r == 0 && x.len == y.len && (x.len == 0 || memcmp(x.data, y.data, x.len) == 0);
+	return r;
+}
+
+static int map_ticks(struct beside *b, struct source_piece *piece, const struct source_piece *first,
+		     const struct columns_tick *ticks)
+{
+	struct columns_tick *own;
+	bool same;
+	int r = same_ticks(first, piece, &same);
+	if (r < 0 || same)
+		return r;
+	r = source_piece_ticks(piece, &own);
+	if (r < 0)
+		return r;
+	b->n_ticks = piece->head.n_ticks;
+	b->to = malloc((b->n_ticks + (size_t)1) * sizeof(*b->to));
+	for (uint32_t i = 0, k = 0; b->to && i < b->n_ticks; i++) {
+		while (k < first->head.n_ticks && ticks[k].time_us < own[i].time_us)
+			k++;
+		b->to[i] = k < first->head.n_ticks && ticks[k].time_us == own[i].time_us ? k : NONE;
+	}
+	free(own);
+	return b->to ? 0 : -ENOMEM;
+}
+
+/* Values as if they had been at the first piece's ticks. */
+static int move_values(struct beside *b, struct columns_values *values)
+{
+	struct presence_cursor cursor = {.presence = values->presence};
+	uint32_t tick, n = 0;
+	int r = 0;
+	if (!b->to)
+		return 0;
+	b->presence.n_runs = b->presence.count = 0;
+	for (uint32_t k = 0; r == 0 && presence_next(&cursor, &tick); k++) {
+		if (b->to[tick] == NONE)
+			continue;
+		for (uint32_t p = 0; p < values->n_parts; p++)
+			values->parts[p].values[n] = values->parts[p].values[k];
+		n++;
+		r = presence_add(&b->presence, b->to[tick]);
+	}
+	values->n = n;
+	values->presence = &b->presence;
+	return r;
+}
+
+/* The same but for the type, which sums and counts have of their own. */
+static bool same_series(const struct columns_series *a, const struct columns_series *b)
+{
+	if (a->n_numbers != b->n_numbers || a->n_labels != b->n_labels || a->ordinal != b->ordinal ||
+	    strcmp(a->custom, b->custom) != 0 ||
+	    memcmp(a->numbers, b->numbers, a->n_numbers * sizeof(a->numbers[0])) != 0)
+		return false;
+	for (size_t i = 0; i < a->n_labels; i++) {
+		const struct schema_label_value *x = &a->labels[i], *y = &b->labels[i];
+		if (strcmp(x->name, y->name) != 0 || x->role != y->role || x->is_text != y->is_text ||
+		    (x->is_text ? x->len != y->len || memcmp(x->text, y->text, x->len) != 0 : x->number != y->number))
+			return false;
+	}
+	return true;
+}
+
+/* 1 when values are filled, 0 when it does not have the series. */
+static int values_beside(struct beside *b, const struct columns_series *id, struct columns_values *values)
+{
+	struct columns_series other;
+	uint32_t n = b->section ? section_reader_series(b->section) : 0;
+	for (uint32_t looked = 0; looked < n; looked++) {
+		uint32_t i = (b->next + looked) % n;
+		section_reader_get(b->section, i, &other);
+		if (!same_series(id, &other))
+			continue;
+		b->next = i + 1;
+		int r = section_reader_values(b->section, i, values);
+		if (r == 0)
+			r = move_values(b, values);
+		return r < 0 ? r : 1;
+	}
+	return 0;
+}
+
+/* --- a block ----------------------------------------------------------------------------------------------------- */
+
+struct telling {
+	struct source_reading *reading;
+	struct source_piece *piece; /* the first: it says which ticks and series there are */
+	unsigned which;
+	struct columns_tick *ticks;
+	struct section_reader *section;
+	struct beside beside[QUERY_STATISTICS];
+	bool damaged;
+};
+
+static void telling_free(struct telling *t)
+{
+	free(t->ticks);
+	section_reader_free(t->section);
+	for (size_t i = 0; i < QUERY_STATISTICS; i++)
+		beside_free(&t->beside[i]);
+}
+
+/* 0 for damage, which is remembered. */
+static int forgive(struct telling *t, int r)
+{
+	if (r < 0 && source_is_damage(r)) {
+		t->damaged = true;
+		return 0;
+	}
+	return r;
+}
+
+static int open_beside(struct telling *t, struct source_piece *const pieces[QUERY_STATISTICS])
+{
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < QUERY_STATISTICS; i++) {
+		struct beside *b = &t->beside[i];
+		if (i == t->which || !pieces[i])
+			continue;
+		r = source_piece_open(pieces[i]);
+		if (r == 0)
+			r = map_ticks(b, pieces[i], t->piece, t->ticks);
+		if (r == 0)
+			r = source_piece_section(pieces[i], t->reading->section, &b->section);
+		if (r < 0 && source_is_damage(r)) {
+			section_reader_free(b->section);
+			b->section = NULL;
+		}
+		r = r > 0 ? 0 : forgive(t, r);
+	}
+	return r;
+}
+
+static int tell_series(struct telling *t, uint32_t i, const struct columns_series *id)
+{
+	struct source_reading *reading = t->reading;
+	const struct columns_values *of[QUERY_STATISTICS] = {NULL};
+	void *wanted;
+	int r = source_offer(reading, id, &wanted);
+	if (r < 0 || !wanted)
+		return r;
+	r = section_reader_values(t->section, i, &reading->values[t->which]);
+	if (r < 0)
+		return forgive(t, r);
+	of[t->which] = &reading->values[t->which];
+	for (size_t k = 0; k < QUERY_STATISTICS; k++) {
+		r = values_beside(&t->beside[k], id, &reading->values[k]);
+		if (r == 1)
+			of[k] = &reading->values[k];
+		else if (r < 0 && (r = forgive(t, r)) < 0)
+			return r;
+	}
+	return reading->sink->values(reading->sink->arg, wanted, of);
+}
+
+static int tell_section(struct telling *t)
+{
+	struct source_reading *reading = t->reading;
+	struct columns_series id;
+	const struct schema_metric *row = reading->row;
+	int64_t i = row ? section_reader_find(t->section, row->numbers, row->n_numbers, NULL, 0) : 0;
+	int r = 0;
+	for (; r == 0 && i >= 0 && i < (int64_t)section_reader_series(t->section); i++) {
+		section_reader_get(t->section, (uint32_t)i, &id);
+		if (source_is_wanted(reading, &id))
+			r = tell_series(t, (uint32_t)i, &id);
+		else if (row)
+			break;
+	}
+	return r;
+}
+
+static int tell(struct telling *t, struct source_piece *const pieces[QUERY_STATISTICS], bool minutes, int64_t from_us,
+		int64_t to_us)
+{
+	struct query_block block = {.n = t->piece->head.n_ticks, .end = t->piece->head.n_ticks, .minutes = minutes};
+	int r = source_piece_ticks(t->piece, &t->ticks);
+	if (r < 0)
+		return forgive(t, r);
+	block.ticks = t->ticks;
+	while (block.first < block.end && t->ticks[block.first].time_us < from_us)
+		block.first++;
+	while (block.first < block.end && t->ticks[block.end - 1].time_us > to_us)
+		block.end--;
+	if (block.first == block.end)
+		return 0;
+	t->reading->any = true;
+	r = t->reading->sink->ticks(t->reading->sink->arg, &block);
+	if (r == 0)
+		r = source_piece_section(t->piece, t->reading->section, &t->section);
+	if (r <= 0)
+		return forgive(t, r);
+	r = open_beside(t, pieces);
+	return r < 0 ? r : tell_section(t);
+}
+
+static int tell_damage(const struct source_reading *reading, const struct source_piece *piece, int64_t from_us,
+		       int64_t to_us)
+{
+	int64_t first = piece->chunk ? piece->chunk->first_us : piece->head.first_us;
+	int64_t last = piece->chunk ? piece->chunk->last_us : piece->head.last_us;
+	first = first < from_us ? from_us : first;
+	last = last > to_us ? to_us : last;
+	return last < first ? 0 : reading->sink->damaged(reading->sink->arg, first, last);
+}
+
+int source_tell(struct source_reading *reading, struct source_piece *const pieces[QUERY_STATISTICS], bool minutes,
+		int64_t from_us, int64_t to_us)
+{
+	struct telling t = {.reading = reading};
+	for (unsigned i = 0; i < QUERY_STATISTICS && !t.piece; i++) {
+		t.piece = pieces[i];
+		t.which = i;
+	}
+	if (!t.piece)
+		return 0;
+	int r = source_piece_open(t.piece);
+	r = r < 0 ? forgive(&t, r) : tell(&t, pieces, minutes, from_us, to_us);
+	if (r == 0 && t.damaged)
+		r = tell_damage(reading, t.piece, from_us, to_us);
+	telling_free(&t);
+	return r;
+}
+
+int source_probe(struct source_reading *reading, struct source_piece *piece)
+{
+	struct section_reader *section = NULL;
+	struct columns_series id;
+	int r = source_piece_open(piece);
+	if (r == 0)
+		r = source_piece_section(piece, reading->section, &section);
+	for (uint32_t i = 0; r == 1 && i < section_reader_series(section); i++) {
+		section_reader_get(section, i, &id);
+		if (!source_is_wanted(reading, &id))
+			continue;
+		r = source_ask(reading, id.kind, id.unit);
+		break;
+	}
+	section_reader_free(section);
+	return r == 1 || source_is_damage(r) ? 0 : r;
+}

@@ -1,0 +1,186 @@
+/* The same answer however what it is made of is stored: as rows, sealed, put together, in generations, and mixed. */
+#include "common/wire.h"
+#include "tests/unit/backend/query/history.h"
+#include "tests/unit/cmocka_all.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+	const char *selector;
+	enum schema_kind kind;
+} metrics[] = {
+	{"cpu.load1", SCHEMA_KIND_GAUGE},
+	{"cpu.cores.user_us", SCHEMA_KIND_COUNTER},
+	{"cpu.cores.user_us{cpu=~\"[02]\"}", SCHEMA_KIND_COUNTER},
+	{"tcp.families.active_setup_us", SCHEMA_KIND_HISTOGRAM},
+	{"processes.processes.cpu_us{pid!=\"103\"}", SCHEMA_KIND_COUNTER},
+	{"custom.jobs", SCHEMA_KIND_COUNTER},
+	{"custom.balance", SCHEMA_KIND_GAUGE},
+	{"temperature_of___tage", SCHEMA_KIND_GAUGE},
+};
+#define N_METRICS (sizeof(metrics) / sizeof(metrics[0]))
+
+static const enum range_function functions[][8] = {
+	[SCHEMA_KIND_GAUGE] = {RANGE_AVG, RANGE_MIN, RANGE_MAX, RANGE_SUM, RANGE_LAST},
+	[SCHEMA_KIND_COUNTER] = {RANGE_RATE, RANGE_INCREASE, RANGE_LAST, RANGE_AVG},
+	[SCHEMA_KIND_HISTOGRAM] = {RANGE_P50, RANGE_P99, RANGE_AVG, RANGE_RATE, RANGE_INCREASE},
+};
+
+static int64_t earliest(const struct history *h)
+{
+	int64_t least = INT64_MAX;
+	for (size_t i = 0; i < h->n; i++)
+		least = h->snapshots[i].tick.time_us < least ? h->snapshots[i].tick.time_us : least;
+	return least;
+}
+
+static int64_t latest(const struct history *h)
+{
+	int64_t most = 0;
+	for (size_t i = 0; i < h->n; i++)
+		most = h->snapshots[i].tick.time_us > most ? h->snapshots[i].tick.time_us : most;
+	return most;
+}
+
+/* Everything that can be asked, of both. */
+static void compare(struct history *a, struct history *b, int64_t step_us, const char *what)
+{
+	for (size_t m = 0; m < N_METRICS; m++) {
+		for (size_t f = 0; functions[metrics[m].kind][f] != RANGE_DEFAULT; f++) {
+			struct history_question q = {.selector = metrics[m].selector,
+						     .function = functions[metrics[m].kind][f],
+						     .from_us = earliest(a) / 60000000 * 60000000 + 120000000,
+						     .to_us = latest(a) - 30000000,
+						     .step_us = step_us,
+						     .group_by = f % 2 ? "" : NULL};
+			char name[256];
+			struct range_result x = history_answer(a, &q), y = history_answer(b, &q);
+			snprintf(name, sizeof(name), "%s: %s, function %d", what, q.selector, (int)q.function);
+			assert_true(x.n_groups > 0 && x.samples > 0);
+			/* Series are added up in the order in which they come. */
+			history_same(&x, &y, 1e-14, name);
+			history_same_gaps(&x, &y, name);
+			range_result_free(&x);
+			range_result_free(&y);
+		}
+	}
+}
+
+/* --- layouts ----------------------------------------------------------------------------------------------------- */
+
+static bool every(size_t i, size_t n)
+{
+	return i % n == 0;
+}
+
+static bool not_every(size_t i, size_t n)
+{
+	return i % n != 0;
+}
+
+static bool before(size_t i, size_t n)
+{
+	return i < n;
+}
+
+static bool from(size_t i, size_t n)
+{
+	return i >= n;
+}
+
+static bool some_or_late(size_t i, size_t n)
+{
+	return i >= n || i % 97 == 0;
+}
+
+static bool neither(size_t i, size_t n)
+{
+	return !some_or_late(i, n);
+}
+
+static void as_sealed(struct history *h)
+{
+	history_put_chunks(h, NULL, NULL, 0, 100, false);
+}
+
+static void as_compacted(struct history *h)
+{
+	history_put_chunks(h, NULL, NULL, 0, SIZE_MAX, true);
+}
+
+static void as_late_generation(struct history *h)
+{
+	history_put_chunks(h, NULL, not_every, 3, SIZE_MAX, true);
+	history_put_chunks(h, NULL, every, 3, 50, false);
+}
+
+/* What came first is wrong at every second moment, and was put right. */
+static void as_corrected(struct history *h)
+{
+	struct history wrong = {.n = 0};
+	for (size_t i = 0; i < h->n; i++) {
+		struct buf sections BUF_CLEANUP = BUF_INIT(1 << 20), made BUF_CLEANUP = BUF_INIT(1 << 20);
+		fixture_custom_uint(&made, "jobs", 1000000 + i);
+		fixture_custom_section(&made, &sections);
+		history_add(&wrong, &h->snapshots[i].tick, &sections);
+	}
+	history_put_chunks(h, &wrong, every, 2, SIZE_MAX, true);
+	history_put_chunks(h, NULL, NULL, 0, 200, false);
+	for (size_t i = 0; i < wrong.n; i++)
+		buf_free(&wrong.snapshots[i].payload);
+	free(wrong.snapshots);
+}
+
+static void as_chunks_and_rows(struct history *h)
+{
+	history_put_chunks(h, NULL, before, h->n / 2, 300, true);
+	history_put_rows(h, from, h->n / 2);
+}
+
+static void as_rows_among_chunks(struct history *h)
+{
+	history_put_chunks(h, NULL, neither, h->n / 2, 300, true);
+	history_put_rows(h, some_or_late, h->n / 2);
+}
+
+static void layouts_say_the_same(void **state)
+{
+	static const struct {
+		const char *name;
+		void (*put)(struct history *h);
+	} layouts[] = {
+		{"sealed", as_sealed},
+		{"compacted", as_compacted},
+		{"late generation", as_late_generation},
+		{"corrected", as_corrected},
+		{"chunks and rows", as_chunks_and_rows},
+		{"rows among chunks", as_rows_among_chunks},
+	};
+	for (uint64_t seed = 1; seed <= 2; seed++) {
+		struct history rows;
+		history_open(&rows);
+		history_make(&rows, seed, seed % 2, 500);
+		history_put_rows(&rows, NULL, 0);
+		for (size_t i = 0; i < sizeof(layouts) / sizeof(layouts[0]); i++) {
+			struct history other;
+			history_open(&other);
+			history_make(&other, seed, seed % 2, 500);
+			layouts[i].put(&other);
+			compare(&rows, &other, 1000000 * (int64_t)(seed * 7), layouts[i].name);
+			history_close(&other);
+		}
+		history_close(&rows);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(layouts_say_the_same),
+	};
+	return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
+}
