@@ -7,15 +7,11 @@
 #include "backend/store/postgres_engine.h"
 #include "backend/store/stream_ranges.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define OID_INT8 20
-#define OID_BYTEA 17
-#define OID_UUID 2950
 #define INSERT_BYTES (2u << 20) /* of payload in one INSERT: the server keeps its rows in memory */
 
 /* One (host, instance) of the group: a run in the sorted pending array. */
@@ -116,40 +112,14 @@ int postgres_append(void *engine, const uint8_t host_id[16], const uint8_t insta
 		e->pending_cap = cap;
 	}
 	struct postgres_pending *p = &e->pending[e->n_pending];
-	*p = (struct postgres_pending){.host = host, .order = e->n_pending++, .snapshot = snapshot, .fate = ret_fate};
+	*p = (struct postgres_pending){.host = host,
+				       .order = e->n_pending++,
+				       .snapshot = snapshot,
+				       .fate = ret_fate,
+				       .received_us = snapshot->received_us};
 	memcpy(p->instance, instance, 16);
 	crypto_generichash(p->digest, sizeof(p->digest), snapshot->payload, snapshot->len, NULL, 0);
 	return 0;
-}
-
-/* --- arrays in PostgreSQL's binary form -------------------------------------------------------------------------- */
-
-static int put32(struct buf *b, uint32_t value)
-{
-	uint32_t big = htobe32(value);
-	return buf_append(b, &big, sizeof(big));
-}
-
-static int array_begin(struct buf *b, uint32_t oid, size_t n)
-{
-	buf_reset(b);
-	int r = put32(b, 1);
-	r = r ? r : put32(b, 0);
-	r = r ? r : put32(b, oid);
-	r = r ? r : put32(b, (uint32_t)n);
-	return r ? r : put32(b, 1);
-}
-
-static int array_bytes(struct buf *b, const void *data, size_t len)
-{
-	int r = put32(b, (uint32_t)len);
-	return r || len == 0 ? r : buf_append(b, data, len);
-}
-
-static int array_int(struct buf *b, int64_t value)
-{
-	uint64_t big = htobe64((uint64_t)value);
-	return array_bytes(b, &big, sizeof(big));
 }
 
 /* --- the first journey: what is durable -------------------------------------------------------------------------- */
@@ -186,10 +156,10 @@ static int send_lock(struct postgres_engine *e, const struct run *runs, size_t n
 	size_t hosts = 0;
 	for (size_t i = 0; i < n; i++)
 		hosts += i == 0 || runs[i].first->host != runs[i - 1].first->host;
-	int r = array_begin(b, OID_INT8, hosts);
+	int r = postgres_array_begin(b, POSTGRES_OID_INT8, hosts);
 	for (size_t i = 0; i < n && r == 0; i++) {
 		if (i == 0 || runs[i].first->host != runs[i - 1].first->host)
-			r = array_int(b, runs[i].first->host);
+			r = postgres_array_int(b, runs[i].first->host);
 	}
 	if (r < 0)
 		return r;
@@ -231,8 +201,31 @@ static int take_near(struct postgres_engine *e, struct run *run)
 	return r;
 }
 
+/* What is locked is sealed by nobody until the commit. What came before the moment up to which its host is sealed says
+ * it came after that, or it would count as sealed and be in no chunk. */
+static void keep_above(const struct run *run, int64_t sealed_us)
+{
+	for (size_t i = 0; i < run->n; i++) {
+		if (run->first[i].received_us <= sealed_us)
+			run->first[i].received_us = sealed_us + 1;
+	}
+}
+
+/* The hosts' rows, by number, as the runs are. */
+static void take_sealed(const PGresult *result, int rows, const struct run *runs, size_t n)
+{
+	int row = 0;
+	for (size_t i = 0; i < n; i++) {
+		while (row < rows && postgres_get_int(result, row, 0) < runs[i].first->host)
+			row++;
+		if (row < rows && postgres_get_int(result, row, 0) == runs[i].first->host)
+			keep_above(&runs[i], postgres_get_int(result, row, 1));
+	}
+}
+
 static int fetch(struct postgres_engine *e, struct run *runs, size_t n)
 {
+	PGresult *hosts_locked = NULL;
 	size_t hosts = 0;
 	int r = postgres_pipeline_begin(&e->write);
 	if (r == 0)
@@ -245,8 +238,10 @@ static int fetch(struct postgres_engine *e, struct run *runs, size_t n)
 		r = postgres_pipeline_flush(&e->write);
 	if (r == 0)
 		r = postgres_pipeline_result(&e->write, NULL);
-	int locked = r < 0 ? r : postgres_pipeline_result(&e->write, NULL);
+	int locked = r < 0 ? r : postgres_pipeline_result(&e->write, &hosts_locked);
 	r = locked < 0 ? locked : 0;
+	take_sealed(hosts_locked, r < 0 ? 0 : locked, runs, n);
+	PQclear(hosts_locked);
 	for (size_t i = 0; i < n && r == 0; i++)
 		r = take_near(e, &runs[i]);
 	if (r == 0)
@@ -313,25 +308,27 @@ static int decide(struct postgres_engine *e, struct run *runs, size_t n)
 
 static int add_row(struct postgres_engine *e, const struct postgres_pending *p)
 {
+
 	const struct store_snapshot *s = p->snapshot;
 	struct buf *c = e->columns;
-	int r = array_int(&c[0], p->host);
-	r = r ? r : array_bytes(&c[1], p->instance, 16);
-	r = r ? r : array_int(&c[2], (int64_t)s->sequence);
-	r = r ? r : array_int(&c[3], s->agent_us);
-	r = r ? r : array_int(&c[4], (int64_t)s->boottime_us);
-	r = r ? r : array_int(&c[5], s->received_us);
-	r = r ? r : array_bytes(&c[6], s->descriptor_hash, sizeof(s->descriptor_hash));
-	r = r ? r : array_bytes(&c[7], p->digest, sizeof(p->digest));
-	r = r ? r : array_int(&c[8], 0);
-	return r ? r : array_bytes(&c[9], s->payload, s->len);
+	int r = postgres_array_int(&c[0], p->host);
+	r = r ? r : postgres_array_bytes(&c[1], p->instance, 16);
+	r = r ? r : postgres_array_int(&c[2], (int64_t)s->sequence);
+	r = r ? r : postgres_array_int(&c[3], s->agent_us);
+	r = r ? r : postgres_array_int(&c[4], (int64_t)s->boottime_us);
+	r = r ? r : postgres_array_int(&c[5], p->received_us);
+	r = r ? r : postgres_array_bytes(&c[6], s->descriptor_hash, sizeof(s->descriptor_hash));
+	r = r ? r : postgres_array_bytes(&c[7], p->digest, sizeof(p->digest));
+	r = r ? r : postgres_array_int(&c[8], 0);
+	return r ? r : postgres_array_bytes(&c[9], s->payload, s->len);
 }
 
 /* One INSERT of the accepted from `from` on; *ret_next is where the next one begins. 1 if one was sent. */
 static int send_rows(struct postgres_engine *e, size_t from, size_t *ret_next)
 {
-	static const uint32_t types[] = {OID_INT8, OID_UUID,  OID_INT8,	 OID_INT8, OID_INT8,
-					 OID_INT8, OID_BYTEA, OID_BYTEA, OID_INT8, OID_BYTEA};
+	static const uint32_t types[] = {POSTGRES_OID_INT8, POSTGRES_OID_UUID, POSTGRES_OID_INT8,  POSTGRES_OID_INT8,
+					 POSTGRES_OID_INT8, POSTGRES_OID_INT8, POSTGRES_OID_BYTEA, POSTGRES_OID_BYTEA,
+					 POSTGRES_OID_INT8, POSTGRES_OID_BYTEA};
 	size_t rows = 0, bytes = 0, end = from;
 	for (; end < e->n_pending && bytes < INSERT_BYTES; end++) {
 		if (*e->pending[end].fate == STORE_ACCEPTED) {
@@ -344,7 +341,7 @@ static int send_rows(struct postgres_engine *e, size_t from, size_t *ret_next)
 		return 0;
 	int r = 0;
 	for (size_t i = 0; i < 10 && r == 0; i++)
-		r = array_begin(&e->columns[i], types[i], rows);
+		r = postgres_array_begin(&e->columns[i], types[i], rows);
 	for (size_t i = from; i < end && r == 0; i++) {
 		if (*e->pending[i].fate == STORE_ACCEPTED)
 			r = add_row(e, &e->pending[i]);
@@ -418,7 +415,7 @@ static int ensure_partitions(struct postgres_engine *e)
 {
 	int r = 0;
 	for (size_t i = 0; i < e->n_pending && r == 0; i++)
-		r = postgres_partition_ensure(e, postgres_hour(e->pending[i].snapshot->received_us));
+		r = postgres_part_ensure(e, &e->write, POSTGRES_HOT, e->pending[i].received_us);
 	return r;
 }
 
@@ -429,6 +426,8 @@ static int write_group(struct postgres_engine *e, struct run *runs)
 		return r;
 	size_t n = find_runs(e, runs);
 	r = fetch(e, runs, n);
+	if (r == 0)
+		r = ensure_partitions(e); /* for those that were moved */
 	if (r == 0)
 		r = decide(e, runs, n);
 	if (r == 0)
@@ -457,6 +456,6 @@ void postgres_rollback(void *engine)
 	struct postgres_engine *e = engine;
 	e->n_pending = 0;
 	/* Partitions may be among what failed: they are looked at again. */
-	postgres_partitions_forget(e);
+	postgres_parts_forget(e);
 	postgres_disconnect(&e->write);
 }

@@ -1,6 +1,7 @@
 /* What the files of the PostgreSQL engine share. One link belongs to the writer's thread; a few more are lent, one at a
- * time, to whoever asks something (postgres_ask()). Several backends may use one database: what must not be done twice
- * is done under row locks on `hosts` (ranges, rows) or under an advisory lock (names of hosts, migrations, partitions).
+ * time, to whoever asks something (postgres_ask()); views have others, for who holds one may ask something. Several
+ * backends may use one database: what must not be done twice is done under row locks on `hosts` (ranges, rows, seals,
+ * chunks) or under an advisory lock (names of hosts, migrations, partitions).
  *
  * Where statements meet locks the order is: names, then rows of `hosts` by ascending number. */
 #pragma once
@@ -11,10 +12,35 @@
 
 #include <pthread.h>
 
-#define POSTGRES_LINKS 4
+#define POSTGRES_LINKS 8
+#define POSTGRES_VIEWS 4 /* of them */
 #define POSTGRES_DIGEST_BYTES 16
 #define POSTGRES_LOCK_CLASS "1399811684" /* "Sond": our advisory locks are (class, what) */
-#define POSTGRES_HOUR_US 3600000000ll
+
+/* Tables that are partitioned by time. Of chunks: sealed ones wait for the others of their window, compacted ones do
+ * not; the order is that of enum store_tier. */
+enum postgres_table {
+	POSTGRES_SEALED_RAW,
+	POSTGRES_COMPACTED_RAW,
+	POSTGRES_SEALED_PROCESSES,
+	POSTGRES_COMPACTED_PROCESSES,
+	POSTGRES_SEALED_MINUTE,
+	POSTGRES_COMPACTED_MINUTE,
+	POSTGRES_CHUNK_TABLES,
+	POSTGRES_HOT = POSTGRES_CHUNK_TABLES,
+	POSTGRES_TABLES,
+};
+static inline enum postgres_table postgres_chunk_table(enum store_tier tier, bool compacted)
+{
+	return (enum postgres_table)((tier - STORE_TIER_RAW) * 2 + compacted);
+}
+
+/* The parts that are known to be there. */
+struct postgres_parts {
+	int64_t *numbers;
+	size_t n;
+	uint64_t loaded_ns; /* 0: not known */
+};
 
 /* host_id -> hosts.host, for the writer's thread. */
 struct postgres_host_cache {
@@ -30,6 +56,7 @@ struct postgres_pending {
 	uint8_t instance[16];
 	size_t order;
 	const struct store_snapshot *snapshot; /* the writer's, until commit() or rollback() */
+	int64_t received_us;		       /* as it is stored */
 	enum store_fate *fate;
 	uint8_t digest[POSTGRES_DIGEST_BYTES];
 };
@@ -41,8 +68,6 @@ struct postgres_engine {
 	struct postgres_host_cache cache;
 	struct postgres_pending *pending;
 	size_t n_pending, pending_cap;
-	int64_t *partitions; /* hours that have one, as far as known */
-	size_t n_partitions;
 	struct buf columns[10]; /* of rows to insert */
 	bool write_failing;
 	/* Under `lock`. */
@@ -53,10 +78,23 @@ struct postgres_engine {
 	uint64_t refuse_until_ns; /* the server was away: no more tries before that */
 	int refuse_error;
 	uint32_t backoff_ms;
+	/* Under parts_lock, which is not held while the server is waited for. */
+	pthread_mutex_t parts_lock;
+	struct postgres_parts parts[POSTGRES_TABLES];
+	/* Under lead_lock. */
+	pthread_mutex_t lead_lock;
+	struct postgres_link lead;
+	bool leads; /* if the connection still stands */
 };
 
 /* postgres_pool.c: lends a connected link. 0 or negative errno at once if the server was away a moment ago. */
 int postgres_borrow(struct postgres_engine *e, struct postgres_link **ret) __attribute__((nonnull, warn_unused_result));
+/* The same for a view; -EBUSY when none came back for ten seconds. */
+int postgres_borrow_view(struct postgres_engine *e, struct postgres_link **ret)
+	__attribute__((nonnull, warn_unused_result));
+/* Connects a borrowed link that turned out to be dead. */
+int postgres_reconnect(struct postgres_engine *e, struct postgres_link *link)
+	__attribute__((nonnull, warn_unused_result));
 void postgres_return(struct postgres_engine *e, struct postgres_link *link) __attribute__((nonnull));
 /* One statement on a borrowed link; once more on a new connection if the link turned out to be dead. As postgres_run().
  */
@@ -74,13 +112,31 @@ int postgres_schema_check(struct postgres_link *link) __attribute__((nonnull, wa
 /* postgres_citus.c: distributes the tables where that is possible, and says in the log what was done. */
 int postgres_distribute(struct postgres_link *link) __attribute__((nonnull, warn_unused_result));
 
-/* postgres_partitions.c */
-int64_t postgres_hour(int64_t us);
-int postgres_partition_ensure(struct postgres_engine *e, int64_t hour) __attribute__((nonnull, warn_unused_result));
-/* Those of this hour and the next two. */
-int postgres_partitions_ahead(struct postgres_engine *e) __attribute__((nonnull, warn_unused_result));
+/* postgres_partitions.c: a part is a partition that holds a stretch of time. */
+const char *postgres_table_name(enum postgres_table table);
+/* Which part holds a moment, and where a part begins. */
+int64_t postgres_part_of(enum postgres_table table, int64_t us);
+int64_t postgres_part_begin(enum postgres_table table, int64_t part);
+/* "hot_489123"; "hot_m3" before 1970; POSTGRES_PART_REST: "sealed_raw_rest". */
+#define POSTGRES_PART_REST INT64_MIN
+void postgres_part_name(enum postgres_table table, int64_t part, char name[48]);
+/* Makes the part of a moment if it is one of those that are made: chunks of a time far from ours are among the rest. */
+int postgres_part_ensure(struct postgres_engine *e, struct postgres_link *link, enum postgres_table table, int64_t us)
+	__attribute__((nonnull, warn_unused_result));
+/* Those that will be needed soon. */
+int postgres_parts_ahead(struct postgres_engine *e, struct postgres_link *link, enum postgres_table table)
+	__attribute__((nonnull, warn_unused_result));
+/* What is there: malloc'd, ascending, without the rest. */
+int postgres_parts(struct postgres_engine *e, struct postgres_link *link, enum postgres_table table, int64_t **ret,
+		   size_t *ret_n) __attribute__((nonnull, warn_unused_result));
+/* Drops a part if `condition`, SQL of our own making, is true when nobody else can change it. 1, 0 when it is not true,
+ * -EBUSY when somebody reads it just now, negative errno. */
+int postgres_part_drop(struct postgres_engine *e, struct postgres_link *link, enum postgres_table table, int64_t part,
+		       const char *condition) __attribute__((nonnull, warn_unused_result));
 /* What is known of partitions is no longer believed. */
-void postgres_partitions_forget(struct postgres_engine *e);
+void postgres_parts_forget(struct postgres_engine *e);
+
+/* postgres_expire.c */
 int postgres_expire(void *engine, unsigned limit);
 
 /* postgres_append.c */
@@ -95,8 +151,35 @@ int postgres_durable(void *engine, const uint8_t host_id[16], const uint8_t inst
 		     size_t *ret_n);
 int postgres_latest(void *engine, const uint8_t host_id[16], uint8_t **ret_payload, size_t *ret_len,
 		    uint8_t ret_hash[32], int64_t *ret_received_us);
-int postgres_snapshots_between(void *engine, const uint8_t host_id[16], int64_t from_us, int64_t to_us, bool backwards,
-			       store_row_fn fn, void *arg);
+/* On a link that stays as it is between pages. */
+int postgres_rows(struct postgres_link *link, const uint8_t host_id[16], int64_t from_us, int64_t to_us, bool backwards,
+		  store_row_fn fn, void *arg);
+
+/* postgres_views.c */
+int postgres_view_open(void *engine, void **ret_view);
+void postgres_view_close(void *view);
+int postgres_view_rows(void *view, const uint8_t host_id[16], int64_t from_us, int64_t to_us, bool backwards,
+		       store_row_fn fn, void *arg);
+int postgres_view_chunks(void *view, const uint8_t host_id[16], enum store_tier tier, uint32_t statistic,
+			 int64_t from_us, int64_t to_us, struct store_chunk **ret, size_t *ret_n);
+int postgres_view_read(void *view, const struct store_chunk *chunk, uint64_t offset, size_t len, uint8_t *data);
+
+/* postgres_chunks.c */
+#define POSTGRES_WINDOW_MAX_US (24 * 3600 * 1000000ll) /* no chunk reaches further from where its window begins */
+int postgres_seal(void *engine, const uint8_t host_id[16], int64_t was_us, int64_t upto_us, uint64_t rows,
+		  const struct store_row *latest, const struct store_chunk *chunks, size_t n);
+int postgres_replace(void *engine, const uint8_t host_id[16], const struct store_chunk *old, size_t n_old,
+		     const struct store_chunk *chunks, size_t n);
+
+/* postgres_house.c */
+int postgres_unsealed(void *engine, struct store_unsealed **ret, size_t *ret_n);
+int postgres_windows(void *engine, enum store_tier tier, int64_t before_us, int64_t quiet_us, unsigned limit,
+		     struct store_window **ret, size_t *ret_n);
+int postgres_usage(void *engine, struct store_usage *ret);
+int postgres_lead(void *engine);
+
+/* postgres_drop.c */
+int postgres_drop(void *engine, enum store_tier tier, int64_t before_us, uint64_t bytes, uint64_t *ret_bytes);
 
 /* postgres_hosts.c */
 int postgres_host_register(void *engine, struct store_host *host);

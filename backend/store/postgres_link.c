@@ -52,7 +52,8 @@ static int translate(const char *state)
 		{"53100", -ENOSPC}, {"53200", -ENOMEM},	   {"53300", -EUSERS},	 {"53", -EBUSY},
 		{"55P03", -EBUSY},  {"40", -EBUSY},	   {"23514", -EBUSY}, /* the partition was dropped meanwhile: it
 										 is made again */
-		{"23505", -EEXIST}, {"XX001", -EUCLEAN},   {"XX002", -EUCLEAN},	 {"22", -EINVAL},
+		{"23505", -EEXIST}, {"42P01", -ENXIO},	   {"XX001", -EUCLEAN},	 {"XX002", -EUCLEAN},
+		{"22", -EINVAL},
 	};
 	for (size_t i = 0; state && i < sizeof(table) / sizeof(table[0]); i++) {
 		if (strncmp(state, table[i].prefix, strlen(table[i].prefix)) == 0)

@@ -4,10 +4,11 @@
  *
  * Errors, from SQLSTATE: -ENOTCONN (no server, or it went away), -ETIMEDOUT, -EACCES (rights, password), -EROFS (a
  * standby), -ENOSPC, -EBUSY (locks, deadlock; try again), -EUSERS (too many connections), -ENOENT (no such database),
- * -EEXIST, -EUCLEAN (corrupt), -EINVAL, -EIO. */
+ * -EEXIST, -ENXIO (no such table), -EUCLEAN (corrupt), -EINVAL, -EIO. */
 #pragma once
 
 #include "backend/store/postgres_url.h"
+#include "common/buf.h"
 
 #include <libpq-fe.h>
 #include <stddef.h>
@@ -52,7 +53,32 @@ enum postgres_statement {
 	PG_KEY_COUNT,
 	PG_SETTING_GET,
 	PG_SETTING_PUT,
-	PG_STATEMENTS,
+	PG_SEAL_LOCK,
+	PG_SEAL_COUNT,
+	PG_SEAL_DONE,
+	PG_LATEST_PUT,
+	PG_CHUNK_IDS,
+	PG_UNSEALED,
+	PG_USAGE,
+	PG_SIZES,
+	PG_TRY_LEAD,
+	/* One of these for each tier, in the order of enum store_tier. */
+	PG_CHUNKS,
+	PG_CHUNKS_END = PG_CHUNKS + 3,
+	PG_WINDOWS = PG_CHUNKS_END,
+	PG_WINDOWS_END = PG_WINDOWS + 3,
+	/* One of these for each table of chunks, in the order of enum postgres_table. */
+	PG_CHUNK_PUT = PG_WINDOWS_END,
+	PG_CHUNK_PUT_END = PG_CHUNK_PUT + 6,
+	PG_CHUNK_TAKE = PG_CHUNK_PUT_END,
+	PG_CHUNK_TAKE_END = PG_CHUNK_TAKE + 6,
+	PG_CHUNK_READ = PG_CHUNK_TAKE_END,
+	PG_CHUNK_READ_END = PG_CHUNK_READ + 6,
+	PG_CHUNK_HEADS = PG_CHUNK_READ_END,
+	PG_CHUNK_HEADS_END = PG_CHUNK_HEADS + 6,
+	PG_CHUNK_HOST = PG_CHUNK_HEADS_END,
+	PG_CHUNK_HOST_END = PG_CHUNK_HOST + 6,
+	PG_STATEMENTS = PG_CHUNK_HOST_END,
 };
 
 struct postgres_link {
@@ -74,6 +100,15 @@ void postgres_add_int(struct postgres_parameters *p, int64_t value);
 void postgres_add_bytes(struct postgres_parameters *p, const void *data, size_t len); /* bytea, uuid, text, arrays */
 void postgres_add_text(struct postgres_parameters *p, const char *text);
 void postgres_add_null(struct postgres_parameters *p);
+
+/* Arrays in PostgreSQL's binary form: begin (which forgets what was in the buffer), then n values. 0 or negative errno.
+ */
+#define POSTGRES_OID_BYTEA 17
+#define POSTGRES_OID_INT8 20
+#define POSTGRES_OID_UUID 2950
+int postgres_array_begin(struct buf *b, uint32_t oid, size_t n) __attribute__((nonnull, warn_unused_result));
+int postgres_array_bytes(struct buf *b, const void *data, size_t len) __attribute__((nonnull(1), warn_unused_result));
+int postgres_array_int(struct buf *b, int64_t value) __attribute__((nonnull, warn_unused_result));
 
 /* Connects and sets what the session needs. 0 or negative errno with link->message set. */
 int postgres_connect(struct postgres_link *link) __attribute__((nonnull, warn_unused_result));

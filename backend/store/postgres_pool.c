@@ -7,9 +7,11 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_LARGEST_MS 5000
+#define WAIT_FOR_LINK_S 10
 
 static int connect_checked(struct postgres_link *link)
 {
@@ -22,7 +24,7 @@ static int connect_checked(struct postgres_link *link)
 }
 
 /* The lock is not held. */
-static int connect_borrowed(struct postgres_engine *e, struct postgres_link *link)
+int postgres_reconnect(struct postgres_engine *e, struct postgres_link *link)
 {
 	pthread_mutex_lock(&e->lock);
 	int r = clock_monotonic_ns() < e->refuse_until_ns ? e->refuse_error : 0;
@@ -44,23 +46,30 @@ static int connect_borrowed(struct postgres_engine *e, struct postgres_link *lin
 	return r;
 }
 
-/* A free link, rather one that is connected. */
-static struct postgres_link *take(struct postgres_engine *e)
+/* A free link of those from `first` to `end`, rather one that is connected. The lock is held; -1: none is free. */
+static int find_free(const struct postgres_engine *e, int first, int end)
 {
 	int found = -1;
-	pthread_mutex_lock(&e->lock);
-	for (;;) {
-		for (int i = 0; i < POSTGRES_LINKS; i++) {
-			if (!e->lent[i] && (found < 0 || (e->links[i].conn && !e->links[found].conn)))
-				found = i;
-		}
-		if (found >= 0)
-			break;
-		pthread_cond_wait(&e->returned, &e->lock);
+	for (int i = first; i < end; i++) {
+		if (!e->lent[i] && (found < 0 || (e->links[i].conn && !e->links[found].conn)))
+			found = i;
 	}
-	e->lent[found] = true;
+	return found;
+}
+
+static struct postgres_link *take(struct postgres_engine *e, int first, int end)
+{
+	struct timespec until;
+	int found, error = 0;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += WAIT_FOR_LINK_S;
+	pthread_mutex_lock(&e->lock);
+	while ((found = find_free(e, first, end)) < 0 && error == 0)
+		error = pthread_cond_timedwait(&e->returned, &e->lock, &until);
+	if (found >= 0)
+		e->lent[found] = true;
 	pthread_mutex_unlock(&e->lock);
-	return &e->links[found];
+	return found < 0 ? NULL : &e->links[found];
 }
 
 void postgres_return(struct postgres_engine *e, struct postgres_link *link)
@@ -70,20 +79,32 @@ void postgres_return(struct postgres_engine *e, struct postgres_link *link)
 		postgres_disconnect(link);
 	pthread_mutex_lock(&e->lock);
 	e->lent[link - e->links] = false;
-	pthread_cond_signal(&e->returned);
+	pthread_cond_broadcast(&e->returned); /* who waits for a view's link cannot take another */
 	pthread_mutex_unlock(&e->lock);
 }
 
-int postgres_borrow(struct postgres_engine *e, struct postgres_link **ret)
+static int borrow(struct postgres_engine *e, int first, int end, struct postgres_link **ret)
 {
-	struct postgres_link *link = take(e);
-	int r = link->conn ? 0 : connect_borrowed(e, link);
+	struct postgres_link *link = take(e, first, end);
+	if (!link)
+		return -EBUSY;
+	int r = link->conn ? 0 : postgres_reconnect(e, link);
 	if (r < 0) {
 		postgres_return(e, link);
 		return r;
 	}
 	*ret = link;
 	return 0;
+}
+
+int postgres_borrow(struct postgres_engine *e, struct postgres_link **ret)
+{
+	return borrow(e, POSTGRES_VIEWS, POSTGRES_LINKS, ret);
+}
+
+int postgres_borrow_view(struct postgres_engine *e, struct postgres_link **ret)
+{
+	return borrow(e, 0, POSTGRES_VIEWS, ret);
 }
 
 int postgres_ask(struct postgres_engine *e, enum postgres_statement which, const struct postgres_parameters *p,
@@ -96,7 +117,7 @@ int postgres_ask(struct postgres_engine *e, enum postgres_statement which, const
 	r = postgres_run(link, which, p, ret);
 	if (r == -ENOTCONN) {
 		/* The server was restarted since: the others are dead as well, but are found so one by one. */
-		r = connect_borrowed(e, link);
+		r = postgres_reconnect(e, link);
 		if (r == 0)
 			r = postgres_run(link, which, p, ret);
 	}
@@ -116,6 +137,6 @@ int postgres_writer_link(struct postgres_engine *e)
 		log_info("PostgreSQL is connected again", LOG_STR("database", e->url.shown));
 	e->write_failing = r < 0;
 	if (r == 0)
-		postgres_partitions_forget(e);
+		postgres_parts_forget(e);
 	return r;
 }

@@ -1,6 +1,6 @@
-/* What is durable, and rows of a host by time. A page is one result, handed out after the connection went back: a query
- * that takes long keeps nobody waiting. The next page begins behind the last row's (agent_us, sequence, instance), so
- * that rows of one moment are neither lost nor doubled. */
+/* What is durable, and rows of a host by time. A page is one result; the next begins behind the last row's (agent_us,
+ * sequence, instance), so that rows of one moment are neither lost nor doubled, and the connection is free between
+ * pages: whoever is given rows may read chunks through the same view. */
 #include "backend/store/postgres_engine.h"
 
 #include <errno.h>
@@ -12,7 +12,7 @@
 #define PAGE_BYTES_ENOUGH (2u << 20)
 #define RAW 0
 
-enum { SEQUENCE, AGENT_US, RECEIVED_US, INSTANCE, DESCRIPTOR_HASH, ENCODING, PAYLOAD };
+enum { SEQUENCE, AGENT_US, RECEIVED_US, INSTANCE, DESCRIPTOR_HASH, ENCODING, PAYLOAD, BOOTTIME_US };
 
 int postgres_durable(void *engine, const uint8_t host_id[16], const uint8_t instance[16], struct store_range **ret,
 		     size_t *ret_n)
@@ -82,7 +82,7 @@ struct page {
 	int64_t rows; /* to ask for */
 };
 
-static int read_page(struct postgres_engine *e, const uint8_t host_id[16], int64_t end_us, bool backwards,
+static int read_page(struct postgres_link *link, const uint8_t host_id[16], int64_t end_us, bool backwards,
 		     const struct page *page, PGresult **ret)
 {
 	struct postgres_parameters p = {0};
@@ -92,7 +92,7 @@ static int read_page(struct postgres_engine *e, const uint8_t host_id[16], int64
 	postgres_add_bytes(&p, page->instance, 16);
 	postgres_add_int(&p, end_us);
 	postgres_add_int(&p, page->rows);
-	return postgres_ask(e, backwards ? PG_ROWS_BACKWARDS : PG_ROWS_FORWARDS, &p, ret);
+	return postgres_run(link, backwards ? PG_ROWS_BACKWARDS : PG_ROWS_FORWARDS, &p, ret);
 }
 
 static int hand_out(const PGresult *result, int n, store_row_fn fn, void *arg, struct page *page, size_t *ret_bytes)
@@ -104,6 +104,7 @@ static int hand_out(const PGresult *result, int n, store_row_fn fn, void *arg, s
 		r = read_row(result, i, &row);
 		if (r < 0)
 			return r;
+		row.boottime_us = (uint64_t)postgres_get_int(result, i, BOOTTIME_US);
 		page->agent_us = row.agent_us;
 		page->sequence = (int64_t)row.sequence;
 		memcpy(page->instance, row.instance, sizeof(page->instance));
@@ -113,8 +114,8 @@ static int hand_out(const PGresult *result, int n, store_row_fn fn, void *arg, s
 	return r;
 }
 
-int postgres_snapshots_between(void *engine, const uint8_t host_id[16], int64_t from_us, int64_t to_us, bool backwards,
-			       store_row_fn fn, void *arg)
+int postgres_rows(struct postgres_link *link, const uint8_t host_id[16], int64_t from_us, int64_t to_us, bool backwards,
+		  store_row_fn fn, void *arg)
 {
 	struct page page = {.agent_us = backwards ? to_us : from_us,
 			    .sequence = backwards ? INT64_MAX : INT64_MIN,
@@ -125,7 +126,7 @@ int postgres_snapshots_between(void *engine, const uint8_t host_id[16], int64_t 
 	for (;;) {
 		PGresult *result = NULL;
 		size_t bytes = 0;
-		int n = read_page(engine, host_id, backwards ? from_us : to_us, backwards, &page, &result);
+		int n = read_page(link, host_id, backwards ? from_us : to_us, backwards, &page, &result);
 		if (n < 0)
 			return n;
 		int r = hand_out(result, n, fn, arg, &page, &bytes);

@@ -17,6 +17,20 @@
 #define MIGRATION_WAIT_MS 600000
 #define LOCK_TRIES 15
 
+/* Chunks that wait for the others of their window, by when they were made; what came of them, by the window. Sooner or
+ * later all of a partition may go. Their bytes are packed already, and stored so that a part of them can be read alone.
+ * What belongs to no partition that is to be made (a clock was wrong) has one for the rest: there is no end of days. */
+#define CHUNK_TABLE(name, key, primary)                                                                                \
+	"CREATE TABLE " name " (host bigint NOT NULL, id bigint NOT NULL, statistic bigint NOT NULL, window_us"        \
+	" bigint NOT NULL, first_us bigint NOT NULL, last_us bigint NOT NULL, made_us bigint NOT NULL, data bytea"     \
+	" NOT NULL, PRIMARY KEY (" primary ")) PARTITION BY RANGE (" key ");"                                          \
+	"ALTER TABLE " name " ALTER COLUMN data SET STORAGE EXTERNAL;"                                                 \
+	"CREATE TABLE " name "_rest PARTITION OF " name " DEFAULT;"
+#define CHUNK_TABLES(tier)                                                                                             \
+	CHUNK_TABLE("sealed_" tier, "made_us", "host, statistic, window_us, id, made_us")                              \
+	"CREATE INDEX sealed_" tier "_windows ON sealed_" tier                                                         \
+	" (window_us);" CHUNK_TABLE("compacted_" tier, "window_us", "host, statistic, window_us, id")
+
 static const char *const migrations[] = {
 	"CREATE TABLE tenants (tenant_id bigint PRIMARY KEY, name text NOT NULL UNIQUE);"
 	"INSERT INTO tenants VALUES (1, 'default');"
@@ -44,6 +58,21 @@ static const char *const migrations[] = {
 	" PRIMARY KEY (host, instance, sequence, received_us)) PARTITION BY RANGE (received_us);"
 	"ALTER TABLE hot ALTER COLUMN payload SET STORAGE EXTERNAL;"
 	"CREATE INDEX hot_time ON hot (host, agent_us, sequence, instance);",
+
+	/* sealed_rows: how many of the rows that a host's streams count are not above sealed_us. Those before this
+	 * version that are not there any more had expired. */
+	"ALTER TABLE hosts ADD sealed_us bigint NOT NULL DEFAULT -9223372036854775808, ADD sealed_rows bigint NOT NULL"
+	" DEFAULT 0;"
+	"UPDATE hosts SET sealed_rows = (SELECT coalesce(sum(last - first + 1), 0) FROM streams WHERE streams.host ="
+	" hosts.host) - (SELECT count(*) FROM hot WHERE hot.host = hosts.host);"
+	/* Generations of chunks as well: taken under the lock of the host's row they ascend for it. */
+	"CREATE SEQUENCE chunk_ids;" CHUNK_TABLES("raw") CHUNK_TABLES("processes")
+		CHUNK_TABLES("minute") "CREATE TABLE latest (host bigint PRIMARY KEY, instance uuid NOT NULL, sequence "
+				       "bigint NOT NULL, agent_us"
+				       " bigint NOT NULL, received_us bigint NOT NULL, descriptor_hash bytea NOT NULL, "
+				       "encoding bigint NOT NULL,"
+				       " payload bytea NOT NULL) WITH (fillfactor = 50);"
+				       "ALTER TABLE latest ALTER COLUMN payload SET STORAGE EXTERNAL;",
 };
 
 const int postgres_schema_version = sizeof(migrations) / sizeof(migrations[0]);

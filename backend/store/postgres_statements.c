@@ -6,13 +6,53 @@
 #include "backend/store/postgres_link.h"
 
 #define ROW "sequence, agent_us, received_us, instance, descriptor_hash, encoding, payload"
+#define HOST "(SELECT host FROM hosts WHERE host_id = $1::uuid)"
+
+#define SEALED "(SELECT sealed_us FROM hosts WHERE host_id = $1::uuid)"
+
+#define PER_TIER(which, sql) [(which)] = sql("raw"), [(which) + 1] = sql("processes"), [(which) + 2] = sql("minute")
+#define PER_TABLE(which, sql)                                                                                          \
+	[(which)] = sql("sealed_raw", "made_us"), [(which) + 1] = sql("compacted_raw", "window_us"),                   \
+	[(which) + 2] = sql("sealed_processes", "made_us"), [(which) + 3] = sql("compacted_processes", "window_us"),   \
+	[(which) + 4] = sql("sealed_minute", "made_us"), [(which) + 5] = sql("compacted_minute", "window_us")
+
+/* octet_length() knows how long a value is without reading it. */
+#define CHUNK "host, id, window_us, first_us, last_us, made_us, octet_length(data)::bigint AS len, "
+/* $3 to $4 is asked for; no window that begins before $5 reaches $3: that is what partitions are chosen by. */
+#define CHUNKS(tier)                                                                                                   \
+	"SELECT " CHUNK "0::bigint FROM sealed_" tier " WHERE host = " HOST " AND statistic = $2::bigint AND last_us"  \
+	" >= $3::bigint AND first_us <= $4::bigint UNION ALL SELECT " CHUNK "1::bigint FROM compacted_" tier           \
+	" WHERE host = " HOST " AND statistic = $2::bigint AND last_us >= $3::bigint AND first_us <= $4::bigint AND"   \
+	" window_us >= $5::bigint AND window_us <= $4::bigint ORDER BY first_us, id"
+#define WINDOWS(tier)                                                                                                  \
+	"SELECT (SELECT host_id FROM hosts WHERE hosts.host = s.host), statistic, window_us, count(*), max(made_us)"   \
+	" FROM sealed_" tier " s WHERE window_us < $1::bigint GROUP BY s.host, statistic, window_us HAVING"            \
+	" max(made_us) < $2::bigint ORDER BY window_us, s.host, statistic LIMIT $3::bigint"
+#define CHUNK_PUT(table, key)                                                                                          \
+	"INSERT INTO " table " (host, id, statistic, window_us, first_us, last_us, made_us, data) VALUES ($1::bigint," \
+	" $2::bigint, $3::bigint, $4::bigint, $5::bigint, $6::bigint, $7::bigint, $8::bytea)"
+#define CHUNK_TAKE(table, key)                                                                                         \
+	"DELETE FROM " table " WHERE host = $1::bigint AND id = ANY ($2::bigint[]) AND " key " >= $3::bigint AND " key \
+	" <= $4::bigint RETURNING id"
+#define CHUNK_READ(table, key)                                                                                         \
+	"SELECT substring(data, $6::bigint::int + 1, $7::bigint::int) FROM " table " WHERE host = $1::bigint AND"      \
+	" statistic = $2::bigint AND window_us = $3::bigint AND id = $4::bigint AND " key " = $5::bigint"
+#define CHUNK_HEADS(table, key)                                                                                        \
+	"SELECT id, substring(data, 1, $6::bigint::int) FROM " table " WHERE host = $1::bigint AND statistic ="        \
+	" $2::bigint AND id = ANY ($3::bigint[]) AND " key " >= $4::bigint AND " key " <= $5::bigint"
+#define CHUNK_HOST(table, key)                                                                                         \
+	"SELECT host, octet_length(data)::bigint FROM " table " WHERE id = $1::bigint AND " key " = $2::bigint"
+#define USAGE(number, table)                                                                                           \
+	"SELECT " number "::bigint, count(*), coalesce(sum(octet_length(data)), 0)::bigint, coalesce(min(first_us),"   \
+	" 0)::bigint, coalesce(max(last_us), 0)::bigint FROM " table
 
 const char *const postgres_sql[PG_STATEMENTS] = {
 	[PG_BEGIN] = "BEGIN",
 	[PG_COMMIT] = "COMMIT",
 	[PG_ROLLBACK] = "ROLLBACK",
 	/* Always in one order: two backends that write for the same hosts wait for each other, not both ways. */
-	[PG_LOCK_HOSTS] = "SELECT host FROM hosts WHERE host = ANY ($1::bigint[]) ORDER BY host FOR NO KEY UPDATE",
+	[PG_LOCK_HOSTS] =
+		"SELECT host, sealed_us FROM hosts WHERE host = ANY ($1::bigint[]) ORDER BY host FOR NO KEY UPDATE",
 	/* The range that begins below $3, and those that begin from there to $4. */
 	[PG_RANGES_NEAR] =
 		"SELECT first, last FROM streams WHERE host = $1::bigint AND instance = $2::uuid AND first >="
@@ -49,14 +89,16 @@ const char *const postgres_sql[PG_STATEMENTS] = {
 	/* Sequences from 2^63 on are stored as negative numbers. */
 	[PG_DURABLE] = "SELECT first, last FROM streams WHERE host = (SELECT host FROM hosts WHERE host_id = $1::uuid)"
 		       " AND instance = $2::uuid ORDER BY first < 0, first",
-	[PG_LATEST] = "SELECT " ROW " FROM hot WHERE host = (SELECT host FROM hosts WHERE host_id = $1::uuid)"
-		      " ORDER BY agent_us DESC, sequence DESC, instance DESC LIMIT 1",
+	/* What is kept of the sealed, or a row that came since. */
+	[PG_LATEST] = "(SELECT " ROW " FROM hot WHERE host = " HOST " ORDER BY agent_us DESC, sequence DESC, instance"
+		      " DESC LIMIT 1) UNION ALL SELECT " ROW " FROM latest WHERE host = " HOST
+		      " ORDER BY agent_us DESC LIMIT 1",
 	[PG_ROWS_FORWARDS] =
-		"SELECT " ROW " FROM hot WHERE host = (SELECT host FROM hosts WHERE host_id = $1::uuid)"
+		"SELECT " ROW ", boottime_us FROM hot WHERE host = " HOST " AND received_us > " SEALED
 		" AND (agent_us, sequence, instance) > ($2::bigint, $3::bigint, $4::uuid) AND agent_us <= $5::bigint"
 		" ORDER BY agent_us, sequence, instance LIMIT $6::bigint",
 	[PG_ROWS_BACKWARDS] =
-		"SELECT " ROW " FROM hot WHERE host = (SELECT host FROM hosts WHERE host_id = $1::uuid)"
+		"SELECT " ROW ", boottime_us FROM hot WHERE host = " HOST " AND received_us > " SEALED
 		" AND (agent_us, sequence, instance) < ($2::bigint, $3::bigint, $4::uuid) AND agent_us >= $5::bigint"
 		" ORDER BY agent_us DESC, sequence DESC, instance DESC LIMIT $6::bigint",
 	[PG_DESCRIPTORS_PUT] = "INSERT INTO descriptor_sets (hash, data) VALUES ($1::bytea, $2::bytea)"
@@ -76,4 +118,67 @@ const char *const postgres_sql[PG_STATEMENTS] = {
 	[PG_SETTING_GET] = "SELECT value FROM settings WHERE name = $1::text",
 	[PG_SETTING_PUT] = "INSERT INTO settings (name, value) VALUES ($1::text, $2::bytea) ON CONFLICT (name)"
 			   " DO UPDATE SET value = excluded.value",
+	[PG_SEAL_LOCK] = "SELECT host, sealed_us FROM hosts WHERE host_id = $1::uuid FOR NO KEY UPDATE",
+	/* Those that are to be sealed, and all that the streams count but those that are not: what an administrator
+	 * has deleted is not waited for. */
+	[PG_SEAL_COUNT] =
+		"SELECT (SELECT count(*) FROM hot WHERE host = " HOST " AND received_us > $2::bigint AND received_us"
+		" <= $3::bigint), (SELECT coalesce(sum(last - first + 1), 0)::bigint FROM streams WHERE host = " HOST
+		") - (SELECT count(*) FROM hot WHERE host = " HOST " AND received_us > $3::bigint)",
+	[PG_SEAL_DONE] = "UPDATE hosts SET sealed_us = $2::bigint, sealed_rows = $3::bigint WHERE host = $1::bigint",
+	/* A clock that was ahead when the former was made must not keep it for ever. */
+	[PG_LATEST_PUT] =
+		"INSERT INTO latest (host, instance, sequence, agent_us, received_us, descriptor_hash, encoding,"
+		" payload) VALUES ($1::bigint, $2::uuid, $3::bigint, $4::bigint, $5::bigint, $6::bytea, $7::bigint,"
+		" $8::bytea) ON CONFLICT (host) DO UPDATE SET instance = excluded.instance, sequence ="
+		" excluded.sequence, agent_us = excluded.agent_us, received_us = excluded.received_us,"
+		" descriptor_hash = excluded.descriptor_hash, encoding = excluded.encoding, payload ="
+		" excluded.payload WHERE latest.agent_us <= excluded.agent_us OR"
+		" latest.agent_us > excluded.received_us + 60000000",
+	[PG_CHUNK_IDS] = "SELECT nextval('chunk_ids') FROM generate_series(1, $1::bigint)",
+	/* Each row is in a stream, so that nobody has to look at rows to know how many there are. */
+	[PG_UNSEALED] =
+		"SELECT host_id, sealed_us, (rows - sealed_rows)::bigint FROM hosts JOIN (SELECT host, sum(last -"
+		" first + 1) AS rows FROM streams GROUP BY host) s USING (host) WHERE rows > sealed_rows",
+	[PG_USAGE] = USAGE("0", "sealed_raw") " UNION ALL " USAGE("1", "compacted_raw") " UNION ALL " USAGE(
+		"2",
+		"sealed_"
+		"processes") " UNION ALL " USAGE("3",
+						 "compacted_processes") " UNION ALL " USAGE("4",
+											    "sealed_minute") " UNION "
+													     "ALL"
+													     " " USAGE(
+														     "5",
+														     "c"
+														     "o"
+														     "m"
+														     "p"
+														     "a"
+														     "c"
+														     "t"
+														     "e"
+														     "d"
+														     "_"
+														     "m"
+														     "i"
+														     "n"
+														     "u"
+														     "t"
+														     "e"),
+	/* The server counts rows as they come and go; after a crash it begins anew. */
+	[PG_SIZES] =
+		"SELECT sum(pg_total_relation_size(oid))::bigint, coalesce(sum(pg_total_relation_size(oid)) FILTER"
+		" (WHERE hot), 0)::bigint, greatest(sum(pg_stat_get_live_tuples(oid)) FILTER (WHERE hot), (SELECT"
+		" sum(greatest(rows - sealed_rows, 0)) FROM hosts JOIN (SELECT host, sum(last - first + 1) AS rows FROM"
+		" streams GROUP BY host) s USING (host)), 0)::bigint FROM (SELECT oid, oid IN (SELECT inhrelid FROM"
+		" pg_inherits WHERE inhparent = 'hot'::regclass) AS hot FROM pg_class WHERE relnamespace ="
+		" 'sonde'::regnamespace AND relkind = 'r') c",
+	[PG_TRY_LEAD] = "SELECT pg_try_advisory_lock(1399811684, 4)::int::bigint",
+	PER_TIER(PG_CHUNKS, CHUNKS),
+	PER_TIER(PG_WINDOWS, WINDOWS),
+	PER_TABLE(PG_CHUNK_PUT, CHUNK_PUT),
+	PER_TABLE(PG_CHUNK_TAKE, CHUNK_TAKE),
+	PER_TABLE(PG_CHUNK_READ, CHUNK_READ),
+	PER_TABLE(PG_CHUNK_HEADS, CHUNK_HEADS),
+	PER_TABLE(PG_CHUNK_HOST, CHUNK_HOST),
 };

@@ -89,3 +89,32 @@ int postgres_copy_bytes(const PGresult *result, int row, int column, uint8_t **r
 	*ret_len = len;
 	return 0;
 }
+
+static int put32(struct buf *b, uint32_t value)
+{
+	uint32_t big = htobe32(value);
+	return buf_append(b, &big, sizeof(big));
+}
+
+int postgres_array_begin(struct buf *b, uint32_t oid, size_t n)
+{
+	/* Dimensions, whether it has NULLs, the type, how many, where counting begins. */
+	const uint32_t header[] = {1, 0, oid, (uint32_t)n, 1};
+	int r = 0;
+	buf_reset(b);
+	for (size_t i = 0; i < sizeof(header) / sizeof(header[0]) && r == 0; i++)
+		r = put32(b, header[i]);
+	return r;
+}
+
+int postgres_array_bytes(struct buf *b, const void *data, size_t len)
+{
+	int r = put32(b, (uint32_t)len);
+	return r || len == 0 ? r : buf_append(b, data, len);
+}
+
+int postgres_array_int(struct buf *b, int64_t value)
+{
+	uint64_t big = htobe64((uint64_t)value);
+	return postgres_array_bytes(b, &big, sizeof(big));
+}

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define COLUMN_MAX (256u << 20)
 
@@ -17,14 +18,17 @@ static void close_engine(void *engine)
 	if (!e)
 		return;
 	postgres_disconnect(&e->write);
+	postgres_disconnect(&e->lead);
 	for (size_t i = 0; i < POSTGRES_LINKS; i++)
 		postgres_disconnect(&e->links[i]);
 	for (size_t i = 0; i < sizeof(e->columns) / sizeof(e->columns[0]); i++)
 		buf_free(&e->columns[i]);
-	postgres_partitions_forget(e);
+	postgres_parts_forget(e);
 	free(e->cache.entries);
 	free(e->pending);
 	postgres_url_free(&e->url);
+	pthread_mutex_destroy(&e->lead_lock);
+	pthread_mutex_destroy(&e->parts_lock);
 	pthread_cond_destroy(&e->returned);
 	pthread_mutex_destroy(&e->lock);
 	free(e);
@@ -35,9 +39,16 @@ static struct postgres_engine *new_engine(void)
 	struct postgres_engine *e = calloc(1, sizeof(*e));
 	if (!e)
 		return NULL;
+	pthread_condattr_t monotonic;
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_mutex_init(&e->lock, NULL);
-	pthread_cond_init(&e->returned, NULL);
+	pthread_cond_init(&e->returned, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	pthread_mutex_init(&e->parts_lock, NULL);
+	pthread_mutex_init(&e->lead_lock, NULL);
 	e->write.url = &e->url;
+	e->lead.url = &e->url;
 	for (size_t i = 0; i < POSTGRES_LINKS; i++)
 		e->links[i].url = &e->url;
 	for (size_t i = 0; i < sizeof(e->columns) / sizeof(e->columns[0]); i++)
@@ -70,7 +81,7 @@ static int open_tables(struct postgres_engine *e, char **ret_error)
 		return r;
 	r = postgres_writer_link(e);
 	if (r == 0)
-		r = postgres_partitions_ahead(e);
+		r = postgres_parts_ahead(e, &e->write, POSTGRES_HOT);
 	if (r < 0)
 		r = store_refuse(r, ret_error, "%s: partitions cannot be made: %s", e->url.shown, e->write.message);
 	return r;
@@ -94,18 +105,6 @@ static int open_engine(const char *url, void **ret_engine, char **ret_error)
 	return 0;
 }
 
-/* Nothing is sealed: the rows are all there is, and what is asked of a view is asked of the engine. */
-static int open_view(void *engine, void **ret_view)
-{
-	*ret_view = engine;
-	return 0;
-}
-
-static void close_view(void *view)
-{
-	(void)view;
-}
-
 const struct store_ops store_postgres = {
 	.open = open_engine,
 	.close = close_engine,
@@ -116,9 +115,18 @@ const struct store_ops store_postgres = {
 	.expire = postgres_expire,
 	.durable = postgres_durable,
 	.latest = postgres_latest,
-	.view_open = open_view,
-	.view_close = close_view,
-	.view_rows = postgres_snapshots_between,
+	.view_open = postgres_view_open,
+	.view_close = postgres_view_close,
+	.view_rows = postgres_view_rows,
+	.view_chunks = postgres_view_chunks,
+	.view_read = postgres_view_read,
+	.unsealed = postgres_unsealed,
+	.seal = postgres_seal,
+	.replace = postgres_replace,
+	.windows = postgres_windows,
+	.drop = postgres_drop,
+	.usage = postgres_usage,
+	.lead = postgres_lead,
 	.host_register = postgres_host_register,
 	.hosts = postgres_hosts,
 	.host_seen = postgres_host_seen,

@@ -148,7 +148,7 @@ class KillsTest(unittest.TestCase):
             self.assertEqual(second.wait(60), 0)
             last = subprocess.run([BUILD / "store_feeder", "--store", url], stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
             self.assertEqual(last.returncode, 0, last.stderr)
-            self.assertEqual(self.postgres.psql("SELECT version FROM sonde.schema_version", f"empty_{number}"), [["1"]])
+            self.assertEqual(self.postgres.psql("SELECT version FROM sonde.schema_version", f"empty_{number}"), [["2"]])
 
 
 if __name__ == "__main__":

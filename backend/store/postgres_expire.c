@@ -1,0 +1,61 @@
+/* What the writer does between two groups: hours of rows that are all sealed go, parts of sealed chunks that were all
+ * compacted go, and those that will be needed soon are made.
+ *
+ * An hour of rows is looked at without reading it: most often every host is sealed beyond its end, and of the others
+ * only those are looked at that are not. */
+#include "backend/store/postgres_engine.h"
+
+#include "common/clock.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static int drop_hour(struct postgres_engine *e, int64_t hour)
+{
+	char condition[512], name[48];
+	postgres_part_name(POSTGRES_HOT, hour, name);
+	snprintf(condition, sizeof(condition),
+		 "NOT EXISTS (SELECT FROM hosts h WHERE sealed_us < %lld AND EXISTS (SELECT FROM %s r WHERE r.host ="
+		 " h.host AND r.received_us > h.sealed_us))",
+		 (long long)postgres_part_begin(POSTGRES_HOT, hour + 1) - 1, name);
+	return postgres_part_drop(e, &e->write, POSTGRES_HOT, hour, condition);
+}
+
+static int drop_sealed(struct postgres_engine *e, enum postgres_table table, int64_t part)
+{
+	char condition[128], name[48];
+	postgres_part_name(table, part, name);
+	snprintf(condition, sizeof(condition), "NOT EXISTS (SELECT FROM %s)", name);
+	return postgres_part_drop(e, &e->write, table, part, condition);
+}
+
+/* Those that nothing new comes into. One that is read just now is let be, and tried again in ten seconds. */
+static int drop_past(struct postgres_engine *e, enum postgres_table table, unsigned limit, unsigned *dropped)
+{
+	int64_t *parts = NULL, now = postgres_part_of(table, clock_wall_us());
+	size_t n = 0;
+	int r = postgres_parts(e, &e->write, table, &parts, &n);
+	for (size_t i = 0; i < n && r >= 0 && *dropped < limit && parts[i] < now; i++) {
+		r = table == POSTGRES_HOT ? drop_hour(e, parts[i]) : drop_sealed(e, table, parts[i]);
+		*dropped += r > 0;
+		if (r == -EBUSY)
+			r = 0;
+	}
+	free(parts);
+	return r < 0 ? r : 0;
+}
+
+int postgres_expire(void *engine, unsigned limit)
+{
+	static const enum postgres_table emptied[] = {POSTGRES_HOT, POSTGRES_SEALED_RAW, POSTGRES_SEALED_PROCESSES,
+						      POSTGRES_SEALED_MINUTE};
+	struct postgres_engine *e = engine;
+	unsigned dropped = 0;
+	int r = postgres_writer_link(e);
+	for (size_t i = 0; i < sizeof(emptied) / sizeof(emptied[0]) && r == 0; i++)
+		r = drop_past(e, emptied[i], limit, &dropped);
+	for (size_t i = 0; i < POSTGRES_TABLES && r == 0; i++)
+		r = postgres_parts_ahead(e, &e->write, (enum postgres_table)i);
+	return r < 0 ? r : (int)dropped;
+}
