@@ -15,37 +15,6 @@ static void bind_stream(sqlite3_stmt *stmt, int64_t host, const uint8_t instance
 	sqlite3_bind_blob(stmt, 2, instance, 16, SQLITE_STATIC);
 }
 
-int sqlite_begin(void *engine)
-{
-	return sqlite_begin_freeing(engine);
-}
-
-int sqlite_begin_freeing(struct sqlite_engine *e)
-{
-	pthread_mutex_lock(&e->write_lock);
-	return sqlite_run(sqlite_statement(e, STATEMENT_BEGIN));
-}
-
-int sqlite_commit(void *engine)
-{
-	struct sqlite_engine *e = engine;
-	int r = sqlite_run(sqlite_statement(e, STATEMENT_COMMIT));
-	if (r == 0)
-		pthread_mutex_unlock(&e->write_lock);
-	return r;
-}
-
-void sqlite_rollback(void *engine)
-{
-	struct sqlite_engine *e = engine;
-	if (!sqlite3_get_autocommit(e->write)) {
-		/* SQLite has rolled back by itself after most errors; after the others this cannot fail. */
-		int r = sqlite_run(sqlite_statement(e, STATEMENT_ROLLBACK));
-		(void)r;
-	}
-	pthread_mutex_unlock(&e->write_lock);
-}
-
 static int host_row(struct sqlite_engine *e, const uint8_t host_id[16], int64_t *ret, int64_t *ret_sealed_us)
 {
 	sqlite3_stmt *stmt = sqlite_statement(e, STATEMENT_HOST_ROW);

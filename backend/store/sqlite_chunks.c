@@ -1,13 +1,13 @@
-/* Sealing and replacing: one transaction each. `sealing` has a row for each host that was ever sealed; what it says
- * and the chunks change together. A chunk that goes is buried: gone for whoever looks, its pieces are deleted a few at
- * a time (sqlite_space.c), for that of a large one would hold the lock long. */
-#include "backend/store/sqlite_reader.h"
+/* Sealing and replacing: what is seen of it changes in one transaction. `sealing` has a row for each host that was ever
+ * sealed; what it says and the chunks change together.
+ *
+ * The bytes of large chunks would hold the lock long. So their pieces are written ahead, a megabyte at a time, under
+ * numbers that are buried from the start: a crash leaves rubbish that is collected, never half a chunk. A chunk that
+ * goes is buried likewise; its pieces are deleted a few at a time (sqlite_space.c). */
+#include "backend/store/sqlite_engine.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
 
 struct sealing {
 	int64_t host, sealed_us, generation;
@@ -50,27 +50,108 @@ static int keep_latest(struct sqlite_engine *e, int64_t host, const struct store
 	return sqlite_run(stmt);
 }
 
-static int put_pieces(struct sqlite_engine *e, int64_t id, const struct store_chunk *chunk)
+static int put_piece(struct sqlite_engine *e, int64_t id, const struct store_chunk *chunk, uint64_t index)
+{
+	uint64_t at = index * SQLITE_PIECE_BYTES;
+	uint64_t len = chunk->len - at < SQLITE_PIECE_BYTES ? chunk->len - at : SQLITE_PIECE_BYTES;
+	sqlite3_stmt *stmt = sqlite_statement(e, STATEMENT_PIECE_INSERT);
+	sqlite3_bind_int64(stmt, 1, id * SQLITE_PIECES_MAX + (int64_t)index);
+	sqlite3_bind_blob64(stmt, 2, chunk->data + at, len, SQLITE_STATIC);
+	return sqlite_run(stmt);
+}
+
+/* From piece *index on, at most `limit`. Inside a transaction. */
+static int put_pieces(struct sqlite_engine *e, int64_t id, const struct store_chunk *chunk, uint64_t *index,
+		      uint64_t limit)
 {
 	int r = 0;
-	int64_t piece = id * SQLITE_PIECES_MAX;
-	for (uint64_t at = 0; at < chunk->len && r == 0; at += SQLITE_PIECE_BYTES) {
-		uint64_t len = chunk->len - at < SQLITE_PIECE_BYTES ? chunk->len - at : SQLITE_PIECE_BYTES;
-		sqlite3_stmt *stmt = sqlite_statement(e, STATEMENT_PIECE_INSERT);
-		sqlite3_bind_int64(stmt, 1, piece++);
-		sqlite3_bind_blob64(stmt, 2, chunk->data + at, len, SQLITE_STATIC);
-		r = sqlite_run(stmt);
+	for (uint64_t n = 0; n < limit && *index * SQLITE_PIECE_BYTES < chunk->len && r == 0; n++)
+		r = put_piece(e, id, chunk, (*index)++);
+	return r;
+}
+
+static int bury(struct sqlite_engine *e, int64_t id, uint64_t len)
+{
+	sqlite3_stmt *stmt = sqlite_statement(e, STATEMENT_CHUNK_BURY);
+	sqlite3_bind_int64(stmt, 1, id);
+	sqlite3_bind_int64(stmt, 2, (int64_t)len);
+	return sqlite_run(stmt);
+}
+
+static int unbury(struct sqlite_engine *e, int64_t id)
+{
+	sqlite3_stmt *stmt = sqlite_statement(e, STATEMENT_BURIED_DELETE);
+	sqlite3_bind_int64(stmt, 1, id);
+	return sqlite_run(stmt);
+}
+
+static int write_chunk_ahead(struct sqlite_engine *e, int64_t id, const struct store_chunk *chunk)
+{
+	uint64_t index = 0;
+	int r = 0;
+	while (r == 0 && index * SQLITE_PIECE_BYTES < chunk->len) {
+		bool first = index == 0;
+		r = sqlite_begin_step(e, false);
+		if (r == 0 && first)
+			r = bury(e, id, chunk->len);
+		if (r == 0)
+			r = put_pieces(e, id, chunk, &index, SQLITE_STEP_PIECES);
+		r = sqlite_end_step(e, r);
 	}
 	return r;
 }
 
-static int put_chunk(struct sqlite_engine *e, int64_t host, int64_t generation, const struct store_chunk *chunk)
+/* Chunks to be put, with numbers; `ahead` when their pieces are there already. */
+struct writing {
+	struct sqlite_engine *engine;
+	const struct store_chunk *chunks;
+	size_t n;
+	int64_t first_id;
+	bool ahead;
+};
+
+static int start_writing(struct sqlite_engine *e, const struct store_chunk *chunks, size_t n, struct writing *ret)
 {
-	int64_t id = e->next_chunk++; /* one that is rolled back is not used again */
-	int r = put_pieces(e, id, chunk);
+	uint64_t bytes = 0;
+	int r = 0;
+	for (size_t i = 0; i < n; i++)
+		bytes += chunks[i].len;
+	*ret = (struct writing){.engine = e,
+				.chunks = chunks,
+				.n = n,
+				.ahead = bytes > (uint64_t)SQLITE_STEP_PIECES * SQLITE_PIECE_BYTES};
+	if (ret->ahead)
+		pthread_mutex_lock(&e->ahead_lock);
+	pthread_mutex_lock(&e->write_lock);
+	ret->first_id = e->next_chunk;
+	e->next_chunk += (int64_t)n; /* numbers of what fails are not used again */
+	if (ret->ahead)
+		e->ahead_from = ret->first_id;
+	pthread_mutex_unlock(&e->write_lock);
+	for (size_t i = 0; ret->ahead && i < n && r == 0; i++)
+		r = write_chunk_ahead(e, ret->first_id + (int64_t)i, &chunks[i]);
+	return r;
+}
+
+static void end_writing(struct writing *w)
+{
+	if (!w->ahead)
+		return;
+	pthread_mutex_lock(&w->engine->write_lock);
+	w->engine->ahead_from = INT64_MAX;
+	pthread_mutex_unlock(&w->engine->write_lock);
+	pthread_mutex_unlock(&w->engine->ahead_lock);
+}
+
+static int put_chunk(struct writing *w, size_t i, int64_t host, int64_t generation)
+{
+	const struct store_chunk *chunk = &w->chunks[i];
+	int64_t id = w->first_id + (int64_t)i;
+	uint64_t index = 0;
+	int r = w->ahead ? unbury(w->engine, id) : put_pieces(w->engine, id, chunk, &index, UINT64_MAX);
 	if (r < 0)
 		return r;
-	sqlite3_stmt *stmt = sqlite_statement(e, STATEMENT_CHUNK_INSERT);
+	sqlite3_stmt *stmt = sqlite_statement(w->engine, STATEMENT_CHUNK_INSERT);
 	sqlite3_bind_int64(stmt, 1, host);
 	sqlite3_bind_int64(stmt, 2, chunk->tier);
 	sqlite3_bind_int64(stmt, 3, chunk->statistic);
@@ -85,11 +166,11 @@ static int put_chunk(struct sqlite_engine *e, int64_t host, int64_t generation, 
 	return sqlite_run(stmt);
 }
 
-static int put_chunks(struct sqlite_engine *e, struct sealing *s, const struct store_chunk *chunks, size_t n)
+static int put_chunks(struct writing *w, struct sealing *s)
 {
 	int r = 0;
-	for (size_t i = 0; i < n && r == 0; i++)
-		r = put_chunk(e, s->host, ++s->generation, &chunks[i]);
+	for (size_t i = 0; i < w->n && r == 0; i++)
+		r = put_chunk(w, i, s->host, ++s->generation);
 	return r;
 }
 
@@ -102,15 +183,6 @@ static int check_chunks(const struct store_chunk *chunks, size_t n)
 			return -EMSGSIZE;
 	}
 	return 0;
-}
-
-static int end(struct sqlite_engine *e, int r)
-{
-	if (r == 0)
-		r = sqlite_commit(e);
-	if (r < 0)
-		sqlite_rollback(e);
-	return r;
 }
 
 /* Nothing may have come into what is to be sealed since it was looked at. 0 or -ESTALE. */
@@ -127,32 +199,6 @@ static int check_rows(struct sqlite_engine *e, int64_t host, int64_t was_us, int
 	return r;
 }
 
-int sqlite_seal(void *engine, const uint8_t host_id[16], int64_t was_us, int64_t upto_us, uint64_t rows,
-		const struct store_row *latest, const struct store_chunk *chunks, size_t n)
-{
-	struct sqlite_engine *e = engine;
-	struct sealing s;
-	int r = upto_us < was_us ? -EINVAL : check_chunks(chunks, n);
-	if (r < 0)
-		return r;
-	r = sqlite_begin(e);
-	if (r == 0)
-		r = get_sealing(e, host_id, &s);
-	if (r == 0 && s.sealed_us != was_us)
-		r = -ESTALE;
-	if (r == 0)
-		r = check_rows(e, s.host, was_us, upto_us, rows);
-	if (r == 0 && latest)
-		r = keep_latest(e, s.host, latest);
-	if (r == 0) {
-		s.sealed_us = upto_us;
-		r = put_chunks(e, &s, chunks, n);
-	}
-	if (r == 0)
-		r = put_sealing(e, &s);
-	return end(e, r);
-}
-
 int sqlite_bury(struct sqlite_engine *e, int64_t host, const struct store_chunk *chunk)
 {
 	sqlite3_stmt *stmt = sqlite_statement(e, STATEMENT_CHUNK_DELETE);
@@ -166,155 +212,71 @@ int sqlite_bury(struct sqlite_engine *e, int64_t host, const struct store_chunk 
 		return r;
 	if (sqlite3_changes(e->write) != 1)
 		return -ESTALE;
-	stmt = sqlite_statement(e, STATEMENT_CHUNK_BURY);
-	sqlite3_bind_int64(stmt, 1, chunk->id);
-	return sqlite_run(stmt);
+	return bury(e, chunk->id, chunk->len);
+}
+
+struct change {
+	const uint8_t *host_id;
+	const struct store_chunk *old; /* these go */
+	size_t n_old;
+	bool seals;
+	int64_t was_us, upto_us;
+	uint64_t rows;
+	const struct store_row *latest;
+};
+
+/* Inside a transaction. */
+static int apply(struct sqlite_engine *e, const struct change *c, struct writing *w)
+{
+	struct sealing s;
+	int r = get_sealing(e, c->host_id, &s);
+	if (r == 0 && c->seals && s.sealed_us != c->was_us)
+		r = -ESTALE;
+	if (r == 0 && c->seals)
+		r = check_rows(e, s.host, c->was_us, c->upto_us, c->rows);
+	for (size_t i = 0; i < c->n_old && r == 0; i++)
+		r = sqlite_bury(e, s.host, &c->old[i]);
+	if (r == 0 && c->latest)
+		r = keep_latest(e, s.host, c->latest);
+	if (r == 0)
+		r = put_chunks(w, &s);
+	if (r == 0 && c->seals)
+		s.sealed_us = c->upto_us;
+	return r < 0 ? r : put_sealing(e, &s);
+}
+
+static int change(struct sqlite_engine *e, const struct change *c, const struct store_chunk *chunks, size_t n)
+{
+	struct writing w;
+	int r = check_chunks(chunks, n);
+	if (r < 0)
+		return r;
+	r = start_writing(e, chunks, n, &w);
+	if (r == 0) {
+		r = sqlite_begin_step(e, true);
+		if (r == 0)
+			r = apply(e, c, &w);
+		r = sqlite_end_step(e, r);
+	}
+	end_writing(&w);
+	return r;
+}
+
+int sqlite_seal(void *engine, const uint8_t host_id[16], int64_t was_us, int64_t upto_us, uint64_t rows,
+		const struct store_row *latest, const struct store_chunk *chunks, size_t n)
+{
+	const struct change c = {.host_id = host_id,
+				 .seals = true,
+				 .was_us = was_us,
+				 .upto_us = upto_us,
+				 .rows = rows,
+				 .latest = latest};
+	return upto_us < was_us ? -EINVAL : change(engine, &c, chunks, n);
 }
 
 int sqlite_replace(void *engine, const uint8_t host_id[16], const struct store_chunk *old, size_t n_old,
 		   const struct store_chunk *chunks, size_t n)
 {
-	struct sqlite_engine *e = engine;
-	struct sealing s;
-	int r = check_chunks(chunks, n);
-	if (r < 0)
-		return r;
-	r = sqlite_begin(e);
-	if (r == 0)
-		r = get_sealing(e, host_id, &s);
-	for (size_t i = 0; i < n_old && r == 0; i++)
-		r = sqlite_bury(e, s.host, &old[i]);
-	if (r == 0)
-		r = put_chunks(e, &s, chunks, n);
-	if (r == 0)
-		r = put_sealing(e, &s);
-	return end(e, r);
-}
-
-int sqlite_unsealed(void *engine, struct store_unsealed **ret, size_t *ret_n)
-{
-	struct sqlite_reader *reader;
-	struct store_unsealed *hosts = NULL;
-	size_t n = 0, cap = 0;
-	int r = sqlite_reader_borrow(engine, &reader);
-	if (r < 0)
-		return r;
-	sqlite3_stmt *stmt = sqlite_read(reader, READ_UNSEALED);
-	while ((r = sqlite_step(stmt)) == 1) {
-		struct store_unsealed *slot = sqlite_grow((void **)&hosts, n, &cap, sizeof(*hosts));
-		r = !slot ? -ENOMEM : sqlite3_column_bytes(stmt, 0) != 16 ? -EUCLEAN : 0;
-		if (r < 0)
-			break;
-		memcpy(slot->host_id, sqlite3_column_blob(stmt, 0), 16);
-		slot->sealed_us = sqlite3_column_int64(stmt, 1);
-		slot->rows = (uint64_t)sqlite3_column_int64(stmt, 2);
-		n++;
-	}
-	sqlite3_reset(stmt);
-	sqlite_reader_return(reader);
-	if (r < 0) {
-		free(hosts);
-		return r;
-	}
-	*ret = hosts;
-	*ret_n = n;
-	return 0;
-}
-
-int sqlite_windows(void *engine, enum store_tier tier, int64_t before_us, int64_t quiet_us, unsigned limit,
-		   struct store_window **ret, size_t *ret_n)
-{
-	struct sqlite_reader *reader;
-	struct store_window *windows = NULL;
-	size_t n = 0, cap = 0;
-	int r = sqlite_reader_borrow(engine, &reader);
-	if (r < 0)
-		return r;
-	sqlite3_stmt *stmt = sqlite_read(reader, READ_WINDOWS);
-	sqlite3_bind_int64(stmt, 1, tier);
-	sqlite3_bind_int64(stmt, 2, before_us);
-	sqlite3_bind_int64(stmt, 3, quiet_us);
-	sqlite3_bind_int64(stmt, 4, limit);
-	while ((r = sqlite_step(stmt)) == 1) {
-		struct store_window *slot = sqlite_grow((void **)&windows, n, &cap, sizeof(*windows));
-		r = !slot ? -ENOMEM : sqlite3_column_bytes(stmt, 0) != 16 ? -EUCLEAN : 0;
-		if (r < 0)
-			break;
-		memcpy(slot->host_id, sqlite3_column_blob(stmt, 0), 16);
-		slot->statistic = (uint32_t)sqlite3_column_int64(stmt, 1);
-		slot->window_us = sqlite3_column_int64(stmt, 2);
-		slot->chunks = (uint32_t)sqlite3_column_int64(stmt, 3);
-		slot->newest_us = sqlite3_column_int64(stmt, 4);
-		n++;
-	}
-	sqlite3_reset(stmt);
-	sqlite_reader_return(reader);
-	if (r < 0) {
-		free(windows);
-		return r;
-	}
-	*ret = windows;
-	*ret_n = n;
-	return 0;
-}
-
-static int chunks_usage(struct sqlite_reader *reader, struct store_usage *usage)
-{
-	int r;
-	sqlite3_stmt *stmt = sqlite_read(reader, READ_USAGE);
-	while ((r = sqlite_step(stmt)) == 1) {
-		int64_t tier = sqlite3_column_int64(stmt, 0);
-		if (tier <= 0 || tier >= STORE_TIER_END)
-			continue;
-		usage->tiers[tier].chunks = (uint64_t)sqlite3_column_int64(stmt, 1);
-		usage->tiers[tier].bytes = (uint64_t)sqlite3_column_int64(stmt, 2);
-		usage->tiers[tier].uncompacted_bytes = (uint64_t)sqlite3_column_int64(stmt, 3);
-		usage->tiers[tier].oldest_us = sqlite3_column_int64(stmt, 4);
-		usage->tiers[tier].newest_us = sqlite3_column_int64(stmt, 5);
-	}
-	return r;
-}
-
-static int rows_usage(struct sqlite_reader *reader, struct store_usage *usage)
-{
-	sqlite3_stmt *stmt = sqlite_read(reader, READ_ROWS_USAGE);
-	int r = sqlite_step(stmt);
-	if (r == 1) {
-		usage->rows = (uint64_t)sqlite3_column_int64(stmt, 0);
-		usage->row_bytes = (uint64_t)((double)usage->rows * sqlite3_column_double(stmt, 1));
-	}
-	sqlite3_reset(stmt);
-	return r < 0 ? r : 0;
-}
-
-static void files_usage(const struct sqlite_engine *e, struct store_usage *usage)
-{
-	static const char *const suffixes[] = {"", "-wal", "-shm"};
-	for (size_t i = 0; i < sizeof(suffixes) / sizeof(*suffixes); i++) {
-		struct stat st;
-		char path[SQLITE_PATH_MAX];
-		if (sqlite_path_beside(e, suffixes[i], path) == 0 && stat(path, &st) == 0)
-			usage->total_bytes += (uint64_t)st.st_blocks * 512;
-	}
-	struct statvfs fs;
-	usage->disk_free_bytes =
-		statvfs(e->path, &fs) == 0 ? (uint64_t)fs.f_bavail * (uint64_t)fs.f_frsize : UINT64_MAX;
-}
-
-int sqlite_usage(void *engine, struct store_usage *ret)
-{
-	struct sqlite_reader *reader;
-	struct store_usage usage = {0};
-	int r = sqlite_reader_borrow(engine, &reader);
-	if (r < 0)
-		return r;
-	r = chunks_usage(reader, &usage);
-	if (r == 0)
-		r = rows_usage(reader, &usage);
-	sqlite_reader_return(reader);
-	if (r < 0)
-		return r;
-	files_usage(engine, &usage);
-	*ret = usage;
-	return 0;
+	const struct change c = {.host_id = host_id, .old = old, .n_old = n_old};
+	return change(engine, &c, chunks, n);
 }

@@ -66,13 +66,22 @@ enum statement {
  * pages of 4 KiB and what the leaf holds anyway. */
 #define SQLITE_PIECE_BYTES 262368u
 #define SQLITE_PIECES_MAX 4096
+#define SQLITE_STEP_PIECES 4 /* a transaction writes or deletes at most */
 
 struct sqlite_engine {
 	char path[SQLITE_PATH_MAX];
 	sqlite3 *write, *read;
 	pthread_mutex_t write_lock, read_lock;
 	sqlite3_stmt *statements[STATEMENT_N];
-	int64_t next_chunk; /* under write_lock */
+	/* Under write_lock. */
+	int64_t next_chunk;
+	int64_t ahead_from; /* chunks from this number on are being written: nobody's rubbish; INT64_MAX: none */
+	int log_pages;
+	bool checkpoints_later; /* by whoever has the lock, after giving it back */
+	bool rests;
+	sqlite3 *checkpoint; /* under checkpoint_lock, which comes before write_lock */
+	pthread_mutex_t checkpoint_lock;
+	pthread_mutex_t ahead_lock; /* one at a time writes ahead; comes before all others */
 	/* Under readers_lock. */
 	pthread_mutex_t readers_lock;
 	pthread_cond_t reader_returned;
@@ -112,14 +121,23 @@ int sqlite_copy_text(sqlite3_stmt *stmt, int column, char *text, size_t size);
 /* Room for one more behind n; the slot, or NULL when out of memory. */
 void *sqlite_grow(void **items, size_t n, size_t *cap, size_t size) __attribute__((nonnull, warn_unused_result));
 
-/* sqlite_append.c */
+/* sqlite_transaction.c */
 int sqlite_begin(void *engine);
-/* As sqlite_begin(), for what makes the database smaller. */
-int sqlite_begin_freeing(struct sqlite_engine *e) __attribute__((nonnull, warn_unused_result));
-int sqlite_append(void *engine, const uint8_t host_id[16], const uint8_t instance[16],
-		  const struct store_snapshot *snapshot, enum store_fate *ret_fate);
 int sqlite_commit(void *engine);
 void sqlite_rollback(void *engine);
+/* From now on the log is copied into the file when it is long. */
+void sqlite_watch_log(struct sqlite_engine *e) __attribute__((nonnull));
+/* A transaction of somebody else than the writer's thread: short. After either of the first two, whatever it returned,
+ * comes end_step() with 0 or the error; it commits or rolls back what is open and gives the lock back. */
+int sqlite_begin_step(struct sqlite_engine *e, bool durable) __attribute__((nonnull, warn_unused_result));
+void sqlite_lock_step(struct sqlite_engine *e, bool durable) __attribute__((nonnull));
+int sqlite_end_step(struct sqlite_engine *e, int r) __attribute__((nonnull, warn_unused_result));
+/* The log goes into the file, which is cut to its length, and is emptied. -EBUSY while somebody reads what was. */
+int sqlite_empty_log(struct sqlite_engine *e) __attribute__((nonnull, warn_unused_result));
+
+/* sqlite_append.c */
+int sqlite_append(void *engine, const uint8_t host_id[16], const uint8_t instance[16],
+		  const struct store_snapshot *snapshot, enum store_fate *ret_fate);
 int sqlite_durable(void *engine, const uint8_t host_id[16], const uint8_t instance[16], struct store_range **ret,
 		   size_t *ret_n);
 int sqlite_latest(void *engine, const uint8_t host_id[16], uint8_t **ret_payload, size_t *ret_len, uint8_t ret_hash[32],
@@ -135,18 +153,20 @@ int sqlite_view_chunks(void *view, const uint8_t host_id[16], enum store_tier ti
 int sqlite_view_read(void *view, const struct store_chunk *chunk, uint64_t offset, size_t len, uint8_t *data);
 
 /* sqlite_chunks.c */
-int sqlite_unsealed(void *engine, struct store_unsealed **ret, size_t *ret_n);
 int sqlite_seal(void *engine, const uint8_t host_id[16], int64_t was_us, int64_t upto_us, uint64_t rows,
 		const struct store_row *latest, const struct store_chunk *chunks, size_t n);
 int sqlite_replace(void *engine, const uint8_t host_id[16], const struct store_chunk *old, size_t n_old,
 		   const struct store_chunk *chunks, size_t n);
-int sqlite_windows(void *engine, enum store_tier tier, int64_t before_us, int64_t quiet_us, unsigned limit,
-		   struct store_window **ret, size_t *ret_n);
-int sqlite_usage(void *engine, struct store_usage *ret);
 /* Takes a chunk out of a host's; its pieces wait for sqlite_space.c. -ESTALE when it is not there. Inside a transaction
  * of the writing connection. */
 int sqlite_bury(struct sqlite_engine *e, int64_t host, const struct store_chunk *chunk)
 	__attribute__((nonnull, warn_unused_result));
+
+/* sqlite_lists.c */
+int sqlite_unsealed(void *engine, struct store_unsealed **ret, size_t *ret_n);
+int sqlite_windows(void *engine, enum store_tier tier, int64_t before_us, int64_t quiet_us, unsigned limit,
+		   struct store_window **ret, size_t *ret_n);
+int sqlite_usage(void *engine, struct store_usage *ret);
 
 /* sqlite_space.c */
 int sqlite_expire(void *engine, unsigned limit);

@@ -24,7 +24,7 @@ static const char *const sql[READ_N] = {
 		" ORDER BY agent_us DESC, received_us DESC, rowid DESC",
 	[READ_CHUNKS] = "SELECT chunk, compacted, window_us, first_us, last_us, made_us, generation, len FROM chunks"
 			" WHERE host = ?1 AND tier = ?2 AND statistic = ?3 AND first_us <= ?5 AND last_us >= ?4"
-			" ORDER BY first_us, generation",
+			" ORDER BY first_us, chunk", /* as the key: no sorting */
 	[READ_UNSEALED] = "SELECT h.host_id, coalesce(s.sealed_us, -9223372036854775808) AS until,"
 			  " (SELECT count(*) FROM hot WHERE hot.host = h.host AND received_us >"
 			  " coalesce(s.sealed_us, -9223372036854775808)) AS n"

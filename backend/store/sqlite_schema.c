@@ -50,8 +50,8 @@ static const char *const migrations[] = {
 	"CREATE INDEX chunks_waiting ON chunks (tier, window_us, host, statistic, made_us) WHERE compacted = 0;"
 	/* piece = chunk * 4096 + n */
 	"CREATE TABLE chunk_pieces (piece INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;"
-	/* Gone from `chunks`; their pieces are still to be deleted. */
-	"CREATE TABLE buried_chunks (chunk INTEGER PRIMARY KEY) STRICT;",
+	/* Not in `chunks`, not any more or not yet; their pieces are to be deleted. */
+	"CREATE TABLE buried_chunks (chunk INTEGER PRIMARY KEY, len INTEGER NOT NULL) STRICT;",
 };
 
 const int sqlite_schema_version = sizeof(migrations) / sizeof(migrations[0]);

@@ -6,28 +6,11 @@
 #include "common/log.h"
 
 #include <errno.h>
-#include <time.h>
 
-#define STEP_PIECES 4 /* a megabyte */
+#define STEP_BYTES ((int64_t)SQLITE_STEP_PIECES * SQLITE_PIECE_BYTES)
 #define STEP_CHUNKS 64
-#define STEP_PAGES 256
-#define REST_NS 2000000
+#define VACUUM_PAGES 256     /* as STATEMENT_VACUUM says */
 #define FREE_PAGES_KEPT 4096 /* by rows, which come and go */
-
-static void rest(void)
-{
-	struct timespec t = {.tv_nsec = REST_NS};
-	nanosleep(&t, NULL); /* woken early, it rests less */
-}
-
-static int end(struct sqlite_engine *e, int r)
-{
-	if (r == 0)
-		r = sqlite_commit(e);
-	if (r < 0)
-		sqlite_rollback(e);
-	return r;
-}
 
 static int one_int(sqlite3_stmt *stmt, int64_t *ret)
 {
@@ -93,14 +76,30 @@ static int clear_some(struct sqlite_engine *e, unsigned limit)
 
 /* --- pieces of chunks that are buried ---------------------------------------------------------------------------- */
 
+struct buried {
+	int64_t chunk, len;
+};
+
+static int next_buried(struct sqlite_engine *e, struct buried *ret)
+{
+	sqlite3_stmt *stmt = sqlite_statement(e, STATEMENT_BURIED_NEXT);
+	sqlite3_bind_int64(stmt, 1, e->ahead_from);
+	int r = sqlite_step(stmt);
+	if (r == 1)
+		*ret = (struct buried){sqlite3_column_int64(stmt, 0), sqlite3_column_int64(stmt, 1)};
+	sqlite3_reset(stmt);
+	return r;
+}
+
+/* 1 when the last of its pieces may be gone. */
 static int delete_pieces(struct sqlite_engine *e, int64_t chunk)
 {
 	sqlite3_stmt *stmt = sqlite_statement(e, STATEMENT_PIECES_DELETE);
 	sqlite3_bind_int64(stmt, 1, chunk * SQLITE_PIECES_MAX);
 	sqlite3_bind_int64(stmt, 2, (chunk + 1) * SQLITE_PIECES_MAX - 1);
-	sqlite3_bind_int64(stmt, 3, STEP_PIECES);
+	sqlite3_bind_int64(stmt, 3, SQLITE_STEP_PIECES);
 	int r = sqlite_run(stmt);
-	return r < 0 ? r : sqlite3_changes(e->write);
+	return r < 0 ? r : sqlite3_changes(e->write) < SQLITE_STEP_PIECES;
 }
 
 static int forget_buried(struct sqlite_engine *e, int64_t chunk)
@@ -110,44 +109,41 @@ static int forget_buried(struct sqlite_engine *e, int64_t chunk)
 	return sqlite_run(stmt);
 }
 
-/* Pieces deleted; a chunk of which none is left is forgotten. Inside a transaction. */
-static int collect_some(struct sqlite_engine *e, int64_t *ret_chunk)
+/* About a megabyte; 1 when there may be more. Inside a transaction. */
+static int collect_some(struct sqlite_engine *e, struct buried *buried)
 {
-	int pieces = 0;
-	while (pieces < STEP_PIECES) {
-		int r = one_int(sqlite_statement(e, STATEMENT_BURIED_NEXT), ret_chunk);
-		if (r <= 0)
-			return r < 0 ? r : pieces;
-		int n = delete_pieces(e, *ret_chunk);
-		if (n < 0)
-			return n;
-		pieces += n;
-		if (n < STEP_PIECES)
-			r = forget_buried(e, *ret_chunk);
+	for (int64_t bytes = 0; bytes < STEP_BYTES;) {
+		int r = next_buried(e, buried);
+		if (r != 1)
+			return r;
+		r = delete_pieces(e, buried->chunk);
+		if (r == 1)
+			r = forget_buried(e, buried->chunk);
 		if (r < 0)
 			return r;
+		bytes += buried->len < STEP_BYTES ? buried->len : STEP_BYTES;
 	}
-	return pieces;
+	return 1;
 }
 
 /* One transaction; 1 when there may be more. Pages of a damaged piece cannot be walked: it stays in the file, unused,
  * rather than in the way of all others. */
 static int collect(struct sqlite_engine *e)
 {
-	int64_t chunk = 0;
-	int r = sqlite_begin_freeing(e);
-	int n = r == 0 ? collect_some(e, &chunk) : r;
-	r = end(e, n < 0 ? n : 0);
-	if (n == -EUCLEAN && chunk != 0) {
-		log_warn("a chunk's pages are damaged and cannot be freed", LOG_INT("chunk", chunk),
+	struct buried buried = {0};
+	int r = sqlite_begin_step(e, false);
+	int more = r == 0 ? collect_some(e, &buried) : r;
+	r = sqlite_end_step(e, more < 0 ? more : 0);
+	if (more == -EUCLEAN && buried.chunk != 0) {
+		log_warn("a chunk's pages are damaged and cannot be freed", LOG_INT("chunk", buried.chunk),
 			 LOG_STR("then", "they stay in the file, unused"));
-		r = sqlite_begin_freeing(e);
+		r = sqlite_begin_step(e, false);
 		if (r == 0)
-			r = forget_buried(e, chunk);
-		r = end(e, r);
+			r = forget_buried(e, buried.chunk);
+		r = sqlite_end_step(e, r);
 		return r < 0 ? r : 1;
 	}
-	return r < 0 ? r : n > 0;
+	return r < 0 ? r : more;
 }
 
 /* --- pages -------------------------------------------------------------------------------------------------------- */
@@ -163,25 +159,17 @@ static int free_pages(struct sqlite_engine *e, int64_t *ret)
 /* One transaction: moves pages from the file's end into free ones. */
 static int vacuum_some(struct sqlite_engine *e)
 {
-	pthread_mutex_lock(&e->write_lock);
-	int r = sqlite_run(sqlite_statement(e, STATEMENT_VACUUM));
-	pthread_mutex_unlock(&e->write_lock);
-	return r;
+	sqlite_lock_step(e, false);
+	return sqlite_end_step(e, sqlite_run(sqlite_statement(e, STATEMENT_VACUUM)));
 }
 
-static int vacuum_down_to(struct sqlite_engine *e, int64_t kept)
+/* All that is free now: what others free meanwhile is another's business. */
+static int vacuum(struct sqlite_engine *e)
 {
-	int64_t pages = 0, before;
+	int64_t pages = 0;
 	int r = free_pages(e, &pages);
-	do {
-		before = pages;
-		if (r == 0 && pages > kept) {
-			r = vacuum_some(e);
-			rest();
-		}
-		if (r == 0)
-			r = free_pages(e, &pages);
-	} while (r == 0 && pages > kept && pages < before);
+	for (; r == 0 && pages > 0; pages -= VACUUM_PAGES)
+		r = vacuum_some(e);
 	return r;
 }
 
@@ -189,9 +177,9 @@ int sqlite_expire(void *engine, unsigned limit)
 {
 	struct sqlite_engine *e = engine;
 	int64_t pages = 0;
-	int r = sqlite_begin_freeing(e);
+	int r = sqlite_begin_step(e, false);
 	int deleted = r == 0 ? clear_some(e, limit) : r;
-	r = end(e, deleted < 0 ? deleted : 0);
+	r = sqlite_end_step(e, deleted < 0 ? deleted : 0);
 	if (r == 0)
 		r = collect(e);
 	if (r >= 0)
@@ -203,7 +191,7 @@ int sqlite_expire(void *engine, unsigned limit)
 
 /* --- retention ---------------------------------------------------------------------------------------------------- */
 
-/* Buries the oldest chunks, a few; the number, negative errno. Inside a transaction. */
+/* Buries the oldest chunks, a few. Inside a transaction. */
 static int bury_oldest(struct sqlite_engine *e, enum store_tier tier, int64_t before_us, uint64_t bytes,
 		       uint64_t *ret_bytes)
 {
@@ -221,8 +209,9 @@ static int bury_oldest(struct sqlite_engine *e, enum store_tier tier, int64_t be
 		oldest[n].chunk = (struct store_chunk){.tier = tier,
 						       .statistic = (uint32_t)sqlite3_column_int64(stmt, 1),
 						       .first_us = sqlite3_column_int64(stmt, 2),
-						       .id = sqlite3_column_int64(stmt, 3)};
-		gone += (uint64_t)sqlite3_column_int64(stmt, 4);
+						       .id = sqlite3_column_int64(stmt, 3),
+						       .len = (uint64_t)sqlite3_column_int64(stmt, 4)};
+		gone += oldest[n].chunk.len;
 		n++;
 	}
 	sqlite3_reset(stmt);
@@ -231,40 +220,41 @@ static int bury_oldest(struct sqlite_engine *e, enum store_tier tier, int64_t be
 	if (r < 0)
 		return r;
 	*ret_bytes = gone;
-	return n;
+	return 0;
 }
 
-/* What was written to the log goes into the file, whose end is cut off, and the log is emptied. Readers that look at
- * the past keep it: then it is left to a later checkpoint. */
-static int empty_log(struct sqlite_engine *e)
+static int collect_all(struct sqlite_engine *e)
 {
-	pthread_mutex_lock(&e->write_lock);
-	int rc = sqlite3_wal_checkpoint_v2(e->write, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-	pthread_mutex_unlock(&e->write_lock);
-	return rc == SQLITE_BUSY ? 0 : sqlite_error(rc);
+	int r;
+	do
+		r = collect(e);
+	while (r > 0);
+	return r;
 }
 
 int sqlite_drop(void *engine, enum store_tier tier, int64_t before_us, uint64_t bytes, uint64_t *ret_bytes)
 {
 	struct sqlite_engine *e = engine;
-	uint64_t gone = 0;
-	int n = 1, r = 0;
-	while (r == 0 && n > 0 && gone < bytes) {
-		uint64_t step = 0;
-		r = sqlite_begin_freeing(e);
-		n = r == 0 ? bury_oldest(e, tier, before_us, bytes - gone, &step) : r;
-		r = end(e, n < 0 ? n : 0);
-		if (r < 0)
-			break;
-		gone += step;
-		while ((r = collect(e)) > 0)
-			rest();
+	uint64_t gone = 0, step = 1;
+	int r = 0;
+	while (r == 0 && step > 0 && gone < bytes) {
+		step = 0;
+		r = sqlite_begin_step(e, false);
+		if (r == 0)
+			r = bury_oldest(e, tier, before_us, bytes - gone, &step);
+		r = sqlite_end_step(e, r);
+		if (r == 0) {
+			gone += step;
+			r = collect_all(e);
+		}
 	}
 	if (r == 0 && gone > 0)
-		r = vacuum_down_to(e, 0);
+		r = vacuum(e);
 	if (r == 0 && gone > 0)
-		r = empty_log(e);
-	if (r == 0)
-		*ret_bytes = gone;
-	return r;
+		r = sqlite_empty_log(e);
+	/* Who looks at the past keeps the log for a while; what frees it then is the next drop, or its limit. */
+	if (r < 0 && r != -EBUSY)
+		return r;
+	*ret_bytes = gone;
+	return 0;
 }

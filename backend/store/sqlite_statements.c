@@ -44,13 +44,13 @@ static const char *const sql[STATEMENT_N] = {
 	[STATEMENT_CHUNK_DELETE] =
 		"DELETE FROM chunks WHERE host = ?1 AND tier = ?2 AND statistic = ?3 AND first_us = ?4"
 		" AND chunk = ?5",
-	[STATEMENT_CHUNK_BURY] = "INSERT INTO buried_chunks (chunk) VALUES (?1)",
+	[STATEMENT_CHUNK_BURY] = "INSERT INTO buried_chunks (chunk, len) VALUES (?1, ?2)",
 	[STATEMENT_CHUNKS_OLDEST] = "SELECT host, statistic, first_us, chunk, len FROM chunks INDEXED BY chunks_age"
 				    " WHERE tier = ?1 AND last_us < ?2 ORDER BY last_us",
 	[STATEMENT_PIECE_INSERT] = "INSERT INTO chunk_pieces (piece, data) VALUES (?1, ?2)",
 	[STATEMENT_PIECES_DELETE] = "DELETE FROM chunk_pieces WHERE piece IN (SELECT piece FROM chunk_pieces"
 				    " WHERE piece BETWEEN ?1 AND ?2 LIMIT ?3)",
-	[STATEMENT_BURIED_NEXT] = "SELECT chunk FROM buried_chunks LIMIT 1",
+	[STATEMENT_BURIED_NEXT] = "SELECT chunk, len FROM buried_chunks WHERE chunk < ?1 LIMIT 1",
 	[STATEMENT_BURIED_DELETE] = "DELETE FROM buried_chunks WHERE chunk = ?1",
 	[STATEMENT_FREE_PAGES] = "PRAGMA freelist_count",
 	[STATEMENT_VACUUM] = "PRAGMA incremental_vacuum(256)",

@@ -117,6 +117,20 @@ static void take_chunk(sqlite3_stmt *stmt, enum store_tier tier, uint32_t statis
 	};
 }
 
+/* They come by number, which of one moment may be another order than that of generations. */
+static void order(struct store_chunk *chunks, size_t n)
+{
+	for (size_t i = 1; i < n; i++) {
+		struct store_chunk chunk = chunks[i];
+		size_t at = i;
+		for (; at > 0 && chunks[at - 1].first_us == chunk.first_us &&
+		       chunks[at - 1].generation > chunk.generation;
+		     at--)
+			chunks[at] = chunks[at - 1];
+		chunks[at] = chunk;
+	}
+}
+
 int sqlite_view_chunks(void *view, const uint8_t host_id[16], enum store_tier tier, uint32_t statistic, int64_t from_us,
 		       int64_t to_us, struct store_chunk **ret, size_t *ret_n)
 {
@@ -147,6 +161,7 @@ int sqlite_view_chunks(void *view, const uint8_t host_id[16], enum store_tier ti
 		free(chunks);
 		return r;
 	}
+	order(chunks, n);
 	*ret = chunks;
 	*ret_n = n;
 	return 0;

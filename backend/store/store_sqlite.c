@@ -154,11 +154,14 @@ static void close_engine(void *engine)
 	sqlite_readers_close(e);
 	sqlite_statements_finalize(e);
 	sqlite3_close(e->read);
+	sqlite3_close(e->checkpoint);
 	sqlite3_close(e->write); /* the last one out folds the WAL into the file */
 	if (e->lock_fd >= 0)
 		close(e->lock_fd);
 	pthread_cond_destroy(&e->reader_returned);
 	pthread_mutex_destroy(&e->readers_lock);
+	pthread_mutex_destroy(&e->ahead_lock);
+	pthread_mutex_destroy(&e->checkpoint_lock);
 	pthread_mutex_destroy(&e->read_lock);
 	pthread_mutex_destroy(&e->write_lock);
 	free(e);
@@ -211,14 +214,35 @@ static struct sqlite_engine *new_engine(void)
 	if (!e)
 		return NULL;
 	e->lock_fd = -1;
+	e->ahead_from = INT64_MAX;
 	pthread_mutex_init(&e->write_lock, NULL);
 	pthread_mutex_init(&e->read_lock, NULL);
+	pthread_mutex_init(&e->checkpoint_lock, NULL);
+	pthread_mutex_init(&e->ahead_lock, NULL);
 	pthread_mutex_init(&e->readers_lock, NULL);
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_cond_init(&e->reader_returned, &monotonic);
 	pthread_condattr_destroy(&monotonic);
 	return e;
+}
+
+static int open_rest(struct sqlite_engine *e)
+{
+	int r = sqlite_connect(e, &e->read);
+	if (r == 0)
+		r = sqlite_connect(e, &e->checkpoint);
+	if (r == 0)
+		r = sqlite_error(sqlite3_busy_timeout(e->checkpoint, 0));
+	if (r == 0)
+		r = exec(e->checkpoint, "PRAGMA user_version"); /* before it has read, a checkpoint does nothing */
+	if (r == 0)
+		r = sqlite_statements_prepare(e);
+	if (r == 0)
+		r = find_next_chunk(e);
+	if (r == 0)
+		sqlite_watch_log(e);
+	return r;
 }
 
 static int open_engine(const char *location, void **ret_engine, char **ret_error)
@@ -240,11 +264,7 @@ static int open_engine(const char *location, void **ret_engine, char **ret_error
 		return r;
 	}
 	snprintf(e->path, sizeof(e->path), "%s", path);
-	r = sqlite_connect(e, &e->read);
-	if (r == 0)
-		r = sqlite_statements_prepare(e);
-	if (r == 0)
-		r = find_next_chunk(e);
+	r = open_rest(e);
 	if (r < 0) {
 		store_refuse(r, ret_error, "%s cannot be read: %s", path, strerror(-r));
 		close_engine(e);

@@ -1,0 +1,136 @@
+/* What history waits for, and what there is of it. */
+#include "backend/store/sqlite_reader.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+int sqlite_unsealed(void *engine, struct store_unsealed **ret, size_t *ret_n)
+{
+	struct sqlite_reader *reader;
+	struct store_unsealed *hosts = NULL;
+	size_t n = 0, cap = 0;
+	int r = sqlite_reader_borrow(engine, &reader);
+	if (r < 0)
+		return r;
+	sqlite3_stmt *stmt = sqlite_read(reader, READ_UNSEALED);
+	while ((r = sqlite_step(stmt)) == 1) {
+		struct store_unsealed *slot = sqlite_grow((void **)&hosts, n, &cap, sizeof(*hosts));
+		r = !slot ? -ENOMEM : sqlite3_column_bytes(stmt, 0) != 16 ? -EUCLEAN : 0;
+		if (r < 0)
+			break;
+		memcpy(slot->host_id, sqlite3_column_blob(stmt, 0), 16);
+		slot->sealed_us = sqlite3_column_int64(stmt, 1);
+		slot->rows = (uint64_t)sqlite3_column_int64(stmt, 2);
+		n++;
+	}
+	sqlite3_reset(stmt);
+	sqlite_reader_return(reader);
+	if (r < 0) {
+		free(hosts);
+		return r;
+	}
+	*ret = hosts;
+	*ret_n = n;
+	return 0;
+}
+
+int sqlite_windows(void *engine, enum store_tier tier, int64_t before_us, int64_t quiet_us, unsigned limit,
+		   struct store_window **ret, size_t *ret_n)
+{
+	struct sqlite_reader *reader;
+	struct store_window *windows = NULL;
+	size_t n = 0, cap = 0;
+	int r = sqlite_reader_borrow(engine, &reader);
+	if (r < 0)
+		return r;
+	sqlite3_stmt *stmt = sqlite_read(reader, READ_WINDOWS);
+	sqlite3_bind_int64(stmt, 1, tier);
+	sqlite3_bind_int64(stmt, 2, before_us);
+	sqlite3_bind_int64(stmt, 3, quiet_us);
+	sqlite3_bind_int64(stmt, 4, limit);
+	while ((r = sqlite_step(stmt)) == 1) {
+		struct store_window *slot = sqlite_grow((void **)&windows, n, &cap, sizeof(*windows));
+		r = !slot ? -ENOMEM : sqlite3_column_bytes(stmt, 0) != 16 ? -EUCLEAN : 0;
+		if (r < 0)
+			break;
+		memcpy(slot->host_id, sqlite3_column_blob(stmt, 0), 16);
+		slot->statistic = (uint32_t)sqlite3_column_int64(stmt, 1);
+		slot->window_us = sqlite3_column_int64(stmt, 2);
+		slot->chunks = (uint32_t)sqlite3_column_int64(stmt, 3);
+		slot->newest_us = sqlite3_column_int64(stmt, 4);
+		n++;
+	}
+	sqlite3_reset(stmt);
+	sqlite_reader_return(reader);
+	if (r < 0) {
+		free(windows);
+		return r;
+	}
+	*ret = windows;
+	*ret_n = n;
+	return 0;
+}
+
+static int chunks_usage(struct sqlite_reader *reader, struct store_usage *usage)
+{
+	int r;
+	sqlite3_stmt *stmt = sqlite_read(reader, READ_USAGE);
+	while ((r = sqlite_step(stmt)) == 1) {
+		int64_t tier = sqlite3_column_int64(stmt, 0);
+		if (tier <= 0 || tier >= STORE_TIER_END)
+			continue;
+		usage->tiers[tier].chunks = (uint64_t)sqlite3_column_int64(stmt, 1);
+		usage->tiers[tier].bytes = (uint64_t)sqlite3_column_int64(stmt, 2);
+		usage->tiers[tier].uncompacted_bytes = (uint64_t)sqlite3_column_int64(stmt, 3);
+		usage->tiers[tier].oldest_us = sqlite3_column_int64(stmt, 4);
+		usage->tiers[tier].newest_us = sqlite3_column_int64(stmt, 5);
+	}
+	return r;
+}
+
+static int rows_usage(struct sqlite_reader *reader, struct store_usage *usage)
+{
+	sqlite3_stmt *stmt = sqlite_read(reader, READ_ROWS_USAGE);
+	int r = sqlite_step(stmt);
+	if (r == 1) {
+		usage->rows = (uint64_t)sqlite3_column_int64(stmt, 0);
+		usage->row_bytes = (uint64_t)((double)usage->rows * sqlite3_column_double(stmt, 1));
+	}
+	sqlite3_reset(stmt);
+	return r < 0 ? r : 0;
+}
+
+static void files_usage(const struct sqlite_engine *e, struct store_usage *usage)
+{
+	static const char *const suffixes[] = {"", "-wal", "-shm"};
+	for (size_t i = 0; i < sizeof(suffixes) / sizeof(*suffixes); i++) {
+		struct stat st;
+		char path[SQLITE_PATH_MAX];
+		if (sqlite_path_beside(e, suffixes[i], path) == 0 && stat(path, &st) == 0)
+			usage->total_bytes += (uint64_t)st.st_blocks * 512;
+	}
+	struct statvfs fs;
+	usage->disk_free_bytes =
+		statvfs(e->path, &fs) == 0 ? (uint64_t)fs.f_bavail * (uint64_t)fs.f_frsize : UINT64_MAX;
+}
+
+int sqlite_usage(void *engine, struct store_usage *ret)
+{
+	struct sqlite_reader *reader;
+	struct store_usage usage = {0};
+	int r = sqlite_reader_borrow(engine, &reader);
+	if (r < 0)
+		return r;
+	r = chunks_usage(reader, &usage);
+	if (r == 0)
+		r = rows_usage(reader, &usage);
+	sqlite_reader_return(reader);
+	if (r < 0)
+		return r;
+	files_usage(engine, &usage);
+	*ret = usage;
+	return 0;
+}
