@@ -1,0 +1,282 @@
+/* One pass over the rows in the order of the agent's clock: a chunk ends where a window of processes (the smallest)
+ * does, or when the builder is full. Which rows belong is told by their receipt, which the store keeps above what was
+ * sealed before: none is sealed twice, and none that comes late is missed. */
+#include "backend/history/seal.h"
+
+#include "backend/columns/chunk.h"
+#include "backend/columns/chunk_builder.h"
+#include "backend/columns/ticks.h"
+#include "backend/history/tiers.h"
+#include "common/schema/snapshot_index.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_CHUNKS 4096
+#define MAX_CHUNK_BYTES (512u << 20)
+
+struct sealing {
+	const struct seal_job *job;
+	int64_t upto_us;
+	struct chunk_builder *builder;
+	int64_t window_us; /* of the builder */
+	struct schema *schema;
+	uint8_t hash[32];
+	struct store_chunk *chunks; /* data is malloc'd */
+	size_t n_chunks;
+	struct store_row latest; /* its payload is malloc'd */
+	bool has_latest;
+	struct seal_result result;
+};
+
+static void sealing_free(struct sealing *s)
+{
+	chunk_builder_free(s->builder);
+	schema_unref(s->schema);
+	for (size_t i = 0; i < s->n_chunks; i++)
+		free((void *)s->chunks[i].data);
+	free(s->chunks);
+	free((void *)s->latest.payload);
+}
+
+int64_t seal_due_us(const uint8_t host_id[16], int64_t now_us, int64_t period_us)
+{
+	uint64_t hash = 0xcbf29ce484222325;
+	for (size_t i = 0; i < 16; i++)
+		hash = (hash ^ host_id[i]) * 0x100000001b3;
+	int64_t phase = (int64_t)(hash % (uint64_t)period_us), within = (now_us - phase) % period_us;
+	return now_us - (within < 0 ? within + period_us : within);
+}
+
+/* --- chunks --- */
+
+static int add_chunk(struct sealing *s, enum store_tier tier, const struct chunk_reader *chunk,
+		     const struct columns_tick *ticks)
+{
+	struct chunk_section sections[COLUMNS_MAX_SECTIONS];
+	struct buf bytes BUF_CLEANUP = BUF_INIT(MAX_CHUNK_BYTES);
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < chunk->n_sections; i++) {
+		if (tiers_of_section(chunk->sections[i].number) == tier)
+			sections[n++] = chunk->sections[i];
+	}
+	/* Snapshots without sections are history too: somebody was there. */
+	if (n == 0 && tier != STORE_TIER_RAW)
+		return 0;
+	if (s->n_chunks == MAX_CHUNKS)
+		return -EMSGSIZE;
+	int r = chunk_put(ticks, chunk->n_ticks, sections, n, &bytes);
+	if (r < 0)
+		return r;
+	struct store_chunk *chunks = realloc(s->chunks, (s->n_chunks + 1) * sizeof(*chunks));
+	if (!chunks)
+		return -ENOMEM;
+	s->chunks = chunks;
+	chunks[s->n_chunks++] = (struct store_chunk){
+		.tier = tier,
+		.window_us = tiers_window_of(tier, chunk->first_us),
+		.first_us = chunk->first_us,
+		.last_us = chunk->last_us,
+		.made_us = s->job->now_us,
+		.len = bytes.len,
+		.data = bytes.data,
+	};
+	s->result.chunks++;
+	s->result.bytes += bytes.len;
+	bytes = BUF_INIT(0);
+	return 0;
+}
+
+static int finish_chunk(struct sealing *s)
+{
+	struct buf bytes BUF_CLEANUP = BUF_INIT(MAX_CHUNK_BYTES);
+	struct chunk_reader chunk;
+	struct columns_tick *ticks = NULL;
+	if (!s->builder)
+		return 0;
+	int r = chunk_builder_ticks(s->builder) > 0 ? chunk_builder_finish(s->builder, &bytes) : 0;
+	if (r == -EMSGSIZE) {
+		/* Beyond the limits of columns.h, which the builder's memory does not reach: said, and the host goes
+		 * on. */
+		s->result.bad_rows += chunk_builder_ticks(s->builder);
+		r = 0;
+	} else if (r == 0 && bytes.len > 0) {
+		s->result.samples += chunk_builder_samples(s->builder);
+		r = chunk_open(bytes.data, bytes.len, &chunk);
+		if (r == 0) {
+			ticks = calloc(chunk.n_ticks + (size_t)1, sizeof(*ticks));
+			r = ticks ? ticks_take(chunk.ticks, chunk.ticks_len, chunk.n_ticks, ticks) : -ENOMEM;
+		}
+		for (enum store_tier tier = STORE_TIER_RAW; r == 0 && tier <= STORE_TIER_PROCESSES; tier++)
+			r = add_chunk(s, tier, &chunk, ticks);
+	}
+	free(ticks);
+	s->result.duplicates += chunk_builder_duplicates(s->builder);
+	chunk_builder_free(s->builder);
+	s->builder = NULL;
+	return r;
+}
+
+/* --- rows --- */
+
+static int take_schema(struct sealing *s, const uint8_t hash[32])
+{
+	struct schema *schema;
+	if (s->schema && memcmp(s->hash, hash, sizeof(s->hash)) == 0)
+		return 0;
+	int r = schemas_get(s->job->schemas, hash, &schema);
+	if (r < 0 && r != -EPROTO && r != -ENOENT && r != -EMSGSIZE)
+		return r;
+	/* A set that is lost or damaged: ours reads what it knows. */
+	if (r <= 0)
+		schema = schema_ref(schemas_own(s->job->schemas));
+	schema_unref(s->schema);
+	s->schema = schema;
+	memcpy(s->hash, hash, sizeof(s->hash));
+	return 0;
+}
+
+static int add_row(struct sealing *s, const struct store_row *row, const struct columns_tick *tick)
+{
+	if (!s->builder) {
+		int r = chunk_builder_new(SEAL_BUILDER_BYTES, &s->builder);
+		if (r < 0)
+			return r;
+		s->window_us = tiers_window_of(STORE_TIER_PROCESSES, tick->time_us);
+	}
+	return chunk_builder_add(s->builder, tick, s->schema, row->payload, row->len);
+}
+
+/* The reason of one row is no reason to leave out the others. */
+static int on_row(void *arg, const struct store_row *row)
+{
+	struct sealing *s = arg;
+	struct snapshot_index index;
+	if (row->received_us > s->upto_us)
+		return 0;
+	if (s->job->stop && atomic_load_explicit(s->job->stop, memory_order_relaxed))
+		return -ECANCELED;
+	s->result.rows++;
+	struct columns_tick tick = {.time_us = row->agent_us,
+				    .received_us = row->received_us,
+				    .boottime_us = row->boottime_us,
+				    .sequence = row->sequence};
+	memcpy(tick.instance, row->instance, sizeof(tick.instance));
+	if (snapshot_index_parse(row->payload, row->len, &index) < 0) {
+		s->result.bad_rows++;
+		return 0;
+	}
+	tick.interval_ms = index.interval_ms;
+	memcpy(tick.boot_id, index.boot_id, sizeof(tick.boot_id));
+	int r = take_schema(s, row->descriptor_hash);
+	if (r == 0 && s->builder && tiers_window_of(STORE_TIER_PROCESSES, tick.time_us) != s->window_us)
+		r = finish_chunk(s);
+	if (r == 0)
+		r = add_row(s, row, &tick);
+	if (r == -EMSGSIZE) {
+		r = finish_chunk(s);
+		if (r == 0)
+			r = add_row(s, row, &tick);
+	}
+	/* -EMSGSIZE of a row by itself: it fits nowhere. */
+	if (r == -EPROTO || r == -EMSGSIZE) {
+		s->result.bad_rows++;
+		r = 0;
+	}
+	return r;
+}
+
+/* --- which rows --- */
+
+struct counting {
+	int64_t upto_us;
+	int64_t *received;
+	size_t n, cap;
+};
+
+static int count_row(void *arg, const struct store_row *row)
+{
+	struct counting *c = arg;
+	if (row->received_us > c->upto_us)
+		return 0;
+	if (c->n == c->cap) {
+		size_t cap = c->cap ? c->cap * 2 : 4096;
+		int64_t *received = realloc(c->received, cap * sizeof(*received));
+		if (!received)
+			return -ENOMEM;
+		c->received = received;
+		c->cap = cap;
+	}
+	c->received[c->n++] = row->received_us;
+	return 0;
+}
+
+static int by_time(const void *a, const void *b)
+{
+	int64_t x, y;
+	memcpy(&x, a, sizeof(x));
+	memcpy(&y, b, sizeof(y));
+	return x < y ? -1 : x > y;
+}
+
+/* Moves upto_us down so far that the rows up to it are not too many. */
+static int limit_rows(struct sealing *s, struct store_view *view)
+{
+	struct counting c = {.upto_us = s->upto_us};
+	if (s->job->host->rows <= SEAL_MAX_ROWS)
+		return 0;
+	int r = store_view_rows(view, s->job->host->host_id, INT64_MIN, INT64_MAX, false, count_row, &c);
+	if (r == 0 && c.n > SEAL_MAX_ROWS) {
+		qsort(c.received, c.n, sizeof(*c.received), by_time);
+		int64_t upto = c.received[SEAL_MAX_ROWS - 1];
+		s->result.more = c.received[c.n - 1] > upto;
+		s->upto_us = s->result.more ? upto : s->upto_us;
+	}
+	free(c.received);
+	return r;
+}
+
+/* --- the newest row --- */
+
+static int take_latest(void *arg, const struct store_row *row)
+{
+	struct sealing *s = arg;
+	if (row->received_us > s->upto_us)
+		return 0;
+	uint8_t *payload = malloc(row->len > 0 ? row->len : 1);
+	if (!payload)
+		return -ENOMEM;
+	memcpy(payload, row->payload, row->len);
+	s->latest = *row;
+	s->latest.payload = payload;
+	s->has_latest = true;
+	return 1;
+}
+
+int seal_host(const struct seal_job *job, struct seal_result *ret)
+{
+	struct sealing s __attribute__((cleanup(sealing_free))) = {.job = job, .upto_us = job->upto_us};
+	const struct store_unsealed *host = job->host;
+	struct store_view *view;
+	int r = store_view_open(job->store, &view);
+	if (r < 0)
+		return r;
+	r = limit_rows(&s, view);
+	if (r == 0)
+		r = store_view_rows(view, host->host_id, INT64_MIN, INT64_MAX, false, on_row, &s);
+	if (r == 0 && s.result.rows > 0)
+		r = store_view_rows(view, host->host_id, INT64_MIN, INT64_MAX, true, take_latest, &s);
+	store_view_close(view);
+	r = r > 0 ? 0 : r;
+	if (r == 0)
+		r = finish_chunk(&s);
+	if (r == 0)
+		r = store_seal(job->store, host->host_id, host->sealed_us, s.upto_us, s.result.rows,
+			       s.has_latest ? &s.latest : NULL, s.chunks, s.n_chunks);
+	if (r < 0)
+		return r;
+	*ret = s.result;
+	ret->sealed_us = s.upto_us;
+	return 0;
+}

@@ -1,0 +1,228 @@
+/* Chunks of a window give way to one, and minutes are made of it; late data does it again. */
+#include "backend/columns/rollup.h"
+#include "backend/history/compact.h"
+#include "backend/history/tiers.h"
+#include "tests/unit/backend/history/fixture.h"
+#include "tests/unit/cmocka_all.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LONG_US (1000 * TIERS_HOUR_US)
+
+static int64_t now_us(const struct history *h)
+{
+	return h->received_us + LONG_US;
+}
+
+/* All windows of a tier that there are to compact; returns how many. */
+static size_t compact_tier(struct history *h, enum store_tier tier, struct compact_result *sum)
+{
+	struct store_window *windows;
+	size_t n;
+	assert_int_equal(store_windows(h->store, tier, INT64_MAX, INT64_MAX, 1000, &windows, &n), 0);
+	for (size_t i = 0; i < n; i++) {
+		struct compact_result one;
+		const struct compact_job job = {
+			.store = h->store, .tier = tier, .window = &windows[i], .now_us = now_us(h)};
+		assert_int_equal(compact_window(&job, &one), 0);
+		sum->chunks_before += one.chunks_before;
+		sum->chunks_after += one.chunks_after;
+		sum->minute_chunks += one.minute_chunks;
+		sum->damaged += one.damaged;
+		sum->unreadable += one.unreadable;
+	}
+	free(windows);
+	return n;
+}
+
+static void compact_all(struct history *h, struct compact_result *sum)
+{
+	for (enum store_tier tier = STORE_TIER_RAW; tier < STORE_TIER_END; tier++)
+		compact_tier(h, tier, sum);
+	for (enum store_tier tier = STORE_TIER_RAW; tier < STORE_TIER_END; tier++) {
+		struct compact_result nothing = {0};
+		assert_int_equal(compact_tier(h, tier, &nothing), 0);
+	}
+}
+
+static void expect_compacted(struct history *h, enum store_tier tier, uint32_t statistic)
+{
+	struct store_chunk *chunks;
+	size_t n = history_chunks(h, tier, statistic, &chunks);
+	for (size_t i = 0; i < n; i++) {
+		assert_true(chunks[i].compacted);
+		for (size_t k = 0; k < i; k++)
+			assert_true(chunks[i].window_us != chunks[k].window_us);
+	}
+	free(chunks);
+}
+
+/* What the minutes say is what the raw chunks' own minutes are. */
+static void expect_minutes(struct history *h)
+{
+	struct facts kept = {0}, expected = {0};
+	struct buf out[ROLLUP_END];
+	struct rollup_result result;
+	struct store_chunk *chunks;
+	size_t n = history_chunks(h, STORE_TIER_RAW, 0, &chunks);
+	for (size_t i = 0; i < n; i++) {
+		struct buf bytes BUF_CLEANUP = {0};
+		history_read(h, &chunks[i], &bytes);
+		for (unsigned s = 0; s < ROLLUP_END; s++)
+			out[s] = BUF_INIT(1 << 28);
+		assert_int_equal(rollup_minutes(bytes.data, bytes.len, out, &result), 0);
+		for (unsigned s = ROLLUP_LAST; s < ROLLUP_EXTRA; s++)
+			assert_int_equal(facts_of_chunk(&expected, out[s].data, out[s].len), 0);
+		for (unsigned s = 0; s < ROLLUP_END; s++)
+			buf_free(&out[s]);
+	}
+	free(chunks);
+	for (unsigned s = ROLLUP_LAST; s < ROLLUP_EXTRA; s++) {
+		n = history_chunks(h, STORE_TIER_MINUTE, s, &chunks);
+		assert_true(n > 0);
+		for (size_t i = 0; i < n; i++) {
+			struct buf bytes BUF_CLEANUP = {0};
+			history_read(h, &chunks[i], &bytes);
+			assert_int_equal(facts_of_chunk(&kept, bytes.data, bytes.len), 0);
+		}
+		free(chunks);
+	}
+	assert_int_equal(kept.n, expected.n);
+	assert_int_equal(facts_common(&kept, &expected), kept.n);
+	facts_free(&kept);
+	facts_free(&expected);
+}
+
+static void chunks_give_way_to_one(void **state)
+{
+	struct history *h = *state;
+	struct compact_result sum = {0};
+	h->maker.tick.time_us += TIERS_HOUR_US - 100 * 1000000;
+	for (size_t i = 0; i < 4; i++) {
+		history_append(h, 60);
+		history_seal_all(h);
+	}
+	compact_all(h, &sum);
+	assert_true(sum.chunks_before > sum.chunks_after && sum.minute_chunks >= 5);
+	for (enum store_tier tier = STORE_TIER_RAW; tier <= STORE_TIER_PROCESSES; tier++)
+		expect_compacted(h, tier, 0);
+	for (unsigned s = ROLLUP_LAST; s < ROLLUP_END; s++)
+		expect_compacted(h, STORE_TIER_MINUTE, s);
+	history_expect_sent(h);
+	expect_minutes(h);
+}
+
+/* Data of a time that was compacted long ago: it waits until it is quiet, and then all is as if it had come in time. */
+static void late_data_comes_in(void **state)
+{
+	struct history *h = *state;
+	struct compact_result sum = {0}, one;
+	struct store_window *windows;
+	size_t n;
+	h->maker.tick.time_us += 600000000;
+	history_append(h, 60);
+	history_seal_all(h);
+	compact_all(h, &sum);
+	h->maker.tick.time_us -= 500000000;
+	history_append(h, 40);
+	history_seal_all(h);
+	assert_int_equal(store_windows(h->store, STORE_TIER_RAW, INT64_MAX, INT64_MAX, 1000, &windows, &n), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(windows[0].chunks, 1);
+	const struct compact_job job = {.store = h->store,
+					.tier = STORE_TIER_RAW,
+					.window = &windows[0],
+					.now_us = windows[0].newest_us + 1799999999,
+					.late_quiet_us = 1800000000};
+	assert_int_equal(compact_window(&job, &one), -EAGAIN);
+	free(windows);
+	compact_all(h, &sum);
+	expect_compacted(h, STORE_TIER_RAW, 0);
+	history_expect_sent(h);
+	expect_minutes(h);
+}
+
+/* A row of pieces in the database itself, or the chunk's bytes: flips a byte of what a tier has first. */
+static void damage(struct history *h, const struct store_chunk *chunk, size_t at)
+{
+	struct buf bytes BUF_CLEANUP = {0};
+	history_read(h, chunk, &bytes);
+	bytes.data[at < bytes.len ? at : bytes.len - 1 - at % 7] ^= 0x20;
+	struct store_chunk other = *chunk;
+	other.data = bytes.data;
+	assert_int_equal(store_replace(h->store, h->host, chunk, 1, &other, 1), 0);
+}
+
+static void a_damaged_chunk_stays(void **state)
+{
+	struct history *h = *state;
+	struct compact_result sum = {0};
+	struct store_chunk *chunks;
+	for (size_t i = 0; i < 3; i++) {
+		history_append(h, 40);
+		history_seal_all(h);
+	}
+	size_t n = history_chunks(h, STORE_TIER_RAW, 0, &chunks);
+	assert_true(n >= 3);
+	damage(h, &chunks[0], 60);
+	uint64_t len = chunks[0].len;
+	free(chunks);
+	compact_tier(h, STORE_TIER_RAW, &sum);
+	assert_int_equal(sum.damaged, 1);
+	assert_int_equal(sum.unreadable, 0);
+	/* It is there, whole, and nobody looks for it again. */
+	size_t left = history_chunks(h, STORE_TIER_RAW, 0, &chunks);
+	bool found = false;
+	for (size_t i = 0; i < left; i++) {
+		assert_true(chunks[i].compacted);
+		found |= chunks[i].len == len;
+	}
+	assert_true(found && left < n);
+	free(chunks);
+	struct compact_result nothing = {0};
+	assert_int_equal(compact_tier(h, STORE_TIER_RAW, &nothing), 0);
+	/* What comes later is compacted around it, and it is not told of again. */
+	history_append(h, 40);
+	history_seal_all(h);
+	nothing = (struct compact_result){0};
+	assert_true(compact_tier(h, STORE_TIER_RAW, &nothing) > 0);
+	assert_int_equal(nothing.damaged, 0);
+	assert_true(nothing.chunks_after > 0);
+}
+
+static void who_is_slower_changes_nothing(void **state)
+{
+	struct history *h = *state;
+	struct store_window *windows;
+	struct compact_result result = {.chunks_before = 99};
+	size_t n;
+	history_append(h, 40);
+	history_seal_all(h);
+	assert_int_equal(store_windows(h->store, STORE_TIER_RAW, INT64_MAX, INT64_MAX, 1000, &windows, &n), 0);
+	assert_true(n > 0);
+	const struct compact_job job = {
+		.store = h->store, .tier = STORE_TIER_RAW, .window = &windows[0], .now_us = now_us(h)};
+	assert_int_equal(compact_window(&job, &result), 0);
+	assert_int_equal(result.chunks_after, 1);
+	/* The list is old: there is nothing left to do. */
+	assert_int_equal(compact_window(&job, &result), 0);
+	assert_int_equal(result.chunks_before + result.chunks_after + result.minute_chunks, 0);
+	free(windows);
+	history_expect_sent(h);
+}
+
+#define HISTORY_TEST(f) cmocka_unit_test_setup_teardown(f, history_setup, history_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		HISTORY_TEST(chunks_give_way_to_one),
+		HISTORY_TEST(late_data_comes_in),
+		HISTORY_TEST(a_damaged_chunk_stays),
+		HISTORY_TEST(who_is_slower_changes_nothing),
+	};
+	return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
+}
