@@ -7,11 +7,26 @@
 
 /* What is where; the store may keep ticks and sections as rows of their own. */
 struct chunk_section {
-	uint32_t number; /* field number in Snapshot; ascending in a chunk */
-	uint32_t n_series;
+	uint32_t number; /* field number in Snapshot, or CHUNK_SECTION_TEXTS with it; ascending in a chunk */
+	uint32_t n_series; /* of texts: rows */
 	const uint8_t *data; /* for section_reader_open() */
 	uint32_t len;
 };
+
+/* Sections with this in their number hold the texts of the section of the rest of it (texts.h), and are not for
+ * section_reader_open(). */
+#define CHUNK_SECTION_TEXTS 0x10000u
+
+static inline bool chunk_section_has_texts(uint32_t number)
+{
+	return (number & CHUNK_SECTION_TEXTS) != 0;
+}
+
+/* The field in Snapshot that a section of a chunk, values or texts, belongs to. */
+static inline uint32_t chunk_section_of(uint32_t number)
+{
+	return number & ~CHUNK_SECTION_TEXTS;
+}
 
 /* Borrows the chunk's bytes. Only the header has been looked at: nothing else is unpacked until it is asked for. */
 struct chunk_reader {

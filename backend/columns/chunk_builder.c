@@ -3,6 +3,7 @@
 #include "backend/columns/chunk.h"
 #include "backend/columns/section_writer.h"
 #include "backend/columns/table.h"
+#include "backend/columns/texts_gather.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 
 struct chunk_builder {
 	struct table table;
+	struct texts_gather *texts;
 	struct columns_tick *ticks;
 	uint32_t n_ticks, cap_ticks;
 	struct intern tick_map;
@@ -23,8 +25,12 @@ int chunk_builder_new(size_t max_bytes, struct chunk_builder **ret)
 	if (!b)
 		return -ENOMEM;
 	table_init(&b->table, max_bytes);
-	*ret = b;
-	return 0;
+	int r = texts_gather_new(max_bytes / 2, &b->texts);
+	if (r < 0)
+		chunk_builder_free(b);
+	else
+		*ret = b;
+	return r;
 }
 
 void chunk_builder_free(struct chunk_builder *b)
@@ -32,6 +38,7 @@ void chunk_builder_free(struct chunk_builder *b)
 	if (!b)
 		return;
 	table_free(&b->table);
+	texts_gather_free(b->texts);
 	intern_free(&b->tick_map);
 	schema_unref(b->schema);
 	free(b->ticks);
@@ -113,10 +120,17 @@ int chunk_builder_add(struct chunk_builder *b, const struct columns_tick *tick, 
 	}
 	table_begin(&b->table);
 	r = schema_walk(schema, payload, len, on_sample, &adding);
-	if (r == 0 || r == -EPROTO)
+	if (r == 0 || r == -EPROTO) {
+		int texts = texts_gather_add(b->texts, adding.tick, schema, payload, len);
+		if (texts < 0)
+			r = texts;
+	}
+	if (r == 0 || r == -EPROTO) {
 		b->n_ticks++;
-	else
+	} else {
 		table_drop(&b->table, adding.tick);
+		texts_gather_drop(b->texts, adding.tick);
+	}
 	return r;
 }
 
@@ -280,6 +294,27 @@ static int write_sections(struct chunk_builder *b, const struct order *order, st
 	return r;
 }
 
+static int write_texts(struct chunk_builder *b, const struct order *order, struct written *written)
+{
+	const uint32_t *rank = order->ascending ? NULL : order->rank;
+	int r = 0;
+	for (uint32_t number = 0; r == 0 && (number = texts_gather_next(b->texts, number)) != 0;) {
+		size_t before = written->bytes.len;
+		uint32_t rows = 0;
+		r = written->n == COLUMNS_MAX_SECTIONS
+			    ? -EMSGSIZE
+			    : texts_gather_put(b->texts, number, rank, b->n_ticks, &written->bytes, &rows);
+		if (r < 0 || rows == 0)
+			continue;
+		written->offsets[written->n] = before;
+		written->sections[written->n++] =
+			(struct chunk_section){.number = CHUNK_SECTION_TEXTS | number,
+					       .n_series = rows,
+					       .len = (uint32_t)(written->bytes.len - before)};
+	}
+	return r;
+}
+
 int chunk_builder_finish(struct chunk_builder *b, struct buf *out)
 {
 	struct order order __attribute__((cleanup(order_free))) = {0};
@@ -288,6 +323,8 @@ int chunk_builder_finish(struct chunk_builder *b, struct buf *out)
 	int r = ticks ? make_order(b, &order) : -ENOMEM;
 	if (r == 0)
 		r = write_sections(b, &order, &written);
+	if (r == 0)
+		r = write_texts(b, &order, &written);
 	for (uint32_t i = 0; r == 0 && i < b->n_ticks; i++)
 		ticks[i] = b->ticks[order.at[i]];
 	for (uint32_t i = 0; i < written.n; i++)

@@ -3,6 +3,7 @@
 #include "backend/columns/chunk.h"
 #include "backend/columns/section_reader.h"
 #include "backend/columns/section_writer.h"
+#include "backend/columns/texts_merge.h"
 #include "backend/columns/ticks.h"
 
 #include <errno.h>
@@ -374,19 +375,43 @@ static uint32_t next_section(const struct merge *m, uint32_t after)
 	return least;
 }
 
+static int merge_values(struct merge *m, uint32_t number, uint32_t *ret_series)
+{
+	struct section_writer *w = NULL;
+	int r = section_writer_new(number, m->n_ticks, &w);
+	if (r == 0)
+		r = merge_section(m, number, w);
+	*ret_series = r == 0 ? section_writer_series(w) : 0;
+	if (*ret_series > 0)
+		r = section_writer_finish(w, &m->sections);
+	section_writer_free(w);
+	return r;
+}
+
+static int merge_texts(struct merge *m, uint32_t number, uint32_t *ret_rows)
+{
+	struct texts_merge_input inputs[CHUNK_MERGE_MAX];
+	for (uint32_t i = 0; i < m->n; i++) {
+		const struct chunk_section *s = chunk_find(&m->inputs[i].chunk, number);
+		inputs[i] = (struct texts_merge_input){.data = s ? s->data : NULL,
+						       .len = s ? s->len : 0,
+						       .n_ticks = m->inputs[i].chunk.n_ticks,
+						       .to = m->inputs[i].to};
+	}
+	return texts_merge(chunk_section_of(number), inputs, m->n, m->n_ticks, &m->sections, ret_rows,
+			   &m->result.damaged_sections);
+}
+
 static int merge_sections(struct merge *m, struct chunk_section *sections, size_t *offsets, uint32_t *n)
 {
 	int r = 0;
 	for (uint32_t number = 0; r == 0 && (number = next_section(m, number)) != NONE;) {
-		struct section_writer *w = NULL;
 		size_t before = m->sections.len;
-		r = *n == COLUMNS_MAX_SECTIONS ? -EMSGSIZE : section_writer_new(number, m->n_ticks, &w);
-		if (r == 0)
-			r = merge_section(m, number, w);
-		uint32_t n_series = r == 0 ? section_writer_series(w) : 0;
-		if (n_series > 0)
-			r = section_writer_finish(w, &m->sections);
-		section_writer_free(w);
+		uint32_t n_series = 0;
+		if (*n == COLUMNS_MAX_SECTIONS)
+			return -EMSGSIZE;
+		r = chunk_section_has_texts(number) ? merge_texts(m, number, &n_series)
+						    : merge_values(m, number, &n_series);
 		if (r < 0 || n_series == 0)
 			continue;
 		offsets[*n] = before;

@@ -474,7 +474,7 @@ int rollup_minutes(const uint8_t *data, size_t len, struct buf out[ROLLUP_END], 
 	if (r == 0)
 		r = read_ticks(u);
 	for (uint32_t i = 0; r == 0 && i < u->chunk.n_sections; i++)
-		r = take_section(u, &u->chunk.sections[i]);
+		r = chunk_section_has_texts(u->chunk.sections[i].number) ? 0 : take_section(u, &u->chunk.sections[i]);
 	if (r == 0)
 		r = put_chunks(u, out);
 	if (r == 0)

@@ -1,7 +1,7 @@
 /* From wire bytes to samples. A message whose type has labels is read twice: labels may stand behind the values they
  * identify. What yields no sample is checked all the same, so that bytes that passed a walk can be forwarded to anyone.
  */
-#include "common/schema/plan.h"
+#include "common/schema/walk.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -9,13 +9,6 @@
 #include <string.h>
 
 #define CHECK_DEPTH 32
-
-struct walk {
-	schema_sample_fn fn;
-	void *arg;
-	struct schema_label_value labels[SCHEMA_MAX_LABELS];
-	size_t n_labels;
-};
 
 int plan_check(const struct plan_message *m, const uint8_t *data, size_t len, unsigned depth)
 {
@@ -299,8 +292,9 @@ static int emit_custom(struct walk *walk, const struct wire_field *field)
 
 /* --- the tree --- */
 
-static int read_labels(struct walk *walk, const struct plan_node *node, size_t base, const uint8_t *data, size_t len)
+int walk_labels(struct walk *walk, const struct plan_node *node, const uint8_t *data, size_t len)
 {
+	size_t base = walk->n_labels;
 	struct wire_reader reader = wire_reader(data, len);
 	struct wire_field w;
 	int r;
@@ -320,7 +314,7 @@ static int walk_node(struct walk *walk, const struct plan_node *node, const uint
 	struct wire_reader reader = wire_reader(data, len);
 	struct wire_field w;
 	size_t base = walk->n_labels;
-	int r = node->has_labels ? read_labels(walk, node, base, data, len) : 0;
+	int r = node->has_labels ? walk_labels(walk, node, data, len) : 0;
 	if (r < 0)
 		return r;
 	while ((r = wire_next(&reader, &w)) == 1) {
@@ -367,7 +361,7 @@ static int walk_path(struct walk *walk, const struct plan_node *node, const stru
 	struct wire_reader reader = wire_reader(data, len);
 	struct wire_field w;
 	size_t base = walk->n_labels;
-	int r = node->has_labels ? read_labels(walk, node, base, data, len) : 0;
+	int r = node->has_labels ? walk_labels(walk, node, data, len) : 0;
 	int i = plan_find_field(node->message, metric->numbers[depth]);
 	if (r < 0 || i < 0)
 		return r;

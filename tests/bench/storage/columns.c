@@ -25,13 +25,17 @@ static double cpu_seconds(void)
 }
 
 struct totals {
-	uint64_t bytes, directory, samples, series, parts, values, changing;
+	uint64_t bytes, directory, samples, series, parts, values, changing, texts;
 };
 
 static void read_section(const struct chunk_section *s, uint32_t n_ticks, struct totals *totals)
 {
 	struct section_reader *reader;
 	struct columns_values values = {0};
+	if (chunk_section_has_texts(s->number)) {
+		totals[chunk_section_of(s->number)].texts += s->len;
+		return;
+	}
 	int r = section_reader_open(s->data, s->len, n_ticks, &reader);
 	if (r < 0) {
 		fprintf(stderr, "section %u: %s\n", s->number, strerror(-r));
@@ -147,13 +151,13 @@ int main(int argc, char **argv)
 	for (uint32_t i = 0; i < reader.n_sections; i++)
 		read_section(&reader.sections[i], reader.n_ticks, totals);
 	reading = cpu_seconds() - t1;
-	printf("| section | series | samples | bytes | of these directory | bytes a sample "
-	       "|\n|---|---|---|---|---|---|\n");
+	printf("| section | series | samples | bytes | of these directory | bytes a sample | texts "
+	       "|\n|---|---|---|---|---|---|---|\n");
 	for (uint32_t i = 0; i < 64; i++) {
 		const struct totals *t = &totals[i];
 		if (t->samples > 0)
-			printf("| %u | %" PRIu64 " | %" PRIu64 " | %" PRIu64 " | %" PRIu64 " | %.3f |\n", i, t->series,
-			       t->samples, t->bytes, t->directory, (double)t->bytes / (double)t->samples);
+			printf("| %u | %" PRIu64 " | %" PRIu64 " | %" PRIu64 " | %" PRIu64 " | %.3f | %" PRIu64 " |\n", i, t->series,
+			       t->samples, t->bytes, t->directory, (double)t->bytes / (double)t->samples, t->texts);
 	}
 	double s = (double)result.samples, walked = (double)samples;
 	printf("%u chunks of %u s, sealed %" PRIu64 " bytes (%.3f a sample); compacted %zu bytes, ticks %u (%.3f)\n", n,

@@ -3,6 +3,7 @@
 #include "backend/columns/chunk.h"
 #include "backend/columns/section_reader.h"
 #include "backend/columns/section_writer.h"
+#include "backend/columns/texts.h"
 #include "backend/columns/ticks.h"
 #include "common/wire.h"
 
@@ -94,6 +95,66 @@ static void tile_section(const struct chunk_section *s, uint32_t n_ticks, unsign
 	section_reader_free(reader);
 }
 
+struct moved_row {
+	struct texts_row row;
+	struct schema_label_value labels[SCHEMA_MAX_LABELS];
+	struct buf key;
+};
+
+static int by_row_key(const void *a, const void *b)
+{
+	const struct moved_row *x = a, *y = b;
+	size_t least = x->key.len < y->key.len ? x->key.len : y->key.len;
+	int c = memcmp(x->key.data, y->key.data, least);
+	return c ? c : x->key.len < y->key.len ? -1 : x->key.len > y->key.len;
+}
+
+/* All generations move: which rows were there all the time texts do not say. */
+static void move_row(struct moved_row *m, unsigned k)
+{
+	for (size_t i = 0; i < m->row.place.n_labels; i++) {
+		m->labels[i] = m->row.place.labels[i];
+		if (m->labels[i].role == SCHEMA_LABEL_GENERATION && !m->labels[i].is_text)
+			m->labels[i].number += k * 1000003ull;
+	}
+	m->row.place.labels = m->labels;
+	m->key = BUF_INIT(1 << 20);
+	must(texts_key(&m->row.place, &m->key), "key");
+}
+
+static void tile_texts(const struct chunk_section *s, uint32_t n_ticks, unsigned k, struct buf *out, uint32_t *n_rows)
+{
+	struct texts_reader *reader;
+	struct texts_writer *writer;
+	must(texts_reader_open(s->data, s->len, n_ticks, &reader), "open texts");
+	must(texts_writer_new(chunk_section_of(s->number), n_ticks, &writer), "write texts");
+	uint32_t n = texts_reader_rows(reader);
+	struct moved_row *all = calloc(n + 1u, sizeof(*all));
+	must(all ? 0 : -12, "memory");
+	for (uint32_t i = 0; i < n; i++) {
+		texts_reader_get(reader, i, &all[i].row);
+		move_row(&all[i], k);
+	}
+	qsort(all, n, sizeof(*all), by_row_key);
+	for (uint32_t i = 0; i < n; i++) {
+		all[i].row.place.labels = all[i].labels;
+		must(texts_writer_row(writer, &all[i].row.place), "row");
+		for (uint32_t e = 0; e < all[i].row.n; e++) {
+			const struct texts_entry *entry = &all[i].row.entries[e];
+			const uint8_t *text;
+			size_t len;
+			texts_reader_text(reader, entry->text, &text, &len);
+			must(texts_writer_entry(writer, entry->tick, text, len, entry->bare), "entry");
+		}
+		buf_free(&all[i].key);
+	}
+	*n_rows = texts_writer_rows(writer);
+	must(texts_writer_finish(writer, out), "finish texts");
+	free(all);
+	texts_writer_free(writer);
+	texts_reader_free(reader);
+}
+
 void tile_chunk(const struct buf *chunk, unsigned k, struct buf *out)
 {
 	struct chunk_reader reader;
@@ -115,7 +176,10 @@ void tile_chunk(const struct buf *chunk, unsigned k, struct buf *out)
 	for (uint32_t i = 0; i < reader.n_sections; i++) {
 		offsets[i] = bytes.len;
 		sections[i].number = reader.sections[i].number;
-		tile_section(&reader.sections[i], n, k, &bytes, &sections[i].n_series);
+		if (chunk_section_has_texts(sections[i].number))
+			tile_texts(&reader.sections[i], n, k, &bytes, &sections[i].n_series);
+		else
+			tile_section(&reader.sections[i], n, k, &bytes, &sections[i].n_series);
 		sections[i].len = (uint32_t)(bytes.len - offsets[i]);
 	}
 	for (uint32_t i = 0; i < reader.n_sections; i++)

@@ -138,6 +138,8 @@ int facts_of_chunk(struct facts *f, const uint8_t *data, size_t len)
 	}
 	int damage = 0;
 	for (uint32_t i = 0; first == 0 && i < chunk.n_sections; i++) {
+		if (chunk_section_has_texts(chunk.sections[i].number))
+			continue;
 		int r = of_section(f, &chunk.sections[i], ticks, chunk.n_ticks);
 		damage = damage == 0 ? r : damage;
 	}

@@ -56,6 +56,8 @@ static void open_chunk(const struct buf *bytes, struct opened *o)
 	o->ticks = calloc(chunk.n_ticks + 1u, sizeof(*o->ticks));
 	assert_int_equal(ticks_take(chunk.ticks, chunk.ticks_len, chunk.n_ticks, o->ticks), 0);
 	for (uint32_t i = 0; i < chunk.n_sections; i++) {
+		if (chunk_section_has_texts(chunk.sections[i].number))
+			continue;
 		struct section_reader **section = &o->sections[o->n_sections++];
 		assert_int_equal(
 			section_reader_open(chunk.sections[i].data, chunk.sections[i].len, chunk.n_ticks, section), 0);

@@ -1,0 +1,35 @@
+/* What writer and reader of texts agree on; README.md has it byte by byte. */
+#pragma once
+
+#include <stdint.h>
+
+#define TEXTS_HEADER 8 /* unpacked length, CRC of the packed bytes */
+
+/* Each with its length before it. */
+enum texts_stream {
+	TEXTS_NAMES,   /* of labels */
+	TEXTS_PATHS,   /* of rows, where they are others than the row's before */
+	TEXTS_LABELS,  /* of rows */
+	TEXTS_COUNTS,  /* of rows: entries */
+	TEXTS_TICKS,   /* of entries */
+	TEXTS_WHAT,    /* of entries: text, bare */
+	TEXTS_LENGTHS, /* of texts */
+	TEXTS_TEXTS,
+	TEXTS_STREAMS,
+};
+
+static inline uint64_t texts_zigzag(int64_t v)
+{
+	return (uint64_t)v << 1 ^ (uint64_t)(v >> 63);
+}
+
+static inline void texts_put_word(uint8_t *p, uint32_t v)
+{
+	for (unsigned i = 0; i < 4; i++)
+		p[i] = (uint8_t)(v >> 8 * i);
+}
+
+static inline uint32_t texts_word(const uint8_t *p)
+{
+	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}

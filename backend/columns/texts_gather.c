@@ -1,0 +1,416 @@
+/* Nearly every row is the one that followed the same row in the snapshot before, with the same text: it is compared with
+ * that one, and looked up only where it is another. */
+#include "backend/columns/texts_gather.h"
+
+#include "backend/columns/intern.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NONE UINT32_MAX
+#define ROOM_MAX (64u << 20)
+
+struct change {
+	uint32_t tick;
+	uint32_t text; /* of texts */
+	bool bare;
+};
+
+struct row {
+	struct schema_place place;
+	const uint8_t *key;
+	uint32_t key_len;
+	uint32_t next; /* the row that followed it */
+	uint32_t twin; /* the one that differs by the next ordinal */
+	struct presence presence;
+	struct presence_run open; /* the ticks it was last at, not yet in presence; n 0: none */
+	struct change *changes;
+	uint32_t n, cap;
+};
+
+struct text {
+	const uint8_t *data;
+	size_t len;
+};
+
+struct page {
+	struct page *next;
+	size_t used, size;
+	_Alignas(16) unsigned char bytes[];
+};
+
+struct texts_gather {
+	struct row *rows;
+	uint32_t n, cap;
+	struct intern map, text_map;
+	struct text *texts;
+	uint32_t n_texts, cap_texts;
+	struct page *pages;
+	struct buf key, room;
+	size_t bytes, max_bytes;
+	uint32_t first, last; /* of the snapshot */
+	uint32_t tick;
+};
+
+int texts_gather_new(size_t max_bytes, struct texts_gather **ret)
+{
+	struct texts_gather *g = calloc(1, sizeof(*g));
+	if (!g)
+		return -ENOMEM;
+	g->max_bytes = max_bytes;
+	g->key = BUF_INIT(COLUMNS_MAX_DIRECTORY);
+	g->room = BUF_INIT(ROOM_MAX);
+	g->first = g->last = NONE;
+	*ret = g;
+	return 0;
+}
+
+void texts_gather_free(struct texts_gather *g)
+{
+	if (!g)
+		return;
+	for (uint32_t i = 0; i < g->n; i++) {
+		presence_free(&g->rows[i].presence);
+		free(g->rows[i].changes);
+	}
+	while (g->pages) {
+		struct page *page = g->pages;
+		g->pages = page->next;
+		free(page);
+	}
+	free(g->rows);
+	free(g->texts);
+	intern_free(&g->map);
+	intern_free(&g->text_map);
+	buf_free(&g->key);
+	buf_free(&g->room);
+	free(g);
+}
+
+/* --- memory --- */
+
+static int charge(struct texts_gather *g, size_t bytes)
+{
+	if (bytes > g->max_bytes - g->bytes)
+		return -EMSGSIZE;
+	g->bytes += bytes;
+	return 0;
+}
+
+static int keep(struct texts_gather *g, const void *data, size_t len, const void **ret)
+{
+	struct page *page = g->pages;
+	size_t size = (len + 15) & ~(size_t)15;
+	if (!page || page->size - page->used < size) {
+		size_t room = size > 65536 ? size : 65536;
+		int r = charge(g, room);
+		page = r == 0 ? malloc(sizeof(*page) + room) : NULL;
+		if (!page)
+			return r < 0 ? r : -ENOMEM;
+		*page = (struct page){.next = g->pages, .size = room};
+		g->pages = page;
+	}
+	void *p = page->bytes + page->used;
+	page->used += size;
+	if (len > 0)
+		memcpy(p, data, len);
+	*ret = p;
+	return 0;
+}
+
+static int grow(struct texts_gather *g, void **array, uint32_t *cap, uint32_t n, size_t size)
+{
+	if (n < *cap)
+		return 0;
+	uint32_t want = *cap ? *cap * 2 : 4;
+	int r = charge(g, (size_t)(want - *cap) * size);
+	void *more = r == 0 ? reallocarray(*array, want, size) : NULL;
+	if (!more)
+		return r < 0 ? r : -ENOMEM;
+	*array = more;
+	*cap = want;
+	return 0;
+}
+
+/* --- rows --- */
+
+static bool same_place(const struct schema_place *a, const struct schema_place *b)
+{
+	if (a->n_numbers != b->n_numbers || a->n_labels != b->n_labels ||
+	    memcmp(a->numbers, b->numbers, a->n_numbers * sizeof(*a->numbers)) != 0)
+		return false;
+	for (size_t i = 0; i < a->n_labels; i++) {
+		const struct schema_label_value *x = &a->labels[i], *y = &b->labels[i];
+		if (x->is_text != y->is_text || x->role != y->role ||
+		    (x->is_text ? x->len != y->len || memcmp(x->text, y->text, x->len) != 0 : x->number != y->number) ||
+		    strcmp(x->name, y->name) != 0)
+			return false;
+	}
+	return true;
+}
+
+static bool same_key(const void *arg, uint32_t number, const void *key)
+{
+	const struct texts_gather *g = arg;
+	return number < g->n && g->rows[number].key_len == g->key.len &&
+	       memcmp(g->rows[number].key, g->key.data, g->key.len) == 0;
+}
+
+static int keep_place(struct texts_gather *g, const struct schema_place *place, struct row *row)
+{
+	struct schema_label_value labels[SCHEMA_MAX_LABELS];
+	const void *p = NULL;
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < place->n_labels; i++) {
+		labels[i] = place->labels[i];
+		r = keep(g, labels[i].name, strlen(labels[i].name) + 1, &p);
+		labels[i].name = p;
+		if (r == 0 && labels[i].is_text)
+			r = keep(g, labels[i].text, labels[i].len, &p);
+		labels[i].text = labels[i].is_text ? p : "";
+	}
+	row->place = *place;
+	if (r == 0)
+		r = keep(g, labels, place->n_labels * sizeof(*labels), &p);
+	row->place.labels = p;
+	if (r == 0)
+		r = keep(g, g->key.data, g->key.len, &p);
+	row->key = p;
+	row->key_len = (uint32_t)g->key.len;
+	return r;
+}
+
+static int look_up(struct texts_gather *g, const struct schema_place *place, uint32_t ordinal, uint32_t *ret)
+{
+	struct schema_place wanted = *place;
+	uint32_t number = g->n;
+	wanted.ordinal = ordinal;
+	buf_reset(&g->key);
+	int r = ordinal > COLUMNS_MAX_ORDINAL || g->n == TEXTS_MAX_ROWS ? -EMSGSIZE : texts_key(&wanted, &g->key);
+	if (r == 0)
+		r = grow(g, (void **)&g->rows, &g->cap, g->n, sizeof(*g->rows));
+	/* A slot of a row that then finds no room stays unused: the builder takes no more after that. */
+	if (r == 0)
+		r = intern_get(&g->map, intern_hash(g->key.data, g->key.len), same_key, g, NULL, &number);
+	if (r == 0) {
+		struct row *row = &g->rows[number];
+		*row = (struct row){.next = NONE, .twin = NONE};
+		r = keep_place(g, &wanted, row);
+		g->n += r == 0;
+	}
+	*ret = number;
+	return r < 0 ? r : 0;
+}
+
+static bool at_tick(const struct row *row, uint32_t tick)
+{
+	return row->open.n > 0 && row->open.first + row->open.n == tick + 1;
+}
+
+static int find(struct texts_gather *g, const struct schema_place *place, uint32_t *ret)
+{
+	uint32_t number = g->last == NONE ? g->first : g->rows[g->last].next;
+	int r = 0;
+	if (number == NONE || g->rows[number].place.ordinal != 0 || !same_place(&g->rows[number].place, place))
+		r = look_up(g, place, 0, &number);
+	/* The same row again in one snapshot: the next of its kind. */
+	for (uint32_t ordinal = 1; r == 0 && at_tick(&g->rows[number], g->tick); ordinal++) {
+		uint32_t twin = g->rows[number].twin;
+		r = twin == NONE ? look_up(g, place, ordinal, &twin) : 0;
+		if (r == 0)
+			g->rows[number].twin = twin;
+		number = twin;
+	}
+	*ret = number;
+	return r;
+}
+
+static int add_tick(struct row *row, uint32_t tick)
+{
+	int r = 0;
+	if (row->open.n == 0 || row->open.first + row->open.n != tick) {
+		if (row->open.n > 0)
+			r = presence_add_run(&row->presence, row->open.first, row->open.n);
+		row->open = (struct presence_run){.first = tick};
+	}
+	row->open.n++;
+	return r;
+}
+
+/* --- texts --- */
+
+static bool same_text(const void *arg, uint32_t number, const void *key)
+{
+	const struct texts_gather *g = arg;
+	const struct text *wanted = key;
+	return number < g->n_texts && g->texts[number].len == wanted->len &&
+	       memcmp(g->texts[number].data, wanted->data, wanted->len) == 0;
+}
+
+static int number_of(struct texts_gather *g, const struct text *text, uint32_t *ret)
+{
+	uint32_t number = g->n_texts;
+	const void *copy;
+	int r = grow(g, (void **)&g->texts, &g->cap_texts, g->n_texts, sizeof(*g->texts));
+	if (r == 0)
+		r = intern_get(&g->text_map, intern_hash(text->data, text->len), same_text, g, text, &number);
+	if (r == 0) {
+		r = keep(g, text->data, text->len, &copy);
+		if (r == 0)
+			g->texts[g->n_texts++] = (struct text){.data = copy, .len = text->len};
+	}
+	*ret = number;
+	return r < 0 ? r : 0;
+}
+
+static int on_row(void *arg, const struct schema_row *source)
+{
+	struct texts_gather *g = arg;
+	struct text text = {.data = source->text, .len = source->len};
+	uint32_t number;
+	int r = find(g, &source->place, &number);
+	if (r < 0)
+		return r;
+	if (g->last != NONE)
+		g->rows[g->last].next = number;
+	else
+		g->first = number;
+	g->last = number;
+	struct row *row = &g->rows[number];
+	r = add_tick(row, g->tick);
+	const struct change *before = row->n > 0 ? &row->changes[row->n - 1] : NULL;
+	if (r < 0 || (before && before->bare == source->bare && same_text(g, before->text, &text)))
+		return r;
+	struct change change = {.tick = g->tick, .bare = source->bare};
+	r = number_of(g, &text, &change.text);
+	if (r == 0)
+		r = grow(g, (void **)&row->changes, &row->cap, row->n, sizeof(*row->changes));
+	if (r == 0)
+		row->changes[row->n++] = change;
+	return r;
+}
+
+int texts_gather_add(struct texts_gather *g, uint32_t tick, const struct schema *schema, const uint8_t *payload,
+		     size_t len)
+{
+	g->last = NONE;
+	g->tick = tick;
+	return schema_rows(schema, payload, len, &g->room, on_row, g);
+}
+
+void texts_gather_drop(struct texts_gather *g, uint32_t tick)
+{
+	for (uint32_t i = 0; i < g->n; i++) {
+		struct row *row = &g->rows[i];
+		if (at_tick(row, tick))
+			row->open.n--;
+		if (row->n > 0 && row->changes[row->n - 1].tick == tick)
+			row->n--;
+	}
+}
+
+/* --- the way out --- */
+
+uint32_t texts_gather_next(const struct texts_gather *g, uint32_t after)
+{
+	uint32_t least = NONE;
+	for (uint32_t i = 0; i < g->n; i++) {
+		uint32_t section = g->rows[i].place.numbers[0];
+		if (section > after && section < least)
+			least = section;
+	}
+	return least == NONE ? 0 : least;
+}
+
+/* One tick of a row. */
+struct showing {
+	uint32_t tick, text;
+	bool bare;
+};
+
+static int by_tick(const void *a, const void *b)
+{
+	const struct showing *x = a, *y = b;
+	return x->tick < y->tick ? -1 : x->tick > y->tick;
+}
+
+/* All ticks of a row in the chunk's order. */
+static int spread(const struct row *row, const uint32_t *rank, struct buf *out)
+{
+	struct presence_cursor cursor = {.presence = &row->presence};
+	uint32_t tick, change = 0;
+	size_t n = row->presence.count + row->open.n;
+	buf_reset(out);
+	int r = buf_reserve(out, (n + 1) * sizeof(struct showing));
+	if (r < 0)
+		return r;
+	struct showing *all = (struct showing *)(void *)out->data;
+	for (size_t i = 0; i < n; i++) {
+		if (!presence_next(&cursor, &tick))
+			tick = row->open.first + (uint32_t)(i - row->presence.count);
+		while (change + 1 < row->n && row->changes[change + 1].tick <= tick)
+			change++;
+		all[i] = (struct showing){.tick = rank ? rank[tick] : tick,
+					  .text = row->changes[change].text,
+					  .bare = row->changes[change].bare};
+	}
+	out->len = n * sizeof(*all);
+	if (rank && n > 0)
+		qsort(all, n, sizeof(*all), by_tick);
+	return 0;
+}
+
+static int put_row(const struct texts_gather *g, const struct row *row, const uint32_t *rank, uint32_t n_ticks,
+		   struct texts_writer *w, struct buf *room)
+{
+	if (row->n == 0)
+		return 0;
+	int r = spread(row, rank, room);
+	const struct showing *all = (const struct showing *)(const void *)room->data;
+	size_t n = room->len / sizeof(*all);
+	if (r == 0)
+		r = texts_writer_row(w, &row->place);
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		const struct text *text = &g->texts[all[i].text];
+		if (i == 0 || all[i].text != all[i - 1].text || all[i].bare != all[i - 1].bare ||
+		    (all[i].bare && all[i].tick != all[i - 1].tick + 1))
+			r = texts_writer_entry(w, all[i].tick, text->data, text->len, all[i].bare);
+		uint32_t behind = all[i].tick + 1;
+		if (r == 0 && behind < n_ticks && (i + 1 == n || all[i + 1].tick != behind))
+			r = texts_writer_not_bare(w, behind);
+	}
+	return r;
+}
+
+static int by_key(const void *a, const void *b, void *arg)
+{
+	const struct texts_gather *g = arg;
+	const struct row *x = &g->rows[*(const uint32_t *)a], *y = &g->rows[*(const uint32_t *)b];
+	int c = memcmp(x->key, y->key, x->key_len < y->key_len ? x->key_len : y->key_len);
+	return c ? c : x->key_len < y->key_len ? -1 : x->key_len > y->key_len;
+}
+
+int texts_gather_put(struct texts_gather *g, uint32_t section, const uint32_t *rank, uint32_t n_ticks, struct buf *out,
+		     uint32_t *ret_rows)
+{
+	BUF_CLEANUP struct buf room = BUF_INIT(COLUMNS_MAX_SECTION);
+	struct texts_writer *w = NULL;
+	uint32_t *sorted = calloc(g->n + 1u, sizeof(*sorted)), n = 0;
+	int r = sorted ? texts_writer_new(section, n_ticks, &w) : -ENOMEM;
+	for (uint32_t i = 0; r == 0 && i < g->n; i++) {
+		if (g->rows[i].place.numbers[0] == section)
+			sorted[n++] = i;
+	}
+	if (r == 0)
+		qsort_r(sorted, n, sizeof(*sorted), by_key, g);
+	for (uint32_t i = 0; r == 0 && i < n; i++)
+		r = put_row(g, &g->rows[sorted[i]], rank, n_ticks, w, &room);
+	if (r == 0) {
+		*ret_rows = texts_writer_rows(w);
+		r = *ret_rows > 0 ? texts_writer_finish(w, out) : 0;
+	}
+	texts_writer_free(w);
+	free(sorted);
+	return r;
+}

@@ -1,0 +1,24 @@
+/* Texts of snapshots while a chunk is gathered: which rows there were, at which ticks, and what they said when it was
+ * something else than before. Private to the builder. */
+#pragma once
+
+#include "backend/columns/texts.h"
+
+struct texts_gather;
+
+int texts_gather_new(size_t max_bytes, struct texts_gather **ret) __attribute__((nonnull, warn_unused_result));
+void texts_gather_free(struct texts_gather *gather); /* accepts NULL */
+
+/* The rows of a snapshot; ticks ascend from call to call. 0; -EPROTO (rows before the fault were taken); -EMSGSIZE,
+ * -ENOMEM: then drop the tick. */
+int texts_gather_add(struct texts_gather *gather, uint32_t tick, const struct schema *schema, const uint8_t *payload,
+		     size_t len) __attribute__((nonnull(1, 3), warn_unused_result));
+/* Forgets what a tick, the last one, brought. */
+void texts_gather_drop(struct texts_gather *gather, uint32_t tick) __attribute__((nonnull));
+
+/* Sections with texts, ascending: the first above `after`, or 0. */
+uint32_t texts_gather_next(const struct texts_gather *gather, uint32_t after) __attribute__((nonnull));
+/* Appends a section, or nothing when no row of it has anything to say. rank[i] is where tick i comes in the chunk's
+ * n_ticks; NULL: where it is. More may be added afterwards. 0, -EMSGSIZE, -ENOMEM. */
+int texts_gather_put(struct texts_gather *gather, uint32_t section, const uint32_t *rank, uint32_t n_ticks,
+		     struct buf *out, uint32_t *ret_rows) __attribute__((nonnull(1, 5, 6), warn_unused_result));
