@@ -91,7 +91,8 @@ static int read_moment(struct api *api, const struct auth_identity *who, const u
 	int r = registry_names(api->sources.registry, who->tenant_id, ret->wish.hostname, &ret->name, &n);
 	if (r < 0)
 		return api_fail_host(error, r, ret->wish.hostname);
-	r = whole_read(api->sources.store, ret->name->host_id, ret->wish.at_us, &ret->whole);
+	r = whole_read(api->sources.store, registry_schemas(api->sources.registry), ret->name->host_id, ret->wish.at_us,
+		       &ret->whole);
 	if (r < 0)
 		return api_fail_internal(error, r);
 	if (!ret->whole.found)

@@ -3,8 +3,8 @@
  * became another one. README.md has the format.
  *
  * An entry holds from its tick until the row's next. It says what the text is whenever the row is there. Whether the
- * row is there the values of that tick say, its own or those of rows in it; while an entry is `bare` it is there and has
- * no values. Before its first entry a row was not there. A row without any entry has no text where it is. */
+ * row is there the values of that tick say, its own or those of rows in it; while an entry is `bare` it is there and
+ * has no values. Before its first entry a row was not there. A row without any entry has no text where it is. */
 #pragma once
 
 #include "backend/columns/columns.h"
@@ -33,8 +33,8 @@ int texts_writer_new(uint32_t section, uint32_t n_ticks, struct texts_writer **r
 	__attribute__((nonnull, warn_unused_result));
 void texts_writer_free(struct texts_writer *writer); /* accepts NULL */
 
-/* Begins a row, whose key comes behind the one before. 0; -EINVAL for another order; -EMSGSIZE; -ENOMEM. After a failure
- * of any of these the writer can only be freed. */
+/* Begins a row, whose key comes behind the one before. 0; -EINVAL for another order; -EMSGSIZE; -ENOMEM. After a
+ * failure of any of these the writer can only be freed. */
 int texts_writer_row(struct texts_writer *writer, const struct schema_place *place)
 	__attribute__((nonnull, warn_unused_result));
 /* From this tick on, which is not below the one of the call before. What does not change anything costs nothing. */

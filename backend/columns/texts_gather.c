@@ -1,5 +1,5 @@
-/* Nearly every row is the one that followed the same row in the snapshot before, with the same text: it is compared with
- * that one, and looked up only where it is another. */
+/* Nearly every row is the one that followed the same row in the snapshot before, with the same text: it is compared
+ * with that one, and looked up only where it is another. */
 #include "backend/columns/texts_gather.h"
 
 #include "backend/columns/intern.h"

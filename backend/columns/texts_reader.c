@@ -326,8 +326,7 @@ int texts_reader_open(const uint8_t *data, size_t len, uint32_t n_ticks, struct 
 	uint32_t unpacked = texts_word(data);
 	if ((uint32_t)crc32(0, data + TEXTS_HEADER, (unsigned)(len - TEXTS_HEADER)) != texts_word(data + 4))
 		return -EBADMSG;
-	if (unpacked > TEXTS_MAX_BYTES ||
-	    ZSTD_getFrameContentSize(data + TEXTS_HEADER, len - TEXTS_HEADER) != unpacked)
+	if (unpacked > TEXTS_MAX_BYTES || ZSTD_getFrameContentSize(data + TEXTS_HEADER, len - TEXTS_HEADER) != unpacked)
 		return -EPROTO;
 	struct texts_reader *r = calloc(1, sizeof(*r));
 	if (!r)

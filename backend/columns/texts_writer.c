@@ -45,10 +45,8 @@ struct texts_writer {
 
 int texts_key(const struct schema_place *place, struct buf *out)
 {
-	struct columns_series series = {.custom = "",
-					.n_numbers = place->n_numbers,
-					.n_labels = place->n_labels,
-					.ordinal = place->ordinal};
+	struct columns_series series = {
+		.custom = "", .n_numbers = place->n_numbers, .n_labels = place->n_labels, .ordinal = place->ordinal};
 	size_t path_len;
 	memcpy(series.numbers, place->numbers, sizeof(series.numbers));
 	if (place->n_labels > 0)
@@ -154,8 +152,7 @@ static int put_path(struct texts_writer *w)
 {
 	const struct schema_place *p = &w->place;
 	struct buf *out = &w->streams[TEXTS_PATHS];
-	if (p->n_numbers == w->n_numbers &&
-	    memcmp(p->numbers, w->numbers, p->n_numbers * sizeof(*p->numbers)) == 0)
+	if (p->n_numbers == w->n_numbers && memcmp(p->numbers, w->numbers, p->n_numbers * sizeof(*p->numbers)) == 0)
 		return wire_put_varint(out, 0);
 	int r = wire_put_varint(out, p->n_numbers);
 	for (size_t i = 0; r == 0 && i < p->n_numbers; i++)

@@ -1,9 +1,11 @@
 /* A whole host at a moment: the newest stored snapshot at or before it, with what was read before in the place of
  * sections that are not due in it, and the processes of all ticks since the last that showed them all. Nothing is taken
- * from another instance of the agent, nor from further back than WHOLE_LOOKBACK_US. Not thread-safe. */
+ * from another instance of the agent, nor from further back than WHOLE_LOOKBACK_US. Snapshots that are rows are taken
+ * as they are, sealed ones are put together again (past.h); the one may go on in the other. Not thread-safe. */
 #pragma once
 
 #include "backend/query/process_table.h"
+#include "backend/registry/schemas.h"
 #include "backend/store/store.h"
 #include "common/schema/snapshot_index.h"
 
@@ -14,7 +16,7 @@ struct whole {
 	bool found;
 	int64_t agent_us;
 	uint8_t instance[16];
-	uint8_t descriptor_hash[32];
+	uint8_t descriptor_hash[32]; /* of a snapshot out of a chunk that of the host's newest */
 	struct snapshot_index index;
 	struct buf base; /* the newest snapshot */
 	struct buf held; /* fields of earlier ones */
@@ -28,8 +30,8 @@ struct whole {
 
 /* Reads the store. 0 (see found), -EPROTO, -ENOMEM, -EMSGSIZE, another negative errno of the store. Release it in any
  * case. */
-int whole_read(struct store *store, const uint8_t host_id[16], int64_t at_us, struct whole *ret)
-	__attribute__((nonnull, warn_unused_result));
+int whole_read(struct store *store, struct schemas *schemas, const uint8_t host_id[16], int64_t at_us,
+	       struct whole *ret) __attribute__((nonnull, warn_unused_result));
 /* Appends the Snapshot. 0, -EMSGSIZE, -ENOMEM. */
 int whole_compose(const struct whole *whole, struct buf *out) __attribute__((nonnull, warn_unused_result));
 void whole_free(struct whole *whole); /* accepts a zeroed one */

@@ -7,8 +7,8 @@
 #include "common/schema/schema.h"
 
 struct schema_place {
-	uint32_t numbers[SCHEMA_MAX_DEPTH]; /* the first is the section's */
-	size_t n_numbers;		    /* of a row at least 1; of a value those of its metric */
+	uint32_t numbers[SCHEMA_MAX_DEPTH];	 /* the first is the section's */
+	size_t n_numbers;			 /* of a row at least 1; of a value those of its metric */
 	const struct schema_label_value *labels; /* outermost first */
 	size_t n_labels;
 	uint32_t ordinal; /* tells rows with the same labels apart; 0 for the first */
@@ -27,8 +27,8 @@ struct schema_row {
 typedef int (*schema_row_fn)(void *arg, const struct schema_row *row);
 
 /* Yields every row of a Snapshot's wire bytes, the rows in it before it. Of a section's State what is said of this one
- * reading (when it began, how long it took) is left out. The room is for texts, and used again. Rows before a fault have
- * been yielded by then. 0, the callback's value, -EPROTO, -ENOMEM, -EMSGSIZE. */
+ * reading (when it began, how long it took) is left out. The room is for texts, and used again. Rows before a fault
+ * have been yielded by then. 0, the callback's value, -EPROTO, -ENOMEM, -EMSGSIZE. */
 int schema_rows(const struct schema *schema, const uint8_t *data, size_t len, struct buf *room, schema_row_fn fn,
 		void *arg) __attribute__((nonnull(1, 4, 5), warn_unused_result));
 

@@ -156,8 +156,9 @@ int main(int argc, char **argv)
 	for (uint32_t i = 0; i < 64; i++) {
 		const struct totals *t = &totals[i];
 		if (t->samples > 0)
-			printf("| %u | %" PRIu64 " | %" PRIu64 " | %" PRIu64 " | %" PRIu64 " | %.3f | %" PRIu64 " |\n", i, t->series,
-			       t->samples, t->bytes, t->directory, (double)t->bytes / (double)t->samples, t->texts);
+			printf("| %u | %" PRIu64 " | %" PRIu64 " | %" PRIu64 " | %" PRIu64 " | %.3f | %" PRIu64 " |\n",
+			       i, t->series, t->samples, t->bytes, t->directory, (double)t->bytes / (double)t->samples,
+			       t->texts);
 	}
 	double s = (double)result.samples, walked = (double)samples;
 	printf("%u chunks of %u s, sealed %" PRIu64 " bytes (%.3f a sample); compacted %zu bytes, ticks %u (%.3f)\n", n,
