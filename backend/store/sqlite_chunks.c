@@ -91,7 +91,7 @@ static int write_chunk_ahead(struct sqlite_engine *e, int64_t id, const struct s
 	int r = 0;
 	while (r == 0 && index * SQLITE_PIECE_BYTES < chunk->len) {
 		bool first = index == 0;
-		r = sqlite_begin_step(e, false);
+		r = sqlite_begin_step(e, STEP_AHEAD);
 		if (r == 0 && first)
 			r = bury(e, id, chunk->len);
 		if (r == 0)
@@ -253,7 +253,7 @@ static int change(struct sqlite_engine *e, const struct change *c, const struct 
 		return r;
 	r = start_writing(e, chunks, n, &w);
 	if (r == 0) {
-		r = sqlite_begin_step(e, true);
+		r = sqlite_begin_step(e, STEP_DURABLE);
 		if (r == 0)
 			r = apply(e, c, &w);
 		r = sqlite_end_step(e, r);

@@ -79,6 +79,8 @@ struct sqlite_engine {
 	int log_pages;
 	bool checkpoints_later; /* by whoever has the lock, after giving it back */
 	bool rests;
+	bool reserve_given; /* what it held is for deleting alone */
+	uint64_t reserve_bytes;
 	sqlite3 *checkpoint; /* under checkpoint_lock, which comes before write_lock */
 	pthread_mutex_t checkpoint_lock;
 	pthread_mutex_t ahead_lock; /* one at a time writes ahead; comes before all others */
@@ -127,13 +129,28 @@ int sqlite_commit(void *engine);
 void sqlite_rollback(void *engine);
 /* From now on the log is copied into the file when it is long. */
 void sqlite_watch_log(struct sqlite_engine *e) __attribute__((nonnull));
+enum sqlite_step {
+	STEP_DURABLE, /* when it ends */
+	STEP_AHEAD,   /* with the next that is */
+	STEP_FREEING, /* the same; may use the room that is kept for it */
+};
 /* A transaction of somebody else than the writer's thread: short. After either of the first two, whatever it returned,
  * comes end_step() with 0 or the error; it commits or rolls back what is open and gives the lock back. */
-int sqlite_begin_step(struct sqlite_engine *e, bool durable) __attribute__((nonnull, warn_unused_result));
-void sqlite_lock_step(struct sqlite_engine *e, bool durable) __attribute__((nonnull));
+int sqlite_begin_step(struct sqlite_engine *e, enum sqlite_step step) __attribute__((nonnull, warn_unused_result));
+void sqlite_lock_step(struct sqlite_engine *e, enum sqlite_step step) __attribute__((nonnull));
 int sqlite_end_step(struct sqlite_engine *e, int r) __attribute__((nonnull, warn_unused_result));
 /* The log goes into the file, which is cut to its length, and is emptied. -EBUSY while somebody reads what was. */
 int sqlite_empty_log(struct sqlite_engine *e) __attribute__((nonnull, warn_unused_result));
+
+/* sqlite_reserve.c; under write_lock */
+/* Makes it, or makes it larger, if there is room. */
+void sqlite_reserve_make(struct sqlite_engine *e) __attribute__((nonnull));
+/* False when there is none to give. */
+bool sqlite_reserve_give(struct sqlite_engine *e) __attribute__((nonnull, warn_unused_result));
+/* 0; -ENOSPC while it is given up and cannot be made. */
+int sqlite_reserve_check(struct sqlite_engine *e) __attribute__((nonnull, warn_unused_result));
+/* UINT64_MAX: not known. */
+uint64_t sqlite_disk_free(const struct sqlite_engine *e) __attribute__((nonnull));
 
 /* sqlite_append.c */
 int sqlite_append(void *engine, const uint8_t host_id[16], const uint8_t instance[16],

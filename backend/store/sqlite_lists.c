@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 
 int sqlite_unsealed(void *engine, struct store_unsealed **ret, size_t *ret_n)
 {
@@ -112,9 +111,7 @@ static void files_usage(const struct sqlite_engine *e, struct store_usage *usage
 		if (sqlite_path_beside(e, suffixes[i], path) == 0 && stat(path, &st) == 0)
 			usage->total_bytes += (uint64_t)st.st_blocks * 512;
 	}
-	struct statvfs fs;
-	usage->disk_free_bytes =
-		statvfs(e->path, &fs) == 0 ? (uint64_t)fs.f_bavail * (uint64_t)fs.f_frsize : UINT64_MAX;
+	usage->disk_free_bytes = sqlite_disk_free(e);
 }
 
 int sqlite_usage(void *engine, struct store_usage *ret)

@@ -131,13 +131,13 @@ static int collect_some(struct sqlite_engine *e, struct buried *buried)
 static int collect(struct sqlite_engine *e)
 {
 	struct buried buried = {0};
-	int r = sqlite_begin_step(e, false);
+	int r = sqlite_begin_step(e, STEP_FREEING);
 	int more = r == 0 ? collect_some(e, &buried) : r;
 	r = sqlite_end_step(e, more < 0 ? more : 0);
 	if (more == -EUCLEAN && buried.chunk != 0) {
 		log_warn("a chunk's pages are damaged and cannot be freed", LOG_INT("chunk", buried.chunk),
 			 LOG_STR("then", "they stay in the file, unused"));
-		r = sqlite_begin_step(e, false);
+		r = sqlite_begin_step(e, STEP_FREEING);
 		if (r == 0)
 			r = forget_buried(e, buried.chunk);
 		r = sqlite_end_step(e, r);
@@ -159,7 +159,7 @@ static int free_pages(struct sqlite_engine *e, int64_t *ret)
 /* One transaction: moves pages from the file's end into free ones. */
 static int vacuum_some(struct sqlite_engine *e)
 {
-	sqlite_lock_step(e, false);
+	sqlite_lock_step(e, STEP_FREEING);
 	return sqlite_end_step(e, sqlite_run(sqlite_statement(e, STATEMENT_VACUUM)));
 }
 
@@ -177,7 +177,7 @@ int sqlite_expire(void *engine, unsigned limit)
 {
 	struct sqlite_engine *e = engine;
 	int64_t pages = 0;
-	int r = sqlite_begin_step(e, false);
+	int r = sqlite_begin_step(e, STEP_FREEING);
 	int deleted = r == 0 ? clear_some(e, limit) : r;
 	r = sqlite_end_step(e, deleted < 0 ? deleted : 0);
 	if (r == 0)
@@ -232,26 +232,44 @@ static int collect_all(struct sqlite_engine *e)
 	return r;
 }
 
-int sqlite_drop(void *engine, enum store_tier tier, int64_t before_us, uint64_t bytes, uint64_t *ret_bytes)
+static int drop(struct sqlite_engine *e, enum store_tier tier, int64_t before_us, uint64_t bytes, uint64_t *gone)
 {
-	struct sqlite_engine *e = engine;
-	uint64_t gone = 0, step = 1;
-	int r = 0;
-	while (r == 0 && step > 0 && gone < bytes) {
+	uint64_t step = 1;
+	int r = collect_all(e); /* what was begun before */
+	while (r == 0 && step > 0 && *gone < bytes) {
 		step = 0;
-		r = sqlite_begin_step(e, false);
+		r = sqlite_begin_step(e, STEP_FREEING);
 		if (r == 0)
-			r = bury_oldest(e, tier, before_us, bytes - gone, &step);
+			r = bury_oldest(e, tier, before_us, bytes - *gone, &step);
 		r = sqlite_end_step(e, r);
 		if (r == 0) {
-			gone += step;
+			*gone += step;
 			r = collect_all(e);
 		}
 	}
-	if (r == 0 && gone > 0)
+	if (r == 0)
 		r = vacuum(e);
-	if (r == 0 && gone > 0)
-		r = sqlite_empty_log(e);
+	return r < 0 ? r : sqlite_empty_log(e);
+}
+
+static bool give_reserve(struct sqlite_engine *e)
+{
+	pthread_mutex_lock(&e->write_lock);
+	bool given = sqlite_reserve_give(e);
+	pthread_mutex_unlock(&e->write_lock);
+	return given;
+}
+
+int sqlite_drop(void *engine, enum store_tier tier, int64_t before_us, uint64_t bytes, uint64_t *ret_bytes)
+{
+	struct sqlite_engine *e = engine;
+	uint64_t gone = 0;
+	int r = drop(e, tier, before_us, bytes, &gone);
+	if (r == -ENOSPC && give_reserve(e))
+		r = drop(e, tier, before_us, bytes, &gone);
+	pthread_mutex_lock(&e->write_lock);
+	sqlite_reserve_make(e);
+	pthread_mutex_unlock(&e->write_lock);
 	/* Who looks at the past keeps the log for a while; what frees it then is the next drop, or its limit. */
 	if (r < 0 && r != -EBUSY)
 		return r;

@@ -32,7 +32,8 @@ int sqlite_begin(void *engine)
 {
 	struct sqlite_engine *e = engine;
 	pthread_mutex_lock(&e->write_lock);
-	return sqlite_run(sqlite_statement(e, STATEMENT_BEGIN));
+	int r = sqlite_reserve_check(e);
+	return r < 0 ? r : sqlite_run(sqlite_statement(e, STATEMENT_BEGIN));
 }
 
 int sqlite_commit(void *engine)
@@ -61,19 +62,20 @@ static void set_durable(struct sqlite_engine *e, bool durable)
 	sqlite3_exec(e->write, durable ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL", NULL, NULL, NULL);
 }
 
-void sqlite_lock_step(struct sqlite_engine *e, bool durable)
+void sqlite_lock_step(struct sqlite_engine *e, enum sqlite_step step)
 {
 	pthread_mutex_lock(&e->write_lock);
 	e->checkpoints_later = true;
-	e->rests = !durable;
-	if (!durable)
+	e->rests = step != STEP_DURABLE;
+	if (step != STEP_DURABLE)
 		set_durable(e, false);
 }
 
-int sqlite_begin_step(struct sqlite_engine *e, bool durable)
+int sqlite_begin_step(struct sqlite_engine *e, enum sqlite_step step)
 {
-	sqlite_lock_step(e, durable);
-	return sqlite_run(sqlite_statement(e, STATEMENT_BEGIN));
+	sqlite_lock_step(e, step);
+	int r = step == STEP_FREEING ? 0 : sqlite_reserve_check(e);
+	return r < 0 ? r : sqlite_run(sqlite_statement(e, STATEMENT_BEGIN));
 }
 
 int sqlite_end_step(struct sqlite_engine *e, int r)

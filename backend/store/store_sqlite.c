@@ -240,8 +240,10 @@ static int open_rest(struct sqlite_engine *e)
 		r = sqlite_statements_prepare(e);
 	if (r == 0)
 		r = find_next_chunk(e);
-	if (r == 0)
+	if (r == 0) {
 		sqlite_watch_log(e);
+		sqlite_reserve_make(e);
+	}
 	return r;
 }
 

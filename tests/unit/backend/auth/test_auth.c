@@ -55,7 +55,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	static const char *const names[] = {"s.db", "s.db.lock", "s.db-wal", "s.db-shm"};
+	static const char *const names[] = {"s.db", "s.db.lock", "s.db-wal", "s.db-shm", "s.db.reserve"};
 	struct fixture *f = *state;
 	auth_close(f->auth);
 	store_close(f->store);
