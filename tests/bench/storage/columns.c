@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <zlib.h>
 
 static double cpu_seconds(void)
 {
@@ -59,12 +60,39 @@ static void read_section(const struct chunk_section *s, uint32_t n_ticks, struct
 	section_reader_free(reader);
 }
 
+/* Leaves of a recording every Nth snapshot, and of these the sections that are asked for: what follows is timed. */
+static void thin(struct recording *rec, uint64_t without, uint64_t every)
+{
+	struct columns_tick tick;
+	struct buf some = BUF_INIT(1ull << 36);
+	const uint8_t *payload;
+	uint8_t header[RECORD_HEADER];
+	size_t len, at;
+	while (recording_next(rec, &tick, &payload, &len)) {
+		if (tick.sequence % every != 0)
+			continue;
+		at = some.len;
+		memcpy(header, payload - RECORD_HEADER, RECORD_HEADER);
+		int r = buf_append(&some, header, sizeof(header));
+		if (r == 0)
+			r = snapshot_index_copy(payload, len, ~without, &some);
+		if (r < 0) {
+			fprintf(stderr, "copy: %s\n", strerror(-r));
+			exit(1);
+		}
+		uint32_t size = (uint32_t)(some.len - at - RECORD_HEADER);
+		memcpy(some.data + at + 8, &size, sizeof(size));
+	}
+	buf_free(&rec->bytes);
+	rec->bytes = some;
+	rec->at = 0;
+}
+
 /* Builds one chunk of at most `window` seconds; false when the recording is at its end. */
-static bool build(struct recording *rec, uint32_t window, uint64_t without, uint64_t every, struct chunk_builder *b)
+static bool build(struct recording *rec, uint32_t window, struct chunk_builder *b)
 {
 	struct columns_tick tick;
 	const uint8_t *payload;
-	struct buf some BUF_CLEANUP = BUF_INIT(1 << 26);
 	int64_t began = 0;
 	size_t len, before = rec->at;
 	while (recording_next(rec, &tick, &payload, &len)) {
@@ -75,13 +103,7 @@ static bool build(struct recording *rec, uint32_t window, uint64_t without, uint
 			return true;
 		}
 		before = rec->at;
-		if (tick.sequence % every != 0)
-			continue;
-		buf_reset(&some);
-		int r = without ? snapshot_index_copy(payload, len, ~without, &some) : 0;
-		if (r == 0)
-			r = chunk_builder_add(b, &tick, rec->schema, without ? some.data : payload,
-					      without ? some.len : len);
+		int r = chunk_builder_add(b, &tick, rec->schema, payload, len);
 		if (r < 0) {
 			fprintf(stderr, "add: %s\n", strerror(-r));
 			exit(1);
@@ -100,6 +122,7 @@ int main(int argc, char **argv)
 	uint64_t samples = 0, sealed = 0, without = 0, every = 1;
 	unsigned tiles = 1;
 	uint32_t n = 0, window = 3600, bad;
+	unsigned long crc = 0;
 	if (argc < 2)
 		return 2;
 	for (int i = 2; i + 1 < argc; i += 2) {
@@ -113,12 +136,14 @@ int main(int argc, char **argv)
 			without |= 1ull << (unsigned)atoi(argv[i + 1]);
 	}
 	recording_open(&rec, argv[1]);
+	if (without || every > 1)
+		thin(&rec, without, every);
 	for (;;) {
 		struct chunk_builder *b;
 		if (n == CHUNK_MERGE_MAX || chunk_builder_new(1u << 30, &b) < 0)
 			return 1;
 		t0 = cpu_seconds();
-		bool more = build(&rec, window, without, every, b);
+		bool more = build(&rec, window, b);
 		t1 = cpu_seconds();
 		building += t1 - t0;
 		chunks[n] = BUF_INIT(1u << 30);
@@ -130,6 +155,7 @@ int main(int argc, char **argv)
 		if (!more)
 			break;
 		bytes[n] = (struct chunk_bytes){.data = chunks[n].data, .len = chunks[n].len};
+		crc = crc32(crc, chunks[n].data, (unsigned)chunks[n].len);
 		sealed += chunks[n++].len;
 	}
 	if (tiles > 1 && (n != 1 || tiles > CHUNK_MERGE_MAX))
@@ -161,8 +187,10 @@ int main(int argc, char **argv)
 			       t->texts);
 	}
 	double s = (double)result.samples, walked = (double)samples;
-	printf("%u chunks of %u s, sealed %" PRIu64 " bytes (%.3f a sample); compacted %zu bytes, ticks %u (%.3f)\n", n,
-	       window, sealed, (double)sealed / s, merged.len, reader.ticks_len, (double)merged.len / s);
+	printf("%u chunks of %u s, sealed %" PRIu64 " bytes (%.3f a sample); compacted %zu bytes, ticks %u (%.3f)\n"
+	       "CRC-32 of the sealed chunks %08lx, of the compacted one %08lx\n",
+	       n, window, sealed, (double)sealed / s, merged.len, reader.ticks_len, (double)merged.len / s, crc,
+	       crc32(0, merged.data, (unsigned)merged.len));
 	printf("%u ticks, samples %" PRIu64 "; ns a sample: walk and gather %.1f, seal %.1f, compact %.1f, read %.1f\n",
 	       reader.n_ticks, result.samples, building * 1e9 / walked, finishing * 1e9 / walked, merging * 1e9 / s,
 	       reading * 1e9 / s);

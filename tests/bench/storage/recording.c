@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RECORD_HEADER 12
-
 static void die(const char *what, int error)
 {
 	fprintf(stderr, "%s: %s\n", what, strerror(-error));

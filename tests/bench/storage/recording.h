@@ -11,6 +11,8 @@ struct recording {
 	size_t at;
 };
 
+#define RECORD_HEADER 12 /* time of receipt in us (8 bytes), length (4) */
+
 /* Ends the program with a line when it cannot. */
 void recording_open(struct recording *recording, const char *path);
 /* The next snapshot, borrowed; false at the end. */
