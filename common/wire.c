@@ -1,11 +1,34 @@
 #include "common/wire.h"
 
+#include <endian.h>
 #include <errno.h>
+#include <string.h>
 
-int wire_varint(struct wire_reader *r, uint64_t *ret)
+/* The low seven bits of each of n bytes, the first the lowest. */
+static uint64_t gather_sevens(uint64_t bytes, unsigned n)
+{
+	uint64_t v = bytes & 0x7f7f7f7f7f7f7f7full >> (64 - 8 * n);
+	v = (v & 0x007f007f007f007full) | (v & 0x7f007f007f007f00ull) >> 1;
+	v = (v & 0x00003fff00003fffull) | (v & 0x3fff00003fff0000ull) >> 2;
+	return (v & 0x0fffffffull) | (v & 0x0fffffff00000000ull) >> 4;
+}
+
+int wire_varint_long(struct wire_reader *r, uint64_t *ret)
 {
 	if (r->p == r->end)
 		return 0;
+	if (r->end - r->p >= 8) {
+		uint64_t bytes;
+		memcpy(&bytes, r->p, 8);
+		bytes = le64toh(bytes);
+		uint64_t last = ~bytes & 0x8080808080808080ull;
+		if (last) {
+			unsigned n = ((unsigned)__builtin_ctzll(last) + 1) / 8;
+			r->p += n;
+			*ret = gather_sevens(bytes, n);
+			return 1;
+		}
+	}
 	uint64_t v = 0;
 	for (unsigned shift = 0; shift < 70; shift += 7) {
 		if (r->p == r->end)
@@ -27,53 +50,49 @@ static int fixed(struct wire_reader *r, size_t n, uint64_t *ret)
 	if ((size_t)(r->end - r->p) < n)
 		return -EPROTO;
 	uint64_t v = 0;
-	for (size_t i = 0; i < n; i++)
-		v |= (uint64_t)r->p[i] << (8 * i);
+	memcpy(&v, r->p, n);
+	*ret = le64toh(v);
 	r->p += n;
-	*ret = v;
 	return 1;
 }
 
-int wire_next(struct wire_reader *r, struct wire_field *ret)
+static int bytes(struct wire_reader *r, struct wire_field *f)
 {
-	uint64_t tag, len;
-	struct wire_field f = {.begin = r->p};
-	int n = wire_varint(r, &tag);
+	uint64_t len;
+	if (wire_varint(r, &len) != 1 || len > (uint64_t)(r->end - r->p))
+		return -EPROTO;
+	f->data = r->p;
+	f->len = (size_t)len;
+	r->p += len;
+	return 1;
+}
+
+int wire_next(struct wire_reader *reader, struct wire_field *ret)
+{
+	uint64_t tag;
+	struct wire_reader r = *reader;
+	struct wire_field f = {.begin = r.p};
+	int n = wire_varint(&r, &tag);
 	if (n <= 0)
 		return n;
 	if (tag >> 3 == 0 || tag >> 3 > 536870911)
 		return -EPROTO;
 	f.number = (uint32_t)(tag >> 3);
-	switch (tag & 7) {
-	case WIRE_VARINT:
-		f.type = WIRE_VARINT;
-		n = wire_varint(r, &f.value);
-		break;
-	case WIRE_FIXED64:
-		f.type = WIRE_FIXED64;
-		n = fixed(r, 8, &f.value);
-		break;
-	case WIRE_FIXED32:
-		f.type = WIRE_FIXED32;
-		n = fixed(r, 4, &f.value);
-		break;
-	case WIRE_BYTES:
-		f.type = WIRE_BYTES;
-		n = wire_varint(r, &len);
-		if (n == 1) {
-			if (len > (uint64_t)(r->end - r->p))
-				return -EPROTO;
-			f.data = r->p;
-			f.len = (size_t)len;
-			r->p += len;
-		}
-		break;
-	default:
+	f.type = (enum wire_type)(tag & 7);
+	if (f.type == WIRE_VARINT)
+		n = wire_varint(&r, &f.value);
+	else if (f.type == WIRE_BYTES)
+		n = bytes(&r, &f);
+	else if (f.type == WIRE_FIXED64)
+		n = fixed(&r, 8, &f.value);
+	else if (f.type == WIRE_FIXED32)
+		n = fixed(&r, 4, &f.value);
+	else
 		return -EPROTO;
-	}
 	if (n != 1)
 		return -EPROTO;
 	*ret = f;
+	*reader = r;
 	return 1;
 }
 
@@ -101,7 +120,15 @@ static int utf8_lead(uint8_t c, uint8_t *low, uint8_t *high)
 
 bool wire_utf8(const uint8_t *data, size_t len)
 {
-	for (size_t i = 0; i < len;) {
+	size_t i = 0;
+	uint64_t eight;
+	/* Nearly all text is ASCII. */
+	for (; len - i >= 8; i += 8) {
+		memcpy(&eight, data + i, 8);
+		if (eight & 0x8080808080808080ull)
+			break;
+	}
+	while (i < len) {
 		uint8_t low, high;
 		int more = utf8_lead(data[i++], &low, &high);
 		if (more < 0 || (size_t)more > len - i)

@@ -33,7 +33,15 @@ static inline struct wire_reader wire_reader(const void *data, size_t len)
 /* 1 and a field, 0 at the end, -EPROTO for anything malformed (groups included: the schema has none). */
 int wire_next(struct wire_reader *reader, struct wire_field *ret) __attribute__((nonnull, warn_unused_result));
 /* One bare varint, as packed fields hold them. 1, 0 at the end, -EPROTO. */
-int wire_varint(struct wire_reader *reader, uint64_t *ret) __attribute__((nonnull, warn_unused_result));
+int wire_varint_long(struct wire_reader *reader, uint64_t *ret) __attribute__((nonnull, warn_unused_result));
+__attribute__((nonnull, warn_unused_result)) static inline int wire_varint(struct wire_reader *reader, uint64_t *ret)
+{
+	/* Most have one byte. */
+	if (reader->p == reader->end || *reader->p >= 0x80)
+		return wire_varint_long(reader, ret);
+	*ret = *reader->p++;
+	return 1;
+}
 
 static inline int64_t wire_zigzag(uint64_t v)
 {

@@ -3,15 +3,16 @@
 #include "backend/columns/integers.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stdbool.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define LOOKED_AT 1024 /* values from which a form is chosen */
 #define MEDIAN_OF 31
 
-static uint64_t magnitude(uint64_t v)
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE uint64_t magnitude(uint64_t v)
 {
 	return (int64_t)v < 0 ? 0 - v : v;
 }
@@ -26,8 +27,24 @@ static uint64_t divisor(uint64_t a, uint64_t b)
 	return a;
 }
 
+/* Division by a factor of what is divided: a shift and a product. */
+struct exact {
+	unsigned shift;
+	uint64_t inverse; /* of what the shift leaves of the factor, modulo 2^64 */
+};
+
+static struct exact exact_of(uint64_t factor)
+{
+	unsigned shift = (unsigned)__builtin_ctzll(factor);
+	uint64_t odd = factor >> shift, inverse = odd;
+	/* Three bits of a number are its inverse's; each step doubles how many are right. */
+	for (int i = 0; i < 5; i++)
+		inverse *= 2 - odd * inverse;
+	return (struct exact){.shift = shift, .inverse = inverse};
+}
+
 /* The value before the first and the growth before it: what the three forms predict from. */
-static uint64_t difference(enum integers_form form, uint64_t base, const uint64_t *v, size_t i)
+INLINE uint64_t difference(enum integers_form form, uint64_t base, const uint64_t *v, size_t i)
 {
 	switch (form) {
 	case INTEGERS_PLAIN:
@@ -39,54 +56,98 @@ static uint64_t difference(enum integers_form form, uint64_t base, const uint64_
 	}
 }
 
-static size_t first_of(enum integers_form form)
+INLINE size_t first_of(enum integers_form form)
 {
 	return form == INTEGERS_PLAIN ? 0 : 1;
 }
 
 /* Of all residuals, so that dividing by it loses nothing. */
-static uint64_t factor_of(enum integers_form form, uint64_t base, const uint64_t *v, size_t n)
+INLINE uint64_t find_factor(enum integers_form form, uint64_t base, const uint64_t *v, size_t n)
 {
 	uint64_t factor = 0;
 	for (size_t i = first_of(form); i < n && factor != 1; i++) {
 		uint64_t d = magnitude(difference(form, base, v, i));
-		if (d != 0 && (factor == 0 || d % factor != 0))
+		bool power = (factor & (factor - 1)) == 0;
+		if (d != 0 && (power ? (d & (factor - 1)) != 0 : d % factor != 0))
 			factor = divisor(d, factor);
 	}
 	return factor == 0 ? 1 : factor;
 }
 
-static int by_value(const void *a, const void *b)
+/* The k-th of n numbers, by their size as signed ones; they are moved about. */
+static uint64_t kth(int64_t *v, ptrdiff_t n, ptrdiff_t k)
 {
-	int64_t x, y;
-	memcpy(&x, a, sizeof(x));
-	memcpy(&y, b, sizeof(y));
-	return x < y ? -1 : x > y;
+	for (ptrdiff_t low = 0, high = n - 1; low < high;) {
+		int64_t pivot = v[k];
+		ptrdiff_t i = low, j = high;
+		while (i <= j) {
+			while (v[i] < pivot)
+				i++;
+			while (v[j] > pivot)
+				j--;
+			if (i > j)
+				break;
+			int64_t swap = v[i];
+			v[i++] = v[j];
+			v[j--] = swap;
+		}
+		if (j < k)
+			low = i;
+		if (k < i)
+			high = j;
+	}
+	return (uint64_t)v[k];
 }
 
 /* Of a few, evenly spread; always one that occurs, so that the factor stays one of all. */
 static uint64_t middle(enum integers_form form, const uint64_t *v, size_t n)
 {
-	uint64_t some[MEDIAN_OF];
+	int64_t some[MEDIAN_OF];
 	size_t first = first_of(form), k = n - first < MEDIAN_OF ? n - first : MEDIAN_OF;
 	for (size_t i = 0; i < k; i++)
-		some[i] = difference(form, 0, v, first + i * (n - first) / k);
-	qsort(some, k, sizeof(some[0]), by_value);
-	return some[k / 2];
+		some[i] = (int64_t)difference(form, 0, v, first + i * (n - first) / k);
+	return kth(some, (ptrdiff_t)k, (ptrdiff_t)(k / 2));
 }
 
-static double cost(enum integers_form form, uint64_t base, uint64_t factor, const uint64_t *v, size_t n)
+INLINE unsigned length_of(uint64_t v)
+{
+	return v == 0 ? 0 : 64 - (unsigned)__builtin_clzll(v);
+}
+
+/* How many residuals have each length; the sum of these. From `enough` on nobody asks for more. */
+INLINE uint64_t count_lengths(enum integers_form form, uint64_t base, uint64_t factor, const uint64_t *v, size_t n,
+			      double enough, uint32_t *lengths)
+{
+	struct exact exact = exact_of(factor);
+	size_t first = first_of(form), i = first;
+	uint64_t below = 0;
+	/* The growth before the first may be that of another part of the column, and no multiple. */
+	if (form == INTEGERS_DELTA2 && i < n) {
+		below = length_of(magnitude(difference(form, base, v, i++)) / factor);
+		lengths[below]++;
+	}
+	while (i < n && (double)below <= enough) {
+		for (size_t end = n - i < 64 ? n : i + 64; i < end; i++) {
+			uint64_t r = magnitude(difference(form, base, v, i));
+			unsigned length = length_of((r >> exact.shift) * exact.inverse);
+			lengths[length]++;
+			below += length;
+		}
+	}
+	return below;
+}
+
+/* INFINITY when it is above `lowest`. */
+INLINE double find_cost(enum integers_form form, uint64_t base, uint64_t factor, const uint64_t *v, size_t n,
+			double lowest)
 {
 	uint32_t lengths[66] = {0};
-	uint64_t below = 0;
-	size_t count = 0;
+	size_t count = n - first_of(form);
 	double bits = 0;
-	for (size_t i = first_of(form); i < n; i++, count++) {
-		uint64_t r = magnitude(difference(form, base, v, i));
-		unsigned length = r == 0 ? 0 : 64 - (unsigned)__builtin_clzll(factor > 1 ? r / factor : r);
-		lengths[length]++;
-		below += length; /* the sign stands for the leading bit */
-	}
+	/* The sign stands for the leading bit. */
+	uint64_t below = count_lengths(form, base, factor, v, n, lowest, lengths);
+	if ((double)below > lowest)
+		return INFINITY;
 	for (size_t i = 0; i < 66; i++) {
 		if (lengths[i] > 0)
 			bits -= lengths[i] * log2((double)lengths[i] / (double)count);
@@ -105,54 +166,88 @@ static bool is_linear(const uint64_t *v, size_t n, uint64_t *ret_slope)
 	return true;
 }
 
+struct choice {
+	struct integers_plan plan;
+	unsigned rank; /* of two that cost the same the lower one is taken */
+	double lowest;
+};
+
+/* A column, and the part of it that is looked at. */
+struct column {
+	const uint64_t *v, *from;
+	size_t n, part;
+};
+
+INLINE void consider(struct choice *best, enum integers_form form, uint64_t base, unsigned rank, const struct column *c)
+{
+	uint64_t factor = find_factor(form, base, c->v, c->n);
+	double bits = find_cost(form, base, factor, c->from, c->part, best->lowest);
+	if (bits > best->lowest || (bits == best->lowest && rank > best->rank))
+		return;
+	best->lowest = bits;
+	best->rank = rank;
+	best->plan.form = form;
+	best->plan.base = base;
+	best->plan.factor = factor;
+}
+
 struct integers_plan integers_plan(const uint64_t *v, size_t n)
 {
-	struct integers_plan best = {.first = v[0], .factor = 1};
-	if (is_linear(v, n, &best.base)) {
-		best.form = best.base == 0 ? INTEGERS_CONSTANT : INTEGERS_LINEAR;
-		return best;
+	struct choice best = {.plan = {.first = v[0], .factor = 1}, .lowest = INFINITY, .rank = UINT_MAX};
+	if (is_linear(v, n, &best.plan.base)) {
+		best.plan.form = best.plan.base == 0 ? INTEGERS_CONSTANT : INTEGERS_LINEAR;
+		return best.plan;
 	}
 	size_t part = n < LOOKED_AT ? n : LOOKED_AT;
-	const uint64_t *from = v + (n - part) / 2;
-	double lowest = INFINITY;
-	for (enum integers_form form = INTEGERS_PLAIN; form < INTEGERS_FORM_END; form++) {
-		for (int zero = 0; zero < (form == INTEGERS_DELTA2 ? 1 : 2); zero++) {
-			uint64_t base = form == INTEGERS_DELTA2 ? v[1] - v[0] : zero ? 0 : middle(form, v, n);
-			if (zero && form == INTEGERS_DELTA && best.form == form && best.base == 0)
-				continue;
-			uint64_t factor = factor_of(form, base, v, n);
-			double bits = cost(form, base, factor, from, part);
-			if (bits >= lowest)
-				continue;
-			lowest = bits;
-			best.form = form;
-			best.base = base;
-			best.factor = factor;
-		}
-	}
-	best.bits = lowest * (double)n / (double)part;
-	return best;
+	const struct column c = {.v = v, .from = v + (n - part) / 2, .n = n, .part = part};
+	uint64_t growth = middle(INTEGERS_DELTA, v, n), level = middle(INTEGERS_PLAIN, v, n);
+	/* The likeliest comes first: others are seen to cost more before they are reckoned up. */
+	consider(&best, INTEGERS_DELTA, 0, 3, &c);
+	if (growth != 0)
+		consider(&best, INTEGERS_DELTA, growth, 2, &c);
+	consider(&best, INTEGERS_PLAIN, level, 0, &c);
+	if (level != 0)
+		consider(&best, INTEGERS_PLAIN, 0, 1, &c);
+	consider(&best, INTEGERS_DELTA2, v[1] - v[0], 4, &c);
+	best.plan.bits = best.lowest * (double)n / (double)part;
+	return best.plan;
+}
+
+static void divide(int64_t *v, size_t n, uint64_t factor)
+{
+	struct exact exact = exact_of(factor);
+	/* As a signed number the greatest factor is none. */
+	for (size_t i = 0; i < n && factor > INT64_MAX; i++)
+		v[i] /= (int64_t)factor;
+	for (size_t i = 0; i < n && factor <= INT64_MAX; i++)
+		v[i] = (int64_t)((uint64_t)(v[i] >> exact.shift) * exact.inverse);
 }
 
 void integers_split(const struct integers_plan *plan, const uint64_t *v, size_t n, int64_t *ret)
 {
-	size_t first = first_of(plan->form);
-	uint64_t before = plan->form == INTEGERS_DELTA2 ? v[0] - plan->base : 0, last = v[0];
+	uint64_t last = v[0], growth = plan->base;
 	if (plan->form <= INTEGERS_LINEAR)
 		return;
 	/* ret may be v: what is predicted from is kept aside. */
-	for (size_t i = first; i < n; i++) {
-		uint64_t value = v[i], d;
-		if (plan->form == INTEGERS_PLAIN)
-			d = value - plan->base;
-		else if (plan->form == INTEGERS_DELTA)
-			d = value - last - plan->base;
-		else
-			d = value - last - (last - before);
-		before = last;
-		last = value;
-		ret[i - first] = plan->factor > 1 ? (int64_t)d / (int64_t)plan->factor : (int64_t)d;
+	if (plan->form == INTEGERS_PLAIN) {
+		for (size_t i = 0; i < n; i++)
+			ret[i] = (int64_t)(v[i] - plan->base);
+	} else if (plan->form == INTEGERS_DELTA) {
+		for (size_t i = 1; i < n; i++) {
+			uint64_t value = v[i];
+			ret[i - 1] = (int64_t)(value - last - plan->base);
+			last = value;
+		}
+	} else {
+		for (size_t i = 1; i < n; i++) {
+			uint64_t value = v[i];
+			ret[i - 1] = (int64_t)(value - last - growth);
+			growth = value - last;
+			last = value;
+		}
 	}
+	if (plan->factor > 1)
+		divide(ret, integers_residuals(plan->form, n), plan->factor);
 }
 
 void integers_join(const struct integers_plan *plan, const int64_t *residuals, size_t n, uint64_t *ret)

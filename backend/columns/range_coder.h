@@ -11,42 +11,42 @@
 #define RANGE_QUICK 4
 #define RANGE_SLOW 7
 #define RANGE_BITS 12
+#define RANGE_QUICK_MASK (0xffffu >> RANGE_QUICK)
+#define RANGE_SLOW_MASK (0xffffu >> RANGE_SLOW << 16)
 
-/* How likely a decision is to be 0, twice, in 1/65536. */
+#define RANGE_INLINE static inline __attribute__((always_inline))
+
+/* How likely a decision is to be 0, twice, in 1/65536: the quick estimate below, the slow one in the upper half, so
+ * that both move in one go. Neither ever comes so near to 0 or 65536 that the probability would be 0 or all. */
 struct range_bit {
-	uint16_t quick, slow;
+	uint32_t both;
 };
 
 static inline void range_bits_init(struct range_bit *bits, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		bits[i] = (struct range_bit){.quick = 32768, .slow = 32768};
+		bits[i].both = 32768u << 16 | 32768u;
 }
 
 /* Of 2^RANGE_BITS, never 0 nor all. */
-static inline uint32_t range_probability(const struct range_bit *bit)
+RANGE_INLINE uint32_t range_probability(uint32_t both)
 {
-	uint32_t p = ((uint32_t)bit->quick + bit->slow) >> (17 - RANGE_BITS);
-	return p == 0 ? 1 : p;
+	return ((both & 0xffff) + (both >> 16)) >> (17 - RANGE_BITS);
 }
 
-static inline void range_learn(struct range_bit *bit, unsigned value)
+/* Towards 0 what is left of an estimate shrinks; towards 1 what is left of its complement does. */
+RANGE_INLINE void range_learn(struct range_bit *bit, uint32_t both, unsigned value)
 {
-	if (value) {
-		bit->quick = (uint16_t)(bit->quick - (bit->quick >> RANGE_QUICK));
-		bit->slow = (uint16_t)(bit->slow - (bit->slow >> RANGE_SLOW));
-	} else {
-		bit->quick = (uint16_t)(bit->quick + ((65535u - bit->quick) >> RANGE_QUICK));
-		bit->slow = (uint16_t)(bit->slow + ((65535u - bit->slow) >> RANGE_SLOW));
-	}
+	uint32_t mirror = value - 1u, left = both ^ mirror;
+	left -= (left >> RANGE_QUICK & RANGE_QUICK_MASK) | (left >> RANGE_SLOW & RANGE_SLOW_MASK);
+	bit->both = left ^ mirror;
 }
 
 /* Writes into the caller's bytes; what does not fit is counted and dropped: look at `len > cap` at the end. */
 struct range_encoder {
-	uint64_t low;
+	uint64_t low; /* above its 32 bits those that are not yet written, and above these a carry */
 	uint32_t range;
-	uint8_t cache;
-	uint64_t pending; /* bytes that a carry may still change: cache, and 0xff behind it */
+	uint32_t queued; /* how many are not written: 0 to 24 */
 	uint8_t *out;
 	size_t len, cap;
 };
@@ -56,63 +56,73 @@ static inline void range_encoder_init(struct range_encoder *e, uint8_t *out, siz
 	*e = (struct range_encoder){.range = UINT32_MAX, .out = out, .cap = cap};
 }
 
-static inline void range_put_byte(struct range_encoder *e, uint8_t byte)
+/* Writes what is queued. A carry runs back through the bytes before; into the very first nothing carries. */
+static inline void range_flush(struct range_encoder *e)
 {
-	if (e->len < e->cap)
-		e->out[e->len] = byte;
-	e->len++;
+	uint32_t top = (uint32_t)(e->low >> 32);
+	if (top >> e->queued) {
+		size_t i = e->len < e->cap ? e->len : e->cap;
+		while (i > 0 && ++e->out[i - 1] == 0)
+			i--;
+	}
+	while (e->queued > 0) {
+		e->queued -= 8;
+		if (e->len < e->cap)
+			e->out[e->len] = (uint8_t)(top >> e->queued);
+		e->len++;
+	}
+	e->low = (uint32_t)e->low;
 }
 
-static inline void range_shift(struct range_encoder *e)
+/* Two bytes at most leave at once, for no decision takes less than 2^-10 of the range, and no more than two are drawn
+ * at once. */
+RANGE_INLINE void range_normalise(struct range_encoder *e)
 {
-	/* Into the very first byte nothing carries: it is kept whatever it is. */
-	if ((uint32_t)e->low < 0xff000000u || e->low >> 32 || e->pending == 0) {
-		uint8_t carry = (uint8_t)(e->low >> 32);
-		if (e->pending > 0)
-			range_put_byte(e, (uint8_t)(e->cache + carry));
-		for (; e->pending > 1; e->pending--)
-			range_put_byte(e, (uint8_t)(0xff + carry));
-		e->pending = 0;
-		e->cache = (uint8_t)(e->low >> 24);
+	if (e->range < RANGE_TOP) {
+		unsigned shift = (unsigned)__builtin_clz(e->range) & ~7u;
+		e->range <<= shift;
+		e->low <<= shift;
+		e->queued += shift;
+		if (e->queued >= 16)
+			range_flush(e);
 	}
-	e->pending++;
-	e->low = (e->low & 0x00ffffff) << 8;
 }
 
-static inline void range_encode(struct range_encoder *e, struct range_bit *bit, unsigned value)
+RANGE_INLINE void range_encode(struct range_encoder *e, struct range_bit *bit, unsigned value)
 {
-	uint32_t bound = (e->range >> RANGE_BITS) * range_probability(bit);
-	if (value) {
-		e->low += bound;
-		e->range -= bound;
-	} else {
-		e->range = bound;
-	}
-	range_learn(bit, value);
-	while (e->range < RANGE_TOP) {
-		e->range <<= 8;
-		range_shift(e);
-	}
+	uint32_t both = bit->both, bound = (e->range >> RANGE_BITS) * range_probability(both), mask = 0u - value;
+	e->low += bound & mask;
+	e->range = bound + ((e->range - 2 * bound) & mask);
+	range_learn(bit, both, value);
+	range_normalise(e);
 }
 
 /* The lowest n <= 64 bits of value, as they are. */
-static inline void range_encode_raw(struct range_encoder *e, uint64_t value, unsigned n)
+RANGE_INLINE void range_encode_raw(struct range_encoder *e, uint64_t value, unsigned n)
 {
 	while (n > 0) {
 		unsigned take = n > 16 ? 16 : n;
 		n -= take;
 		e->range >>= take;
 		e->low += (uint64_t)e->range * ((value >> n) & ((1u << take) - 1));
-		while (e->range < RANGE_TOP) {
-			e->range <<= 8;
-			range_shift(e);
-		}
+		range_normalise(e);
 	}
+}
+
+/* How many of the bytes no carry can change any more. */
+static inline size_t range_encoder_settled(struct range_encoder *e)
+{
+	range_flush(e);
+	size_t n = e->len <= e->cap ? e->len : e->cap;
+	while (n > 1 && e->out[n - 1] == 0xff)
+		n--;
+	return n > 0 ? n - 1 : 0;
 }
 
 /* Makes the bytes complete; up to 4 trailing zeros are dropped, for the decoder reads zeros beyond the end. */
 static inline void range_encoder_finish(struct range_encoder *e)
 {
+	range_flush(e);
 	/* Any value in [low, low + range) will do: the one with the most zeros at its end. */
 	uint64_t high = e->low + e->range - 1;
 	for (unsigned zeros = 32; zeros > 0; zeros--) {
@@ -123,8 +133,11 @@ static inline void range_encoder_finish(struct range_encoder *e)
 			break;
 		}
 	}
-	for (int i = 0; i < 5; i++)
-		range_shift(e);
+	for (int half = 0; half < 2; half++) {
+		e->low <<= 16;
+		e->queued = 16;
+		range_flush(e);
+	}
 	for (int i = 0; i < 4 && e->len > 0 && e->len <= e->cap && e->out[e->len - 1] == 0; i++)
 		e->len--;
 }
@@ -152,9 +165,18 @@ static inline void range_decoder_init(struct range_decoder *d, const uint8_t *da
 		d->code = d->code << 8 | range_take_byte(d);
 }
 
-static inline unsigned range_decode(struct range_decoder *d, struct range_bit *bit)
+/* `range` is below RANGE_TOP. */
+RANGE_INLINE void range_refill(struct range_decoder *d)
 {
-	uint32_t bound = (d->range >> RANGE_BITS) * range_probability(bit);
+	do {
+		d->range <<= 8;
+		d->code = d->code << 8 | range_take_byte(d);
+	} while (d->range < RANGE_TOP);
+}
+
+RANGE_INLINE unsigned range_decode(struct range_decoder *d, struct range_bit *bit)
+{
+	uint32_t both = bit->both, bound = (d->range >> RANGE_BITS) * range_probability(both);
 	unsigned value = d->code >= bound;
 	if (value) {
 		d->code -= bound;
@@ -162,15 +184,13 @@ static inline unsigned range_decode(struct range_decoder *d, struct range_bit *b
 	} else {
 		d->range = bound;
 	}
-	range_learn(bit, value);
-	while (d->range < RANGE_TOP) {
-		d->range <<= 8;
-		d->code = d->code << 8 | range_take_byte(d);
-	}
+	range_learn(bit, both, value);
+	if (d->range < RANGE_TOP)
+		range_refill(d);
 	return value;
 }
 
-static inline uint64_t range_decode_raw(struct range_decoder *d, unsigned n)
+RANGE_INLINE uint64_t range_decode_raw(struct range_decoder *d, unsigned n)
 {
 	uint64_t value = 0;
 	while (n > 0) {
@@ -183,10 +203,8 @@ static inline uint64_t range_decode_raw(struct range_decoder *d, unsigned n)
 			part = (1u << take) - 1;
 		d->code -= part * d->range;
 		value = value << take | part;
-		while (d->range < RANGE_TOP) {
-			d->range <<= 8;
-			d->code = d->code << 8 | range_take_byte(d);
-		}
+		if (d->range < RANGE_TOP)
+			range_refill(d);
 	}
 	return value;
 }

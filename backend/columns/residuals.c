@@ -42,9 +42,11 @@ static unsigned bits_of(uint64_t v)
 	return v == 0 ? 0 : 64 - (unsigned)__builtin_clzll(v);
 }
 
-void residuals_encode(struct residuals_model *m, struct range_encoder *e, const int64_t *values, size_t n,
+void residuals_encode(struct residuals_model *m, struct range_encoder *encoder, const int64_t *values, size_t n,
 		      const uint8_t *hints)
 {
+	/* A copy no byte that is written can be part of stays in registers. */
+	struct range_encoder here = *encoder, *e = &here;
 	struct history h = {0};
 	for (size_t i = 0; i < n; i++) {
 		unsigned sign = values[i] < 0;
@@ -70,10 +72,13 @@ void residuals_encode(struct residuals_model *m, struct range_encoder *e, const 
 		range_encode_raw(e, rest, below);
 		remember(&h, length + 1, sign);
 	}
+	*encoder = here;
 }
 
-void residuals_decode(struct residuals_model *m, struct range_decoder *d, int64_t *ret, size_t n, const uint8_t *hints)
+void residuals_decode(struct residuals_model *m, struct range_decoder *decoder, int64_t *ret, size_t n,
+		      const uint8_t *hints)
 {
+	struct range_decoder here = *decoder, *d = &here;
 	struct history h = {0};
 	for (size_t i = 0; i < n; i++) {
 		if (!range_decode(d, zero_bit(m, &h, hints, i))) {
@@ -99,4 +104,5 @@ void residuals_decode(struct residuals_model *m, struct range_decoder *d, int64_
 		ret[i] = (int64_t)(sign ? 0 - rest : rest);
 		remember(&h, length + 1, sign);
 	}
+	*decoder = here;
 }

@@ -481,7 +481,7 @@ int section_writer_add(struct section_writer *w, const struct columns_series *s,
 	}
 	/* A histogram stays in one block: its buckets cannot be read without its sum. */
 	if (r == 0 && w->block_columns > 0 &&
-	    (w->encoder.len >= SECTION_BLOCK_BYTES || w->block_values >= SECTION_BLOCK_VALUES))
+	    (range_encoder_settled(&w->encoder) >= SECTION_BLOCK_BYTES || w->block_values >= SECTION_BLOCK_VALUES))
 		r = end_block(w);
 	struct buf swap = w->key;
 	w->key = w->last_key;

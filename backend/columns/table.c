@@ -98,19 +98,6 @@ static void identify(const struct schema_sample *sample, uint32_t ordinal, struc
 	memcpy(ret->labels, sample->labels, sample->n_labels * sizeof(sample->labels[0]));
 }
 
-/* Of one row: the very same bytes of the snapshot. */
-static bool same_row(const struct table *t, const struct schema_sample *sample)
-{
-	if (t->last == NONE || t->n_labels != sample->n_labels)
-		return false;
-	for (size_t i = 0; i < t->n_labels; i++) {
-		const struct schema_label_value *a = &t->labels[i], *b = &sample->labels[i];
-		if (a->name != b->name || a->text != b->text || a->len != b->len || a->number != b->number)
-			return false;
-	}
-	return true;
-}
-
 static bool same_labels(const struct columns_series *id, const struct schema_sample *sample)
 {
 	if (id->n_labels != sample->n_labels)
@@ -220,47 +207,45 @@ static int append(struct table *t, struct table_column *c, uint64_t value)
 	return 0;
 }
 
-/* The column of this part; made, with zeros for the ticks before, if there is none. */
-static int part_of(struct table *t, struct table_series *s, uint32_t part, struct table_column **ret)
+/* A column of this part before the i-th, with zeros for the ticks before. */
+static int insert_part(struct table *t, struct table_series *s, uint32_t i, uint32_t part)
 {
-	uint32_t i = 0;
-	while (i < s->n_parts && s->parts[i].part < part)
-		i++;
-	if (i == s->n_parts || s->parts[i].part != part) {
-		struct table_column *parts = realloc(s->parts, (s->n_parts + 1u) * sizeof(*parts));
+	if (s->n_parts == s->cap_parts) {
+		uint32_t cap = s->cap_parts ? s->cap_parts * 2 : 8;
+		int r = charge(t, (cap - s->cap_parts) * sizeof(*s->parts));
+		struct table_column *parts = r == 0 ? realloc(s->parts, cap * sizeof(*parts)) : NULL;
 		if (!parts)
-			return -ENOMEM;
+			return r < 0 ? r : -ENOMEM;
 		s->parts = parts;
-		memmove(parts + i + 1, parts + i, (s->n_parts - i) * sizeof(*parts));
-		parts[i] = (struct table_column){.part = part, .n = s->count};
-		s->n_parts++;
-		t->bytes += sizeof(*parts);
+		s->cap_parts = cap;
 	}
-	*ret = &s->parts[i];
+	memmove(s->parts + i + 1, s->parts + i, (s->n_parts - i) * sizeof(*s->parts));
+	s->parts[i] = (struct table_column){.part = part, .n = s->count};
+	s->n_parts++;
 	return 0;
 }
 
-static int add_part(struct table *t, struct table_series *s, uint32_t part, uint64_t value)
+/* Values come by part, ascending; the parts between that one and the i-th, where the last one left off, are 0. */
+static int add_part(struct table *t, struct table_series *s, uint32_t *i, uint32_t part, uint64_t value)
 {
-	struct table_column *c;
-	int r = part_of(t, s, part, &c);
-	return r < 0 ? r : append(t, c, value);
+	int r = 0;
+	while (r == 0 && *i < s->n_parts && s->parts[*i].part < part)
+		r = append(t, &s->parts[(*i)++], 0);
+	if (r == 0 && (*i == s->n_parts || s->parts[*i].part != part))
+		r = insert_part(t, s, *i, part);
+	return r < 0 ? r : append(t, &s->parts[(*i)++], value);
 }
 
-static int add_histogram(struct table *t, struct table_series *s, const struct schema_sample *sample)
+static int add_histogram(struct table *t, struct table_series *s, const struct schema_histogram *h)
 {
-	struct schema_histogram h;
-	int r = schema_histogram_parse(sample->histogram.data, sample->histogram.len, &h);
-	if (r == 0)
-		r = add_part(t, s, COLUMNS_PART_SUM, h.sum);
-	for (size_t i = 0; r == 0 && i < h.n; i++) {
-		if (h.buckets[i].count > 0)
-			r = add_part(t, s, COLUMNS_PART_BUCKET + h.buckets[i].index, h.buckets[i].count);
+	uint32_t at = 0;
+	int r = add_part(t, s, &at, COLUMNS_PART_SUM, h->sum);
+	for (size_t i = 0; r == 0 && i < h->n; i++) {
+		if (h->buckets[i].count > 0)
+			r = add_part(t, s, &at, COLUMNS_PART_BUCKET + h->buckets[i].index, h->buckets[i].count);
 	}
-	for (uint32_t i = 0; r == 0 && i < s->n_parts; i++) {
-		if (s->parts[i].n == s->count)
-			r = append(t, &s->parts[i], 0);
-	}
+	while (r == 0 && at < s->n_parts)
+		r = append(t, &s->parts[at++], 0);
 	return r;
 }
 
@@ -313,7 +298,7 @@ void table_forget_metrics(struct table *t)
 static int find(struct table *t, uint32_t tick, const struct schema_sample *sample, uint32_t *ret)
 {
 	uint32_t guess = t->last == NONE ? t->first : t->series[t->last].next, number = NONE;
-	bool row = same_row(t, sample);
+	bool row = t->last != NONE && t->last_row == sample->row;
 	int r = 0;
 	if (guess != NONE && t->series[guess].metric == sample->metric && t->series[guess].type == sample->type &&
 	    (row ? t->series[guess].label_group == t->series[t->last].label_group
@@ -334,10 +319,7 @@ static int find(struct table *t, uint32_t tick, const struct schema_sample *samp
 	struct table_series *s = &t->series[number];
 	if (s->count == 0)
 		s->label_group = row ? t->series[t->last].label_group : t->n_groups++;
-	if (!row) {
-		t->n_labels = sample->n_labels;
-		memcpy(t->labels, sample->labels, sample->n_labels * sizeof(sample->labels[0]));
-	}
+	t->last_row = sample->row;
 	*ret = number;
 	return 0;
 }
@@ -349,7 +331,8 @@ int table_add(struct table *t, uint32_t tick, const struct schema_sample *sample
 	if (r < 0)
 		return r;
 	struct table_series *s = &t->series[number];
-	r = sample->type == SCHEMA_VALUE_HISTOGRAM ? add_histogram(t, s, sample) : append(t, &s->value, sample->u);
+	r = sample->type == SCHEMA_VALUE_HISTOGRAM ? add_histogram(t, s, sample->histogram.parsed)
+						   : append(t, &s->value, sample->u);
 	if (r == 0)
 		r = add_tick(s, tick);
 	if (t->last != NONE)

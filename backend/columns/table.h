@@ -28,7 +28,7 @@ struct table_series {
 	uint32_t twin; /* the one that differs by the next ordinal; UINT32_MAX: none yet */
 	struct presence presence;
 	struct table_column *parts; /* of a histogram, ascending by part */
-	uint32_t n_parts;
+	uint32_t n_parts, cap_parts;
 };
 
 struct table {
@@ -40,10 +40,9 @@ struct table {
 	size_t bytes, max_bytes;
 	uint64_t samples;
 	uint32_t first; /* series of the first sample of a snapshot */
-	uint32_t last;	/* series of the last sample, and its labels */
+	uint32_t last;	/* series of the last sample, and its row */
+	uint32_t last_row;
 	uint32_t n_groups;
-	size_t n_labels;
-	struct schema_label_value labels[SCHEMA_MAX_LABELS];
 };
 
 void table_init(struct table *table, size_t max_bytes);

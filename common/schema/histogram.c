@@ -3,42 +3,47 @@
 #include "common/wire.h"
 
 #include <errno.h>
+#include <string.h>
 
 enum { HISTOGRAM_SCHEME = 1, HISTOGRAM_SUM = 2, HISTOGRAM_INDEXES = 3, HISTOGRAM_COUNTS = 4, SCHEME_LOG_LINEAR_4 = 1 };
+
+static int put(struct schema_histogram *h, uint64_t v, size_t *n, bool index)
+{
+	if (*n == HISTOGRAM_BUCKETS || (index && v >= HISTOGRAM_BUCKETS))
+		return -EPROTO;
+	if (index)
+		h->buckets[*n].index = (uint32_t)v;
+	else
+		h->buckets[*n].count = v;
+	++*n;
+	return 0;
+}
 
 /* A repeated integer, packed or not: sets .index or .count of the next pairs. */
 static int take(struct schema_histogram *h, const struct wire_field *f, size_t *n, bool index)
 {
 	struct wire_reader reader = wire_reader(f->data, f->len);
-	uint64_t v = f->value;
+	uint64_t v;
 	int r = 1;
-	for (;;) {
-		if (f->type == WIRE_BYTES)
-			r = wire_varint(&reader, &v);
-		else if (f->type != WIRE_VARINT)
-			return -EPROTO;
-		if (r <= 0)
-			return r;
-		if (*n == HISTOGRAM_BUCKETS || (index && v >= HISTOGRAM_BUCKETS))
-			return -EPROTO;
-		if (index)
-			h->buckets[*n].index = (uint32_t)v;
-		else
-			h->buckets[*n].count = v;
-		++*n;
-		if (f->type == WIRE_VARINT)
-			return 0;
-	}
+	if (f->type == WIRE_VARINT)
+		return put(h, f->value, n, index);
+	if (f->type != WIRE_BYTES)
+		return -EPROTO;
+	while (r >= 0 && (r = wire_varint(&reader, &v)) == 1)
+		r = put(h, v, n, index);
+	return r;
 }
 
 int schema_histogram_parse(const uint8_t *data, size_t len, struct schema_histogram *ret)
 {
 	struct wire_reader reader = wire_reader(data, len);
-	struct schema_histogram h = {0};
+	/* Its pairs, of which most stay unused, are not worth clearing. */
+	struct schema_histogram h;
 	struct wire_field f;
 	size_t indexes = 0, counts = 0;
 	uint64_t scheme = 0;
 	int r;
+	h.sum = h.count = 0;
 	while ((r = wire_next(&reader, &f)) == 1) {
 		if (f.number == HISTOGRAM_INDEXES || f.number == HISTOGRAM_COUNTS)
 			r = take(&h, &f, f.number == HISTOGRAM_INDEXES ? &indexes : &counts,
@@ -59,7 +64,9 @@ int schema_histogram_parse(const uint8_t *data, size_t len, struct schema_histog
 			return -EPROTO;
 		h.count += h.buckets[i].count;
 	}
-	h.n = indexes;
-	*ret = h;
+	ret->sum = h.sum;
+	ret->count = h.count;
+	ret->n = indexes;
+	memcpy(ret->buckets, h.buckets, indexes * sizeof(h.buckets[0]));
 	return 0;
 }

@@ -49,12 +49,9 @@ const struct plan_message *plan_find_message(const struct schema *s, const char 
 	return bsearch(full_name, s->messages, s->n_messages, sizeof(*s->messages), name_cmp);
 }
 
-int plan_find_field(const struct plan_message *m, uint32_t number)
+int plan_search_field(const struct plan_message *m, uint32_t number)
 {
-	/* Schemas number densely from 1: the field is nearly always at or before its number. */
 	size_t low = 0, high = m->n;
-	if (number - 1 < m->n && m->fields[number - 1].number == number)
-		return (int)(number - 1);
 	while (low < high) {
 		size_t mid = (low + high) / 2;
 		if (m->fields[mid].number < number)
@@ -63,26 +60,6 @@ int plan_find_field(const struct plan_message *m, uint32_t number)
 			high = mid;
 	}
 	return low < m->n && m->fields[low].number == number ? (int)low : -1;
-}
-
-enum wire_type plan_wire_type(enum plan_type type)
-{
-	switch (type) {
-	case PLAN_DOUBLE:
-	case PLAN_FIXED64:
-	case PLAN_SFIXED64:
-		return WIRE_FIXED64;
-	case PLAN_FLOAT:
-	case PLAN_FIXED32:
-	case PLAN_SFIXED32:
-		return WIRE_FIXED32;
-	case PLAN_STRING:
-	case PLAN_BYTES:
-	case PLAN_MESSAGE:
-		return WIRE_BYTES;
-	default:
-		return WIRE_VARINT;
-	}
 }
 
 enum schema_label_role schema_field_label(const struct schema *s, const char *type, uint32_t number)

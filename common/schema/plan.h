@@ -94,7 +94,14 @@ char *plan_strdup(struct schema *schema, const char *s);
 
 const struct plan_message *plan_find_message(const struct schema *schema, const char *full_name);
 /* Index into message->fields, or -1. */
-int plan_find_field(const struct plan_message *message, uint32_t number);
+int plan_search_field(const struct plan_message *message, uint32_t number);
+static inline int plan_find_field(const struct plan_message *message, uint32_t number)
+{
+	/* Schemas number densely from 1: the field is nearly always at its number. */
+	if (number - 1 < message->n && message->fields[number - 1].number == number)
+		return (int)(number - 1);
+	return plan_search_field(message, number);
+}
 
 /* Reads the descriptor set into messages and enums, linked. 0 or as schema_compile(). */
 int plan_read_set(struct schema *schema, const uint8_t *set, size_t len) __attribute__((nonnull, warn_unused_result));
@@ -102,7 +109,16 @@ int plan_read_set(struct schema *schema, const uint8_t *set, size_t len) __attri
 int plan_build(struct schema *schema, const char *root) __attribute__((nonnull, warn_unused_result));
 
 /* The wire type a value of this type has when it is not packed. */
-enum wire_type plan_wire_type(enum plan_type type);
+static inline enum wire_type plan_wire_type(enum plan_type type)
+{
+	static const uint8_t types[] = {
+		[PLAN_DOUBLE] = WIRE_FIXED64, [PLAN_FIXED64] = WIRE_FIXED64, [PLAN_SFIXED64] = WIRE_FIXED64,
+		[PLAN_FLOAT] = WIRE_FIXED32,  [PLAN_FIXED32] = WIRE_FIXED32, [PLAN_SFIXED32] = WIRE_FIXED32,
+		[PLAN_STRING] = WIRE_BYTES,   [PLAN_BYTES] = WIRE_BYTES,     [PLAN_MESSAGE] = WIRE_BYTES,
+		[PLAN_SINT64] = WIRE_VARINT,
+	};
+	return (enum wire_type)types[type];
+}
 /* Wire format, wire types, UTF-8 and nesting of a message, without yielding anything. 0 or -EPROTO. */
 int plan_check(const struct plan_message *message, const uint8_t *data, size_t len, unsigned depth);
 int plan_check_field(const struct plan_field *field, const struct wire_field *wire, unsigned depth);

@@ -102,6 +102,7 @@ struct schema_sample {
 	const struct schema_metric *metric;
 	const struct schema_label_value *labels; /* those present, outermost first */
 	size_t n_labels;
+	uint32_t row; /* within one walk, samples of the same row have the very same labels */
 	enum schema_value_type type;
 	union {
 		uint64_t u;
@@ -110,6 +111,7 @@ struct schema_sample {
 		struct {
 			const uint8_t *data; /* the Histogram message's bytes */
 			size_t len;
+			const struct schema_histogram *parsed; /* the same, for the call */
 		} histogram;
 	};
 };

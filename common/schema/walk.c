@@ -91,22 +91,28 @@ static void set_value(enum plan_type type, uint64_t bits, struct schema_sample *
 	}
 }
 
+static int emit_histogram(struct walk *walk, struct schema_sample *sample, const struct wire_field *w)
+{
+	struct schema_histogram histogram;
+	if (schema_histogram_parse(w->data, w->len, &histogram) < 0)
+		return -EPROTO;
+	sample->type = SCHEMA_VALUE_HISTOGRAM;
+	sample->histogram.data = w->data;
+	sample->histogram.len = w->len;
+	sample->histogram.parsed = &histogram;
+	return walk->fn(walk->arg, sample);
+}
+
 static int emit(struct walk *walk, const struct plan_field *f, const struct schema_metric *metric,
 		const struct wire_field *w)
 {
-	struct schema_sample sample = {.metric = metric, .labels = walk->labels, .n_labels = walk->n_labels};
-	struct schema_histogram histogram;
+	struct schema_sample sample = {
+		.metric = metric, .labels = walk->labels, .n_labels = walk->n_labels, .row = walk->row};
 	if (w->type != plan_wire_type(f->type))
 		return -EPROTO;
-	if (metric->kind == SCHEMA_KIND_HISTOGRAM) {
-		if (schema_histogram_parse(w->data, w->len, &histogram) < 0)
-			return -EPROTO;
-		sample.type = SCHEMA_VALUE_HISTOGRAM;
-		sample.histogram.data = w->data;
-		sample.histogram.len = w->len;
-	} else {
-		set_value(f->type, w->value, &sample);
-	}
+	if (metric->kind == SCHEMA_KIND_HISTOGRAM)
+		return emit_histogram(walk, &sample, w);
+	set_value(f->type, w->value, &sample);
 	return walk->fn(walk->arg, &sample);
 }
 
@@ -285,8 +291,10 @@ static int emit_custom(struct walk *walk, const struct wire_field *field)
 	c.sample.metric = &metric;
 	c.sample.labels = walk->labels;
 	c.sample.n_labels = walk->n_labels;
+	c.sample.row = ++walk->row;
 	r = c.has_value ? walk->fn(walk->arg, &c.sample) : 0;
 	walk->n_labels = base;
+	walk->row++;
 	return r;
 }
 
@@ -298,6 +306,7 @@ int walk_labels(struct walk *walk, const struct plan_node *node, const uint8_t *
 	struct wire_reader reader = wire_reader(data, len);
 	struct wire_field w;
 	int r;
+	walk->row++;
 	while ((r = wire_next(&reader, &w)) == 1) {
 		int i = plan_find_field(node->message, w.number);
 		if (i < 0 || node->children[i].action != PLAN_LABEL)
@@ -344,6 +353,7 @@ static int walk_node(struct walk *walk, const struct plan_node *node, const uint
 			return r;
 	}
 	walk->n_labels = base;
+	walk->row += node->has_labels;
 	return r;
 }
 
@@ -380,6 +390,7 @@ static int walk_path(struct walk *walk, const struct plan_node *node, const stru
 			return r;
 	}
 	walk->n_labels = base;
+	walk->row += node->has_labels;
 	return r;
 }
 

@@ -8,6 +8,7 @@ struct walk {
 	void *arg;
 	struct schema_label_value labels[SCHEMA_MAX_LABELS];
 	size_t n_labels;
+	uint32_t row; /* another whenever labels may be */
 };
 
 /* Adds those of the message at this node. 0 or -EPROTO. */

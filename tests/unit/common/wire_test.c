@@ -46,6 +46,37 @@ static void test_every_truncation_is_refused(void **state)
 	}
 }
 
+/* Of every length, also longer than need be, with anything behind: eight bytes are looked at where there are so many.
+ */
+static void test_varints_of_every_length(void **state)
+{
+	for (unsigned n = 1; n <= 10; n++) {
+		for (unsigned behind = 0; behind <= 10; behind++) {
+			for (unsigned round = 0; round < 4; round++) {
+				uint8_t bytes[20];
+				uint64_t expected = 0, v = 0;
+				memset(bytes, round % 2 ? 0xff : 0, sizeof(bytes));
+				for (unsigned i = 0; i < n; i++) {
+					uint8_t seven = (uint8_t)(round == 0   ? 0x7f
+								  : round == 1 ? 0
+									       : 37 * (i + round));
+					seven = i == 9 ? seven & 1 : seven & 0x7f;
+					bytes[i] = (uint8_t)(seven | (i + 1 < n ? 0x80 : 0));
+					expected |= (uint64_t)seven << 7 * i;
+				}
+				struct wire_reader reader = wire_reader(bytes, n + behind);
+				assert_int_equal(wire_varint(&reader, &v), 1);
+				assert_true(v == expected);
+				assert_ptr_equal(reader.p, bytes + n);
+				for (unsigned cut = 1; cut < n; cut++) {
+					reader = wire_reader(bytes, cut);
+					assert_int_equal(wire_varint(&reader, &v), -EPROTO);
+				}
+			}
+		}
+	}
+}
+
 static void test_malformed(void **state)
 {
 	struct wire_field f;
@@ -116,8 +147,11 @@ static void test_utf8(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_each_type), cmocka_unit_test(test_every_truncation_is_refused),
-		cmocka_unit_test(test_malformed), cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_each_type),
+		cmocka_unit_test(test_every_truncation_is_refused),
+		cmocka_unit_test(test_varints_of_every_length),
+		cmocka_unit_test(test_malformed),
+		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_utf8),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

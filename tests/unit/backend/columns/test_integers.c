@@ -3,6 +3,7 @@
 #include "tests/unit/cmocka_all.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,6 +57,112 @@ static void forms_are_found(void **state)
 	assert_int_equal(round_trip(v, 1000).form, INTEGERS_DELTA2);
 }
 
+static uint64_t told(enum integers_form form, uint64_t base, const uint64_t *v, size_t i)
+{
+	if (form == INTEGERS_PLAIN)
+		return v[i] - base;
+	uint64_t growth = v[i] - v[i - 1];
+	if (form == INTEGERS_DELTA)
+		return growth - base;
+	return growth - (i > 1 ? v[i - 1] - v[i - 2] : base);
+}
+
+static uint64_t size_of(uint64_t v)
+{
+	return (int64_t)v < 0 ? 0 - v : v;
+}
+
+static int by_size(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+	return x < y ? -1 : x > y;
+}
+
+/* What README.md says of the choice, of one form and base, step by step. */
+static double reckon(enum integers_form form, uint64_t base, const uint64_t *v, size_t n, uint64_t *ret_factor)
+{
+	uint64_t factor = 0, below = 0;
+	unsigned lengths[65] = {0};
+	size_t first = form != INTEGERS_PLAIN;
+	double bits = 0;
+	for (size_t i = first; i < n; i++) {
+		uint64_t a = factor, b = size_of(told(form, base, v, i));
+		while (b) {
+			uint64_t rest = a % b;
+			a = b;
+			b = rest;
+		}
+		factor = a;
+	}
+	factor = factor ? factor : 1;
+	for (size_t i = first; i < n; i++) {
+		uint64_t size = size_of(told(form, base, v, i)) / factor;
+		unsigned length = size ? 64 - (unsigned)__builtin_clzll(size) : 0;
+		lengths[length]++;
+		below += length;
+	}
+	for (size_t i = 0; i < 65; i++) {
+		if (lengths[i])
+			bits -= lengths[i] * log2((double)lengths[i] / (double)(n - first));
+	}
+	*ret_factor = factor;
+	return bits + (double)below;
+}
+
+static uint64_t median(enum integers_form form, const uint64_t *v, size_t n)
+{
+	uint64_t some[31];
+	size_t first = form != INTEGERS_PLAIN, k = n - first < 31 ? n - first : 31;
+	for (size_t i = 0; i < k; i++)
+		some[i] = told(form, 0, v, first + i * (n - first) / k);
+	qsort(some, k, sizeof(some[0]), by_size);
+	return some[k / 2];
+}
+
+static void the_cheapest_is_taken(void **state)
+{
+	uint64_t v[300], seed = 17;
+	for (int round = 0; round < 2000; round++) {
+		size_t n = 3 + fixture_random(&seed) % 297;
+		uint64_t factor = fixture_random(&seed) % 3 ? 1 : 1 + fixture_random(&seed) % 5000;
+		uint64_t range = 1 + fixture_random(&seed) % (1ull << fixture_random(&seed) % 40), growth = 0;
+		for (size_t i = 0; i < n; i++) {
+			growth += fixture_random(&seed) % range;
+			v[i] = factor * (round % 3 == 0
+						 ? fixture_random(&seed) % range
+						 : (i ? v[i - 1] / factor : 0) +
+							   (round % 3 == 1 ? fixture_random(&seed) % range : growth));
+		}
+		struct integers_plan plan = round_trip(v, n);
+		if (plan.form < INTEGERS_PLAIN)
+			continue;
+		const struct {
+			enum integers_form form;
+			uint64_t base;
+		} all[] = {{INTEGERS_PLAIN, median(INTEGERS_PLAIN, v, n)},
+			   {INTEGERS_PLAIN, 0},
+			   {INTEGERS_DELTA, median(INTEGERS_DELTA, v, n)},
+			   {INTEGERS_DELTA, 0},
+			   {INTEGERS_DELTA2, v[1] - v[0]}};
+		double lowest = INFINITY;
+		size_t best = 0;
+		uint64_t best_factor = 0;
+		for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+			uint64_t its_factor;
+			double bits = reckon(all[i].form, all[i].base, v, n, &its_factor);
+			if (bits >= lowest)
+				continue;
+			lowest = bits;
+			best = i;
+			best_factor = its_factor;
+		}
+		assert_int_equal(plan.form, all[best].form);
+		assert_int_equal(plan.base, all[best].base);
+		assert_int_equal(plan.factor, best_factor);
+		assert_true(fabs(plan.bits - lowest) <= lowest * 1e-12);
+	}
+}
+
 static void extremes_come_back(void **state)
 {
 	const uint64_t odd[] = {0, UINT64_MAX, 1ull << 63, (1ull << 63) - 1, 1, (1ull << 63) + 1, UINT64_MAX - 1};
@@ -100,6 +207,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(forms_are_found),
+		cmocka_unit_test(the_cheapest_is_taken),
 		cmocka_unit_test(extremes_come_back),
 		cmocka_unit_test(anything_comes_back),
 		cmocka_unit_test(plans_of_others_are_refused),

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 #define MANY 20000
 
@@ -46,6 +47,48 @@ static size_t round_trip(const int64_t *values, size_t n)
 	assert_memory_equal(values, back, n * sizeof(*values));
 	assert_true(decoder.beyond <= 4);
 	return encoder.len;
+}
+
+/* The bytes are the format: what was written before is read by what comes after. */
+static void bytes_are_always_the_same(void **state)
+{
+	static uint8_t bytes[MANY * 32];
+	static int64_t values[MANY];
+	struct residuals_model model;
+	struct range_encoder encoder;
+	uint64_t seed = 3;
+	for (size_t i = 0; i < MANY; i++) {
+		uint64_t v = fixture_random(&seed) >> (i < MANY / 2 ? 56 : i % 64);
+		values[i] = (int64_t)v - (int64_t)(i % 200);
+	}
+	residuals_model_init(&model);
+	range_encoder_init(&encoder, bytes, sizeof(bytes));
+	residuals_encode(&model, &encoder, values, MANY, NULL);
+	range_encoder_finish(&encoder);
+	assert_int_equal(encoder.len, 55182);
+	assert_int_equal(crc32(0, bytes, (unsigned)encoder.len), 0x599afb36);
+}
+
+/* A coder that has no room counts on and writes nothing beyond. */
+static void too_little_room_is_told(void **state)
+{
+	uint8_t bytes[64];
+	int64_t values[200];
+	struct residuals_model model;
+	struct range_encoder encoder;
+	uint64_t seed = 5;
+	for (size_t i = 0; i < 200; i++)
+		values[i] = (int64_t)fixture_random(&seed);
+	for (size_t room = 0; room < 20; room++) {
+		memset(bytes, 0x55, sizeof(bytes));
+		residuals_model_init(&model);
+		range_encoder_init(&encoder, bytes, room);
+		residuals_encode(&model, &encoder, values, 200, NULL);
+		range_encoder_finish(&encoder);
+		assert_true(encoder.len > 200 * 7);
+		for (size_t i = room; i < sizeof(bytes); i++)
+			assert_int_equal(bytes[i], 0x55);
+	}
 }
 
 static void extremes_come_back(void **state)
@@ -166,6 +209,8 @@ static void foreign_bytes_decode_to_something(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(bytes_are_always_the_same),
+		cmocka_unit_test(too_little_room_is_told),
 		cmocka_unit_test(extremes_come_back),
 		cmocka_unit_test(anything_comes_back),
 		cmocka_unit_test(many_streams_come_back),
