@@ -14,7 +14,8 @@
 #define MAX_ORIGINS 65536
 #define WORST_RESIDUAL 32 /* bytes */
 
-enum column { STEPS, JITTER, BOOTTIME, RECEIVED, SEQUENCE, INTERVAL, ORIGIN, COLUMNS };
+/* What queries need comes first, so that they need not decode the jitter of the rest. */
+enum column { STEPS, JITTER, SEQUENCE, INTERVAL, ORIGIN, RECEIVED, BOOTTIME, COLUMNS };
 
 /* The instant that the step leads to from the grid so far. */
 static uint64_t on_grid(uint64_t grid, uint64_t steps, uint64_t interval_ms)
@@ -44,7 +45,7 @@ static void split(const struct columns_tick *ticks, uint32_t n, const uint32_t *
 	}
 }
 
-static void join(uint64_t **columns, uint32_t n, const uint8_t (*origins)[32], struct columns_tick *ret)
+static void join(uint64_t **columns, uint32_t n, const uint8_t (*origins)[32], size_t known, struct columns_tick *ret)
 {
 	uint64_t grid = 0;
 	for (uint32_t i = 0; i < n; i++) {
@@ -52,8 +53,8 @@ static void join(uint64_t **columns, uint32_t n, const uint8_t (*origins)[32], s
 		t->interval_ms = (uint32_t)columns[INTERVAL][i];
 		grid = i == 0 ? columns[STEPS][0] : on_grid(grid, columns[STEPS][i], t->interval_ms);
 		t->time_us = (int64_t)(grid + columns[JITTER][i]);
-		t->boottime_us = columns[BOOTTIME][i] + (uint64_t)t->time_us;
-		t->received_us = (int64_t)(columns[RECEIVED][i] + (uint64_t)t->time_us);
+		t->boottime_us = known > BOOTTIME ? columns[BOOTTIME][i] + (uint64_t)t->time_us : 0;
+		t->received_us = known > RECEIVED ? (int64_t)(columns[RECEIVED][i] + (uint64_t)t->time_us) : 0;
 		t->sequence = columns[SEQUENCE][i];
 		memcpy(t->instance, origins[columns[ORIGIN][i]], 16);
 		memcpy(t->boot_id, origins[columns[ORIGIN][i]] + 16, 16);
@@ -157,7 +158,7 @@ int ticks_put(const struct columns_tick *ticks, uint32_t n, struct buf *out)
 	return r == 0 ? buf_append(out, body.data, body.len) : r;
 }
 
-static int take_columns(struct work *w, uint32_t n, struct wire_reader *in)
+static int take_columns(struct work *w, uint32_t n, size_t wanted, struct wire_reader *in)
 {
 	struct integers_plan plans[COLUMNS];
 	struct range_decoder decoder;
@@ -168,7 +169,7 @@ static int take_columns(struct work *w, uint32_t n, struct wire_reader *in)
 			return -EPROTO;
 	}
 	range_decoder_init(&decoder, in->p, (size_t)(in->end - in->p));
-	for (size_t i = 0; i < COLUMNS; i++) {
+	for (size_t i = 0; i < wanted; i++) {
 		size_t skip = i == STEPS;
 		if (n == skip)
 			continue;
@@ -179,7 +180,7 @@ static int take_columns(struct work *w, uint32_t n, struct wire_reader *in)
 	return decoder.beyond > 4 ? -EPROTO : 0;
 }
 
-int ticks_take(const uint8_t *data, size_t len, uint32_t n, struct columns_tick *ret)
+static int take(const uint8_t *data, size_t len, uint32_t n, size_t wanted, struct columns_tick *ret)
 {
 	struct work work __attribute__((cleanup(work_free))) = {0};
 	uint64_t n_origins;
@@ -195,12 +196,22 @@ int ticks_take(const uint8_t *data, size_t len, uint32_t n, struct columns_tick 
 	in.p += n_origins * 32;
 	int r = n > 0 ? work_init(&work, n) : 0;
 	if (r == 0 && n > 0)
-		r = take_columns(&work, n, &in);
+		r = take_columns(&work, n, wanted, &in);
 	for (uint32_t i = 0; r == 0 && i < n; i++) {
 		if (work.columns[ORIGIN][i] >= n_origins || work.columns[INTERVAL][i] > UINT32_MAX)
 			r = -EPROTO;
 	}
 	if (r == 0 && n > 0)
-		join(work.columns, n, origins, ret);
+		join(work.columns, n, origins, wanted, ret);
 	return r;
+}
+
+int ticks_take(const uint8_t *data, size_t len, uint32_t n, struct columns_tick *ret)
+{
+	return take(data, len, n, COLUMNS, ret);
+}
+
+int ticks_take_some(const uint8_t *data, size_t len, uint32_t n, enum ticks_some some, struct columns_tick *ret)
+{
+	return take(data, len, n, some == TICKS_RECEIVED ? BOOTTIME : RECEIVED, ret);
 }

@@ -10,3 +10,8 @@ int ticks_put(const struct columns_tick *ticks, uint32_t n, struct buf *out)
 /* Fills ret[n]: 0; -EBADMSG when the checksum does not fit; -EPROTO; -ENOMEM. */
 int ticks_take(const uint8_t *data, size_t len, uint32_t n, struct columns_tick *ret)
 	__attribute__((nonnull, warn_unused_result));
+
+/* The same without what takes most of the time: boottime_us is 0, and received_us too unless it is asked for. */
+enum ticks_some { TICKS_TIME, TICKS_RECEIVED };
+int ticks_take_some(const uint8_t *data, size_t len, uint32_t n, enum ticks_some some, struct columns_tick *ret)
+	__attribute__((nonnull, warn_unused_result));

@@ -64,7 +64,17 @@ int source_piece_ticks_bytes(const struct source_piece *p, struct buf *out)
 	return append_at(p, p->ticks_at, p->head.ticks_len, out);
 }
 
-int source_piece_ticks(const struct source_piece *p, struct columns_tick **ret)
+static int take(const struct buf *bytes, uint32_t n, enum source_ticks what, struct columns_tick *ret)
+{
+	if (!bytes->data)
+		return -EPROTO;
+	if (what == SOURCE_TICKS_ALL)
+		return ticks_take(bytes->data, bytes->len, n, ret);
+	return ticks_take_some(bytes->data, bytes->len, n, what == SOURCE_TICKS_MINUTES ? TICKS_RECEIVED : TICKS_TIME,
+			       ret);
+}
+
+int source_piece_ticks(const struct source_piece *p, enum source_ticks what, struct columns_tick **ret)
 {
 	struct buf bytes BUF_CLEANUP = BUF_INIT(COLUMNS_MAX_SECTION);
 	struct columns_tick *ticks = malloc((p->head.n_ticks + (size_t)1) * sizeof(*ticks));
@@ -72,7 +82,7 @@ int source_piece_ticks(const struct source_piece *p, struct columns_tick **ret)
 		return -ENOMEM;
 	int r = source_piece_ticks_bytes(p, &bytes);
 	if (r == 0)
-		r = bytes.data ? ticks_take(bytes.data, bytes.len, p->head.n_ticks, ticks) : -EPROTO;
+		r = take(&bytes, p->head.n_ticks, what, ticks);
 	for (uint32_t i = 1; r == 0 && i < p->head.n_ticks; i++) {
 		if (ticks[i].time_us < ticks[i - 1].time_us)
 			r = -EPROTO;
@@ -112,7 +122,7 @@ int source_piece_copy(struct source_piece *p, uint32_t number, struct buf *out)
 	const struct chunk_section *section = chunk_find(&p->head, number);
 	struct chunk_section one = {.number = number};
 	struct columns_tick *ticks = NULL;
-	int r = source_piece_ticks(p, &ticks);
+	int r = source_piece_ticks(p, SOURCE_TICKS_ALL, &ticks);
 	if (r == 0 && section) {
 		r = append_at(p, p->sections_at[section - p->head.sections], section->len, &bytes);
 		one.n_series = section->n_series;

@@ -31,8 +31,9 @@ int source_piece_open(struct source_piece *piece) __attribute__((nonnull, warn_u
 /* Appends the block of ticks as it is. */
 int source_piece_ticks_bytes(const struct source_piece *piece, struct buf *out)
 	__attribute__((nonnull, warn_unused_result));
-/* malloc'd; ascending by time. */
-int source_piece_ticks(const struct source_piece *piece, struct columns_tick **ret)
+/* malloc'd; ascending by time. Without boot times, and receipts but of minutes, unless all is asked for. */
+enum source_ticks { SOURCE_TICKS_RAW, SOURCE_TICKS_MINUTES, SOURCE_TICKS_ALL };
+int source_piece_ticks(const struct source_piece *piece, enum source_ticks what, struct columns_tick **ret)
 	__attribute__((nonnull, warn_unused_result));
 /* A section's directory: 1 and a reader, which borrows the piece; 0 when there is none of this number. */
 int source_piece_section(struct source_piece *piece, uint32_t number, struct section_reader **ret)

@@ -90,7 +90,7 @@ static int map_ticks(struct beside *b, struct source_piece *piece, const struct 
 	int r = same_ticks(first, piece, &same);
 	if (r < 0 || same)
 		return r;
-	r = source_piece_ticks(piece, &own);
+	r = source_piece_ticks(piece, SOURCE_TICKS_RAW, &own);
 	if (r < 0)
 		return r;
 	b->n_ticks = piece->head.n_ticks;
@@ -255,7 +255,7 @@ static int tell(struct telling *t, struct source_piece *const pieces[QUERY_STATI
 		int64_t to_us)
 {
 	struct query_block block = {.n = t->piece->head.n_ticks, .end = t->piece->head.n_ticks, .minutes = minutes};
-	int r = source_piece_ticks(t->piece, &t->ticks);
+	int r = source_piece_ticks(t->piece, minutes ? SOURCE_TICKS_MINUTES : SOURCE_TICKS_RAW, &t->ticks);
 	if (r < 0)
 		return forgive(t, r);
 	block.ticks = t->ticks;

@@ -21,6 +21,20 @@ static size_t round_trip(const struct columns_tick *ticks, uint32_t n)
 		assert_memory_equal(ticks[i].instance, back[i].instance, 16);
 		assert_memory_equal(ticks[i].boot_id, back[i].boot_id, 16);
 	}
+	for (enum ticks_some some = TICKS_TIME; some <= TICKS_RECEIVED; some++) {
+		assert_int_equal(ticks_take_some(bytes.data, bytes.len, n, some, back), 0);
+		for (uint32_t i = 0; i < n; i++) {
+			struct columns_tick expected = ticks[i];
+			expected.boottime_us = 0;
+			expected.received_us = some == TICKS_RECEIVED ? ticks[i].received_us : 0;
+			assert_int_equal(back[i].time_us, expected.time_us);
+			assert_int_equal(back[i].received_us, expected.received_us);
+			assert_int_equal(back[i].boottime_us, 0);
+			assert_int_equal(back[i].sequence, expected.sequence);
+			assert_int_equal(back[i].interval_ms, expected.interval_ms);
+			assert_memory_equal(back[i].boot_id, expected.boot_id, 16);
+		}
+	}
 	free(back);
 	return bytes.len;
 }
