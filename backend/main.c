@@ -5,6 +5,7 @@
 #include "backend/first_start.h"
 #include "backend/grpc/health.h"
 #include "backend/grpc/reflection.h"
+#include "backend/history/keeper.h"
 #include "backend/ingest/ingest.h"
 #include "backend/server_tls.h"
 #include "backend/web/web.h"
@@ -35,6 +36,7 @@ struct program {
 	struct auth *auth;
 	struct hub *hub;
 	struct registry *registry;
+	struct keeper *keeper;
 	struct ingest *ingest;
 	struct api *api;
 	struct health *health;
@@ -88,6 +90,23 @@ static int start_signals(struct program *p)
 	return 0;
 }
 
+static int start_keeper(struct program *p)
+{
+	const struct options *o = &p->options;
+	const struct keeper_options options = {
+		.seal_every_us = o->seal_every_us,
+		.retention = {.keep_us = {[STORE_TIER_RAW] = o->keep_raw_us,
+					  [STORE_TIER_PROCESSES] = o->keep_processes_us,
+					  [STORE_TIER_MINUTE] = o->keep_minute_us},
+			      .max_bytes = {[STORE_TIER_RAW] = o->max_raw_bytes,
+					    [STORE_TIER_PROCESSES] = o->max_processes_bytes,
+					    [STORE_TIER_MINUTE] = o->max_minute_bytes},
+			      .max_total_bytes = o->max_store_bytes},
+	};
+	int r = keeper_start(p->store, registry_schemas(p->registry), &options, &p->keeper);
+	return r < 0 ? fail_with("cannot keep history", r, NULL) : 0;
+}
+
 static int start_state(struct program *p)
 {
 	char *error = NULL;
@@ -102,6 +121,8 @@ static int start_state(struct program *p)
 	r = registry_open(p->store, p->hub, &p->registry);
 	if (r < 0)
 		return fail_with("cannot load the hosts", r, NULL);
+	if (start_keeper(p) < 0)
+		return -1;
 	const struct ingest_limits limits = {
 		.key = {.snapshots = p->options.key_max_snapshots, .bytes = p->options.key_max_bytes},
 		.host_rows = p->options.host_max_rows,
@@ -115,6 +136,7 @@ static int start_state(struct program *p)
 		.registry = p->registry,
 		.hub = p->hub,
 		.ingest = p->ingest,
+		.keeper = p->keeper,
 		.agents_connected = agents_connected,
 		.agents_arg = p->ingest,
 	};
@@ -270,6 +292,7 @@ static void stop(struct program *p)
 	health_free(p->health);
 	api_close(p->api);
 	ingest_close(p->ingest);
+	keeper_stop(p->keeper);
 	registry_close(p->registry);
 	/* The writer's last callbacks find ingest closed, and nothing else. */
 	auth_close(p->auth);

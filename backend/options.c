@@ -278,6 +278,6 @@ void options_print_help(FILE *out)
 	for (size_t i = 0; i < options_n_keys; i++) {
 		char flag[FLAG_SIZE];
 		flag_name(options_keys[i].name, flag);
-		fprintf(out, "  %-18s %s\n", flag, options_keys[i].help);
+		fprintf(out, "  %-28s %s\n", flag, options_keys[i].help);
 	}
 }

@@ -39,8 +39,12 @@ struct options {
 	uint32_t grpc_workers;			   /* never 0 */
 	uint32_t key_max_snapshots, key_max_bytes; /* a second; 0: no limit */
 	uint32_t host_max_rows;			   /* a day; 0: no limit */
-	bool allow_plaintext;			   /* on any port, beyond the loopback address */
-	bool http_plaintext;			   /* on the HTTP port alone: gRPC stays encrypted there */
+	/* History. 0: for ever, any size. */
+	int64_t keep_raw_us, keep_minute_us, keep_processes_us;
+	uint64_t max_raw_bytes, max_minute_bytes, max_processes_bytes, max_store_bytes;
+	int64_t seal_every_us; /* 1 s to 1 h */
+	bool allow_plaintext;  /* on any port, beyond the loopback address */
+	bool http_plaintext;   /* on the HTTP port alone: gRPC stays encrypted there */
 	enum { OPTIONS_TLS_AUTO, OPTIONS_TLS_ON, OPTIONS_TLS_OFF } tls_wanted;
 	bool tls;			       /* the gRPC port speaks TLS: follows from all the others */
 	char tls_dir[OPTIONS_PATH_SIZE];       /* of certificates of our own; never "" after options_read() */

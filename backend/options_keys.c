@@ -1,5 +1,7 @@
 #include "backend/options_keys.h"
 
+#include "backend/options_values.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
@@ -184,6 +186,53 @@ static int set_host_max_rows(struct options *o, const char *value)
 	return parse_number(value, UINT32_MAX, &o->host_max_rows);
 }
 
+static int set_retention_raw(struct options *o, const char *value)
+{
+	return options_parse_duration(value, &o->keep_raw_us);
+}
+
+static int set_retention_minute(struct options *o, const char *value)
+{
+	return options_parse_duration(value, &o->keep_minute_us);
+}
+
+static int set_retention_processes(struct options *o, const char *value)
+{
+	return options_parse_duration(value, &o->keep_processes_us);
+}
+
+static int set_retention_raw_bytes(struct options *o, const char *value)
+{
+	return options_parse_size(value, &o->max_raw_bytes);
+}
+
+static int set_retention_minute_bytes(struct options *o, const char *value)
+{
+	return options_parse_size(value, &o->max_minute_bytes);
+}
+
+static int set_retention_processes_bytes(struct options *o, const char *value)
+{
+	return options_parse_size(value, &o->max_processes_bytes);
+}
+
+static int set_store_max_bytes(struct options *o, const char *value)
+{
+	return options_parse_size(value, &o->max_store_bytes);
+}
+
+static int set_seal_every(struct options *o, const char *value)
+{
+	int64_t us;
+	if (options_parse_duration(value, &us) < 0 || us < 1000000 || us > 3600000000)
+		return -EINVAL;
+	o->seal_every_us = us;
+	return 0;
+}
+
+#define DAY_US 86400000000ll
+#define WANTS_DURATION "a duration like 36h or 14d, 0 for ever"
+#define WANTS_SIZE "a size like 500MiB or 20GiB, 0 for any"
 #define WANTS_ADDRESS "ADDRESS:PORT, like 127.0.0.1:8000 or [::1]:8000"
 
 const struct option_key options_keys[] = {
@@ -205,6 +254,15 @@ const struct option_key options_keys[] = {
 	 "bytes a second that agents of one key may send (0: any)"},
 	{"host_max_rows", set_host_max_rows, false, "a number",
 	 "different disks, cgroups, custom series ... that a host may bring in a day (50000; 0: any)"},
+	{"retention_raw", set_retention_raw, false, WANTS_DURATION, "history is kept as it was sent for so long (14d)"},
+	{"retention_minute", set_retention_minute, false, WANTS_DURATION,
+	 "a value a minute is kept for so long (400d)"},
+	{"retention_processes", set_retention_processes, false, WANTS_DURATION, "processes are kept for so long (3d)"},
+	{"retention_raw_bytes", set_retention_raw_bytes, false, WANTS_SIZE, "the same in bytes: the oldest goes (0)"},
+	{"retention_minute_bytes", set_retention_minute_bytes, false, WANTS_SIZE, "of a value a minute (0)"},
+	{"retention_processes_bytes", set_retention_processes_bytes, false, WANTS_SIZE, "of processes (0)"},
+	{"store_max_bytes", set_store_max_bytes, false, WANTS_SIZE, "of the whole database (0: what the disk has)"},
+	{"seal_every", set_seal_every, false, "1s to 1h", "how often a host's snapshots become columns (10m)"},
 	{"health_listen", set_health_listen, false, WANTS_ADDRESS,
 	 "gRPC health alone, in plaintext, for probes of a TLS port (none)"},
 	{"tls", set_tls, true, "true or false",
@@ -237,6 +295,10 @@ void options_defaults(struct options *ret)
 		.store = "sqlite:/var/lib/sonde/sonde.db",
 		.web_root = SONDE_WEB_ROOT,
 		.host_max_rows = 50000,
+		.keep_raw_us = 14 * DAY_US,
+		.keep_minute_us = 400 * DAY_US,
+		.keep_processes_us = 3 * DAY_US,
+		.seal_every_us = 600000000,
 		.log_level = LOG_LEVEL_INFO,
 		.log_format = LOG_FORMAT_LOGFMT,
 		.grpc_workers = cpus < 1   ? 1

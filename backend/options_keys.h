@@ -6,7 +6,7 @@
 
 #include <stddef.h>
 
-#define OPTIONS_MAX_KEYS 32
+#define OPTIONS_MAX_KEYS 48
 #define OPTIONS_VALUE_MAX 4095
 
 struct option_key {

@@ -20,6 +20,7 @@ struct api_sources {
 	struct registry *registry;
 	struct hub *hub;       /* NULL: nothing is live */
 	struct ingest *ingest; /* NULL: nothing can be posted */
+	struct keeper *keeper; /* NULL: nothing is said of history */
 	uint32_t (*agents_connected)(void *arg);
 	void *agents_arg;
 	uint32_t (*live_clients)(void *arg); /* may be NULL until the web server runs: see api_set_live_clients() */

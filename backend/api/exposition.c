@@ -1,5 +1,6 @@
 /* Prometheus text: of a host's newest snapshot, by its agent's own schema, or of the backend itself. */
 #include "backend/api/internal.h"
+#include "backend/history/keeper.h"
 #include "common/clock.h"
 
 #include <errno.h>
@@ -13,6 +14,63 @@ enum { EXPOSITION_HOSTNAME = 1, EXPOSITION_HOST = 2 };
 static int put_own(struct buf *out, const char *name, const char *type, const char *help, double value)
 {
 	return buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n%s %.15g\n", name, help, name, type, name, value);
+}
+
+/* Of each tier, by its name. */
+static int put_tiers(struct buf *out, const struct store_usage *usage)
+{
+	static const char *const names[] = {
+		[STORE_TIER_RAW] = "raw", [STORE_TIER_PROCESSES] = "processes", [STORE_TIER_MINUTE] = "minute"};
+	int r = buf_append_str(out, "# HELP sonde_backend_history_bytes History kept\n"
+				    "# TYPE sonde_backend_history_bytes gauge\n");
+	for (enum store_tier t = STORE_TIER_RAW; r == 0 && t < STORE_TIER_END; t++)
+		r = buf_printf(out, "sonde_backend_history_bytes{tier=\"%s\"} %.15g\n", names[t],
+			       (double)usage->tiers[t].bytes);
+	if (r == 0)
+		r = buf_append_str(out, "# HELP sonde_backend_history_chunks Chunks of history kept\n"
+					"# TYPE sonde_backend_history_chunks gauge\n");
+	for (enum store_tier t = STORE_TIER_RAW; r == 0 && t < STORE_TIER_END; t++)
+		r = buf_printf(out, "sonde_backend_history_chunks{tier=\"%s\"} %.15g\n", names[t],
+			       (double)usage->tiers[t].chunks);
+	return r;
+}
+
+static int put_history(struct buf *out, struct keeper *keeper)
+{
+	struct keeper_counters c;
+	keeper_get(keeper, &c);
+	const struct {
+		const char *name, *type, *help;
+		double value;
+	} rows[] = {
+		{"leads", "gauge", "Whether this backend keeps house", c.leads},
+		{"behind_seconds", "gauge", "Time since all was sealed that was due", (double)c.behind_us / 1e6},
+		{"cpu_seconds_total", "counter", "CPU time of sealing, compacting and forgetting",
+		 (double)c.cpu_ns / 1e9},
+		{"sealed_snapshots_total", "counter", "Snapshots that became columns", (double)c.sealed_rows},
+		{"sealed_samples_total", "counter", "Samples in them", (double)c.sealed_samples},
+		{"sealed_chunks_total", "counter", "Chunks made of them", (double)c.sealed_chunks},
+		{"sealed_bytes_total", "counter", "Bytes of these", (double)c.sealed_bytes},
+		{"bad_snapshots_total", "counter", "Snapshots that could not be read whole", (double)c.bad_rows},
+		{"duplicate_snapshots_total", "counter", "Snapshots left out as there twice", (double)c.duplicate_rows},
+		{"compacted_chunks_total", "counter", "Chunks that gave way to fewer", (double)c.compacted_chunks},
+		{"compacted_samples_total", "counter", "Samples in them", (double)c.compacted_samples},
+		{"compacted_bytes_total", "counter", "Bytes of these", (double)c.compacted_bytes},
+		{"made_bytes_total", "counter", "Bytes of what they gave way to", (double)c.made_bytes},
+		{"minute_bytes_total", "counter", "Bytes of minutes made of them", (double)c.minute_bytes},
+		{"dropped_bytes_total", "counter", "Bytes deleted by age or size", (double)c.dropped_bytes},
+		{"damaged_chunks_total", "counter", "Chunks found damaged", (double)c.damaged_chunks},
+		{"errors_total", "counter", "What failed and was tried again", (double)c.errors},
+		{"database_bytes", "gauge", "The database with all around it", (double)c.usage.total_bytes},
+		{"unsealed_bytes", "gauge", "Snapshots that are rows, or not freed yet", (double)c.usage.row_bytes},
+	};
+	char name[80];
+	int r = put_tiers(out, &c.usage);
+	for (size_t i = 0; r == 0 && i < sizeof(rows) / sizeof(rows[0]); i++) {
+		(void)snprintf(name, sizeof(name), "sonde_backend_history_%s", rows[i].name);
+		r = put_own(out, name, rows[i].type, rows[i].help, rows[i].value);
+	}
+	return r;
 }
 
 static int own_metrics(struct api *api, struct buf *out)
@@ -42,6 +100,8 @@ static int own_metrics(struct api *api, struct buf *out)
 			    live(atomic_load(&api->live_arg)));
 	if (r == 0)
 		r = put_own(out, "sonde_backend_subscriptions", "gauge", "Subscribe calls open", (double)subscriptions);
+	if (r == 0 && from->keeper)
+		r = put_history(out, from->keeper);
 	return r < 0 ? r
 		     : put_own(out, "sonde_backend_store_up", "gauge", "Whether the database can be written",
 			       strcmp(store, "ok") == 0);

@@ -77,7 +77,7 @@ class Installation:
         self.backend = self.spawn("backend", "sonde-backend", "--store", f"sqlite:{self.database}",
                                   "--http-listen", f"127.0.0.1:{self.http_port}", "--grpc-listen", f"127.0.0.1:{self.grpc_port}",
                                   "--web-root", self.web_root, "--agent-key-file", self.key_file, *extra,
-                                  SONDE_ADMIN_PASSWORD=PASSWORD)
+                                  SONDE_ADMIN_PASSWORD=PASSWORD, SONDE_SEAL_EVERY="1h")
         wait_for(self.healthy, 15, "the backend answers /health")
         return self.backend
 

@@ -48,6 +48,41 @@ static void test_defaults(void **state)
 	assert_string_equal(options.admin_password, "");
 }
 
+static void test_history(void **state)
+{
+	assert_int_equal(READ(), 0);
+	assert_true(options.keep_raw_us == 14 * 86400000000ll);
+	assert_true(options.keep_minute_us == 400 * 86400000000ll);
+	assert_true(options.keep_processes_us == 3 * 86400000000ll);
+	assert_true(options.seal_every_us == 600000000);
+	assert_true(options.max_store_bytes == 0);
+	assert_int_equal(READ((char *)"--retention-raw=36h", (char *)"--retention-minute=0",
+			      (char *)"--retention-processes=90s", (char *)"--retention-raw-bytes=20GiB",
+			      (char *)"--retention-minute-bytes=512MiB", (char *)"--retention-processes-bytes=77",
+			      (char *)"--store-max-bytes=1TiB", (char *)"--seal-every=1h"),
+			 0);
+	assert_true(options.keep_raw_us == 36 * 3600000000ll);
+	assert_true(options.keep_minute_us == 0);
+	assert_true(options.keep_processes_us == 90000000);
+	assert_true(options.max_raw_bytes == 20ull << 30);
+	assert_true(options.max_minute_bytes == 512ull << 20);
+	assert_true(options.max_processes_bytes == 77);
+	assert_true(options.max_store_bytes == 1ull << 40);
+	assert_true(options.seal_every_us == 3600000000);
+	static const char *const wrong[] = {
+		"--retention-raw=14",	 "--retention-raw=d",	      "--retention-raw=-1d",
+		"--retention-raw=1 d",	 "--retention-raw=99999999d", "--retention-raw=1.5h",
+		"--store-max-bytes=1GB", "--store-max-bytes=GiB",     "--store-max-bytes=99999999TiB",
+		"--seal-every=0",	 "--seal-every=61m",	      "--seal-every=600"};
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		char flag[64];
+		snprintf(flag, sizeof(flag), "%s", wrong[i]);
+		assert_int_equal(READ(flag), -EINVAL);
+		assert_error("is not");
+	}
+	assert_int_equal(READ((char *)"--retention-raw=99999999999999999999d"), -EINVAL);
+}
+
 static void test_flags(void **state)
 {
 	assert_int_equal(READ((char *)"--http-listen", (char *)"[::1]:0", (char *)"--store=sqlite:x.db",
@@ -282,6 +317,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_history),
 		cmocka_unit_test(test_flags),
 		cmocka_unit_test(test_wrong_flags),
 		cmocka_unit_test(test_precedence),
