@@ -415,8 +415,19 @@ static int find_metric(struct plan *plan, struct store *store)
 	return reading->row ? source_ask(reading, reading->row->kind, reading->row->unit) : 0;
 }
 
+/* Minutes may have been forgotten before what they were made of, as their retention says. */
+static bool has_minutes(const struct list *minutes, const struct cluster *cluster)
+{
+	for (size_t i = 0; i < minutes->n; i++) {
+		if (minutes->chunks[i].first_us <= cluster->last_us &&
+		    minutes->chunks[i].last_us >= cluster->first_us - QUERY_MINUTE_US)
+			return true;
+	}
+	return false;
+}
+
 /* A window with a chunk that was not put together with the others is read raw, all of it. */
-static void mark_raw(struct plan *plan)
+static void mark_raw(struct plan *plan, const struct list *minutes)
 {
 	const struct list *list = &plan->list;
 	for (size_t i = 0, end; i < list->n_clusters; i = end) {
@@ -424,6 +435,7 @@ static void mark_raw(struct plan *plan)
 		bool raw = !plan->by_minutes;
 		for (end = i; end < list->n_clusters && window_of(list->clusters[end].first_us) == window_us; end++) {
 			const struct cluster *cluster = &list->clusters[end];
+			raw |= !has_minutes(minutes, cluster);
 			for (size_t k = 0; k < cluster->n; k++)
 				raw |= !list->chunks[cluster->first + k].compacted;
 		}
@@ -435,10 +447,17 @@ static void mark_raw(struct plan *plan)
 static int run(struct plan *plan)
 {
 	const struct query_range *range = plan->reading.range;
+	struct list minutes = {.n = 0};
 	int r = read_list(plan, plan->tier, 0, range->from_us, range->to_us, &plan->list);
 	if (r < 0)
 		return r;
-	mark_raw(plan);
+	if (plan->by_minutes && plan->list.n > 0)
+		r = read_list(plan, STORE_TIER_MINUTE, QUERY_LAST + 1, range->from_us - QUERY_MINUTE_US, range->to_us,
+			      &minutes);
+	if (r < 0)
+		return r;
+	mark_raw(plan, &minutes);
+	list_free(&minutes);
 	plan->minutes_us = range->from_us;
 	plan->row_window_us = INT64_MIN;
 	r = store_view_rows(plan->reading.view, range->host_id, range->from_us, range->to_us, false, on_row, plan);

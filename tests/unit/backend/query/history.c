@@ -26,7 +26,10 @@ void history_open(struct history *h)
 {
 	char url[128], *error = NULL;
 	struct store_host host = {.tenant_id = STORE_TENANT_DEFAULT, .key_id = 1, .hostname = "a"};
-	*h = (struct history){.directory = "/tmp/sonde-query-XXXXXX", .sealed_us = INT64_MIN};
+	*h = (struct history){.sealed_us = INT64_MIN};
+	/* Nothing here is about disks. */
+	snprintf(h->directory, sizeof(h->directory), "%s/sonde-query-XXXXXX",
+		 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
 	assert_non_null(mkdtemp(h->directory));
 	snprintf(url, sizeof(url), "sqlite:%s/s.db", h->directory);
 	if (store_open(url, &h->store, &error) < 0)
@@ -139,13 +142,14 @@ void history_put_rows(struct history *h, history_keep_fn keep, size_t arg)
 	}
 }
 
-void history_put(struct history *h, enum store_tier tier, uint32_t statistic, bool compacted, const struct buf *bytes)
+void history_put_instead(struct history *h, enum store_tier tier, uint32_t statistic, bool compacted,
+			 const struct buf *like, const struct buf *bytes)
 {
 	static const int64_t lengths[] = {[STORE_TIER_RAW] = HISTORY_WINDOW_US,
 					  [STORE_TIER_PROCESSES] = HISTORY_WINDOW_US / 6,
 					  [STORE_TIER_MINUTE] = HISTORY_WINDOW_US * 4};
 	struct chunk_reader reader;
-	ok(chunk_open(bytes->data, bytes->len, &reader));
+	ok(chunk_open(like->data, like->len, &reader));
 	const struct store_chunk chunk = {.tier = tier,
 					  .statistic = statistic,
 					  .compacted = compacted,
@@ -160,6 +164,11 @@ void history_put(struct history *h, enum store_tier tier, uint32_t statistic, bo
 	h->sealed_us = upto_us;
 }
 
+void history_put(struct history *h, enum store_tier tier, uint32_t statistic, bool compacted, const struct buf *chunk)
+{
+	history_put_instead(h, tier, statistic, compacted, chunk, chunk);
+}
+
 static int by_time(const void *a, const void *b, void *arg)
 {
 	const struct history *h = arg;
@@ -169,9 +178,8 @@ static int by_time(const void *a, const void *b, void *arg)
 }
 
 /* The sections of one tier alone. */
-static void put_part(struct history *h, enum store_tier tier, bool compacted, const struct buf *whole)
+static void take_part(enum store_tier tier, const struct buf *whole, struct buf *part)
 {
-	struct buf part BUF_CLEANUP = BUF_INIT(1 << 28);
 	struct chunk_section sections[COLUMNS_MAX_SECTIONS];
 	struct chunk_reader reader;
 	uint32_t n = 0;
@@ -183,9 +191,26 @@ static void put_part(struct history *h, enum store_tier tier, bool compacted, co
 		if ((reader.sections[i].number == 23) == (tier == STORE_TIER_PROCESSES))
 			sections[n++] = reader.sections[i];
 	}
-	ok(chunk_put(ticks, reader.n_ticks, sections, n, &part));
+	ok(chunk_put(ticks, reader.n_ticks, sections, n, part));
 	free(ticks);
+}
+
+static void put_part(struct history *h, enum store_tier tier, bool compacted, const struct buf *whole)
+{
+	struct buf part BUF_CLEANUP = BUF_INIT(1 << 28);
+	take_part(tier, whole, &part);
 	history_put(h, tier, 0, compacted, &part);
+}
+
+void history_chunk(struct history *h, size_t first, size_t end, struct buf *out)
+{
+	struct buf whole BUF_CLEANUP = BUF_INIT(1 << 28);
+	struct chunk_builder *builder;
+	ok(chunk_builder_new(1 << 28, &builder));
+	for (size_t i = first; i < end; i++)
+		fixture_add(builder, &h->snapshots[i].tick, &h->snapshots[i].payload);
+	fixture_finish(builder, &whole);
+	take_part(STORE_TIER_RAW, &whole, out);
 }
 
 typedef void (*cut_fn)(struct history *h, const struct buf *chunk, void *arg);

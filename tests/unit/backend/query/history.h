@@ -43,8 +43,12 @@ void history_put_chunks(struct history *h, const struct history *values_of, hist
 			size_t most, bool compacted);
 /* The minutes of what is kept, compacted; and nothing else. */
 void history_put_minutes(struct history *h, history_keep_fn keep, size_t arg);
-/* Stores a chunk as it is. */
-void history_put(struct history *h, enum store_tier tier, uint32_t statistic, bool compacted, const struct buf *bytes);
+/* Stores a chunk as it is; or bytes in its place. */
+void history_put(struct history *h, enum store_tier tier, uint32_t statistic, bool compacted, const struct buf *chunk);
+void history_put_instead(struct history *h, enum store_tier tier, uint32_t statistic, bool compacted,
+			 const struct buf *chunk, const struct buf *bytes);
+/* The chunk of snapshots [first, end) that history_put_chunks() would put. */
+void history_chunk(struct history *h, size_t first, size_t end, struct buf *out);
 
 struct history_question {
 	const char *selector;
@@ -53,7 +57,7 @@ struct history_question {
 	const char *group_by; /* NULL: not grouped */
 };
 
-/* The answer, or range_run()'s error with its sentence in error. */
+/* The answer, or selector_parse()'s or range_run()'s error with its sentence in error. */
 int history_ask(struct history *h, const struct history_question *question, struct range_result *ret, char *error,
 		size_t size);
 /* The answer, which there is. */

@@ -163,12 +163,12 @@ static void layouts_say_the_same(void **state)
 	for (uint64_t seed = 1; seed <= 2; seed++) {
 		struct history rows;
 		history_open(&rows);
-		history_make(&rows, seed, seed % 2, 500);
+		history_make(&rows, seed, seed % 2, 300);
 		history_put_rows(&rows, NULL, 0);
 		for (size_t i = 0; i < sizeof(layouts) / sizeof(layouts[0]); i++) {
 			struct history other;
 			history_open(&other);
-			history_make(&other, seed, seed % 2, 500);
+			history_make(&other, seed, seed % 2, 300);
 			layouts[i].put(&other);
 			compare(&rows, &other, 1000000 * (int64_t)(seed * 7), layouts[i].name);
 			history_close(&other);
@@ -226,10 +226,10 @@ static void minutes_say_what_their_readings_say(void **state)
 		uint64_t seed = seeds[i];
 		struct history raw, minutes;
 		history_open(&raw);
-		history_make(&raw, seed, false, 1500);
+		history_make(&raw, seed, false, 900);
 		history_put_rows(&raw, NULL, 0);
 		history_open(&minutes);
-		history_make(&minutes, seed, false, 1500);
+		history_make(&minutes, seed, false, 900);
 		as_compacted(&minutes);
 		history_put_minutes(&minutes, NULL, 0);
 		compare_minutes(&raw, &minutes, 60000000);
