@@ -1,19 +1,23 @@
-/* store_feeder --store URL --from N --hosts H: appends snapshots of H hosts until it is killed or standard input ends, and
- * tells on standard output which of them were acknowledged: "HOST SEQUENCE" a line, written before the next append is
- * thought of. Payloads follow from host and sequence, so that what was sent again is the same. */
+/* store_feeder --store URL --from N --hosts H --sealers S: appends snapshots of H hosts until it is killed or standard
+ * input ends, while S others seal and compact them, each as if it were a backend of its own, and tells on standard
+ * output which of them were acknowledged: "HOST SEQUENCE" a line, written before the next append is thought of.
+ * Payloads follow from host and sequence, so that what was sent again is the same. */
 #include "backend/store/store.h"
 #include "common/clock.h"
+#include "tests/integration/store/sealer.h"
 
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define BATCH 5
+#define SEALERS_MAX 4
 
 static const uint8_t instance[16] = "feeder";
 
@@ -91,10 +95,11 @@ int main(int argc, char **argv)
 	static const struct option flags[] = {{"store", required_argument, NULL, 's'},
 					      {"from", required_argument, NULL, 'f'},
 					      {"hosts", required_argument, NULL, 'h'},
+					      {"sealers", required_argument, NULL, 'k'},
 					      {NULL, 0, NULL, 0}};
 	const char *url = NULL;
 	uint64_t from = 1;
-	unsigned hosts = 1;
+	unsigned hosts = 1, n_sealers = 0;
 	for (int c; (c = getopt_long(argc, argv, "", flags, NULL)) != -1;) {
 		if (c == 's')
 			url = optarg;
@@ -102,6 +107,8 @@ int main(int argc, char **argv)
 			from = strtoull(optarg, NULL, 10);
 		else if (c == 'h')
 			hosts = (unsigned)strtoul(optarg, NULL, 10);
+		else if (c == 'k')
+			n_sealers = (unsigned)strtoul(optarg, NULL, 10) % (SEALERS_MAX + 1);
 		else
 			return 2;
 	}
@@ -114,10 +121,23 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	register_hosts(store, hosts);
+	struct sealer sealers[SEALERS_MAX];
+	pthread_t threads[SEALERS_MAX];
+	for (unsigned i = 0; i < n_sealers; i++) {
+		sealers[i] = (struct sealer){.url = url, .seed = (unsigned)getpid() + i};
+		if (pthread_create(&threads[i], NULL, sealer_run, &sealers[i]) != 0)
+			return 1;
+	}
 	struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
 	for (uint64_t first = from; poll(&in, 1, 1) == 0; first += BATCH) {
 		for (unsigned host = 0; host < hosts; host++)
 			feed(store, host, first);
+	}
+	for (unsigned i = 0; i < n_sealers; i++) {
+		sealers[i].stop = true;
+		(void)pthread_join(threads[i], NULL);
+		(void)fprintf(stderr, "%lu sealed, %lu compacted, %lu stale\n", sealers[i].sealed, sealers[i].compacted,
+			      sealers[i].stale);
 	}
 	store_close(store);
 	return 0;

@@ -1,11 +1,13 @@
 """kill -9 of the writing program, of PostgreSQL or of both at random moments, a server that stands still, and one that is down for a
-while: whatever was acknowledged is there afterwards, once, and ranges say what the rows say.
+while, while two others seal and compact: whatever was acknowledged is there afterwards, once, as a row or in a chunk, and ranges say what
+these say.
 
 20 rounds, drawn by SONDE_SEED or a seed that is printed; --slow: 200."""
 import collections
 import os
 import random
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -31,8 +33,8 @@ class Writer:
 
     def start(self, first):
         with open(self.path, "ab") as out:
-            self.process = subprocess.Popen([BUILD / "store_feeder", "--store", self.url, "--from", str(first), "--hosts", str(HOSTS)],
-                                            stdin=subprocess.PIPE, stdout=out, stderr=subprocess.DEVNULL)
+            self.process = subprocess.Popen([BUILD / "store_feeder", "--store", self.url, "--from", str(first), "--hosts", str(HOSTS),
+                                             "--sealers", "2"], stdin=subprocess.PIPE, stdout=out, stderr=subprocess.DEVNULL)
 
     def kill(self):
         self.process.kill()
@@ -105,18 +107,29 @@ class KillsTest(unittest.TestCase):
                  20, "the server has ended what the dead were about")
         hosts = {host: int(name.split("-")[1]) for host, name in self.postgres.psql("SELECT host, hostname FROM sonde.hosts")}
         self.assertEqual(len(hosts), HOSTS)
-        rows, ranges = collections.defaultdict(list), collections.defaultdict(set)
-        for host, sequence, payload in self.postgres.psql("SELECT host, sequence, split_part(convert_from(payload, 'UTF8'), ' ', 2)"
-                                                          " FROM sonde.hot"):
-            rows[hosts[host]].append(int(sequence))
+        rows, ranges, freed = collections.defaultdict(list), collections.defaultdict(set), collections.defaultdict(set)
+        for host, sequence, payload, sealed in self.postgres.psql(
+                "SELECT host, sequence, split_part(convert_from(payload, 'UTF8'), ' ', 2), received_us <= sealed_us FROM sonde.hot"
+                " JOIN sonde.hosts USING (host)"):
             self.assertEqual(sequence, payload)
+            if sealed == "t":
+                freed[hosts[host]].add(int(sequence))
+            else:
+                rows[hosts[host]].append(int(sequence))
+        chunks = self.postgres.psql("SELECT host, encode(data, 'hex'), 0 FROM sonde.sealed_raw UNION ALL"
+                                    " SELECT host, encode(data, 'hex'), 1 FROM sonde.compacted_raw")
+        for host, data, _ in chunks:
+            rows[hosts[host]] += [number for number, in struct.iter_unpack("<Q", bytes.fromhex(data))]
+        self.assertGreater(sum(compacted == "1" for _, _, compacted in chunks), 0)
+        for host, sequences in freed.items():
+            self.assertEqual(sequences - set(rows[host]), set(), "what is sealed is in a chunk")
         for host, first, last in self.postgres.psql("SELECT host, first, last FROM sonde.streams"):
             ranges[hosts[host]].update(range(int(first), int(last) + 1))
         for host, acknowledged in self.writer.acknowledged().items():
             self.assertEqual(len(rows[host]), len(set(rows[host])), "nothing twice")
             self.assertEqual(acknowledged - set(rows[host]), set(), "nothing acknowledged is lost")
             self.assertEqual(ranges[host], set(rows[host]), "ranges say what is stored")
-        return sum(map(len, rows.values()))
+        return sum(map(len, rows.values())), len(chunks)
 
     def test_random_faults(self):
         seed = int(os.environ.get("SONDE_SEED") or random.randrange(1 << 32))
@@ -128,8 +141,8 @@ class KillsTest(unittest.TestCase):
             time.sleep(random.uniform(0, 0.25))
             getattr(self, fault)()
             self.progress()
-        stored = self.judge()
-        print(f"{ROUNDS} faults, {self.writer.count()} acknowledgements, {stored} rows", flush=True)
+        stored, chunks = self.judge()
+        print(f"{ROUNDS} faults, {self.writer.count()} acknowledgements, {stored} stored, {chunks} chunks", flush=True)
         self.assertGreater(stored, ROUNDS)
 
     def test_killed_while_the_tables_are_made(self):
