@@ -421,13 +421,10 @@ static int ensure_partitions(struct postgres_engine *e)
 
 static int write_group(struct postgres_engine *e, struct run *runs)
 {
-	int r = ensure_partitions(e);
-	if (r < 0)
-		return r;
 	size_t n = find_runs(e, runs);
-	r = fetch(e, runs, n);
+	int r = fetch(e, runs, n);
 	if (r == 0)
-		r = ensure_partitions(e); /* for those that were moved */
+		r = ensure_partitions(e); /* only now it is known when they came; most often they are there */
 	if (r == 0)
 		r = decide(e, runs, n);
 	if (r == 0)

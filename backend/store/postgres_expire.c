@@ -30,7 +30,7 @@ static int drop_sealed(struct postgres_engine *e, enum postgres_table table, int
 	return postgres_part_drop(e, &e->write, table, part, condition);
 }
 
-/* Those that nothing new comes into. One that is read just now is let be, and tried again in ten seconds. */
+/* Those that nothing new comes into. -EBUSY: one is read just now, and is tried again in ten seconds. */
 static int drop_past(struct postgres_engine *e, enum postgres_table table, unsigned limit, unsigned *dropped)
 {
 	int64_t *parts = NULL, now = postgres_part_of(table, clock_wall_us());
@@ -39,8 +39,6 @@ static int drop_past(struct postgres_engine *e, enum postgres_table table, unsig
 	for (size_t i = 0; i < n && r >= 0 && *dropped < limit && parts[i] < now; i++) {
 		r = table == POSTGRES_HOT ? drop_hour(e, parts[i]) : drop_sealed(e, table, parts[i]);
 		*dropped += r > 0;
-		if (r == -EBUSY)
-			r = 0;
 	}
 	free(parts);
 	return r < 0 ? r : 0;
@@ -55,6 +53,9 @@ int postgres_expire(void *engine, unsigned limit)
 	int r = postgres_writer_link(e);
 	for (size_t i = 0; i < sizeof(emptied) / sizeof(emptied[0]) && r == 0; i++)
 		r = drop_past(e, emptied[i], limit, &dropped);
+	/* Appends wait meanwhile: no second one is waited for. */
+	if (r == -EBUSY)
+		r = 0;
 	for (size_t i = 0; i < POSTGRES_TABLES && r == 0; i++)
 		r = postgres_parts_ahead(e, &e->write, (enum postgres_table)i);
 	return r < 0 ? r : (int)dropped;

@@ -205,7 +205,7 @@ static int make(struct postgres_link *link, enum postgres_table table, int64_t p
 	snprintf(to, sizeof(to), "'%lld'", (long long)postgres_part_begin(table, part + 1));
 	/* One message is one transaction; of two backends one makes it, the other finds it. */
 	snprintf(sql, sizeof(sql),
-		 "SELECT pg_advisory_xact_lock(" POSTGRES_LOCK_CLASS ", 3);"
+		 "SET LOCAL lock_timeout = '1s'; SELECT pg_advisory_xact_lock(" POSTGRES_LOCK_CLASS ", 3);"
 		 "CREATE TABLE IF NOT EXISTS %s PARTITION OF %s FOR VALUES FROM (%s) TO (%s)",
 		 name, tables[table].name, part == -last ? "MINVALUE" : from, part == last ? "MAXVALUE" : to);
 	return postgres_exec(link, sql, NULL);
@@ -259,7 +259,7 @@ static int drop_locked(struct postgres_link *link, const char *table, const char
 {
 	char sql[MESSAGE_SIZE];
 	snprintf(sql, sizeof(sql),
-		 "BEGIN; SET LOCAL lock_timeout = '1s'; LOCK TABLE ONLY %s, ONLY %s IN ACCESS EXCLUSIVE MODE", table,
+		 "BEGIN; SET LOCAL lock_timeout = '500ms'; LOCK TABLE ONLY %s, ONLY %s IN ACCESS EXCLUSIVE MODE", table,
 		 name);
 	int r = postgres_exec(link, sql, NULL);
 	if (r >= 0)
