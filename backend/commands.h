@@ -1,4 +1,5 @@
-/* What sonde-backend does besides serving. Both open the store themselves: the backend must not be running. */
+/* What sonde-backend does besides serving. All open the store themselves; but for backup and export no backend may have
+ * it on SQLite. */
 #pragma once
 
 #include "backend/options.h"
@@ -6,3 +7,6 @@
 /* Exit codes: 0, or 1 with one line on standard error. */
 int command_key_create(const struct options *options) __attribute__((nonnull, warn_unused_result));
 int command_user_set_password(const struct options *options) __attribute__((nonnull, warn_unused_result));
+/* Also 3: the backup is there, and lacks what could not be read. */
+int command_backup(const struct options *options) __attribute__((nonnull, warn_unused_result));
+int command_restore(const struct options *options) __attribute__((nonnull, warn_unused_result));

@@ -340,6 +340,10 @@ int main(int argc, char **argv)
 		return command_key_create(&options);
 	case OPTIONS_USER_SET_PASSWORD:
 		return command_user_set_password(&options);
+	case OPTIONS_BACKUP:
+		return command_backup(&options);
+	case OPTIONS_RESTORE:
+		return command_restore(&options);
 	case OPTIONS_SERVE:
 		return serve(&options);
 	}

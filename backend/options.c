@@ -1,5 +1,6 @@
 #include "backend/options.h"
 
+#include "backend/options_commands.h"
 #include "backend/options_keys.h"
 
 #include <errno.h>
@@ -71,10 +72,8 @@ static void flag_name(const char *key, char flag[FLAG_SIZE])
 
 struct command_line {
 	const char *config;
-	const char *name;
-	const char *words[4];
-	size_t n_words;
 	bool help, version;
+	struct options_given command;
 	const char *values[OPTIONS_MAX_KEYS];
 };
 
@@ -106,8 +105,9 @@ static int take_flag(int argc, char *const *argv, int *i, struct command_line *l
 	}
 	if (is_flag(argument, "config", &value))
 		return flag_value(argc, argv, i, value, &line->config, error);
-	if (is_flag(argument, "name", &value))
-		return flag_value(argc, argv, i, value, &line->name, error);
+	int taken = options_take_command_flag(argc, argv, i, &line->command, error);
+	if (taken != 0)
+		return taken < 0 ? taken : 0;
 	if (strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0) {
 		line->help = true;
 		return 0;
@@ -129,44 +129,12 @@ static int split(int argc, char *const *argv, struct command_line *line, char er
 			int r = take_flag(argc, argv, &i, line, error);
 			if (r < 0)
 				return r;
-		} else if (line->n_words < sizeof(line->words) / sizeof(line->words[0])) {
-			line->words[line->n_words++] = argv[i];
+		} else if (line->command.n_words < sizeof(line->command.words) / sizeof(line->command.words[0])) {
+			line->command.words[line->command.n_words++] = argv[i];
 		} else {
 			snprintf(error, OPTIONS_ERROR_SIZE, "too many words: \"%.100s\"; see --help", argv[i]);
 			return -EINVAL;
 		}
-	}
-	return 0;
-}
-
-static bool words_are(const struct command_line *line, size_t n, const char *first, const char *second)
-{
-	return line->n_words == n && strcmp(line->words[0], first) == 0 && strcmp(line->words[1], second) == 0;
-}
-
-static int take_command(const struct command_line *line, struct options *options, char error[OPTIONS_ERROR_SIZE])
-{
-	const char *name = NULL, *usage = NULL;
-	if (line->help || line->version) {
-		options->action = line->help ? OPTIONS_HELP : OPTIONS_VERSION;
-		return 0;
-	}
-	if (words_are(line, 2, "key", "create")) {
-		options->action = OPTIONS_KEY_CREATE;
-		name = line->name;
-		usage = "key create wants --name NAME, at most 63 bytes";
-	} else if (words_are(line, 3, "user", "set-password")) {
-		options->action = OPTIONS_USER_SET_PASSWORD;
-		name = line->words[2];
-		usage = "user set-password NAME: at most 63 bytes";
-	} else if (line->n_words > 0) {
-		usage = "the commands are: key create --name NAME, and user set-password NAME; see --help";
-	} else if (line->name) {
-		usage = "--name belongs to the command key create; see --help";
-	}
-	if (usage && (!name || options_copy_text(options->name, sizeof(options->name), name) < 0)) {
-		snprintf(error, OPTIONS_ERROR_SIZE, "%s", usage);
-		return -EINVAL;
 	}
 	return 0;
 }
@@ -240,8 +208,10 @@ int options_read(int argc, char *const *argv, char *const *environment, struct o
 	char flag[FLAG_SIZE];
 	options_defaults(&options);
 	int r = split(argc, argv, &line, error);
-	if (r == 0)
-		r = take_command(&line, &options, error);
+	if (r == 0 && (line.help || line.version))
+		options.action = line.help ? OPTIONS_HELP : OPTIONS_VERSION;
+	else if (r == 0)
+		r = options_take_command(&line.command, &options, error);
 	if (r == 0 && options.action != OPTIONS_HELP && options.action != OPTIONS_VERSION) {
 		r = options_read_file(line.config ? line.config : OPTIONS_DEFAULT_FILE, line.config != NULL, &options,
 				      error);
@@ -265,10 +235,9 @@ int options_read(int argc, char *const *argv, char *const *environment, struct o
 
 void options_print_help(FILE *out)
 {
-	fputs("usage: sonde-backend [--config FILE] [FLAGS]            keeps and serves what agents measure\n"
-	      "       sonde-backend key create --name NAME [FLAGS]     makes an agent key, prints it once\n"
-	      "       sonde-backend user set-password NAME [FLAGS]     reads a new password from standard input\n"
-	      "       sonde-backend --help | --version\n"
+	fputs("usage: sonde-backend [--config FILE] [FLAGS]           keeps and serves what agents measure\n", out);
+	options_print_commands(out);
+	fputs("       sonde-backend --help | --version\n"
 	      "\n"
 	      "Each flag is also a key of the file (http_listen) and a variable (SONDE_HTTP_LISTEN). Flags win over\n"
 	      "variables, variables over the file (" OPTIONS_DEFAULT_FILE " if it exists), the file over defaults.\n"

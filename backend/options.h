@@ -13,6 +13,7 @@
 #define OPTIONS_PATH_SIZE 4096
 #define OPTIONS_HOST_SIZE 64
 #define OPTIONS_MAX_WORKERS 64
+#define OPTIONS_MAX_OPERANDS 256 /* files of an import */
 
 enum options_action {
 	OPTIONS_SERVE,
@@ -20,6 +21,15 @@ enum options_action {
 	OPTIONS_VERSION,
 	OPTIONS_KEY_CREATE,	   /* name: of the key */
 	OPTIONS_USER_SET_PASSWORD, /* name: of the user */
+	OPTIONS_BACKUP,
+	OPTIONS_RESTORE,
+};
+
+/* What a command was told besides, as it was written; out of argv, NULL for what was not. */
+struct options_command {
+	const char *name, *format, *host, *metric, *from, *to, *step, *function, *output, *resume;
+	const char *operands[OPTIONS_MAX_OPERANDS];
+	size_t n_operands;
 };
 
 struct options_address {
@@ -29,6 +39,7 @@ struct options_address {
 
 struct options {
 	enum options_action action;
+	struct options_command command;
 	char name[64];
 	struct options_address http, grpc;
 	char store[OPTIONS_PATH_SIZE];

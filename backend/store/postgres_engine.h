@@ -107,6 +107,8 @@ int postgres_writer_link(struct postgres_engine *e) __attribute__((nonnull, warn
 int postgres_schema_open(struct postgres_link *link, const struct postgres_url *url, char **ret_error)
 	__attribute__((nonnull, warn_unused_result));
 extern const int postgres_schema_version;
+/* The version of the tables, 0 without any, or negative errno. */
+int postgres_schema_look(struct postgres_link *link) __attribute__((nonnull, warn_unused_result));
 /* 0; -ENOTSUP when another, newer program has migrated the tables meanwhile. */
 int postgres_schema_check(struct postgres_link *link) __attribute__((nonnull, warn_unused_result));
 /* postgres_citus.c: distributes the tables where that is possible, and says in the log what was done. */
@@ -163,6 +165,13 @@ int postgres_view_rows(void *view, const uint8_t host_id[16], int64_t from_us, i
 int postgres_view_chunks(void *view, const uint8_t host_id[16], enum store_tier tier, uint32_t statistic,
 			 int64_t from_us, int64_t to_us, struct store_chunk **ret, size_t *ret_n);
 int postgres_view_read(void *view, const struct store_chunk *chunk, uint64_t offset, size_t len, uint8_t *data);
+
+struct postgres_link *postgres_view_link(void *view);
+
+/* postgres_records.c */
+int postgres_view_records(void *view, enum store_table table, store_record_fn fn, void *arg);
+int postgres_restore(void *engine, const struct store_record *records, size_t n);
+int postgres_restore_end(void *engine);
 
 /* postgres_chunks.c */
 #define POSTGRES_WINDOW_MAX_US (24 * 3600 * 1000000ll) /* no chunk reaches further from where its window begins */

@@ -78,7 +78,10 @@ enum postgres_statement {
 	PG_CHUNK_HEADS_END = PG_CHUNK_HEADS + 6,
 	PG_CHUNK_HOST = PG_CHUNK_HEADS_END,
 	PG_CHUNK_HOST_END = PG_CHUNK_HOST + 6,
-	PG_STATEMENTS = PG_CHUNK_HOST_END,
+	/* One of these for each enum store_table. */
+	PG_RESTORE_PUT = PG_CHUNK_HOST_END,
+	PG_RESTORE_CLEAR = PG_RESTORE_PUT + 9,
+	PG_STATEMENTS,
 };
 
 struct postgres_link {

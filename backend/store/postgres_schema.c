@@ -9,6 +9,7 @@
 #include "common/log.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -265,6 +266,24 @@ int postgres_schema_open(struct postgres_link *link, const struct postgres_url *
 	if (link->conn && postgres_exec(link, "SELECT pg_advisory_unlock(" POSTGRES_LOCK_CLASS ", 1)", NULL) < 0)
 		postgres_disconnect(link);
 	return r;
+}
+
+int postgres_schema_look(struct postgres_link *link)
+{
+	PGresult *row = NULL;
+	int r = ask_row(link, "SELECT to_regclass('sonde.schema_version') IS NOT NULL", &row);
+	if (r < 0)
+		return r;
+	bool there = is_true(row, 0);
+	PQclear(row);
+	if (!there)
+		return 0;
+	r = ask_row(link, "SELECT version FROM sonde.schema_version", &row);
+	if (r < 0)
+		return r;
+	long version = strtol(PQgetvalue(row, 0, 0), NULL, 10);
+	PQclear(row);
+	return version > 0 && version < INT_MAX ? (int)version : -EUCLEAN;
 }
 
 int postgres_schema_check(struct postgres_link *link)

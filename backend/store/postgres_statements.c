@@ -4,6 +4,7 @@
  * Those of streams and hot name the host first, which is the column the tables are distributed by under Citus: each
  * then concerns one shard. */
 #include "backend/store/postgres_link.h"
+#include "backend/store/store_records.h"
 
 #define ROW "sequence, agent_us, received_us, instance, descriptor_hash, encoding, payload"
 #define HOST "(SELECT host FROM hosts WHERE host_id = $1::uuid)"
@@ -181,4 +182,22 @@ const char *const postgres_sql[PG_STATEMENTS] = {
 	PER_TABLE(PG_CHUNK_READ, CHUNK_READ),
 	PER_TABLE(PG_CHUNK_HEADS, CHUNK_HEADS),
 	PER_TABLE(PG_CHUNK_HOST, CHUNK_HOST),
+	[PG_RESTORE_PUT + STORE_TENANTS] =
+		"INSERT INTO tenants (tenant_id, name) VALUES ($1::bigint, $2::text) ON CONFLICT (tenant_id) DO UPDATE"
+		" SET name = excluded.name",
+	[PG_RESTORE_PUT + STORE_USERS] =
+		"INSERT INTO users (user_id, tenant_id, username, password_hash, role) VALUES ($1::bigint, $2::bigint,"
+		" $3::text, $4::text, $5::bigint)",
+	[PG_RESTORE_PUT + STORE_KEYS] = "INSERT INTO agent_keys (key_id, tenant_id, name, hash, revoked) VALUES"
+					" ($1::bigint, $2::bigint, $3::text, $4::bytea, $5::bigint)",
+	[PG_RESTORE_PUT + STORE_SETTINGS] = "INSERT INTO settings (name, value) VALUES ($1::text, $2::bytea)",
+	[PG_RESTORE_PUT + STORE_DESCRIPTORS] = "INSERT INTO descriptor_sets (hash, data) VALUES ($1::bytea, $2::bytea)",
+	[PG_RESTORE_PUT + STORE_HOSTS] =
+		"INSERT INTO hosts (host_id, tenant_id, key_id, hostname, first_seen_us, last_seen_us, facts) VALUES"
+		" ($1::uuid, $2::bigint, $3::bigint, $4::text, $5::bigint, $6::bigint, $7::bytea)",
+	[PG_RESTORE_PUT + STORE_STREAMS] =
+		"INSERT INTO streams (host, instance, first, last) VALUES (" HOST ", $2::uuid, $3::bigint, $4::bigint)",
+	/* What a restored row has noted of itself lies within what is restored. */
+	[PG_RESTORE_CLEAR] = "DELETE FROM streams WHERE host = " HOST
+			     " AND instance = $2::uuid AND first BETWEEN $3::bigint AND $4::bigint",
 };

@@ -85,6 +85,12 @@ void postgres_view_close(void *arg)
 	free(view);
 }
 
+struct postgres_link *postgres_view_link(void *arg)
+{
+	struct postgres_view *view = arg;
+	return view->link;
+}
+
 /* What failed has ended the transaction but for the savepoint. */
 static int recover(struct postgres_view *view, int error)
 {

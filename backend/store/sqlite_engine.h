@@ -101,6 +101,8 @@ int sqlite_connect(struct sqlite_engine *e, sqlite3 **ret) __attribute__((nonnul
 int sqlite_path_beside(const struct sqlite_engine *e, const char *suffix, char path[SQLITE_PATH_MAX])
 	__attribute__((nonnull, warn_unused_result));
 
+/* The version of a database that is ours, without a change to it. 0, -EUCLEAN, negative errno. */
+int sqlite_schema_look(sqlite3 *db, int *ret_version) __attribute__((nonnull, warn_unused_result));
 /* Creates or migrates the schema. 0, -ENOTSUP (newer than this program), -EUCLEAN (another program's database),
  * negative errno. */
 int sqlite_schema_open(sqlite3 *db, int *ret_found_version) __attribute__((nonnull, warn_unused_result));
@@ -188,6 +190,11 @@ int sqlite_usage(void *engine, struct store_usage *ret);
 /* sqlite_space.c */
 int sqlite_expire(void *engine, unsigned limit);
 int sqlite_drop(void *engine, enum store_tier tier, int64_t before_us, uint64_t bytes, uint64_t *ret_bytes);
+
+/* sqlite_records.c */
+int sqlite_view_records(void *view, enum store_table table, store_record_fn fn, void *arg);
+int sqlite_restore(void *engine, const struct store_record *records, size_t n);
+int sqlite_restore_end(void *engine);
 
 /* sqlite_hosts.c */
 int sqlite_host_register(void *engine, struct store_host *host);

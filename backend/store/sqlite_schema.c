@@ -94,6 +94,20 @@ static int migrate(sqlite3 *db, int from)
 	return r;
 }
 
+int sqlite_schema_look(sqlite3 *db, int *ret_version)
+{
+	int application, version;
+	int r = read_int(db, "PRAGMA application_id", &application);
+	if (r == 0)
+		r = read_int(db, "PRAGMA user_version", &version);
+	if (r < 0)
+		return r;
+	if (application != APPLICATION_ID)
+		return -EUCLEAN;
+	*ret_version = version;
+	return 0;
+}
+
 int sqlite_schema_open(sqlite3 *db, int *ret_found_version)
 {
 	int application, version, tables;

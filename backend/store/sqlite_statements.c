@@ -129,6 +129,8 @@ int sqlite_statements_prepare(struct sqlite_engine *e)
 {
 	for (int i = 0; i < STATEMENT_N; i++) {
 		sqlite3 *db = i < STATEMENT_FIRST_READ ? e->write : e->read;
+		if (!db)
+			continue; /* nothing is written */
 		int rc = sqlite3_prepare_v3(db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &e->statements[i], NULL);
 		if (rc != SQLITE_OK)
 			return sqlite_error(rc);

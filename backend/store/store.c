@@ -54,7 +54,22 @@ static const struct store_ops *find_engine(const char *url, const char **ret_loc
 	return NULL;
 }
 
-int store_open(const char *url, struct store **ret, char **ret_error)
+/* What was half restored looks whole to whoever reads it. */
+static int check_whole(const struct store *s, char **ret_error)
+{
+	char value[16];
+	int r = s->ops->setting_get(s->engine, STORE_HALF_RESTORED, value, sizeof(value));
+	if (r == 0)
+		return 0;
+	if (r < 0 && r != -EMSGSIZE)
+		return store_refuse(r, ret_error, "the database's settings cannot be read: %s", strerror(-r));
+	return store_refuse(
+		-EUCLEAN, ret_error,
+		"a backup is being restored into this store, or that was interrupted: if it does not run any "
+		"more, delete the database (the file, or the schema sonde) and restore it again");
+}
+
+static int open_store(const char *url, bool to_read, struct store **ret, char **ret_error)
 {
 	const char *location;
 	const struct store_ops *ops = find_engine(url, &location);
@@ -70,40 +85,58 @@ int store_open(const char *url, struct store **ret, char **ret_error)
 		return -ENOMEM;
 	}
 	s->ops = ops;
-	int r = ops->open(location, &s->engine, ret_error);
+	int r = (to_read ? ops->open_to_read : ops->open)(location, &s->engine, ret_error);
 	if (r < 0) {
 		free(s);
 		return r;
 	}
-	r = writer_start(ops, s->engine, &s->writer);
+	r = check_whole(s, ret_error);
+	if (r == 0 && !to_read) {
+		r = writer_start(ops, s->engine, &s->writer);
+		if (r < 0)
+			*ret_error = strdup("the database's writer thread cannot be started");
+	}
 	if (r < 0) {
 		ops->close(s->engine);
 		free(s);
-		*ret_error = strdup("the database's writer thread cannot be started");
 		return r;
 	}
 	*ret = s;
 	return 0;
 }
 
+int store_open(const char *url, struct store **ret, char **ret_error)
+{
+	return open_store(url, false, ret, ret_error);
+}
+
+int store_open_to_read(const char *url, struct store **ret, char **ret_error)
+{
+	return open_store(url, true, ret, ret_error);
+}
+
 void store_close(struct store *s)
 {
 	if (!s)
 		return;
-	writer_stop(s->writer);
+	if (s->writer)
+		writer_stop(s->writer);
 	s->ops->close(s->engine);
 	free(s);
 }
 
 void store_status(struct store *s, char *text, size_t size)
 {
-	writer_status(s->writer, text, size);
+	if (s->writer)
+		writer_status(s->writer, text, size);
+	else
+		snprintf(text, size, "ok");
 }
 
 int store_append(struct store *s, const uint8_t host_id[16], const uint8_t instance[16],
 		 const struct store_snapshot *snapshots, size_t n, store_append_fn done, void *arg)
 {
-	return writer_append(s->writer, host_id, instance, snapshots, n, done, arg);
+	return !s->writer ? -EROFS : writer_append(s->writer, host_id, instance, snapshots, n, done, arg);
 }
 
 int store_durable(struct store *s, const uint8_t host_id[16], const uint8_t instance[16], struct store_range **ret,
@@ -169,6 +202,40 @@ int store_snapshots_between(struct store *s, const uint8_t host_id[16], int64_t 
 	r = store_view_rows(view, host_id, from_us, to_us, backwards, fn, arg);
 	store_view_close(view);
 	return r;
+}
+
+int store_view_records(struct store_view *view, enum store_table table, store_record_fn fn, void *arg)
+{
+	return view->ops->view_records(view->view, table, fn, arg);
+}
+
+int store_restore_begin(struct store *s)
+{
+	struct store_host *hosts = NULL;
+	size_t n = 0;
+	int64_t users = store_user_count(s), keys = store_key_count(s);
+	int r = store_hosts(s, &hosts, &n);
+	store_hosts_free(hosts, n);
+	r = r < 0 ? r : users < 0 ? (int)users : keys < 0 ? (int)keys : 0;
+	if (r < 0)
+		return r;
+	if (n > 0 || users > 0 || keys > 0)
+		return -EEXIST;
+	return store_setting_put(s, STORE_HALF_RESTORED, "1", 1);
+}
+
+int store_restore(struct store *s, const struct store_record *records, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (!store_record_fits(&records[i]))
+			return -EINVAL;
+	}
+	return n == 0 ? 0 : s->ops->restore(s->engine, records, n);
+}
+
+int store_restore_end(struct store *s)
+{
+	return s->ops->restore_end(s->engine);
 }
 
 int store_unsealed(struct store *s, struct store_unsealed **ret, size_t *ret_n)

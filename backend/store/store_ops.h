@@ -5,11 +5,16 @@
  * begin() to commit()/rollback() belong to the writer's thread alone. */
 #pragma once
 
-#include "backend/store/store.h"
+#include "backend/store/store_records.h"
+
+/* A setting that only a store has which is being restored, or whose restoring was interrupted. */
+#define STORE_HALF_RESTORED "half_restored"
 
 struct store_ops {
 	/* location is what stands behind "sqlite:"; for a server it is the whole URL. As store_open(). */
 	int (*open)(const char *location, void **ret_engine, char **ret_error);
+	/* As store_open_to_read(). */
+	int (*open_to_read)(const char *location, void **ret_engine, char **ret_error);
 	void (*close)(void *engine);
 
 	/* One transaction of the writer. After a failure of any of them rollback() is called. */
@@ -49,6 +54,10 @@ struct store_ops {
 	int (*drop)(void *engine, enum store_tier tier, int64_t before_us, uint64_t bytes, uint64_t *ret_bytes);
 	int (*usage)(void *engine, struct store_usage *ret);
 	int (*lead)(void *engine);
+	int (*view_records)(void *view, enum store_table table, store_record_fn fn, void *arg);
+	int (*restore)(void *engine, const struct store_record *records, size_t n);
+	/* Takes away the setting STORE_HALF_RESTORED and sees to it that new ids are above those there are. */
+	int (*restore_end)(void *engine);
 	int (*host_register)(void *engine, struct store_host *host);
 	int (*hosts)(void *engine, struct store_host **ret, size_t *ret_n);
 	int (*host_seen)(void *engine, const uint8_t host_id[16], int64_t last_seen_us);

@@ -105,8 +105,46 @@ static int open_engine(const char *url, void **ret_engine, char **ret_error)
 	return 0;
 }
 
+/* Looks and changes nothing; a standby will do. */
+static int look(struct postgres_engine *e, char **ret_error)
+{
+	int r = postgres_connect(&e->write);
+	if (r < 0)
+		return store_refuse(r, ret_error, "%s cannot be connected to: %s; %s", e->url.shown, e->write.message,
+				    remedy(r));
+	int version = postgres_schema_look(&e->write);
+	if (version < 0)
+		return store_refuse(version, ret_error, "%s: the tables cannot be read: %s", e->url.shown,
+				    e->write.message);
+	if (version == 0)
+		return store_refuse(-ENOENT, ret_error, "%s holds no data of Sonde", e->url.shown);
+	if (version != postgres_schema_version)
+		return store_refuse(-ENOTSUP, ret_error, "%s has schema version %d, this program reads version %d: %s",
+				    e->url.shown, version, postgres_schema_version,
+				    version < postgres_schema_version ? "start sonde-backend on it once"
+								      : "use a newer sonde-backend");
+	postgres_disconnect(&e->write);
+	return 0;
+}
+
+static int open_to_read(const char *url, void **ret_engine, char **ret_error)
+{
+	*ret_error = NULL;
+	struct postgres_engine *e = new_engine();
+	int r = e ? postgres_url_parse(url, &e->url, ret_error) : -ENOMEM;
+	if (r == 0)
+		r = look(e, ret_error);
+	if (r < 0) {
+		close_engine(e);
+		return r;
+	}
+	*ret_engine = e;
+	return 0;
+}
+
 const struct store_ops store_postgres = {
 	.open = open_engine,
+	.open_to_read = open_to_read,
 	.close = close_engine,
 	.begin = postgres_begin,
 	.append = postgres_append,
@@ -127,6 +165,9 @@ const struct store_ops store_postgres = {
 	.drop = postgres_drop,
 	.usage = postgres_usage,
 	.lead = postgres_lead,
+	.view_records = postgres_view_records,
+	.restore = postgres_restore,
+	.restore_end = postgres_restore_end,
 	.host_register = postgres_host_register,
 	.hosts = postgres_hosts,
 	.host_seen = postgres_host_seen,

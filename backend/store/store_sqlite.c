@@ -89,10 +89,16 @@ static int on_check(void *arg, int n, char **values, char **names)
 static int check(sqlite3 *db)
 {
 	static const char *const parts[] = {
-		"SELECT 'ok' FROM sqlite_schema LIMIT 1", "PRAGMA quick_check('users')",
-		"PRAGMA quick_check('agent_keys')",	  "PRAGMA quick_check('hosts')",
-		"PRAGMA quick_check('streams')",	  "PRAGMA quick_check('settings')",
-		"PRAGMA quick_check('sealing')",	  NULL,
+		"SELECT 'ok' WHERE (SELECT count(*) FROM sqlite_schema) >= 0" /* none in what was killed while it was
+										 made */
+		,
+		"PRAGMA quick_check('users')",
+		"PRAGMA quick_check('agent_keys')",
+		"PRAGMA quick_check('hosts')",
+		"PRAGMA quick_check('streams')",
+		"PRAGMA quick_check('settings')",
+		"PRAGMA quick_check('sealing')",
+		NULL,
 	};
 	for (const char *const *sql = parts; *sql; sql++) {
 		bool ok = false;
@@ -276,6 +282,46 @@ static int open_engine(const char *location, void **ret_engine, char **ret_error
 	return 0;
 }
 
+/* Of an engine that only reads: no lock, no writing connection. */
+static int open_reading(struct sqlite_engine *e, char **ret_error)
+{
+	struct stat st;
+	int version;
+	if (stat(e->path, &st) < 0)
+		return store_refuse(-errno, ret_error, "%s cannot be opened: %s", e->path, strerror(errno));
+	if (st.st_size == 0)
+		return store_refuse(-EUCLEAN, ret_error, "%s is empty", e->path);
+	int r = sqlite_connect(e, &e->read);
+	if (r == 0)
+		r = sqlite_schema_look(e->read, &version);
+	if (r == -EUCLEAN)
+		return store_refuse(r, ret_error, "%s is corrupt or not a Sonde database", e->path);
+	if (r == 0 && version != sqlite_schema_version)
+		return store_refuse(-ENOTSUP, ret_error, "%s has schema version %d, this program reads version %d: %s",
+				    e->path, version, sqlite_schema_version,
+				    version < sqlite_schema_version ? "start sonde-backend on it once"
+								    : "use a newer sonde-backend");
+	if (r == 0)
+		r = sqlite_statements_prepare(e);
+	return r < 0 ? store_refuse(r, ret_error, "%s cannot be read: %s", e->path, strerror(-r)) : 0;
+}
+
+static int open_to_read(const char *location, void **ret_engine, char **ret_error)
+{
+	struct sqlite_engine *e = new_engine();
+	if (!e)
+		return store_refuse(-ENOMEM, ret_error, "out of memory");
+	int len = snprintf(e->path, sizeof(e->path), "%s", location);
+	int r = len < (int)sizeof(e->path) ? open_reading(e, ret_error)
+					   : store_refuse(-ENAMETOOLONG, ret_error, "the path of --store is too long");
+	if (r < 0) {
+		close_engine(e);
+		return r;
+	}
+	*ret_engine = e;
+	return 0;
+}
+
 /* One process has the file. */
 static int lead(void *engine)
 {
@@ -285,6 +331,7 @@ static int lead(void *engine)
 
 const struct store_ops store_sqlite = {
 	.open = open_engine,
+	.open_to_read = open_to_read,
 	.close = close_engine,
 	.begin = sqlite_begin,
 	.append = sqlite_append,
@@ -305,6 +352,9 @@ const struct store_ops store_sqlite = {
 	.drop = sqlite_drop,
 	.usage = sqlite_usage,
 	.lead = lead,
+	.view_records = sqlite_view_records,
+	.restore = sqlite_restore,
+	.restore_end = sqlite_restore_end,
 	.host_register = sqlite_host_register,
 	.hosts = sqlite_hosts,
 	.host_seen = sqlite_host_seen,

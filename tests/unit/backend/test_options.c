@@ -311,6 +311,13 @@ static void test_commands(void **state)
 	assert_int_equal(READ((char *)"user", (char *)"set-password"), -EINVAL);
 	assert_int_equal(READ((char *)"serve"), -EINVAL);
 	assert_int_equal(READ((char *)"--name=x"), -EINVAL);
+	assert_int_equal(READ((char *)"backup", (char *)"a.bak", (char *)"--store=sqlite:a"), 0);
+	assert_int_equal(options.action, OPTIONS_BACKUP);
+	assert_int_equal(options.command.n_operands, 1);
+	assert_string_equal(options.command.operands[0], "a.bak");
+	assert_int_equal(READ((char *)"backup"), -EINVAL);
+	assert_error("backup FILE");
+	assert_int_equal(READ((char *)"restore", (char *)"a", (char *)"b"), -EINVAL);
 }
 
 int main(void)
