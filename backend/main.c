@@ -267,6 +267,7 @@ static void run(struct program *p)
 			return;
 		if (fds[1].revents && read(p->timer_fd, &ticks, sizeof(ticks)) == (ssize_t)sizeof(ticks)) {
 			registry_tick(p->registry, clock_wall_us());
+			ingest_hold_backfill(p->ingest, keeper_is_flooded(p->keeper));
 			ingest_tick(p->ingest);
 			if (server_tls_due(p->tls, clock_wall_us() / 1000000))
 				renew_certificate(p);

@@ -21,10 +21,12 @@
 #include <unistd.h>
 
 #define NICE 10
-#define LONGEST_WAIT_MS 5000
+#define LONGEST_WAIT_MS 10000
 #define SHORTEST_WAIT_MS 200
 #define EARLY_ROWS 1500		       /* a host with more is sealed before its turn */
 #define COMPACT_SLICE_NS 2000000000ull /* then sealing is looked at again */
+#define LOOK_EVERY_NS 5000000000ull    /* how many rows there are, while they are sealed */
+#define ROW_BYTES 8192		       /* as long as nobody has looked */
 #define WINDOWS_AT_A_TIME 2048
 #define DROPS_AT_A_TIME 16
 #define RETENTION_EVERY_NS 60000000000ull
@@ -37,7 +39,7 @@ struct keeper {
 	struct schemas *schemas;
 	struct keeper_options options;
 	pthread_t thread;
-	atomic_bool stop;
+	atomic_bool stop, flooded;
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	struct keeper_counters counters; /* guarded by lock */
@@ -147,6 +149,32 @@ static int seal_one(struct keeper *k, struct store_unsealed *host, int64_t upto_
 	return r;
 }
 
+/* Rows that are not sealed; what is sealed and not freed yet counts as it was when usage was last looked at. */
+static void look_at_rows(struct keeper *k, const struct store_unsealed *hosts, size_t n)
+{
+	uint64_t rows = 0;
+	for (size_t i = 0; i < n; i++)
+		rows += hosts[i].rows;
+	pthread_mutex_lock(&k->lock);
+	const struct store_usage *usage = &k->counters.usage;
+	uint64_t each = usage->rows > 0 ? usage->row_bytes / usage->rows : ROW_BYTES;
+	uint64_t max = usage->total_bytes > 0 ? retention_row_bytes(&k->options.retention, usage) : UINT64_MAX;
+	uint64_t bytes = rows * each > usage->row_bytes ? rows * each : usage->row_bytes;
+	pthread_mutex_unlock(&k->lock);
+	bool was = atomic_load(&k->flooded), is = bytes > (was ? max / 4 * 3 : max);
+	if (is)
+		k->kept_ns = 0; /* usage is looked at again soon */
+	if (is == was)
+		return;
+	atomic_store(&k->flooded, is);
+	if (is)
+		log_warn("more snapshots wait to become columns than should", LOG_UINT("bytes", bytes),
+			 LOG_UINT("limit_bytes", max),
+			 LOG_STR("then", "agents keep what is older than ten minutes until it is less"));
+	else
+		log_info("snapshots that wait to become columns are few again", LOG_UINT("bytes", bytes));
+}
+
 static int by_sealed(const void *a, const void *b)
 {
 	const struct store_unsealed *x = a, *y = b;
@@ -160,10 +188,18 @@ static bool seal_round(struct keeper *k)
 	size_t n = 0;
 	bool more = false;
 	int64_t now_us = clock_wall_us();
+	uint64_t begin_ns = clock_monotonic_ns();
 	int r = store_unsealed(k->store, &hosts, &n), first = r;
+	if (r == 0)
+		look_at_rows(k, hosts, n);
 	if (r == 0 && n > 0)
 		qsort(hosts, n, sizeof(*hosts), by_sealed);
 	for (size_t i = 0; r == 0 && i < n && !stopping(k); i++) {
+		/* The list is taken anew now and then: who was sealed longest ago comes first in it. */
+		if (clock_monotonic_ns() - begin_ns > LOOK_EVERY_NS) {
+			more = true;
+			break;
+		}
 		int64_t upto = seal_upto(k, &hosts[i], now_us);
 		int one = upto > INT64_MIN ? seal_one(k, &hosts[i], upto, &more) : 0;
 		first = first < 0 && first != -ESTALE ? first : one;
@@ -440,6 +476,11 @@ void keeper_stop(struct keeper *k)
 	pthread_mutex_unlock(&k->lock);
 	pthread_join(k->thread, NULL);
 	keeper_free(k);
+}
+
+bool keeper_is_flooded(const struct keeper *k)
+{
+	return atomic_load_explicit(&k->flooded, memory_order_relaxed);
 }
 
 void keeper_get(struct keeper *k, struct keeper_counters *ret)

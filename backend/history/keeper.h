@@ -6,6 +6,8 @@
 #include "backend/registry/schemas.h"
 #include "backend/store/store.h"
 
+#include <stdbool.h>
+
 struct keeper;
 
 struct keeper_options {
@@ -33,5 +35,8 @@ int keeper_start(struct store *store, struct schemas *schemas, const struct keep
 		 struct keeper **ret) __attribute__((nonnull, warn_unused_result));
 /* What is half done is given up: nothing of it is lost. Accepts NULL. */
 void keeper_stop(struct keeper *keeper);
+/* Rows of all hosts are more than they may be (2 GiB, or a tenth of the disk or of what the database may have): what
+ * can wait should, until they are sealed. Thread-safe. */
+bool keeper_is_flooded(const struct keeper *keeper) __attribute__((nonnull));
 /* Thread-safe. */
 void keeper_get(struct keeper *keeper, struct keeper_counters *ret) __attribute__((nonnull));

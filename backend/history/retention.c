@@ -24,6 +24,16 @@ uint64_t retention_low_bytes(const struct store_usage *usage)
 	return share < GIB ? share : GIB;
 }
 
+uint64_t retention_row_bytes(const struct retention_policy *policy, const struct store_usage *usage)
+{
+	uint64_t max = 2 * GIB;
+	if (usage->disk_free_bytes != UINT64_MAX && (usage->total_bytes + usage->disk_free_bytes) / 10 < max)
+		max = (usage->total_bytes + usage->disk_free_bytes) / 10;
+	if (policy->max_total_bytes > 0 && policy->max_total_bytes / 10 < max)
+		max = policy->max_total_bytes / 10;
+	return max;
+}
+
 static enum store_tier ripest(const struct retention_policy *policy, const struct store_usage *usage, int64_t now_us,
 			      unsigned spent)
 {

@@ -29,5 +29,9 @@ bool retention_by_bytes(const struct retention_policy *policy, const struct stor
 			bool full, unsigned spent, struct retention_drop *ret)
 	__attribute__((nonnull, warn_unused_result));
 
+/* How many bytes of rows there may be before those that can wait should. */
+uint64_t retention_row_bytes(const struct retention_policy *policy, const struct store_usage *usage)
+	__attribute__((nonnull));
+
 /* Free bytes under which the disk counts as full; 0 when that is not known. */
 uint64_t retention_low_bytes(const struct store_usage *usage) __attribute__((nonnull));

@@ -239,9 +239,22 @@ static void stored(void *arg, int error, const enum store_fate *fates, size_t n)
 	batch->done(batch);
 }
 
+bool batch_is_held(const struct batch *batch)
+{
+	if (!atomic_load_explicit(&batch->ingest->hold_backfill, memory_order_relaxed))
+		return false;
+	for (size_t i = 0; i < batch->n_rows; i++) {
+		if (batch->rows[i].received_us - batch->rows[i].agent_us <= INGEST_BACKFILL_US)
+			return false;
+	}
+	return true;
+}
+
 int batch_append(struct batch *batch, void (*done)(struct batch *batch))
 {
 	struct store *store = batch->ingest->store;
+	if (batch_is_held(batch))
+		return -EAGAIN;
 	if (!batch->holds_ingest)
 		atomic_fetch_add(&batch->ingest->refs, 1);
 	batch->holds_ingest = true;

@@ -40,8 +40,10 @@ void batch_free(struct batch *batch); /* accepts NULL */
 /* Fills it from the bytes of a Batch, into which it points. False when sequences do not ascend. */
 bool batch_judge(struct source *source, struct batch *batch, const uint8_t *data, size_t len);
 void batch_show(struct source *source, struct batch *batch);
-/* As store_append(). On 0 the batch belongs to the store until it calls done on its own thread, with `lost` or the
- * outcomes set; done owns it then. */
+/* It is a backlog, and such is held back at present (ingest_hold_backfill()). */
+bool batch_is_held(const struct batch *batch);
+/* As store_append(); -EAGAIN also while it is held back. On 0 the batch belongs to the store until it calls done on its
+ * own thread, with `lost` or the outcomes set; done owns it then. */
 int batch_append(struct batch *batch, void (*done)(struct batch *batch)) __attribute__((warn_unused_result));
 /* Makes the rows independent of the bytes they came in. 0, -EAGAIN (too much is kept already), -ENOMEM. */
 int batch_keep(struct batch *batch, const uint8_t *data, size_t len) __attribute__((warn_unused_result));

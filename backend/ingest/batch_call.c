@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #define RETRY_MS 5000 /* a database that is too slow at present */
+#define HELD_MS 30000 /* history that has to catch up */
 
 enum { BACKEND_ACKNOWLEDGEMENT = 2 };
 
@@ -56,9 +57,13 @@ static int append(struct stream *stream, struct batch *batch)
 
 static void refuse(struct stream *stream, struct batch *batch, int error)
 {
+	bool held = batch_is_held(batch);
 	batch_free(batch);
 	if (error == -ESHUTDOWN)
 		grpc_call_finish(stream->call, GRPC_UNAVAILABLE, "the backend is stopping: send it again");
+	else if (error == -EAGAIN && held)
+		stream_finish_later(stream, GRPC_UNAVAILABLE,
+				    "older snapshots wait until history has caught up: send it again", HELD_MS);
 	else if (error == -EAGAIN)
 		stream_finish_later(stream, GRPC_UNAVAILABLE, "the database is too slow at present: send it again",
 				    RETRY_MS);
@@ -72,14 +77,14 @@ void batch_retry(struct stream *stream)
 	if (!batch)
 		return;
 	/* Marked before the attempt: room that appears behind it wakes us again. */
-	streams_wait(stream, true);
+	streams_wait(stream, true, batch_is_held(batch));
 	stream->pending = NULL;
 	int r = append(stream, batch);
 	if (r == -EAGAIN) {
 		stream->pending = batch;
 		return;
 	}
-	streams_wait(stream, false);
+	streams_wait(stream, false, false);
 	if (r < 0)
 		refuse(stream, batch, r);
 	else

@@ -15,6 +15,7 @@
 struct ingest;
 
 #define INGEST_MAX_BATCH 1000
+#define INGEST_BACKFILL_US 600000000ll /* all of a batch is older than that: it is a backlog */
 
 struct ingest_limits {
 	struct rates_limits key;
@@ -29,6 +30,9 @@ void ingest_close(struct ingest *ingest);
 /* The service to register with the server; lives as long as ingest. */
 const struct grpc_service *ingest_service(struct ingest *ingest);
 uint32_t ingest_connected(struct ingest *ingest);
+/* While it is held, what is older than INGEST_BACKFILL_US waits: streams that bring such pause, Push is told to come
+ * again; what is live goes on. For when history cannot make columns of rows as fast as they come. Any thread. */
+void ingest_hold_backfill(struct ingest *ingest, bool hold);
 /* Call about once a second: ends streams that never say Hello, warns of machines that share an identity. */
 void ingest_tick(struct ingest *ingest);
 /* Before the gRPC server stops: streams end with UNAVAILABLE as soon as what they sent is acknowledged; new ones are

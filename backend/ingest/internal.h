@@ -37,6 +37,7 @@ struct ingest {
 	atomic_uint refs; /* one, and one for each batch the store owns */
 	atomic_size_t pending_bytes;
 	atomic_uint n_waiting; /* streams with `waiting` set */
+	atomic_bool hold_backfill;
 
 	pthread_mutex_t numbering; /* of snapshots that come without numbers; see post.c */
 	pthread_mutex_t lock;	   /* what follows */
@@ -74,6 +75,7 @@ struct stream {
 	struct stream *prev, *next;
 	bool identified;
 	bool waiting; /* for room in the store's queue */
+	bool held;    /* it waits because what it brings is a backlog */
 	bool rival_told;
 	uint64_t slowed_until_ns; /* paused, for its key is above its limits; 0: not */
 	uint64_t started_ns;
@@ -104,8 +106,8 @@ void streams_remove(struct stream *stream);
 void streams_identify(struct stream *stream, const uint8_t host_id[16], const uint8_t instance[16]);
 /* Marks a stream as slowed down until then; it goes on at a tick behind that. 0 takes the mark away. */
 void streams_slow(struct stream *stream, uint64_t until_ns);
-/* Marks a stream as waiting for room in the store, or not. */
-void streams_wait(struct stream *stream, bool waiting);
+/* Marks a stream as waiting for room in the store, or not; `held`: because it brings a backlog. */
+void streams_wait(struct stream *stream, bool waiting, bool held);
 /* Lets those that wait try again. Any thread. */
 void streams_wake(struct ingest *ingest);
 

@@ -60,7 +60,7 @@ void stream_close(struct grpc_call *call, void *service)
 	if (stream->identified && !stream->unary)
 		log_info("agent disconnected", LOG_STR("host", stream->source.hostname),
 			 LOG_STR("peer", grpc_call_peer(call)));
-	streams_wait(stream, false);
+	streams_wait(stream, false, false);
 	streams_remove(stream);
 	batch_free(stream->pending);
 	schema_unref(stream->source.schema);

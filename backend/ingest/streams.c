@@ -92,10 +92,11 @@ void streams_identify(struct stream *stream, const uint8_t host_id[16], const ui
 	pthread_mutex_unlock(&ingest->lock);
 }
 
-void streams_wait(struct stream *stream, bool waiting)
+void streams_wait(struct stream *stream, bool waiting, bool held)
 {
 	struct ingest *ingest = stream->source.ingest;
 	pthread_mutex_lock(&ingest->lock);
+	stream->held = held;
 	if (stream->waiting != waiting) {
 		stream->waiting = waiting;
 		atomic_fetch_add(&ingest->n_waiting, waiting ? 1u : -1u);
@@ -133,14 +134,22 @@ void streams_wake(struct ingest *ingest)
 {
 	if (atomic_load(&ingest->n_waiting) == 0)
 		return;
+	/* Those that are held back would only be woken for nothing, by every commit. */
+	bool hold = atomic_load(&ingest->hold_backfill);
 	pthread_mutex_lock(&ingest->lock);
 	for (struct stream *stream = ingest->streams; stream; stream = stream->next) {
-		if (!stream->waiting || grpc_call_post(stream->call, retry, NULL) < 0)
+		if (!stream->waiting || (hold && stream->held) || grpc_call_post(stream->call, retry, NULL) < 0)
 			continue;
 		stream->waiting = false;
 		atomic_fetch_sub(&ingest->n_waiting, 1);
 	}
 	pthread_mutex_unlock(&ingest->lock);
+}
+
+void ingest_hold_backfill(struct ingest *ingest, bool hold)
+{
+	if (atomic_exchange(&ingest->hold_backfill, hold) && !hold)
+		streams_wake(ingest);
 }
 
 /* --- once a second ------------------------------------------------------------------------------------------------ */
@@ -233,9 +242,11 @@ void ingest_drain(struct ingest *ingest)
 {
 	pthread_mutex_lock(&ingest->lock);
 	ingest->draining = true;
+	atomic_store(&ingest->hold_backfill, false);
 	for (struct stream *stream = ingest->streams; stream; stream = stream->next) {
 		if (!stream->unary)
 			tell(stream, drain);
 	}
 	pthread_mutex_unlock(&ingest->lock);
+	streams_wake(ingest);
 }

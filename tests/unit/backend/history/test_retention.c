@@ -97,13 +97,26 @@ static void a_disk_is_kept_from_being_full(void **state)
 	assert_int_equal(what.bytes, 16 << 20);
 }
 
+static void rows_have_a_limit(void **state)
+{
+	struct retention_policy some = policy;
+	struct store_usage u = usage_of(10 * GIB, 7, 2 * GIB, 1, GIB, 100);
+	assert_true(retention_row_bytes(&some, &u) == 2 * GIB);
+	u.disk_free_bytes = 5 * GIB;
+	assert_true(retention_row_bytes(&some, &u) == 19 * GIB / 10);
+	some.max_total_bytes = 10 * GIB;
+	assert_true(retention_row_bytes(&some, &u) == GIB);
+	some.max_total_bytes = 0;
+	u.disk_free_bytes = UINT64_MAX;
+	assert_true(retention_row_bytes(&some, &u) == 2 * GIB);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(days_are_counted),
-		cmocka_unit_test(a_tier_has_a_cap),
-		cmocka_unit_test(all_shrink_alike),
-		cmocka_unit_test(a_disk_is_kept_from_being_full),
+		cmocka_unit_test(days_are_counted),  cmocka_unit_test(a_tier_has_a_cap),
+		cmocka_unit_test(all_shrink_alike),  cmocka_unit_test(a_disk_is_kept_from_being_full),
+		cmocka_unit_test(rows_have_a_limit),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
