@@ -119,12 +119,9 @@ int chunk_builder_add(struct chunk_builder *b, const struct columns_tick *tick, 
 		b->schema = schema_ref(schema);
 	}
 	table_begin(&b->table);
-	r = schema_walk(schema, payload, len, on_sample, &adding);
-	if (r == 0 || r == -EPROTO) {
-		int texts = texts_gather_add(b->texts, adding.tick, schema, payload, len);
-		if (texts < 0)
-			r = texts;
-	}
+	texts_gather_begin(b->texts, adding.tick);
+	r = schema_walk_rows(schema, payload, len, on_sample, &adding, texts_gather_room(b->texts), texts_gather_row,
+			     b->texts);
 	if (r == 0 || r == -EPROTO) {
 		b->n_ticks++;
 	} else {

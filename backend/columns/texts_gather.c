@@ -264,7 +264,7 @@ static int number_of(struct texts_gather *g, const struct text *text, uint32_t *
 	return r < 0 ? r : 0;
 }
 
-static int on_row(void *arg, const struct schema_row *source)
+int texts_gather_row(void *arg, const struct schema_row *source)
 {
 	struct texts_gather *g = arg;
 	struct text text = {.data = source->text, .len = source->len};
@@ -291,12 +291,15 @@ static int on_row(void *arg, const struct schema_row *source)
 	return r;
 }
 
-int texts_gather_add(struct texts_gather *g, uint32_t tick, const struct schema *schema, const uint8_t *payload,
-		     size_t len)
+void texts_gather_begin(struct texts_gather *g, uint32_t tick)
 {
 	g->last = NONE;
 	g->tick = tick;
-	return schema_rows(schema, payload, len, &g->room, on_row, g);
+}
+
+struct buf *texts_gather_room(struct texts_gather *g)
+{
+	return &g->room;
 }
 
 void texts_gather_drop(struct texts_gather *g, uint32_t tick)

@@ -9,10 +9,12 @@ struct texts_gather;
 int texts_gather_new(size_t max_bytes, struct texts_gather **ret) __attribute__((nonnull, warn_unused_result));
 void texts_gather_free(struct texts_gather *gather); /* accepts NULL */
 
-/* The rows of a snapshot; ticks ascend from call to call. 0; -EPROTO (rows before the fault were taken); -EMSGSIZE,
- * -ENOMEM: then drop the tick. */
-int texts_gather_add(struct texts_gather *gather, uint32_t tick, const struct schema *schema, const uint8_t *payload,
-		     size_t len) __attribute__((nonnull(1, 3), warn_unused_result));
+/* Before the rows of a snapshot; ticks ascend. */
+void texts_gather_begin(struct texts_gather *gather, uint32_t tick) __attribute__((nonnull));
+/* Room for schema_walk_rows(), whose callback the next is, with the gathering as its argument: 0; -EMSGSIZE, -ENOMEM:
+ * then drop the tick. */
+struct buf *texts_gather_room(struct texts_gather *gather) __attribute__((nonnull));
+int texts_gather_row(void *gather, const struct schema_row *row) __attribute__((nonnull, warn_unused_result));
 /* Forgets what a tick, the last one, brought. */
 void texts_gather_drop(struct texts_gather *gather, uint32_t tick) __attribute__((nonnull));
 

@@ -7,15 +7,6 @@
 #include <errno.h>
 #include <string.h>
 
-struct rows {
-	struct walk walk;
-	schema_row_fn fn;
-	void *arg;
-	struct buf *room;
-	uint32_t numbers[SCHEMA_MAX_DEPTH];
-	size_t depth;
-};
-
 /* What State says of one reading and what the tick it came with says too. */
 static bool of_one_reading(const struct plan_field *f)
 {
@@ -53,10 +44,11 @@ static int put_state(struct rows *rows, const struct plan_field *f, const struct
 	return r < 0 ? r : keep_state(f->message, w, &len, rows->room);
 }
 
-static int put_text(struct rows *rows, const struct plan_field *f, const struct wire_field *w, const uint8_t *end)
+int rows_text(struct walk *walk, const struct plan_field *f, const struct wire_field *w, const uint8_t *end)
 {
+	struct rows *rows = walk->rows;
 	int r = plan_check_field(f, w, 0);
-	if (r < 0)
+	if (r < 0 || rows->depth == 0)
 		return r;
 	if (rows->depth == 1 && f->type == PLAN_MESSAGE && !f->repeated &&
 	    strcmp(f->message->full_name, "sonde.v1.State") == 0)
@@ -64,22 +56,11 @@ static int put_text(struct rows *rows, const struct plan_field *f, const struct 
 	return buf_append(rows->room, w->begin, (size_t)(end - w->begin));
 }
 
-static int walk_row(struct rows *rows, const struct plan_node *node, const uint8_t *data, size_t len, bool *ret_values);
-
-static int into(struct rows *rows, const struct plan_child *child, const struct wire_field *w, bool *ret_values)
+int rows_yield(struct walk *walk, size_t base, bool values)
 {
-	if (w->type != WIRE_BYTES || rows->depth == SCHEMA_MAX_DEPTH)
-		return -EPROTO;
-	rows->numbers[rows->depth++] = w->number;
-	int r = walk_row(rows, child->node, w->data, w->len, ret_values);
-	rows->depth--;
-	return r;
-}
-
-static int yield(struct rows *rows, size_t base, bool values)
-{
+	struct rows *rows = walk->rows;
 	struct schema_row row = {
-		.place = {.n_numbers = rows->depth, .labels = rows->walk.labels, .n_labels = rows->walk.n_labels},
+		.place = {.n_numbers = rows->depth, .labels = walk->labels, .n_labels = walk->n_labels},
 		.text = rows->room->data + base,
 		.len = rows->room->len - base,
 		.bare = !values};
@@ -87,49 +68,14 @@ static int yield(struct rows *rows, size_t base, bool values)
 	return rows->fn(rows->arg, &row);
 }
 
-static int walk_row(struct rows *rows, const struct plan_node *node, const uint8_t *data, size_t len, bool *ret_values)
+int schema_walk_rows(const struct schema *s, const uint8_t *data, size_t len, schema_sample_fn fn, void *arg,
+		     struct buf *room, schema_row_fn row_fn, void *row_arg)
 {
-	struct wire_reader reader = wire_reader(data, len);
-	struct wire_field w;
-	size_t labels = rows->walk.n_labels, base = rows->room->len;
-	bool values = false;
-	int r = node->has_labels ? walk_labels(&rows->walk, node, data, len) : 0;
-	while (r == 0 && (r = wire_next(&reader, &w)) == 1) {
-		int i = plan_find_field(node->message, w.number);
-		r = 0;
-		if (i < 0)
-			continue;
-		const struct plan_child *child = &node->children[i];
-		switch (child->action) {
-		case PLAN_METRIC:
-		case PLAN_CUSTOM:
-			values = true;
-			break;
-		case PLAN_NODE:
-			r = into(rows, child, &w, &values);
-			break;
-		case PLAN_LABEL:
-			break;
-		default:
-			if (rows->depth > 0)
-				r = put_text(rows, &node->message->fields[i], &w, reader.p);
-			break;
-		}
-	}
-	if (r == 0 && rows->depth > 0)
-		r = yield(rows, base, values);
-	rows->room->len = base;
-	rows->walk.n_labels = labels;
-	*ret_values |= values;
-	return r;
-}
-
-int schema_rows(const struct schema *s, const uint8_t *data, size_t len, struct buf *room, schema_row_fn fn, void *arg)
-{
-	struct rows rows = {.fn = fn, .arg = arg, .room = room};
+	struct rows rows = {.fn = row_fn, .arg = row_arg, .room = room};
+	struct walk walk = {.fn = fn, .arg = arg, .rows = &rows};
 	bool values = false;
 	buf_reset(room);
 	/* A place for texts even where none has been appended yet. */
 	int r = buf_reserve(room, 1);
-	return r < 0 ? r : walk_row(&rows, s->root, data, len, &values);
+	return r < 0 ? r : walk_node(&walk, s->root, data, len, &values);
 }

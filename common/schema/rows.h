@@ -26,11 +26,12 @@ struct schema_row {
 /* Anything but 0 stops and is returned. */
 typedef int (*schema_row_fn)(void *arg, const struct schema_row *row);
 
-/* Yields every row of a Snapshot's wire bytes, the rows in it before it. Of a section's State what is said of this one
- * reading (when it began, how long it took) is left out. The room is for texts, and used again. Rows before a fault
- * have been yielded by then. 0, the callback's value, -EPROTO, -ENOMEM, -EMSGSIZE. */
-int schema_rows(const struct schema *schema, const uint8_t *data, size_t len, struct buf *room, schema_row_fn fn,
-		void *arg) __attribute__((nonnull(1, 4, 5), warn_unused_result));
+/* schema_walk(), and in the same go every row of the Snapshot, the rows in it before it. Of a section's State what is
+ * said of this one reading (when it began, how long it took) is left out. The room is for texts, and used again. Rows
+ * before a fault have been yielded by then. 0, a callback's value, -EPROTO, -ENOMEM, -EMSGSIZE. */
+int schema_walk_rows(const struct schema *schema, const uint8_t *data, size_t len, schema_sample_fn fn, void *arg,
+		     struct buf *room, schema_row_fn row_fn, void *row_arg)
+	__attribute__((nonnull(1, 4, 6, 7), warn_unused_result));
 
 /* --- together --------------------------------------------------------------------------------------------------- */
 

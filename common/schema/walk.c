@@ -1,5 +1,6 @@
-/* From wire bytes to samples. A message whose type has labels is read twice: labels may stand behind the values they
- * identify. What yields no sample is checked all the same, so that bytes that passed a walk can be forwarded to anyone.
+/* From wire bytes to samples. Labels may stand behind the values they identify: of a message whose type has some,
+ * fields are read before any is yielded. What yields no sample is checked all the same, so that bytes that passed a
+ * walk can be forwarded to anyone.
  */
 #include "common/schema/walk.h"
 
@@ -9,6 +10,7 @@
 #include <string.h>
 
 #define CHECK_DEPTH 32
+#define FIELDS_KEPT 48
 
 int plan_check(const struct plan_message *m, const uint8_t *data, size_t len, unsigned depth)
 {
@@ -300,67 +302,136 @@ static int emit_custom(struct walk *walk, const struct wire_field *field)
 
 /* --- the tree --- */
 
-int walk_labels(struct walk *walk, const struct plan_node *node, const uint8_t *data, size_t len)
+/* A field of a message that has been read, and whose meaning has been looked up. */
+struct field {
+	struct wire_field wire;
+	const uint8_t *end;
+	int child;
+};
+
+/* 1, 0 at the end, -EPROTO. Fields the schema does not know are passed over. */
+static int next_field(const struct plan_node *node, struct wire_reader *reader, struct field *ret)
 {
-	size_t base = walk->n_labels;
-	struct wire_reader reader = wire_reader(data, len);
-	struct wire_field w;
 	int r;
-	walk->row++;
-	while ((r = wire_next(&reader, &w)) == 1) {
-		int i = plan_find_field(node->message, w.number);
-		if (i < 0 || node->children[i].action != PLAN_LABEL)
+	while ((r = wire_next(reader, &ret->wire)) == 1) {
+		ret->child = plan_find_field(node->message, ret->wire.number);
+		if (ret->child < 0)
 			continue;
-		r = take_label(walk, base, &node->message->fields[i], &w);
-		if (r < 0)
+		ret->end = reader->p;
+		return 1;
+	}
+	return r;
+}
+
+static int go_into(struct walk *walk, const struct plan_child *child, const struct wire_field *w, bool *ret_values)
+{
+	struct rows *rows = walk->rows;
+	if (w->type != WIRE_BYTES || (rows && rows->depth == SCHEMA_MAX_DEPTH))
+		return -EPROTO;
+	if (!rows)
+		return walk_node(walk, child->node, w->data, w->len, ret_values);
+	rows->numbers[rows->depth++] = w->number;
+	int r = walk_node(walk, child->node, w->data, w->len, ret_values);
+	rows->depth--;
+	return r;
+}
+
+static int walk_field(struct walk *walk, const struct plan_node *node, const struct field *f, bool *ret_values)
+{
+	const struct plan_child *child = &node->children[f->child];
+	const struct plan_field *field = &node->message->fields[f->child];
+	switch (child->action) {
+	case PLAN_METRIC:
+		*ret_values = true;
+		return emit(walk, field, child->metric, &f->wire);
+	case PLAN_NODE:
+		return go_into(walk, child, &f->wire, ret_values);
+	case PLAN_CUSTOM:
+		*ret_values = true;
+		return emit_custom(walk, &f->wire);
+	case PLAN_LABEL:
+		return 0;
+	default:
+		return walk->rows ? rows_text(walk, field, &f->wire, f->end) : plan_check_field(field, &f->wire, 0);
+	}
+}
+
+static int walk_fields(struct walk *walk, const struct plan_node *node, struct wire_reader *reader, bool *ret_values)
+{
+	struct field f;
+	int r;
+	while ((r = next_field(node, reader, &f)) == 1) {
+		r = walk_field(walk, node, &f, ret_values);
+		if (r != 0)
 			return r;
 	}
 	return r;
 }
 
-static int walk_node(struct walk *walk, const struct plan_node *node, const uint8_t *data, size_t len)
+/* Takes the labels of a message. Its other fields are kept, as many as there is room for; the reader is left behind
+ * these. */
+static int take_labels(struct walk *walk, const struct plan_node *node, struct wire_reader *reader, struct field *kept,
+		       size_t room, size_t *ret_n)
+{
+	struct wire_reader ahead = *reader;
+	struct field f;
+	size_t base = walk->n_labels, n = 0;
+	int r;
+	walk->row++;
+	for (;;) {
+		struct field *to = n < room ? &kept[n] : &f;
+		r = next_field(node, &ahead, to);
+		if (r != 1)
+			break;
+		if (node->children[to->child].action == PLAN_LABEL)
+			r = take_label(walk, base, &node->message->fields[to->child], &to->wire);
+		else
+			n += to != &f;
+		if (r < 0)
+			return r;
+		if (to != &f)
+			*reader = ahead;
+	}
+	*ret_n = n;
+	return r;
+}
+
+/* A message is read once: what stands before a label waits until all labels are known. */
+static int walk_labelled(struct walk *walk, const struct plan_node *node, struct wire_reader *reader, bool *ret_values)
+{
+	struct field kept[FIELDS_KEPT];
+	size_t n = 0;
+	int r = take_labels(walk, node, reader, kept, FIELDS_KEPT, &n);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = walk_field(walk, node, &kept[i], ret_values);
+	return r != 0 ? r : walk_fields(walk, node, reader, ret_values);
+}
+
+int walk_node(struct walk *walk, const struct plan_node *node, const uint8_t *data, size_t len, bool *ret_values)
 {
 	struct wire_reader reader = wire_reader(data, len);
-	struct wire_field w;
-	size_t base = walk->n_labels;
-	int r = node->has_labels ? walk_labels(walk, node, data, len) : 0;
-	if (r < 0)
+	struct rows *rows = walk->rows;
+	size_t labels = walk->n_labels, base = rows ? rows->room->len : 0;
+	bool values = false;
+	int r = node->has_labels ? walk_labelled(walk, node, &reader, &values)
+				 : walk_fields(walk, node, &reader, &values);
+	if (r != 0)
 		return r;
-	while ((r = wire_next(&reader, &w)) == 1) {
-		int i = plan_find_field(node->message, w.number);
-		if (i < 0)
-			continue;
-		const struct plan_child *child = &node->children[i];
-		const struct plan_field *field = &node->message->fields[i];
-		switch (child->action) {
-		case PLAN_METRIC:
-			r = emit(walk, field, child->metric, &w);
-			break;
-		case PLAN_NODE:
-			r = w.type == WIRE_BYTES ? walk_node(walk, child->node, w.data, w.len) : -EPROTO;
-			break;
-		case PLAN_CUSTOM:
-			r = emit_custom(walk, &w);
-			break;
-		case PLAN_LABEL:
-			r = 0;
-			break;
-		default:
-			r = plan_check_field(field, &w, 0);
-			break;
-		}
-		if (r != 0)
-			return r;
-	}
-	walk->n_labels = base;
+	if (rows && rows->depth > 0)
+		r = rows_yield(walk, base, values);
+	if (rows)
+		rows->room->len = base;
+	walk->n_labels = labels;
 	walk->row += node->has_labels;
+	*ret_values |= values;
 	return r;
 }
 
 int schema_walk(const struct schema *s, const uint8_t *data, size_t len, schema_sample_fn fn, void *arg)
 {
 	struct walk walk = {.fn = fn, .arg = arg, .n_labels = 0};
-	return walk_node(&walk, s->root, data, len);
+	bool values = false;
+	return walk_node(&walk, s->root, data, len, &values);
 }
 
 /* --- one metric --- */
@@ -370,8 +441,9 @@ static int walk_path(struct walk *walk, const struct plan_node *node, const stru
 {
 	struct wire_reader reader = wire_reader(data, len);
 	struct wire_field w;
-	size_t base = walk->n_labels;
-	int r = node->has_labels ? walk_labels(walk, node, data, len) : 0;
+	struct wire_reader labels = reader;
+	size_t base = walk->n_labels, none;
+	int r = node->has_labels ? take_labels(walk, node, &labels, NULL, 0, &none) : 0;
 	int i = plan_find_field(node->message, metric->numbers[depth]);
 	if (r < 0 || i < 0)
 		return r;

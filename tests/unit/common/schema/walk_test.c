@@ -4,6 +4,7 @@
 #include "common/wire.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,6 +54,64 @@ static void test_labels_may_stand_behind_values(void **state)
 	assert_int_equal(walk(snapshot.data, snapshot.len), 0);
 	assert_int_equal(kept.n, 1);
 	assert_string_equal(kept.samples[0].text, "cpu.cores.user_us{cpu=6} 77");
+}
+
+/* More fields before the label than are kept while it is looked for. */
+static void test_labels_may_stand_behind_many_values(void **state)
+{
+	for (unsigned n = 46; n <= 100; n++) {
+		BUF_CLEANUP struct buf core = BUF_INIT(1000);
+		BUF_CLEANUP struct buf cpu = BUF_INIT(1000);
+		BUF_CLEANUP struct buf snapshot = BUF_INIT(1000);
+		for (unsigned i = 0; i < n; i++)
+			assert_int_equal(wire_put_uint(&core, 2, 1000 + i), 0);
+		assert_int_equal(wire_put_uint(&core, 1, 6), 0);
+		assert_int_equal(wire_put_uint(&core, 2, 7), 0);
+		assert_int_equal(wire_put_bytes(&cpu, 3, core.data, core.len), 0);
+		assert_int_equal(wire_put_bytes(&snapshot, 11, cpu.data, cpu.len), 0);
+		assert_int_equal(walk(snapshot.data, snapshot.len), 0);
+		assert_int_equal(kept.n, n + 1);
+		for (unsigned i = 0; i < n; i++) {
+			char want[64];
+			snprintf(want, sizeof(want), "cpu.cores.user_us{cpu=6} %u", 1000 + i);
+			assert_string_equal(kept.samples[i].text, want);
+		}
+		assert_string_equal(kept.samples[n].text, "cpu.cores.user_us{cpu=6} 7");
+	}
+}
+
+struct last_row {
+	uint32_t row;
+	size_t n;
+	char labels[256];
+};
+
+/* Samples of one row: the very same labels; of another: told by another number. */
+static int check_row(void *arg, const struct schema_sample *sample)
+{
+	struct last_row *last = arg;
+	char labels[256] = "";
+	for (size_t i = 0; i < sample->n_labels; i++) {
+		size_t used = strlen(labels);
+		const struct schema_label_value *l = &sample->labels[i];
+		snprintf(labels + used, sizeof(labels) - used, "%s=%.*s%u,", l->name, l->is_text ? (int)l->len : 0,
+			 l->is_text ? l->text : "", l->is_text ? 0 : (unsigned)l->number);
+	}
+	if (last->n > 0 && last->row == sample->row)
+		assert_string_equal(last->labels, labels);
+	last->row = sample->row;
+	last->n++;
+	memcpy(last->labels, labels, sizeof(labels));
+	return 0;
+}
+
+static void test_rows_tell_where_labels_change(void **state)
+{
+	BUF_CLEANUP struct buf b = BUF_INIT(4096);
+	struct last_row last = {0};
+	schemas_snapshot(&b);
+	assert_int_equal(schema_walk(own, b.data, b.len, check_row, &last), 0);
+	assert_int_equal(last.n, 10);
 }
 
 static void test_every_truncation_and_every_flipped_bit_is_survived(void **state)
@@ -144,6 +203,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_yields_every_metric_with_its_labels),
 		cmocka_unit_test(test_labels_may_stand_behind_values),
+		cmocka_unit_test(test_labels_may_stand_behind_many_values),
+		cmocka_unit_test(test_rows_tell_where_labels_change),
 		cmocka_unit_test(test_every_truncation_and_every_flipped_bit_is_survived),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_the_callback_stops_it),
