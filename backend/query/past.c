@@ -139,6 +139,11 @@ static const struct columns_tick *tick_of(const struct past *past, const struct 
 	return rebuild_ticks(past->pieces[e->piece].rebuild, &n) + e->tick;
 }
 
+static struct rebuild *rebuild_of(const struct past *past, uint32_t entry)
+{
+	return past->pieces[past->entries[entry].piece].rebuild;
+}
+
 static int by_time(const void *a, const void *b, void *arg)
 {
 	const struct past *past = arg;
@@ -344,29 +349,31 @@ static int put_section(const struct past *past, uint32_t entry, uint32_t section
 	return r < 0 ? r : rebuild_put(piece->rebuild, section, tick, out);
 }
 
-static int put_sections(const struct past *past, uint32_t entry, uint64_t wanted, bool read_only, struct buf *out,
-			uint32_t *sections)
+/* The entry of the snapshot at hand that has the section which comes next in either, or NONE. */
+static uint32_t next_section(const struct past *past, uint32_t *number)
 {
-	struct rebuild *rebuild = past->pieces[past->entries[entry].piece].rebuild;
-	int r = 0;
-	for (uint32_t number = 0; r == 0 && (number = rebuild_next_section(rebuild, number)) != 0;) {
-		if (number < 64 && (wanted >> number & 1))
-			r = put_section(past, entry, number, read_only, out, sections);
+	uint32_t entries[2] = {past->raw, past->processes}, least = NONE, found = NONE;
+	for (size_t i = 0; i < 2; i++) {
+		uint32_t next = entries[i] == NONE ? 0 : rebuild_next_section(rebuild_of(past, entries[i]), *number);
+		/* Where both have processes their own chunk is the one that is kept for them. */
+		if (next != 0 && next <= least) {
+			least = next;
+			found = entries[i];
+		}
 	}
-	return r;
+	*number = least;
+	return found;
 }
 
 int past_put(struct past *past, uint64_t wanted, bool read_only, struct buf *out, uint32_t *ret_sections)
 {
-	const struct entry *entry = &past->entries[past->next];
-	uint64_t processes = 1ull << PAST_PROCESSES_SECTION;
-	uint32_t sections = 0;
-	int r = rebuild_put_header(past->pieces[entry->piece].rebuild, entry->tick, out);
-	if (r == 0 && past->raw != NONE)
-		r = put_sections(past, past->raw, past->processes != NONE ? wanted & ~processes : wanted, read_only,
-				 out, &sections);
-	if (r == 0 && past->processes != NONE)
-		r = put_sections(past, past->processes, wanted & processes, read_only, out, &sections);
+	const struct entry *at = &past->entries[past->next];
+	uint32_t sections = 0, number = 0, entry;
+	int r = rebuild_put_header(rebuild_of(past, past->next), at->tick, out);
+	while (r == 0 && (entry = next_section(past, &number)) != NONE) {
+		if (number < 64 && (wanted >> number & 1))
+			r = put_section(past, entry, number, read_only, out, &sections);
+	}
 	*ret_sections = sections;
 	return r;
 }

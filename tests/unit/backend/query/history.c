@@ -188,7 +188,7 @@ static void take_part(enum store_tier tier, const struct buf *whole, struct buf 
 	assert_non_null(ticks);
 	ok(ticks_take(reader.ticks, reader.ticks_len, reader.n_ticks, ticks));
 	for (uint32_t i = 0; i < reader.n_sections; i++) {
-		if ((reader.sections[i].number == 23) == (tier == STORE_TIER_PROCESSES))
+		if ((chunk_section_of(reader.sections[i].number) == 23) == (tier == STORE_TIER_PROCESSES))
 			sections[n++] = reader.sections[i];
 	}
 	ok(chunk_put(ticks, reader.n_ticks, sections, n, part));
