@@ -9,7 +9,9 @@
 enum texts_stream {
 	TEXTS_NAMES,   /* of labels */
 	TEXTS_PATHS,   /* of rows, where they are others than the row's before */
-	TEXTS_LABELS,  /* of rows */
+	TEXTS_LABELS,  /* of rows: names, and values that are texts */
+	TEXTS_FIRST,   /* numbers that are a row's first label */
+	TEXTS_FURTHER, /* those of other labels */
 	TEXTS_COUNTS,  /* of rows: entries */
 	TEXTS_TICKS,   /* of entries */
 	TEXTS_WHAT,    /* of entries: text, bare */

@@ -101,10 +101,11 @@ static int take_names(struct texts_reader *r, struct wire_reader *from)
 	return e;
 }
 
-static int take_path(const struct row *before, struct row *row, struct wire_reader *from)
+static int take_path(const struct row *before, struct row *row, struct wire_reader *from, bool *ret_another)
 {
-	uint64_t n, number;
+	uint64_t n = 0, number;
 	int e = take(from, SCHEMA_MAX_DEPTH, &n);
+	*ret_another = n != 0;
 	if (e == 0 && n == 0 && !before)
 		return -EPROTO;
 	if (e == 0 && n == 0) {
@@ -133,7 +134,32 @@ static int add_label(struct texts_reader *r, const struct schema_label_value *la
 	return 0;
 }
 
-static int take_label(struct texts_reader *r, struct wire_reader *from, uint64_t *number)
+/* Numbers of labels, as far as they have been read. */
+struct numbers {
+	struct wire_reader from[2];
+	uint64_t factor[2]; /* 0: of these the path has had none yet */
+	uint64_t values[SCHEMA_MAX_LABELS];
+};
+
+static int take_number(struct numbers *numbers, size_t i, uint64_t *ret)
+{
+	size_t which = i > 0;
+	uint64_t v;
+	int e = 0;
+	if (numbers->factor[which] == 0)
+		e = take(&numbers->from[which], INT64_MAX, &numbers->factor[which]);
+	if (e == 0 && numbers->factor[which] == 0)
+		e = -EPROTO;
+	if (e == 0)
+		e = take(&numbers->from[which], UINT64_MAX, &v);
+	if (e < 0)
+		return e;
+	numbers->values[i] += (uint64_t)wire_zigzag(v) * numbers->factor[which];
+	*ret = numbers->values[i];
+	return 0;
+}
+
+static int take_label(struct texts_reader *r, struct wire_reader *from, struct numbers *numbers, size_t i)
 {
 	struct schema_label_value label = {.text = ""};
 	struct span text;
@@ -144,26 +170,24 @@ static int take_label(struct texts_reader *r, struct wire_reader *from, uint64_t
 	label.name = r->names[what >> 3];
 	label.role = (enum schema_label_role)(what >> 1 & 3);
 	label.is_text = what & 1;
-	e = take(from, label.is_text ? COLUMNS_MAX_TEXT : UINT64_MAX, &v);
-	if (e == 0 && label.is_text)
+	if (!label.is_text) {
+		e = take_number(numbers, i, &label.number);
+		return e < 0 ? e : add_label(r, &label);
+	}
+	e = take(from, COLUMNS_MAX_TEXT, &v);
+	if (e == 0)
 		e = take_span(from, v, &text);
 	if (e < 0)
 		return e;
-	if (label.is_text) {
-		label.text = (const char *)text.data;
-		label.len = text.len;
-		*number = 0;
-	} else {
-		*number += (uint64_t)wire_zigzag(v);
-		label.number = *number;
-	}
+	label.text = (const char *)text.data;
+	label.len = text.len;
 	return add_label(r, &label);
 }
 
 static struct schema_place place_of(const struct texts_reader *r, const struct row *row)
 {
 	struct schema_place place = {.n_numbers = row->n_numbers,
-				     .labels = r->labels + row->first_label,
+				     .labels = r->labels ? r->labels + row->first_label : NULL,
 				     .n_labels = row->n_labels,
 				     .ordinal = row->ordinal};
 	memcpy(place.numbers, row->numbers, sizeof(place.numbers));
@@ -190,18 +214,23 @@ static int take_key(struct texts_reader *r, uint32_t i)
 	return row->numbers[0] == r->section ? 0 : -EPROTO;
 }
 
-static int take_rows(struct texts_reader *r, struct wire_reader *paths, struct wire_reader *labels)
+static int take_rows(struct texts_reader *r, struct wire_reader *streams)
 {
-	uint64_t numbers[SCHEMA_MAX_LABELS] = {0}, n, ordinal;
+	struct wire_reader *paths = &streams[TEXTS_PATHS], *labels = &streams[TEXTS_LABELS];
+	struct numbers numbers = {.from = {streams[TEXTS_FIRST], streams[TEXTS_FURTHER]}};
+	uint64_t n, ordinal;
 	int e = 0;
 	for (uint32_t i = 0; e == 0 && i < r->n_rows; i++) {
 		struct row *row = &r->rows[i];
+		bool another;
 		row->first_label = r->n_labels;
-		e = take_path(i > 0 ? row - 1 : NULL, row, paths);
+		e = take_path(i > 0 ? row - 1 : NULL, row, paths, &another);
+		if (another)
+			memset(&numbers.factor, 0, sizeof(numbers.factor) + sizeof(numbers.values));
 		if (e == 0)
 			e = take(labels, SCHEMA_MAX_LABELS, &n);
 		for (uint64_t k = 0; e == 0 && k < n; k++)
-			e = take_label(r, labels, &numbers[k]);
+			e = take_label(r, labels, &numbers, k);
 		if (e == 0)
 			e = take(labels, COLUMNS_MAX_ORDINAL, &ordinal);
 		if (e < 0)
@@ -232,7 +261,7 @@ static int take_entry(struct texts_reader *r, struct wire_reader *what, uint32_t
 static int take_entries(struct texts_reader *r, struct wire_reader *counts, struct wire_reader *ticks,
 			struct wire_reader *what)
 {
-	uint32_t newest = 0, next = 0;
+	uint32_t newest = 0, next = 0, first = 0;
 	uint64_t n, step;
 	int e = 0;
 	size_t most = (size_t)(ticks->end - ticks->p); /* each has a byte at least */
@@ -243,7 +272,7 @@ static int take_entries(struct texts_reader *r, struct wire_reader *counts, stru
 	if (!r->entries || !r->bare)
 		return -ENOMEM;
 	for (uint32_t i = 0; e == 0 && i < r->n_rows; i++) {
-		uint64_t tick = 0;
+		uint64_t tick = first;
 		bool bare = false;
 		e = take(counts, most - next, &n);
 		if (e == 0 && n == 0)
@@ -251,11 +280,12 @@ static int take_entries(struct texts_reader *r, struct wire_reader *counts, stru
 		r->rows[i].first_entry = next;
 		for (uint64_t k = 0; e == 0 && k < n; k++, next++) {
 			struct texts_entry *entry = &r->entries[next];
-			e = take(ticks, r->n_ticks, &step);
-			tick += e == 0 ? step : 0;
+			e = take(ticks, 2ull * COLUMNS_MAX_TICKS, &step);
+			tick += e < 0 ? 0 : k > 0 ? step : (uint64_t)wire_zigzag(step);
 			if (e == 0 && (tick >= r->n_ticks || (k > 0 && step == 0)))
 				e = -EPROTO;
 			entry->tick = (uint32_t)tick;
+			first = k > 0 ? first : entry->tick;
 			if (e == 0)
 				e = take_entry(r, what, &newest, entry);
 			bare |= entry->bare;
@@ -313,7 +343,7 @@ static int parse(struct texts_reader *r, size_t len)
 		return -ENOMEM;
 	e = take_names(r, &streams[TEXTS_NAMES]);
 	if (e == 0)
-		e = take_rows(r, &streams[TEXTS_PATHS], &streams[TEXTS_LABELS]);
+		e = take_rows(r, streams);
 	if (e == 0)
 		e = take_entries(r, &streams[TEXTS_COUNTS], &streams[TEXTS_TICKS], &streams[TEXTS_WHAT]);
 	return e < 0 ? e : take_texts(r, &streams[TEXTS_LENGTHS], &streams[TEXTS_TEXTS]);

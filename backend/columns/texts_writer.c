@@ -19,6 +19,12 @@ struct text {
 	uint32_t written; /* as which number, 0: in no entry yet */
 };
 
+/* Numbers of labels, each less the one before; of rows of one path they are mostly multiples of something. */
+struct numbers {
+	uint64_t *values;
+	uint32_t n, cap;
+};
+
 struct texts_writer {
 	uint32_t section, n_ticks, n_rows, n_entries;
 	struct buf streams[TEXTS_STREAMS];
@@ -41,6 +47,8 @@ struct texts_writer {
 	uint32_t numbers[SCHEMA_MAX_DEPTH];
 	size_t n_numbers;
 	uint64_t values[SCHEMA_MAX_LABELS];
+	struct numbers numbers_of[2]; /* of this path: first, further */
+	uint32_t first_tick;
 };
 
 int texts_key(const struct schema_place *place, struct buf *out)
@@ -80,6 +88,8 @@ void texts_writer_free(struct texts_writer *w)
 	buf_free(&w->key);
 	buf_free(&w->key_before);
 	intern_free(&w->map);
+	free(w->numbers_of[0].values);
+	free(w->numbers_of[1].values);
 	free(w->texts);
 	free(w->entries);
 	free(w);
@@ -148,13 +158,65 @@ static int name_of(struct texts_writer *w, const char *name, uint32_t *ret)
 	return r;
 }
 
+static uint64_t magnitude(uint64_t v)
+{
+	return (int64_t)v < 0 ? 0 - v : v;
+}
+
+static int put_numbers(struct numbers *numbers, struct buf *out)
+{
+	uint64_t factor = 0;
+	for (uint32_t i = 0; i < numbers->n; i++) {
+		uint64_t a = magnitude(numbers->values[i]);
+		while (a != 0) {
+			uint64_t rest = factor % a;
+			factor = a;
+			a = rest;
+		}
+	}
+	/* As signed numbers they are divided: what does not fit in one is not. */
+	if (factor == 0 || factor > INT64_MAX)
+		factor = 1;
+	int r = numbers->n > 0 ? wire_put_varint(out, factor) : 0;
+	for (uint32_t i = 0; r == 0 && i < numbers->n; i++)
+		r = wire_put_varint(out, texts_zigzag((int64_t)numbers->values[i] / (int64_t)factor));
+	numbers->n = 0;
+	return r;
+}
+
+/* Rows of the path end. */
+static int end_path(struct texts_writer *w)
+{
+	memset(w->values, 0, sizeof(w->values));
+	int r = put_numbers(&w->numbers_of[0], &w->streams[TEXTS_FIRST]);
+	return r < 0 ? r : put_numbers(&w->numbers_of[1], &w->streams[TEXTS_FURTHER]);
+}
+
+static int add_number(struct texts_writer *w, size_t i, uint64_t number)
+{
+	struct numbers *numbers = &w->numbers_of[i > 0];
+	if (numbers->n == numbers->cap) {
+		uint32_t cap = numbers->cap ? numbers->cap * 2 : 256;
+		uint64_t *values = reallocarray(numbers->values, cap, sizeof(*values));
+		if (!values)
+			return -ENOMEM;
+		numbers->values = values;
+		numbers->cap = cap;
+	}
+	numbers->values[numbers->n++] = number - w->values[i];
+	w->values[i] = number;
+	return 0;
+}
+
 static int put_path(struct texts_writer *w)
 {
 	const struct schema_place *p = &w->place;
 	struct buf *out = &w->streams[TEXTS_PATHS];
 	if (p->n_numbers == w->n_numbers && memcmp(p->numbers, w->numbers, p->n_numbers * sizeof(*p->numbers)) == 0)
 		return wire_put_varint(out, 0);
-	int r = wire_put_varint(out, p->n_numbers);
+	int r = end_path(w);
+	if (r == 0)
+		r = wire_put_varint(out, p->n_numbers);
 	for (size_t i = 0; r == 0 && i < p->n_numbers; i++)
 		r = wire_put_varint(out, p->numbers[i]);
 	memcpy(w->numbers, p->numbers, sizeof(w->numbers));
@@ -170,14 +232,11 @@ static int put_label(struct texts_writer *w, size_t i)
 	int r = name_of(w, l->name, &name);
 	if (r == 0)
 		r = wire_put_varint(out, (uint64_t)name << 3 | (uint64_t)l->role << 1 | l->is_text);
-	if (r == 0 && l->is_text)
+	if (r == 0 && !l->is_text)
+		return add_number(w, i, l->number);
+	if (r == 0)
 		r = wire_put_varint(out, l->len);
-	if (r == 0 && l->is_text)
-		r = l->len > 0 ? buf_append(out, l->text, l->len) : 0;
-	else if (r == 0)
-		r = wire_put_varint(out, texts_zigzag((int64_t)(l->number - w->values[i])));
-	w->values[i] = l->is_text ? 0 : l->number;
-	return r;
+	return r < 0 || l->len == 0 ? r : buf_append(out, l->text, l->len);
 }
 
 /* How many texts back of the newest this one is, from 1; 0 for one that becomes the newest. */
@@ -196,14 +255,14 @@ static int put_text(struct texts_writer *w, const struct texts_entry *e)
 
 static int put_entries(struct texts_writer *w)
 {
-	uint32_t tick = 0;
 	int r = wire_put_varint(&w->streams[TEXTS_COUNTS], w->n);
 	for (uint32_t i = 0; r == 0 && i < w->n; i++) {
-		r = wire_put_varint(&w->streams[TEXTS_TICKS], w->entries[i].tick - tick);
+		int64_t before = i > 0 ? w->entries[i - 1].tick : w->first_tick, step = w->entries[i].tick - before;
+		r = wire_put_varint(&w->streams[TEXTS_TICKS], i > 0 ? (uint64_t)step : texts_zigzag(step));
 		if (r == 0)
 			r = put_text(w, &w->entries[i]);
-		tick = w->entries[i].tick;
 	}
+	w->first_tick = w->n > 0 ? w->entries[0].tick : w->first_tick;
 	return r;
 }
 
@@ -325,7 +384,7 @@ uint32_t texts_writer_rows(struct texts_writer *w)
 static int put_all(struct texts_writer *w, struct buf *out)
 {
 	const uint64_t counts[] = {w->section, w->n_rows, w->n_names, w->n_written};
-	int r = 0;
+	int r = end_path(w);
 	for (size_t i = 0; r == 0 && i < sizeof(counts) / sizeof(counts[0]); i++)
 		r = wire_put_varint(out, counts[i]);
 	for (size_t i = 0; r == 0 && i < TEXTS_STREAMS; i++) {

@@ -629,7 +629,7 @@ static int put_row(const struct putting *p, uint32_t index, struct buf *out)
 {
 	const struct row *row = &p->a->rows[index];
 	struct schema_place place = {.n_numbers = row->n_numbers,
-				     .labels = p->a->labels + row->labels,
+				     .labels = p->a->labels ? p->a->labels + row->labels : NULL,
 				     .n_labels = row->n_labels,
 				     .ordinal = row->ordinal};
 	BUF_CLEANUP struct buf message = BUF_INIT(MAX_SECTION);
