@@ -9,6 +9,7 @@
 
 #define STEP_BYTES ((int64_t)SQLITE_STEP_PIECES * SQLITE_PIECE_BYTES)
 #define STEP_CHUNKS 64
+#define SINGLE_ROWS 64
 #define VACUUM_PAGES 256     /* as STATEMENT_VACUUM says */
 #define FREE_PAGES_KEPT 4096 /* by rows, which come and go */
 
@@ -37,6 +38,14 @@ static int next_to_clear(struct sqlite_engine *e, struct cleared *ret)
 	return r;
 }
 
+static int mark_cleared(struct sqlite_engine *e, const struct cleared *c)
+{
+	sqlite3_stmt *stmt = sqlite_statement(e, STATEMENT_SEALING_CLEARED);
+	sqlite3_bind_int64(stmt, 1, c->host);
+	sqlite3_bind_int64(stmt, 2, c->sealed_us);
+	return sqlite_run(stmt);
+}
+
 /* Number of rows deleted, negative errno. Inside a transaction. */
 static int clear_rows(struct sqlite_engine *e, const struct cleared *c, unsigned limit)
 {
@@ -48,30 +57,58 @@ static int clear_rows(struct sqlite_engine *e, const struct cleared *c, unsigned
 	if (r < 0)
 		return r;
 	int deleted = sqlite3_changes(e->write);
-	if ((unsigned)deleted == limit)
-		return deleted;
-	stmt = sqlite_statement(e, STATEMENT_SEALING_CLEARED);
-	sqlite3_bind_int64(stmt, 1, c->host);
-	sqlite3_bind_int64(stmt, 2, c->sealed_us);
-	r = sqlite_run(stmt);
+	r = (unsigned)deleted < limit ? mark_cleared(e, c) : 0;
 	return r < 0 ? r : deleted;
 }
 
-static int clear_some(struct sqlite_engine *e, unsigned limit)
+/* Of a host at a time, until `limit` rows are gone. ret says which host was the last. */
+static int clear_some(struct sqlite_engine *e, unsigned limit, struct cleared *ret)
 {
 	unsigned deleted = 0;
 	int r = 1;
-	while (r > 0 && deleted < limit) {
-		struct cleared c;
-		r = next_to_clear(e, &c);
-		if (r == 1) {
-			int n = clear_rows(e, &c, limit - deleted);
-			if (n < 0)
-				return n;
-			deleted += (unsigned)n;
-		}
+	while (deleted < limit && (r = next_to_clear(e, ret)) == 1) {
+		int n = clear_rows(e, ret, limit - deleted);
+		if (n < 0)
+			return n;
+		deleted += (unsigned)n;
 	}
 	return r < 0 ? r : (int)deleted;
+}
+
+/* Row by row, a transaction each: those on damaged pages stay, and the others go. */
+static int clear_around_damage(struct sqlite_engine *e, const struct cleared *c)
+{
+	int64_t rowids[SINGLE_ROWS];
+	int n = 0, deleted = 0, r = 0;
+	sqlite_lock_step(e, STEP_FREEING);
+	sqlite3_stmt *stmt = sqlite_statement(e, STATEMENT_HOT_SEALED);
+	sqlite3_bind_int64(stmt, 1, c->host);
+	sqlite3_bind_int64(stmt, 2, c->sealed_us);
+	while (n < SINGLE_ROWS && (r = sqlite_step(stmt)) == 1)
+		rowids[n++] = sqlite3_column_int64(stmt, 0);
+	sqlite3_reset(stmt);
+	for (int i = 0; i < n && (r >= 0 || r == -EUCLEAN); i++) {
+		stmt = sqlite_statement(e, STATEMENT_HOT_DELETE_ONE);
+		sqlite3_bind_int64(stmt, 1, rowids[i]);
+		r = sqlite_run(stmt);
+		deleted += r == 0;
+	}
+	if (deleted == 0 && (r >= 0 || r == -EUCLEAN)) {
+		log_warn("rows that are sealed lie on damaged pages", LOG_INT("rows", n),
+			 LOG_STR("then", "they stay in the file, unused"));
+		r = mark_cleared(e, c);
+	}
+	r = sqlite_end_step(e, r == -EUCLEAN || r > 0 ? 0 : r);
+	return r < 0 ? r : deleted;
+}
+
+static int clear(struct sqlite_engine *e, unsigned limit)
+{
+	struct cleared c = {0};
+	int r = sqlite_begin_step(e, STEP_FREEING);
+	int deleted = r == 0 ? clear_some(e, limit, &c) : r;
+	r = sqlite_end_step(e, deleted < 0 ? deleted : 0);
+	return r == -EUCLEAN && c.host != 0 ? clear_around_damage(e, &c) : r < 0 ? r : deleted;
 }
 
 /* --- pieces of chunks that are buried ---------------------------------------------------------------------------- */
@@ -177,11 +214,8 @@ int sqlite_expire(void *engine, unsigned limit)
 {
 	struct sqlite_engine *e = engine;
 	int64_t pages = 0;
-	int r = sqlite_begin_step(e, STEP_FREEING);
-	int deleted = r == 0 ? clear_some(e, limit) : r;
-	r = sqlite_end_step(e, deleted < 0 ? deleted : 0);
-	if (r == 0)
-		r = collect(e);
+	int deleted = clear(e, limit);
+	int r = deleted < 0 ? deleted : collect(e);
 	if (r >= 0)
 		r = free_pages(e, &pages);
 	if (r == 0 && pages > FREE_PAGES_KEPT)

@@ -33,6 +33,8 @@ static const char *const sql[STATEMENT_N] = {
 	[STATEMENT_HOT_DELETE] =
 		"DELETE FROM hot WHERE rowid IN (SELECT rowid FROM hot INDEXED BY hot_time WHERE host = ?1"
 		" AND received_us <= ?2 ORDER BY agent_us LIMIT ?3)",
+	[STATEMENT_HOT_SEALED] = "SELECT rowid FROM hot INDEXED BY hot_time WHERE host = ?1 AND received_us <= ?2",
+	[STATEMENT_HOT_DELETE_ONE] = "DELETE FROM hot WHERE rowid = ?1",
 	/* A clock that was ahead when the former was made must not keep it for ever. */
 	[STATEMENT_LATEST_PUT] =
 		"INSERT INTO latest (host, agent_us, received_us, descriptor_hash, payload) VALUES (?1, ?2, ?3, ?4, ?5)"

@@ -55,23 +55,44 @@ static int find_host(struct sqlite_reader *reader, const uint8_t host_id[16], in
 	return r;
 }
 
-enum { SEQUENCE, AGENT_US, BOOTTIME_US, RECEIVED_US, INSTANCE, DESCRIPTOR_HASH, PAYLOAD };
+enum { ROWID, AGENT_US, RECEIVED_US };
+enum { SEQUENCE, BOOTTIME_US, INSTANCE, DESCRIPTOR_HASH, PAYLOAD };
 
-static int take_row(sqlite3_stmt *stmt, struct store_row *ret)
+/* 0, -EUCLEAN, negative errno. What is borrowed is valid until the statement is used again. */
+static int read_row(struct sqlite_reader *reader, int64_t rowid, struct store_row *row)
 {
-	if (sqlite3_column_bytes(stmt, INSTANCE) != 16 || sqlite3_column_bytes(stmt, DESCRIPTOR_HASH) != 32)
+	sqlite3_stmt *stmt = sqlite_read(reader, READ_ROW);
+	sqlite3_bind_int64(stmt, 1, rowid);
+	int r = sqlite_step(stmt);
+	if (r < 0)
+		return r;
+	if (r == 0 || sqlite3_column_bytes(stmt, INSTANCE) != 16 || sqlite3_column_bytes(stmt, DESCRIPTOR_HASH) != 32)
 		return -EUCLEAN;
-	*ret = (struct store_row){
-		.sequence = (uint64_t)sqlite3_column_int64(stmt, SEQUENCE),
-		.agent_us = sqlite3_column_int64(stmt, AGENT_US),
-		.boottime_us = (uint64_t)sqlite3_column_int64(stmt, BOOTTIME_US),
-		.received_us = sqlite3_column_int64(stmt, RECEIVED_US),
-		.payload = sqlite3_column_blob(stmt, PAYLOAD),
-		.len = (size_t)sqlite3_column_bytes(stmt, PAYLOAD),
-	};
-	memcpy(ret->instance, sqlite3_column_blob(stmt, INSTANCE), 16);
-	memcpy(ret->descriptor_hash, sqlite3_column_blob(stmt, DESCRIPTOR_HASH), 32);
-	return 0;
+	row->sequence = (uint64_t)sqlite3_column_int64(stmt, SEQUENCE);
+	row->boottime_us = (uint64_t)sqlite3_column_int64(stmt, BOOTTIME_US);
+	row->payload = sqlite3_column_blob(stmt, PAYLOAD);
+	row->len = (size_t)sqlite3_column_bytes(stmt, PAYLOAD);
+	memcpy(row->instance, sqlite3_column_blob(stmt, INSTANCE), 16);
+	memcpy(row->descriptor_hash, sqlite3_column_blob(stmt, DESCRIPTOR_HASH), 32);
+	/* The end of a payload may lie on a page that cannot be read. */
+	return row->len > 0 && !row->payload ? sqlite_error(sqlite3_errcode(reader->db)) : 0;
+}
+
+static int hand_out(struct sqlite_reader *reader, sqlite3_stmt *stmt, store_row_fn fn, void *arg)
+{
+	static const uint8_t no_message[1] = {0};
+	struct store_row row = {.agent_us = sqlite3_column_int64(stmt, AGENT_US),
+				.received_us = sqlite3_column_int64(stmt, RECEIVED_US)};
+	int r = read_row(reader, sqlite3_column_int64(stmt, ROWID), &row);
+	if (r == -EUCLEAN)
+		row = (struct store_row){.agent_us = row.agent_us,
+					 .received_us = row.received_us,
+					 .payload = no_message,
+					 .len = sizeof(no_message),
+					 .damaged = true};
+	else if (r < 0)
+		return r;
+	return fn(arg, &row);
 }
 
 int sqlite_view_rows(void *view, const uint8_t host_id[16], int64_t from_us, int64_t to_us, bool backwards,
@@ -90,10 +111,7 @@ int sqlite_view_rows(void *view, const uint8_t host_id[16], int64_t from_us, int
 	sqlite3_bind_int64(stmt, 3, to_us);
 	sqlite3_bind_int64(stmt, 4, sealed_us);
 	while ((r = sqlite_step(stmt)) == 1) {
-		struct store_row row;
-		r = take_row(stmt, &row);
-		if (r == 0)
-			r = fn(arg, &row);
+		r = hand_out(reader, stmt, fn, arg);
 		if (r != 0)
 			break;
 	}

@@ -86,6 +86,8 @@ struct store_row {
 	uint8_t descriptor_hash[32];
 	const uint8_t *payload;
 	size_t len;
+	/* The disk has lost it: agent_us and received_us are known, the payload is a byte that is no message. */
+	bool damaged;
 };
 /* Anything but 0 stops the iteration and is returned from it. */
 typedef int (*store_row_fn)(void *arg, const struct store_row *row);

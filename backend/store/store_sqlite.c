@@ -3,6 +3,8 @@
  * was. */
 #include "backend/store/sqlite_reader.h"
 
+#include "common/clock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -195,22 +197,24 @@ int sqlite_connect(struct sqlite_engine *e, sqlite3 **ret)
 	return 0;
 }
 
-/* Numbers of chunks are not used twice while the program runs: whoever holds an old one finds nothing under it. */
+/* Numbers of chunks are not used twice while the program runs: whoever holds an old one finds nothing under it. Where
+ * the page that says which are taken is damaged, the time is beyond them: they ascend slower than its milliseconds. */
 static int find_next_chunk(struct sqlite_engine *e)
 {
 	sqlite3_stmt *stmt = NULL;
-	int64_t last = 0;
-	int r = sqlite_error(sqlite3_prepare_v2(e->write,
-						"SELECT max(coalesce((SELECT max(piece) FROM chunk_pieces) / 4096, 0),"
-						" coalesce((SELECT max(chunk) FROM buried_chunks), 0))",
-						-1, &stmt, NULL));
+	int r = sqlite_error(
+		sqlite3_prepare_v2(e->write,
+				   "SELECT 1 + max(coalesce((SELECT max(piece) FROM chunk_pieces) / 4096, 0),"
+				   " coalesce((SELECT max(chunk) FROM buried_chunks), 0))",
+				   -1, &stmt, NULL));
 	if (r == 0)
 		r = sqlite_step(stmt);
 	if (r == 1)
-		last = sqlite3_column_int64(stmt, 0);
+		e->next_chunk = sqlite3_column_int64(stmt, 0);
+	else if (r == -EUCLEAN)
+		e->next_chunk = clock_wall_us() / 1000;
 	sqlite3_finalize(stmt);
-	e->next_chunk = last + 1;
-	return r < 0 ? r : 0;
+	return r < 0 && r != -EUCLEAN ? r : 0;
 }
 
 static struct sqlite_engine *new_engine(void)

@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from postgres import Postgres  # noqa: E402
 from programs import BUILD  # noqa: E402
 
-PROGRAMS = ("append", "chunks", "registry", "rows", "kill", "postgres", "postgres_chunks")
+PROGRAMS = ("append", "chunks", "registry", "rows", "kill", "kill_chunks", "postgres", "postgres_chunks")
 
 
 class EnginesTest(unittest.TestCase):

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -211,6 +212,77 @@ static void test_newer_schema(void **state)
 	assert_refused_unchanged(f, -ENOTSUP, "use a newer sonde-backend");
 }
 
+/* What the version before history left. */
+static void make_older(struct fixture *f)
+{
+	change(f->path, "DROP TABLE sealing; DROP TABLE latest; DROP TABLE chunks; DROP TABLE chunk_pieces;"
+			"DROP TABLE buried_chunks; DROP INDEX hot_time; CREATE INDEX hot_time ON hot (host, agent_us);"
+			"PRAGMA user_version = 1");
+}
+
+static int count_row(void *arg, const struct store_row *row)
+{
+	size_t *n = arg;
+	*n += row->len > 0;
+	return 0;
+}
+
+static void assert_migrated(struct fixture *f)
+{
+	size_t rows = 0;
+	struct store_usage usage;
+	assert_int_equal(store_snapshots_between(f->store, host_a, INT64_MIN, INT64_MAX, false, count_row, &rows), 0);
+	assert_int_equal(rows, 200);
+	assert_durable(f->store, host_a, run_1, "1-200");
+	assert_int_equal(store_usage(f->store, &usage), 0);
+	assert_int_equal(fixture_ask(f, "PRAGMA user_version"), 2);
+	assert_int_equal(append_one(f->store, host_a, run_1, 201, "x"), STORE_ACCEPTED);
+}
+
+static void test_older_schema_is_migrated(void **state)
+{
+	struct fixture *f = *state;
+	fill(f);
+	make_older(f);
+	fixture_open(f);
+	assert_migrated(f);
+}
+
+/* A start that was killed is taken up by the next, wherever it was. */
+static void test_killed_while_migrating(void **state)
+{
+	struct fixture *f = *state;
+	unsigned seed = (unsigned)getpid();
+	fill(f);
+	make_older(f);
+	struct contents older = slurp(f->path);
+	int migrated = 0;
+	for (int round = 0; round < 20; round++) {
+		spill(f->path, older.bytes, older.len);
+		pid_t pid = fork();
+		assert_true(pid >= 0);
+		if (pid == 0) {
+			struct store *store = NULL;
+			char *line = NULL;
+			if (store_open(f->url, &store, &line) < 0)
+				_exit(1);
+			pause();
+		}
+		usleep((useconds_t)rand_r(&seed) % 20000);
+		assert_int_equal(kill(pid, SIGKILL), 0);
+		int status = 0;
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_true(WIFSIGNALED(status));
+		migrated += fixture_ask(f, "PRAGMA user_version") == 2;
+		fixture_open(f);
+		if (round == 19)
+			assert_migrated(f);
+		close_store(f);
+	}
+	print_message("%d of 20 had come through before they were killed\n", migrated);
+	free(older.bytes);
+}
+
 static void test_missing_directory(void **state)
 {
 	struct fixture *f = *state;
@@ -277,6 +349,8 @@ int main(void)
 		WITH_STORE(test_damaged_pages),
 		WITH_STORE(test_emptied_file_with_a_log),
 		WITH_STORE(test_newer_schema),
+		WITH_STORE(test_older_schema_is_migrated),
+		WITH_STORE(test_killed_while_migrating),
 		WITH_STORE(test_missing_directory),
 		WITH_STORE(test_no_permission),
 		WITH_STORE(test_empty_file_is_a_new_store),

@@ -1,0 +1,326 @@
+/* Every page of a small database in turn is overwritten. Whatever it was: nothing crashes, what lies on other pages is
+ * served, and where the damage is the answer is -EUCLEAN. */
+#include "fixture.h"
+
+#include "backend/store/store_ops.h"
+#include "common/clock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PAGE 4096
+#define CHUNKS 7
+#define CHUNK_BYTES 14000
+#define ROWS 14
+#define ROW_BYTES 3000
+
+struct contents {
+	uint8_t *bytes;
+	size_t len;
+};
+
+static struct contents slurp(const char *path)
+{
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	struct contents c = {malloc((size_t)st.st_size), (size_t)st.st_size};
+	assert_non_null(c.bytes);
+	assert_int_equal(read(fd, c.bytes, c.len), c.len);
+	close(fd);
+	return c;
+}
+
+static void spill(const char *path, const struct contents *c, size_t damaged)
+{
+	uint8_t rubbish[PAGE];
+	memset(rubbish, 0xa5, sizeof(rubbish));
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, c->bytes, c->len), c->len);
+	if (damaged > 0)
+		assert_int_equal(pwrite(fd, rubbish, sizeof(rubbish), (off_t)damaged * PAGE), PAGE);
+	close(fd);
+}
+
+static void fill_with(uint8_t *data, size_t len, unsigned seed)
+{
+	for (size_t i = 0; i < len; i++)
+		data[i] = (uint8_t)((i * 2654435761u + seed * 40503u) >> 13);
+}
+
+static void fill(struct fixture *f)
+{
+	static uint8_t data[CHUNK_BYTES];
+	static char payload[ROW_BYTES + 1];
+	struct waiter w;
+	for (unsigned i = 0; i < CHUNKS; i++) {
+		fill_with(data, sizeof(data), i);
+		struct store_chunk chunk = {.tier = STORE_TIER_RAW,
+					    .first_us = i,
+					    .last_us = i,
+					    .made_us = 1,
+					    .len = sizeof(data),
+					    .data = data};
+		assert_int_equal(store_replace(f->store, host_a, NULL, 0, &chunk, 1), 0);
+	}
+	waiter_init(&w);
+	memset(payload, 'r', ROW_BYTES);
+	for (uint64_t i = 1; i <= ROWS; i++) {
+		struct store_snapshot s = make_snapshot(i, payload);
+		assert_int_equal(store_append(f->store, host_b, run_1, &s, 1, waiter_done, &w), 0);
+	}
+	waiter_wait(&w, ROWS, 10);
+	store_close(f->store);
+	f->store = NULL;
+}
+
+struct served {
+	size_t listed, whole, refused, altered;
+	size_t rows, rows_damaged;
+	bool opened, appended;
+};
+
+static int count_row(void *arg, const struct store_row *row)
+{
+	struct served *s = arg;
+	s->rows += row->len == ROW_BYTES;
+	s->rows_damaged += row->damaged;
+	assert_int_equal(row->damaged ? 1 : ROW_BYTES, row->len);
+	assert_true(row->agent_us > 0 && row->received_us > 0);
+	return 0;
+}
+
+static void look_at_chunks(struct store_view *view, struct served *s)
+{
+	static uint8_t data[CHUNK_BYTES], expected[CHUNK_BYTES];
+	struct store_chunk *chunks = NULL;
+	size_t n = 0;
+	int r = store_view_chunks(view, host_a, STORE_TIER_RAW, 0, INT64_MIN, INT64_MAX, &chunks, &n);
+	if (r < 0) {
+		assert_int_equal(r, -EUCLEAN);
+		return;
+	}
+	s->listed = n;
+	for (size_t i = 0; i < n; i++) {
+		if (chunks[i].len != CHUNK_BYTES || chunks[i].first_us < 0 || chunks[i].first_us >= CHUNKS) {
+			s->altered++;
+			continue;
+		}
+		r = store_view_read(view, &chunks[i], 0, CHUNK_BYTES, data);
+		fill_with(expected, sizeof(expected), (unsigned)chunks[i].first_us);
+		if (r < 0) {
+			assert_int_equal(r, -EUCLEAN);
+			s->refused++;
+		} else if (memcmp(data, expected, sizeof(data)) == 0) {
+			s->whole++;
+		} else {
+			s->altered++;
+		}
+	}
+	free(chunks);
+}
+
+static struct served look(struct fixture *f)
+{
+	struct served s = {0};
+	struct store_view *view;
+	char *line = NULL;
+	int r = store_open(f->url, &f->store, &line);
+	s.opened = r == 0;
+	if (r < 0) {
+		assert_int_equal(r, -EUCLEAN);
+		free(line);
+		f->store = NULL;
+		return s;
+	}
+	if (store_view_open(f->store, &view) == 0) {
+		look_at_chunks(view, &s);
+		r = store_view_rows(view, host_b, INT64_MIN, INT64_MAX, false, count_row, &s);
+		assert_true(r == 0 || r == -EUCLEAN);
+		store_view_close(view);
+	}
+	struct waiter w;
+	struct store_snapshot snapshot = make_snapshot(1000, "one more");
+	waiter_init(&w);
+	assert_int_equal(store_append(f->store, host_a, run_1, &snapshot, 1, waiter_done, &w), 0);
+	char text[256] = "ok";
+	for (int i = 0; i < 5000 && w.calls == 0 && strcmp(text, "ok") == 0; i++) {
+		usleep(1000);
+		store_status(f->store, text, sizeof(text));
+	}
+	store_close(f->store); /* ends the wait of what cannot be written */
+	f->store = NULL;
+	s.appended = w.calls == 1 && w.error == 0;
+	return s;
+}
+
+/* Which table's page it is; "" when the database does not know. */
+static void name_of(const char *path, size_t page, char name[64])
+{
+	sqlite3 *db = NULL;
+	sqlite3_stmt *q = NULL;
+	name[0] = '\0';
+	assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+	assert_int_equal(
+		sqlite3_prepare_v2(db, "SELECT name || '/' || pagetype FROM dbstat WHERE pageno = ?1", -1, &q, NULL),
+		SQLITE_OK);
+	sqlite3_bind_int64(q, 1, (int64_t)page + 1);
+	if (sqlite3_step(q) == SQLITE_ROW)
+		snprintf(name, 64, "%s", (const char *)sqlite3_column_text(q, 0));
+	sqlite3_finalize(q);
+	sqlite3_close(db);
+}
+
+static bool starts(const char *name, const char *with)
+{
+	return strncmp(name, with, strlen(with)) == 0;
+}
+
+static void test_each_page(void **state)
+{
+	struct fixture *f = *state;
+	size_t pages_of_data = 0, refused = 0;
+	fill(f);
+	struct contents whole = slurp(f->path);
+	for (size_t page = 1; page < whole.len / PAGE; page++) {
+		char name[64];
+		spill(f->path, &whole, 0);
+		name_of(f->path, page, name);
+		spill(f->path, &whole, page);
+		struct served s = look(f);
+		/* A leaf of pieces holds the beginnings of at most eight. */
+		if (starts(name, "chunk_pieces/")) {
+			assert_true(s.opened && s.appended);
+			assert_int_equal(s.listed, CHUNKS);
+			assert_int_equal(s.rows, ROWS);
+			size_t lost = s.refused + s.altered;
+			if (starts(name, "chunk_pieces/overflow"))
+				assert_true(lost == 1);
+			else if (starts(name, "chunk_pieces/leaf"))
+				assert_true(lost > 0 && lost <= 8);
+			pages_of_data++;
+			refused += s.refused;
+		} else if (starts(name, "chunks/") || starts(name, "chunks_") || starts(name, "latest/") ||
+			   starts(name, "buried_chunks/")) {
+			assert_true(s.opened && s.appended);
+			assert_int_equal(s.rows, ROWS);
+		} else if (starts(name, "hot/overflow") || starts(name, "hot/leaf")) {
+			assert_true(s.opened);
+			assert_int_equal(s.whole, CHUNKS);
+			assert_int_equal(s.rows + s.rows_damaged, ROWS);
+			assert_true(s.rows_damaged <= 8);
+		} else if (s.opened) {
+			assert_true(s.whole + s.refused + s.altered == s.listed);
+		}
+	}
+	print_message("%zu pages, %zu of data, %zu reads refused\n", whole.len / PAGE, pages_of_data, refused);
+	assert_true(pages_of_data > CHUNKS * (CHUNK_BYTES / PAGE));
+	assert_true(refused > 0);
+	free(whole.bytes);
+	unlink(f->path);
+}
+
+/* A piece that is gone, one that is short, and all of them on their way out. */
+static void test_pieces_that_are_not_as_they_should(void **state)
+{
+	struct fixture *f = *state;
+	struct store_view *view;
+	struct store_chunk *chunks = NULL;
+	size_t n = 0;
+	uint8_t data[CHUNK_BYTES];
+	uint64_t bytes;
+	fill(f);
+	fixture_ask(f, "DELETE FROM chunk_pieces WHERE piece = (SELECT min(piece) FROM chunk_pieces)");
+	fixture_ask(f, "UPDATE chunk_pieces SET data = x'00' WHERE piece = (SELECT min(piece) FROM chunk_pieces)");
+	fixture_open(f);
+	assert_int_equal(store_view_open(f->store, &view), 0);
+	assert_int_equal(store_view_chunks(view, host_a, STORE_TIER_RAW, 0, 0, INT64_MAX, &chunks, &n), 0);
+	assert_int_equal(n, CHUNKS);
+	for (size_t round = 0; round < 2; round++) {
+		for (size_t i = 0; i < n; i++)
+			assert_int_equal(store_view_read(view, &chunks[i], 5, 100, data), i < 2 ? -EUCLEAN : 0);
+	}
+	free(chunks);
+	store_view_close(view);
+	assert_int_equal(store_drop(f->store, STORE_TIER_RAW, INT64_MAX, UINT64_MAX, &bytes), 0);
+	assert_int_equal(bytes, CHUNKS * CHUNK_BYTES);
+	assert_int_equal(fixture_ask(f, "SELECT count(*) FROM chunk_pieces"), 0);
+}
+
+/* Pages that cannot be freed are left where they are; everything else goes. */
+static void test_damaged_chunks_are_dropped_with_the_others(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t bytes = 0;
+	char name[64] = "";
+	fill(f);
+	struct contents whole = slurp(f->path);
+	size_t page = whole.len / PAGE / 2;
+	for (; !starts(name, "chunk_pieces/overflow"); page++)
+		name_of(f->path, page, name);
+	spill(f->path, &whole, page - 1);
+	free(whole.bytes);
+	fixture_open(f);
+	int r = store_drop(f->store, STORE_TIER_RAW, INT64_MAX, UINT64_MAX, &bytes);
+	assert_true(r == 0 || r == -EUCLEAN);
+	assert_int_equal(fixture_ask(f, "SELECT count(*) FROM chunks"), 0);
+	assert_int_equal(fixture_ask(f, "SELECT count(*) FROM buried_chunks"), 0);
+	assert_true(fixture_ask(f, "SELECT count(*) FROM chunk_pieces") <= 1);
+	assert_int_equal(append_one(f->store, host_a, run_1, 2000, "goes on"), STORE_ACCEPTED);
+}
+
+/* Sealed rows go, but for those that cannot. */
+static void test_damaged_rows_do_not_keep_the_others(void **state)
+{
+	struct fixture *f = *state;
+	char name[64] = "";
+	void *engine = NULL;
+	char *line = NULL;
+	fill(f);
+	struct contents whole = slurp(f->path);
+	size_t page = 1;
+	for (; !starts(name, "hot/leaf"); page++)
+		name_of(f->path, page, name);
+	spill(f->path, &whole, page + 1);
+	free(whole.bytes);
+	assert_int_equal(store_sqlite.open(f->path, &engine, &line), 0);
+	assert_int_equal(store_sqlite.expire(engine, 500), 0);
+	assert_int_equal(store_sqlite.seal(engine, host_b, INT64_MIN, INT64_MAX / 2, ROWS, NULL, NULL, 0), 0);
+	size_t gone = 0;
+	for (int i = 0; i < 5; i++) {
+		int n = store_sqlite.expire(engine, 500);
+		assert_true(n >= 0);
+		gone += (size_t)n;
+	}
+	assert_true(gone >= ROWS - 8 && gone < ROWS);
+	store_sqlite.close(engine);
+	fixture_open(f);
+	assert_int_equal(append_one(f->store, host_b, run_1, 2000, "goes on"), STORE_ACCEPTED);
+	struct store_unsealed *unsealed = NULL;
+	size_t n = 0;
+	assert_int_equal(store_unsealed(f->store, &unsealed, &n), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(unsealed[0].rows, 1);
+	free(unsealed);
+}
+
+#define WITH_STORE(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WITH_STORE(test_each_page),
+		WITH_STORE(test_pieces_that_are_not_as_they_should),
+		WITH_STORE(test_damaged_chunks_are_dropped_with_the_others),
+		WITH_STORE(test_damaged_rows_do_not_keep_the_others),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
