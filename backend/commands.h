@@ -10,3 +10,5 @@ int command_user_set_password(const struct options *options) __attribute__((nonn
 /* Also 3: the backup is there, and lacks what could not be read. */
 int command_backup(const struct options *options) __attribute__((nonnull, warn_unused_result));
 int command_restore(const struct options *options) __attribute__((nonnull, warn_unused_result));
+/* Also 3: something was damaged and is not in it; 130: interrupted, and can be resumed. */
+int command_export(const struct options *options) __attribute__((nonnull, warn_unused_result));

@@ -345,6 +345,8 @@ int main(int argc, char **argv)
 		return command_backup(&options);
 	case OPTIONS_RESTORE:
 		return command_restore(&options);
+	case OPTIONS_EXPORT:
+		return command_export(&options);
 	case OPTIONS_SERVE:
 		return serve(&options);
 	}

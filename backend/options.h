@@ -23,6 +23,7 @@ enum options_action {
 	OPTIONS_USER_SET_PASSWORD, /* name: of the user */
 	OPTIONS_BACKUP,
 	OPTIONS_RESTORE,
+	OPTIONS_EXPORT,
 };
 
 /* What a command was told besides, as it was written; out of argv, NULL for what was not. */

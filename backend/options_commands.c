@@ -59,6 +59,10 @@ static const struct {
 	 "reads a new password from standard input"},
 	{"backup", NULL, OPTIONS_BACKUP, 1, 1, 0, 0, "backup FILE", "all of the store, while a backend runs on it"},
 	{"restore", NULL, OPTIONS_RESTORE, 1, 1, 0, 0, "restore FILE", "a backup into an empty store, of either kind"},
+	{"export", NULL, OPTIONS_EXPORT, 0, 0,
+	 TAKES(FLAG_FORMAT) | TAKES(FLAG_HOST) | TAKES(FLAG_METRIC) | TAKES(FLAG_FROM) | TAKES(FLAG_TO) |
+		 TAKES(FLAG_STEP) | TAKES(FLAG_FUNCTION) | TAKES(FLAG_OUTPUT) | TAKES(FLAG_RESUME),
+	 TAKES(FLAG_FORMAT), "export --format FORMAT", "readings as text, while a backend runs"},
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 

@@ -318,6 +318,15 @@ static void test_commands(void **state)
 	assert_int_equal(READ((char *)"backup"), -EINVAL);
 	assert_error("backup FILE");
 	assert_int_equal(READ((char *)"restore", (char *)"a", (char *)"b"), -EINVAL);
+	assert_int_equal(READ((char *)"export"), -EINVAL);
+	assert_int_equal(READ((char *)"export", (char *)"--format=csv", (char *)"-o", (char *)"f", (char *)"--resume"), 0);
+	assert_string_equal(options.command.format, "csv");
+	assert_string_equal(options.command.output, "f");
+	assert_string_equal(options.command.resume, "true");
+	assert_null(options.command.host);
+	assert_int_equal(READ((char *)"export", (char *)"--format=csv", (char *)"--resume=1"), -EINVAL);
+	assert_int_equal(READ((char *)"export", (char *)"--format=csv", (char *)"--name=x"), -EINVAL);
+	assert_error("does not belong");
 }
 
 int main(void)
