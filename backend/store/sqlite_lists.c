@@ -73,19 +73,32 @@ int sqlite_windows(void *engine, enum store_tier tier, int64_t before_us, int64_
 	return 0;
 }
 
+/* False when the database says something that is no tier. */
+static bool take_tier(sqlite3_stmt *stmt, int64_t *ret)
+{
+	*ret = sqlite3_column_int64(stmt, 0);
+	return *ret > 0 && *ret < STORE_TIER_END;
+}
+
 static int chunks_usage(struct sqlite_reader *reader, struct store_usage *usage)
 {
+	int64_t tier;
 	int r;
 	sqlite3_stmt *stmt = sqlite_read(reader, READ_USAGE);
 	while ((r = sqlite_step(stmt)) == 1) {
-		int64_t tier = sqlite3_column_int64(stmt, 0);
-		if (tier <= 0 || tier >= STORE_TIER_END)
+		if (!take_tier(stmt, &tier))
 			continue;
 		usage->tiers[tier].chunks = (uint64_t)sqlite3_column_int64(stmt, 1);
 		usage->tiers[tier].bytes = (uint64_t)sqlite3_column_int64(stmt, 2);
-		usage->tiers[tier].uncompacted_bytes = (uint64_t)sqlite3_column_int64(stmt, 3);
-		usage->tiers[tier].oldest_us = sqlite3_column_int64(stmt, 4);
-		usage->tiers[tier].newest_us = sqlite3_column_int64(stmt, 5);
+		usage->tiers[tier].oldest_us = sqlite3_column_int64(stmt, 3);
+		usage->tiers[tier].newest_us = sqlite3_column_int64(stmt, 4);
+	}
+	if (r < 0)
+		return r;
+	stmt = sqlite_read(reader, READ_UNCOMPACTED);
+	while ((r = sqlite_step(stmt)) == 1) {
+		if (take_tier(stmt, &tier))
+			usage->tiers[tier].uncompacted_bytes = (uint64_t)sqlite3_column_int64(stmt, 1);
 	}
 	return r;
 }

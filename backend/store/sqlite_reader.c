@@ -34,8 +34,11 @@ static const char *const sql[READ_N] = {
 			 " WHERE c.compacted = 0 AND c.tier = ?1 AND c.window_us < ?2"
 			 " GROUP BY c.window_us, c.host, c.statistic HAVING max(c.made_us) < ?3"
 			 " ORDER BY c.window_us, c.host, c.statistic LIMIT ?4",
-	[READ_USAGE] = "SELECT tier, count(*), sum(len), sum(iif(compacted, 0, len)), min(first_us), max(last_us)"
-		       " FROM chunks GROUP BY tier",
+	/* Indexes hold all that is asked: half a million chunks are a tenth of a second. */
+	[READ_USAGE] = "SELECT tier, count(*), sum(len), min(first_us), max(last_us)"
+		       " FROM chunks INDEXED BY chunks_age GROUP BY tier",
+	[READ_UNCOMPACTED] =
+		"SELECT tier, sum(len) FROM chunks INDEXED BY chunks_waiting WHERE compacted = 0 GROUP BY tier",
 	/* A mean of some: all would be every page of the table. */
 	[READ_ROWS_USAGE] = "SELECT (SELECT count(*) FROM hot), (SELECT avg(len) FROM"
 			    " (SELECT length(payload) AS len FROM hot ORDER BY rowid DESC LIMIT 200))",
