@@ -1,7 +1,6 @@
 /* Values come metric by metric, a section's rows mixed: a row is found by a hash of its place. When it is all there,
  * rows and values are sorted into the order in which they are written, parents before what is in them. */
-#include "common/schema/plan.h"
-#include "common/schema/rows.h"
+#include "common/schema/assemble.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -9,46 +8,6 @@
 
 #define MAX_ROWS (1u << 20)
 #define MAX_VALUES (1u << 22)
-#define MAX_SECTION (64u << 20)
-#define NONE UINT32_MAX
-
-struct row {
-	const struct plan_node *node;
-	uint32_t parent; /* NONE: a section */
-	uint32_t hash;
-	uint32_t numbers[SCHEMA_MAX_DEPTH];
-	uint8_t n_numbers, n_labels, first_label; /* labels from first_label on are its own */
-	uint32_t ordinal;
-	size_t labels; /* in the assembly's */
-};
-
-struct value {
-	uint32_t row, child; /* of row's node */
-	uint32_t order;
-	enum schema_value_type type;
-	union {
-		uint64_t bits;
-		struct {
-			size_t offset, len; /* in bytes */
-		};
-	};
-};
-
-struct schema_assembly {
-	struct schema *schema;
-	struct row *rows;
-	struct value *values;
-	struct schema_label_value *labels;
-	uint32_t n_rows, n_values, cap_rows, cap_values;
-	size_t n_labels, cap_labels;
-	uint32_t *slots; /* row + 1 by hash */
-	uint32_t n_slots;
-	struct buf bytes; /* of what is no plain number */
-	/* While it is put. */
-	uint32_t *sorted;      /* rows by parent */
-	uint32_t *first_child; /* of each row in sorted; one more at the end */
-	uint32_t *first_value;
-};
 
 int schema_assembly_new(struct schema *schema, struct schema_assembly **ret)
 {
@@ -56,24 +15,16 @@ int schema_assembly_new(struct schema *schema, struct schema_assembly **ret)
 	if (!a)
 		return -ENOMEM;
 	a->schema = schema_ref(schema);
-	a->bytes = BUF_INIT(MAX_SECTION);
+	a->bytes = BUF_INIT(ASSEMBLY_MAX_SECTION);
 	*ret = a;
 	return 0;
-}
-
-static void forget_order(struct schema_assembly *a)
-{
-	free(a->sorted);
-	free(a->first_child);
-	free(a->first_value);
-	a->sorted = a->first_child = a->first_value = NULL;
 }
 
 void schema_assembly_free(struct schema_assembly *a)
 {
 	if (!a)
 		return;
-	forget_order(a);
+	assembly_forget_order(a);
 	schema_unref(a->schema);
 	free(a->rows);
 	free(a->values);
@@ -85,7 +36,7 @@ void schema_assembly_free(struct schema_assembly *a)
 
 void schema_assembly_clear(struct schema_assembly *a)
 {
-	forget_order(a);
+	assembly_forget_order(a);
 	a->n_rows = a->n_values = 0;
 	a->n_labels = 0;
 	buf_reset(&a->bytes);
@@ -141,7 +92,7 @@ static bool same_label(const struct schema_label_value *a, const struct schema_l
 	return a->is_text ? a->len == b->len && memcmp(a->text, b->text, a->len) == 0 : a->number == b->number;
 }
 
-static bool is_at(const struct schema_assembly *a, const struct row *row, const struct schema_place *place)
+static bool is_at(const struct schema_assembly *a, const struct assembly_row *row, const struct schema_place *place)
 {
 	if (row->n_numbers != place->n_numbers || row->n_labels != place->n_labels || row->ordinal != place->ordinal ||
 	    memcmp(row->numbers, place->numbers, place->n_numbers * sizeof(*place->numbers)) != 0)
@@ -157,7 +108,7 @@ static uint32_t *slot_of(const struct schema_assembly *a, const struct schema_pl
 {
 	uint32_t i = hash & (a->n_slots - 1);
 	for (; a->slots[i]; i = (i + 1) & (a->n_slots - 1)) {
-		const struct row *row = &a->rows[a->slots[i] - 1];
+		const struct assembly_row *row = &a->rows[a->slots[i] - 1];
 		if (row->hash == hash && is_at(a, row, place))
 			break;
 	}
@@ -219,15 +170,15 @@ static int add_row(struct schema_assembly *a, const struct schema_place *place, 
 		r = grow((void **)&a->labels, &a->cap_labels, a->n_labels + place->n_labels, sizeof(*a->labels));
 	if (r < 0)
 		return r;
-	struct row *row = &a->rows[a->n_rows];
-	*row = (struct row){.node = node,
-			    .parent = parent,
-			    .hash = hash,
-			    .n_numbers = (uint8_t)place->n_numbers,
-			    .n_labels = (uint8_t)place->n_labels,
-			    .first_label = (uint8_t)first_label,
-			    .ordinal = place->ordinal,
-			    .labels = a->n_labels};
+	struct assembly_row *row = &a->rows[a->n_rows];
+	*row = (struct assembly_row){.node = node,
+				     .parent = parent,
+				     .hash = hash,
+				     .n_numbers = (uint8_t)place->n_numbers,
+				     .n_labels = (uint8_t)place->n_labels,
+				     .first_label = (uint8_t)first_label,
+				     .ordinal = place->ordinal,
+				     .labels = a->n_labels};
 	memcpy(row->numbers, place->numbers, place->n_numbers * sizeof(*place->numbers));
 	if (place->n_labels > 0)
 		memcpy(a->labels + a->n_labels, place->labels, place->n_labels * sizeof(*place->labels));
@@ -242,7 +193,7 @@ static int make_rows(struct schema_assembly *a, const struct schema_place *place
 {
 	const struct plan_node *node = a->schema->root;
 	struct schema_place here = {.labels = place->labels};
-	uint32_t parent = NONE;
+	uint32_t parent = ASSEMBLY_NONE;
 	int r = 0;
 	for (size_t depth = 0; depth < place->n_numbers && r == 0; depth++) {
 		int i = plan_find_field(node->message, place->numbers[depth]);
@@ -268,6 +219,7 @@ static int find_row(struct schema_assembly *a, const struct schema_place *place,
 {
 	if (place->n_numbers == 0 || place->n_numbers > SCHEMA_MAX_DEPTH || place->n_labels > SCHEMA_MAX_LABELS)
 		return -ENOENT;
+	assembly_forget_order(a);
 	if (a->n_slots > 0) {
 		uint32_t *slot = slot_of(a, place, hash_place(place));
 		if (*slot) {
@@ -304,7 +256,7 @@ static enum schema_value_type type_of(enum plan_type type)
 	}
 }
 
-static int add_value(struct schema_assembly *a, const struct schema_place *place, struct value *value)
+static int add_value(struct schema_assembly *a, const struct schema_place *place, struct assembly_value *value)
 {
 	struct schema_place of = *place;
 	if (place->n_numbers < 2)
@@ -333,7 +285,7 @@ static int add_value(struct schema_assembly *a, const struct schema_place *place
 int schema_assembly_value(struct schema_assembly *a, const struct schema_place *place, enum schema_value_type type,
 			  uint64_t bits)
 {
-	struct value value = {.type = type, .bits = bits};
+	struct assembly_value value = {.type = type, .bits = bits};
 	return type == SCHEMA_VALUE_HISTOGRAM ? -ENOENT : add_value(a, place, &value);
 }
 
@@ -362,7 +314,7 @@ static int put_histogram(const struct schema_histogram *h, struct buf *out)
 int schema_assembly_histogram(struct schema_assembly *a, const struct schema_place *place,
 			      const struct schema_histogram *histogram)
 {
-	struct value value = {.type = SCHEMA_VALUE_HISTOGRAM, .offset = a->bytes.len};
+	struct assembly_value value = {.type = SCHEMA_VALUE_HISTOGRAM, .offset = a->bytes.len};
 	int r = put_histogram(histogram, &a->bytes);
 	value.len = a->bytes.len - value.offset;
 	return r < 0 ? r : add_value(a, place, &value);
@@ -415,7 +367,7 @@ int schema_assembly_custom(struct schema_assembly *a, uint32_t section, const ch
 			   enum schema_unit unit, enum schema_value_type type, uint64_t bits)
 {
 	const struct schema_place place = {.numbers = {section}, .n_numbers = 1};
-	struct value value = {.type = SCHEMA_VALUE_HISTOGRAM, .offset = a->bytes.len, .order = a->n_values};
+	struct assembly_value value = {.type = SCHEMA_VALUE_HISTOGRAM, .offset = a->bytes.len, .order = a->n_values};
 	int r = find_row(a, &place, &value.row);
 	int child = r == 0 ? custom_child(a->rows[value.row].node) : r;
 	if (child < 0)
@@ -439,219 +391,4 @@ int schema_assembly_custom(struct schema_assembly *a, uint32_t section, const ch
 	value.len = a->bytes.len - value.offset;
 	a->values[a->n_values++] = value;
 	return 0;
-}
-
-/* --- the way out --- */
-
-static int compare_labels(const struct schema_label_value *a, const struct schema_label_value *b)
-{
-	if (a->is_text != b->is_text)
-		return a->is_text - b->is_text;
-	if (!a->is_text)
-		return a->number < b->number ? -1 : a->number > b->number;
-	int c = memcmp(a->text, b->text, a->len < b->len ? a->len : b->len);
-	return c ? c : a->len < b->len ? -1 : a->len > b->len;
-}
-
-static int by_parent(const void *x, const void *y, void *arg)
-{
-	const struct schema_assembly *assembly = arg;
-	const struct row *a = &assembly->rows[*(const uint32_t *)x], *b = &assembly->rows[*(const uint32_t *)y];
-	if (a->parent != b->parent)
-		return a->parent + 1 < b->parent + 1 ? -1 : 1; /* sections first */
-	uint32_t i = a->numbers[a->n_numbers - 1], k = b->numbers[b->n_numbers - 1];
-	if (i != k)
-		return i < k ? -1 : 1;
-	for (size_t l = a->first_label; l < a->n_labels && l < b->n_labels; l++) {
-		int c = compare_labels(&assembly->labels[a->labels + l], &assembly->labels[b->labels + l]);
-		if (c)
-			return c;
-	}
-	if (a->n_labels != b->n_labels)
-		return a->n_labels < b->n_labels ? -1 : 1;
-	return a->ordinal < b->ordinal ? -1 : a->ordinal > b->ordinal;
-}
-
-static int by_row(const void *x, const void *y)
-{
-	const struct value *a = x, *b = y;
-	if (a->row != b->row)
-		return a->row < b->row ? -1 : 1;
-	if (a->child != b->child)
-		return a->child < b->child ? -1 : 1;
-	return a->order < b->order ? -1 : a->order > b->order;
-}
-
-static int make_order(struct schema_assembly *a)
-{
-	if (a->sorted)
-		return 0;
-	a->sorted = calloc(a->n_rows + 1u, sizeof(*a->sorted));
-	a->first_child = calloc(a->n_rows + 2u, sizeof(*a->first_child));
-	a->first_value = calloc(a->n_rows + 1u, sizeof(*a->first_value));
-	if (!a->sorted || !a->first_child || !a->first_value) {
-		forget_order(a);
-		return -ENOMEM;
-	}
-	for (uint32_t i = 0; i < a->n_rows; i++)
-		a->sorted[i] = i;
-	qsort_r(a->sorted, a->n_rows, sizeof(*a->sorted), by_parent, a);
-	if (a->n_values > 0)
-		qsort(a->values, a->n_values, sizeof(*a->values), by_row);
-	/* first_child[1 + row]: how many sorted rows are sections or below rows before this one. */
-	for (uint32_t i = 0, k = 0; i <= a->n_rows; i++) {
-		while (k < a->n_rows && a->rows[a->sorted[k]].parent + 1 <= i)
-			k++;
-		a->first_child[i + 1] = k;
-	}
-	for (uint32_t i = 0, k = 0; i <= a->n_rows; i++) {
-		while (k < a->n_values && a->values[k].row < i)
-			k++;
-		a->first_value[i] = k;
-	}
-	return 0;
-}
-
-static int put_number(const struct plan_field *f, uint64_t bits, struct buf *out)
-{
-	enum wire_type wire = plan_wire_type(f->type);
-	if (wire == WIRE_VARINT)
-		return wire_put_uint(out, f->number, bits);
-	return wire_put_fixed(out, f->number, wire, bits);
-}
-
-static int put_value(const struct schema_assembly *a, const struct value *v, const struct plan_field *f,
-		     struct buf *out)
-{
-	union {
-		float f;
-		uint32_t u;
-	} single;
-	if (v->type == SCHEMA_VALUE_HISTOGRAM)
-		return wire_put_bytes(out, f->number, a->bytes.data + v->offset, v->len);
-	switch (f->type) {
-	case PLAN_FLOAT:
-		single.f = (float)wire_double(v->bits);
-		return put_number(f, single.u, out);
-	case PLAN_SINT32:
-	case PLAN_SINT64:
-		return put_number(f, v->bits << 1 ^ (uint64_t)((int64_t)v->bits >> 63), out);
-	case PLAN_SFIXED32:
-		return put_number(f, (uint32_t)v->bits, out);
-	default:
-		return put_number(f, v->bits, out);
-	}
-}
-
-static int put_label(const struct schema_assembly *a, const struct row *row, const struct plan_field *f,
-		     struct buf *out)
-{
-	for (size_t i = row->first_label; i < row->n_labels; i++) {
-		const struct schema_label_value *l = &a->labels[row->labels + i];
-		if (strcmp(l->name, f->name) != 0)
-			continue;
-		if (f->type == PLAN_STRING)
-			return l->is_text ? wire_put_bytes(out, f->number, l->text, l->len) : 0;
-		if (!l->is_text)
-			return put_number(f, l->number, out);
-		for (size_t k = 0; f->type == PLAN_ENUM && k < f->enumeration->n; k++) {
-			const struct plan_enum_value *e = &f->enumeration->values[k];
-			if (strlen(e->json) == l->len && memcmp(e->json, l->text, l->len) == 0)
-				return wire_put_uint(out, f->number, (uint64_t)(int64_t)e->number);
-		}
-	}
-	return 0;
-}
-
-static int put_text(const uint8_t *text, size_t len, uint32_t number, struct buf *out)
-{
-	struct wire_reader reader = wire_reader(text, len);
-	struct wire_field w;
-	int r = 0;
-	/* A text that is damaged is left out from there on. */
-	while (r == 0 && wire_next(&reader, &w) == 1) {
-		if (w.number == number)
-			r = buf_append(out, w.begin, (size_t)(reader.p - w.begin));
-	}
-	return r;
-}
-
-struct putting {
-	struct schema_assembly *a;
-	schema_text_fn text;
-	void *arg;
-};
-
-static int put_row(const struct putting *p, uint32_t index, struct buf *out);
-
-static int put_children(const struct putting *p, uint32_t index, uint32_t number, uint32_t *next, struct buf *out)
-{
-	const struct schema_assembly *a = p->a;
-	int r = 0;
-	for (; r == 0 && *next < a->first_child[index + 2]; (*next)++) {
-		const struct row *child = &a->rows[a->sorted[*next]];
-		if (child->numbers[child->n_numbers - 1] != number)
-			break;
-		r = put_row(p, a->sorted[*next], out);
-	}
-	return r;
-}
-
-static int put_fields(const struct putting *p, uint32_t index, const uint8_t *text, size_t len, struct buf *out)
-{
-	const struct schema_assembly *a = p->a;
-	const struct row *row = &a->rows[index];
-	const struct plan_message *m = row->node->message;
-	uint32_t value = a->first_value[index], child = a->first_child[index + 1];
-	int r = 0;
-	for (size_t i = 0; i < m->n && r == 0; i++) {
-		switch (row->node->children[i].action) {
-		case PLAN_LABEL:
-			r = put_label(a, row, &m->fields[i], out);
-			break;
-		case PLAN_METRIC:
-		case PLAN_CUSTOM:
-			for (; r == 0 && value < a->first_value[index + 1] && a->values[value].child == i; value++)
-				r = put_value(a, &a->values[value], &m->fields[i], out);
-			break;
-		case PLAN_NODE:
-			r = put_children(p, index, m->fields[i].number, &child, out);
-			break;
-		default:
-			r = len > 0 ? put_text(text, len, m->fields[i].number, out) : 0;
-			break;
-		}
-	}
-	return r;
-}
-
-static int put_row(const struct putting *p, uint32_t index, struct buf *out)
-{
-	const struct row *row = &p->a->rows[index];
-	struct schema_place place = {.n_numbers = row->n_numbers,
-				     .labels = p->a->labels ? p->a->labels + row->labels : NULL,
-				     .n_labels = row->n_labels,
-				     .ordinal = row->ordinal};
-	BUF_CLEANUP struct buf message = BUF_INIT(MAX_SECTION);
-	const uint8_t *text = NULL;
-	size_t len = 0;
-	memcpy(place.numbers, row->numbers, sizeof(row->numbers));
-	int r = p->text ? p->text(p->arg, &place, &text, &len) : 0;
-	if (r >= 0)
-		r = put_fields(p, index, text, r > 0 ? len : 0, &message);
-	return r < 0 ? r : wire_put_bytes(out, row->numbers[row->n_numbers - 1], message.data, message.len);
-}
-
-int schema_assembly_put(struct schema_assembly *a, uint32_t section, schema_text_fn text, void *arg, struct buf *out)
-{
-	const struct putting p = {.a = a, .text = text, .arg = arg};
-	size_t before = out->len;
-	int r = make_order(a);
-	for (uint32_t i = 0; r == 0 && i < a->n_rows && a->rows[a->sorted[i]].parent == NONE; i++) {
-		if (a->rows[a->sorted[i]].numbers[0] == section)
-			r = put_row(&p, a->sorted[i], out);
-	}
-	if (r < 0)
-		out->len = before;
-	return r;
 }
