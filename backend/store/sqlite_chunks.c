@@ -259,6 +259,11 @@ static int change(struct sqlite_engine *e, const struct change *c, const struct 
 		r = sqlite_end_step(e, r);
 	}
 	end_writing(&w);
+	if (r == 0 && c->n_old > 0) {
+		/* What remains of them is done with the next; nothing depends on it. */
+		int collected = sqlite_collect(e);
+		(void)collected;
+	}
 	return r;
 }
 

@@ -38,6 +38,7 @@ enum statement {
 	STATEMENT_BURIED_NEXT,
 	STATEMENT_BURIED_DELETE,
 	STATEMENT_FREE_PAGES,
+	STATEMENT_ALL_PAGES,
 	STATEMENT_VACUUM,
 	STATEMENT_HOST_GET,
 	STATEMENT_HOSTNAME_OWNER,
@@ -190,6 +191,8 @@ int sqlite_windows(void *engine, enum store_tier tier, int64_t before_us, int64_
 int sqlite_usage(void *engine, struct store_usage *ret);
 
 /* sqlite_space.c */
+/* Deletes the pieces of what is buried, in short steps. */
+int sqlite_collect(struct sqlite_engine *e) __attribute__((nonnull, warn_unused_result));
 int sqlite_expire(void *engine, unsigned limit);
 int sqlite_drop(void *engine, enum store_tier tier, int64_t before_us, uint64_t bytes, uint64_t *ret_bytes);
 

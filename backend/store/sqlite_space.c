@@ -10,8 +10,9 @@
 #define STEP_BYTES ((int64_t)SQLITE_STEP_PIECES * SQLITE_PIECE_BYTES)
 #define STEP_CHUNKS 64
 #define SINGLE_ROWS 64
-#define VACUUM_PAGES 256     /* as STATEMENT_VACUUM says */
-#define FREE_PAGES_KEPT 4096 /* by rows, which come and go */
+#define VACUUM_PAGES 256 /* as STATEMENT_VACUUM says */
+#define FREE_PAGES_LEAST 256
+#define FREE_SHARE 16
 
 static int one_int(sqlite3_stmt *stmt, int64_t *ret)
 {
@@ -183,12 +184,23 @@ static int collect(struct sqlite_engine *e)
 	return r < 0 ? r : more;
 }
 
+int sqlite_collect(struct sqlite_engine *e)
+{
+	int r;
+	do
+		r = collect(e);
+	while (r > 0);
+	return r;
+}
+
 /* --- pages -------------------------------------------------------------------------------------------------------- */
 
-static int free_pages(struct sqlite_engine *e, int64_t *ret)
+static int count_pages(struct sqlite_engine *e, int64_t *ret_free, int64_t *ret_all)
 {
 	pthread_mutex_lock(&e->write_lock);
-	int r = one_int(sqlite_statement(e, STATEMENT_FREE_PAGES), ret);
+	int r = one_int(sqlite_statement(e, STATEMENT_FREE_PAGES), ret_free);
+	if (r == 1)
+		r = one_int(sqlite_statement(e, STATEMENT_ALL_PAGES), ret_all);
 	pthread_mutex_unlock(&e->write_lock);
 	return r < 0 ? r : 0;
 }
@@ -203,8 +215,8 @@ static int vacuum_some(struct sqlite_engine *e)
 /* All that is free now: what others free meanwhile is another's business. */
 static int vacuum(struct sqlite_engine *e)
 {
-	int64_t pages = 0;
-	int r = free_pages(e, &pages);
+	int64_t pages = 0, all;
+	int r = count_pages(e, &pages, &all);
 	for (; r == 0 && pages > 0; pages -= VACUUM_PAGES)
 		r = vacuum_some(e);
 	return r;
@@ -213,12 +225,13 @@ static int vacuum(struct sqlite_engine *e)
 int sqlite_expire(void *engine, unsigned limit)
 {
 	struct sqlite_engine *e = engine;
-	int64_t pages = 0;
+	int64_t pages = 0, all = 0;
 	int deleted = clear(e, limit);
 	int r = deleted < 0 ? deleted : collect(e);
 	if (r >= 0)
-		r = free_pages(e, &pages);
-	if (r == 0 && pages > FREE_PAGES_KEPT)
+		r = count_pages(e, &pages, &all);
+	/* Rows come and go: a share of their pages stays, to be filled again. */
+	if (r == 0 && pages > FREE_PAGES_LEAST && pages > all / FREE_SHARE)
 		r = vacuum_some(e);
 	return r < 0 ? r : deleted;
 }
@@ -257,19 +270,10 @@ static int bury_oldest(struct sqlite_engine *e, enum store_tier tier, int64_t be
 	return 0;
 }
 
-static int collect_all(struct sqlite_engine *e)
-{
-	int r;
-	do
-		r = collect(e);
-	while (r > 0);
-	return r;
-}
-
 static int drop(struct sqlite_engine *e, enum store_tier tier, int64_t before_us, uint64_t bytes, uint64_t *gone)
 {
 	uint64_t step = 1;
-	int r = collect_all(e); /* what was begun before */
+	int r = sqlite_collect(e); /* what was begun before */
 	while (r == 0 && step > 0 && *gone < bytes) {
 		step = 0;
 		r = sqlite_begin_step(e, STEP_FREEING);
@@ -278,7 +282,7 @@ static int drop(struct sqlite_engine *e, enum store_tier tier, int64_t before_us
 		r = sqlite_end_step(e, r);
 		if (r == 0) {
 			*gone += step;
-			r = collect_all(e);
+			r = sqlite_collect(e);
 		}
 	}
 	if (r == 0)

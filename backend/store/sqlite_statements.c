@@ -55,6 +55,7 @@ static const char *const sql[STATEMENT_N] = {
 	[STATEMENT_BURIED_NEXT] = "SELECT chunk, len FROM buried_chunks WHERE chunk < ?1 LIMIT 1",
 	[STATEMENT_BURIED_DELETE] = "DELETE FROM buried_chunks WHERE chunk = ?1",
 	[STATEMENT_FREE_PAGES] = "PRAGMA freelist_count",
+	[STATEMENT_ALL_PAGES] = "PRAGMA page_count",
 	[STATEMENT_VACUUM] = "PRAGMA incremental_vacuum(256)",
 	[STATEMENT_HOST_GET] = "SELECT tenant_id, key_id, hostname FROM hosts WHERE host_id = ?1",
 	[STATEMENT_HOSTNAME_OWNER] = "SELECT host_id FROM hosts WHERE tenant_id = ?1 AND hostname = ?2",

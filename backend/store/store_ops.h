@@ -28,8 +28,8 @@ struct store_ops {
 	int (*commit)(void *engine);
 	void (*rollback)(void *engine);
 	/* Deletes at most `limit` rows that are sealed, or so many partitions of nothing but such, and does what else
-	 * is due a little at a time; number deleted or negative errno. Called every few seconds, not inside a
-	 * transaction; it must be short, for appends wait meanwhile. */
+	 * is due a little at a time; number deleted or negative errno. Called every few seconds, at once again when
+	 * it was `limit`, not inside a transaction; it must be short, for appends wait meanwhile. */
 	int (*expire)(void *engine, unsigned limit);
 
 	/* As the functions of store.h of the same names. */

@@ -17,7 +17,8 @@
 #define RETRY_LARGEST_MS 5000
 #define STOP_GRACE_NS 5000000000ull
 #define EXPIRE_EVERY_NS 10000000000ull
-#define EXPIRE_ROWS 500
+#define EXPIRE_ROWS 200 /* appends wait for it */
+#define EXPIRE_PAUSE_MS 5
 
 struct batch {
 	struct batch *next;
@@ -47,6 +48,7 @@ struct writer {
 	/* The thread's own. */
 	uint32_t retry_ms;
 	uint64_t expired_ns;
+	bool expires_more;
 };
 
 static void free_batch(struct batch *b)
@@ -270,16 +272,31 @@ static bool wait_to_retry(struct writer *w, int error)
 	return go_on;
 }
 
-/* Rows that are sealed go, a few at a time. */
-static void expire(struct writer *w)
+/* Rows that are sealed go, a few at a time: about as many as came, so that of a store that is never idle they go as
+ * well. */
+static void expire(struct writer *w, size_t came)
 {
 	uint64_t now = clock_monotonic_ns();
+	size_t gone = 0;
+	int n;
 	if (now - w->expired_ns < EXPIRE_EVERY_NS)
 		return;
-	int n = w->ops->expire(w->engine, EXPIRE_ROWS);
-	/* A failure shows at the next append; a full step is followed by another one soon. */
-	if (n < EXPIRE_ROWS)
+	do {
+		n = w->ops->expire(w->engine, EXPIRE_ROWS);
+		gone += n > 0 ? (size_t)n : 0;
+	} while (n >= EXPIRE_ROWS && gone < came);
+	/* A failure shows at the next append. */
+	w->expires_more = n >= EXPIRE_ROWS;
+	if (!w->expires_more)
 		w->expired_ns = now;
+}
+
+static size_t count_snapshots(const struct batch *group)
+{
+	size_t n = 0;
+	for (; group; group = group->next)
+		n += group->n;
+	return n;
 }
 
 static void *run(void *arg)
@@ -288,16 +305,17 @@ static void *run(void *arg)
 	for (;;) {
 		pthread_mutex_lock(&w->lock);
 		if (!w->first && !w->stopping)
-			wait_ms(w, 1000);
+			wait_ms(w, w->expires_more ? EXPIRE_PAUSE_MS : 1000);
 		struct batch *group = take_group(w);
 		bool end = !group && w->stopping;
 		pthread_mutex_unlock(&w->lock);
 		if (end)
 			return NULL;
 		if (!group) {
-			expire(w);
+			expire(w, 0);
 			continue;
 		}
+		size_t came = count_snapshots(group);
 		int r;
 		w->retry_ms = RETRY_FIRST_MS;
 		while ((r = write_group(w, group)) < 0) {
@@ -308,8 +326,7 @@ static void *run(void *arg)
 		if (r == 0)
 			set_status(w, 0);
 		finish_group(w, group, r < 0 ? -ECANCELED : 0);
-		/* A store that is never idle forgets its old rows too. */
-		expire(w);
+		expire(w, came);
 	}
 }
 

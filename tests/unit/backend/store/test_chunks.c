@@ -1,6 +1,7 @@
 /* Rows become chunks, chunks give way to others: what is seen of it, by whom, and that it is one step each time. */
 #include "fixture.h"
 
+#include "backend/store/store_ops.h"
 #include "common/clock.h"
 
 #include <errno.h>
@@ -490,6 +491,34 @@ static void test_usage(void **state)
 	}
 }
 
+/* Deleted is what is sealed, so many at a time; PostgreSQL drops partitions. */
+static void test_sealed_rows_go_in_steps(void **state)
+{
+	struct fixture *f = *state;
+	void *engine = NULL;
+	char *line = NULL;
+	for (uint64_t i = 0; i < 10; i++)
+		append_rows(f->store, host_a, 1 + i * 60, 60, HOUR_US + (int64_t)i * MINUTE_US);
+	append_rows(f->store, host_b, 1, 60, HOUR_US);
+	store_close(f->store);
+	f->store = NULL;
+	assert_int_equal(store_sqlite.open(f->path, &engine, &line), 0);
+	assert_int_equal(store_sqlite.expire(engine, 250), 0);
+	assert_int_equal(store_sqlite.seal(engine, host_a, INT64_MIN, HOUR_US + 9 * MINUTE_US - 1, 540, NULL, NULL, 0),
+			 0);
+	assert_int_equal(store_sqlite.seal(engine, host_b, INT64_MIN, 2 * HOUR_US, 60, NULL, NULL, 0), 0);
+	assert_int_equal(store_sqlite.expire(engine, 250), 250);
+	assert_int_equal(store_sqlite.expire(engine, 250), 250);
+	assert_int_equal(store_sqlite.expire(engine, 250), 100);
+	assert_int_equal(store_sqlite.expire(engine, 250), 0);
+	assert_int_equal(fixture_ask(f, "SELECT count(*) FROM hot"), 60);
+	assert_int_equal(fixture_ask(f, "SELECT count(*) FROM hot WHERE sequence > 540"), 60);
+	store_sqlite.close(engine);
+	fixture_open(f);
+	assert_durable(f->store, host_a, run_1, "1-600");
+	assert_int_equal(rows_of(f->store, host_a), 60);
+}
+
 static void test_somebody_leads(void **state)
 {
 	struct fixture *f = *state;
@@ -514,5 +543,7 @@ int main(void)
 		WITH_STORE(test_usage),
 		WITH_STORE(test_somebody_leads),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	const struct CMUnitTest of_sqlite[] = {WITH_STORE(test_sealed_rows_go_in_steps)};
+	int failed = cmocka_run_group_tests(tests, NULL, NULL);
+	return fixture_on_postgres() ? failed : failed + cmocka_run_group_tests(of_sqlite, NULL, NULL);
 }
