@@ -136,8 +136,8 @@ int main(int argc, char **argv)
 	for (unsigned i = 0; i < n_sealers; i++) {
 		sealers[i].stop = true;
 		(void)pthread_join(threads[i], NULL);
-		(void)fprintf(stderr, "%lu sealed, %lu compacted, %lu stale\n", sealers[i].sealed, sealers[i].compacted,
-			      sealers[i].stale);
+		(void)fprintf(stderr, "%lu sealed, %lu compacted, %lu stale, %lu dropped\n", sealers[i].sealed,
+			      sealers[i].compacted, sealers[i].stale, sealers[i].dropped);
 	}
 	store_close(store);
 	return 0;

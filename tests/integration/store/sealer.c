@@ -13,6 +13,7 @@
 #define WINDOW_US (6 * 3600 * 1000000ll)
 #define GRACE_US 3000000 /* at most: often so short that rows are committed behind the view */
 #define TOGETHER 4
+#define FORGET_ONE_IN 8 /* rounds */
 #define CHUNK_MAX (16u << 20)
 #define PAYLOAD_MAX 2048
 
@@ -61,7 +62,9 @@ static int seal(struct store *store, const struct store_unsealed *unsealed, unsi
 		g.chunk.made_us = clock_wall_us();
 		g.chunk.data = g.sequences.data;
 		g.chunk.len = g.sequences.len;
-		r = store_seal(store, unsealed->host_id, g.was_us, g.upto_us, g.rows, &g.latest, &g.chunk, 1);
+		struct store_chunk both[] = {g.chunk, g.chunk};
+		both[1].tier = STORE_TIER_PROCESSES; /* to be forgotten soon */
+		r = store_seal(store, unsealed->host_id, g.was_us, g.upto_us, g.rows, &g.latest, both, 2);
 		r = r == 0 ? 1 : r;
 	}
 	buf_free(&g.sequences);
@@ -125,6 +128,10 @@ static void keep_house(struct store *store, struct sealer *s)
 		s->stale += r == -ESTALE;
 	}
 	free(unsealed);
+	uint64_t bytes = 0;
+	if (rand_r(&s->seed) % FORGET_ONE_IN == 0 &&
+	    store_drop(store, STORE_TIER_PROCESSES, clock_wall_us(), UINT64_MAX, &bytes) == 0)
+		s->dropped += bytes > 0;
 }
 
 void *sealer_run(void *arg)

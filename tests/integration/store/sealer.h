@@ -8,9 +8,9 @@ struct sealer {
 	const char *url;
 	unsigned seed;
 	volatile bool stop;
-	unsigned long sealed, stale, compacted;
+	unsigned long sealed, stale, compacted, dropped;
 };
 
-/* A thread's function: with a store of its own seals what is older than a moment, and puts chunks together, until
- * `stop` is set. Whatever fails is tried again: servers may be killed meanwhile. */
+/* A thread's function: with a store of its own seals what is older than a moment, puts chunks together, and forgets
+ * those of processes, until `stop` is set. Whatever fails is tried again: servers may be killed meanwhile. */
 void *sealer_run(void *arg);
