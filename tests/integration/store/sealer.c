@@ -1,3 +1,5 @@
+/* Rows are gathered with no regard to what is committed meanwhile, and two of these run at once: a seal or a replacement
+ * that comes too late is what is to be seen. */
 #include "tests/integration/store/sealer.h"
 
 #include "backend/store/store.h"
