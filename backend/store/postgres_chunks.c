@@ -11,6 +11,8 @@
 #include <string.h>
 
 #define CHUNKS_MAX 65536
+#define WAIT_BYTES_A_MS 500 /* the slowest disk that is waited for */
+#define WAIT_LONGEST_MS 3600000
 #define ID_BYTES (CHUNKS_MAX * 12 + 64)
 
 /* What stands behind the lock. */
@@ -189,6 +191,15 @@ static int send_chunks(struct postgres_link *link, const struct locked *locked, 
 	return r < 0 ? r : (int)n;
 }
 
+/* How long it may take until so much is written. */
+static unsigned wait_for(const struct store_chunk *chunks, size_t n)
+{
+	uint64_t ms = POSTGRES_WAIT_MS;
+	for (size_t i = 0; i < n; i++)
+		ms += chunks[i].len / WAIT_BYTES_A_MS;
+	return ms < WAIT_LONGEST_MS ? (unsigned)ms : WAIT_LONGEST_MS;
+}
+
 static int commit(struct postgres_link *link, int statements)
 {
 	PGresult *result = NULL;
@@ -337,7 +348,9 @@ int postgres_seal(void *engine, const uint8_t host_id[16], int64_t was_us, int64
 	locked.ids = calloc(n ? n : 1, sizeof(*locked.ids));
 	r = locked.ids ? borrow_alive(engine, &link) : -ENOMEM;
 	if (r == 0) {
+		link->wait_ms = wait_for(chunks, n);
 		r = end(link, seal_on(engine, link, host_id, &seal, chunks, n, &locked));
+		link->wait_ms = 0;
 		postgres_return(engine, link);
 	}
 	free(locked.ids);
@@ -358,7 +371,9 @@ int postgres_replace(void *engine, const uint8_t host_id[16], const struct store
 	locked.ids = calloc(n ? n : 1, sizeof(*locked.ids));
 	r = locked.ids ? borrow_alive(engine, &link) : -ENOMEM;
 	if (r == 0) {
+		link->wait_ms = wait_for(chunks, n) + wait_for(old_chunks, n_old);
 		r = end(link, replace_on(engine, link, host_id, &old, chunks, n, &locked));
+		link->wait_ms = 0;
 		postgres_return(engine, link);
 	}
 	buf_free(&old.ids);

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define WAIT_MS 60000 /* a part that is deleted in part may hold much */
+
 /* A part of one of a tier's two tables that has something that is due. */
 struct candidate {
 	enum postgres_table table;
@@ -158,12 +160,14 @@ int postgres_drop(void *engine, enum store_tier tier, int64_t before_us, uint64_
 	r = postgres_exec(link, "SELECT 1", NULL);
 	if (r == -ENOTCONN)
 		r = postgres_reconnect(engine, link);
+	link->wait_ms = WAIT_MS;
 	for (int compacted = 0; compacted < 2 && r >= 0; compacted++)
 		r = look_at_table(engine, link, postgres_chunk_table(tier, compacted), before_us, &all);
 	if (r >= 0) {
 		qsort(all.found, all.n, sizeof(*all.found), oldest_first);
 		r = drop_candidates(engine, link, &all, before_us, bytes, &gone);
 	}
+	link->wait_ms = 0;
 	postgres_return(engine, link);
 	free(all.found);
 	/* What went, went. */

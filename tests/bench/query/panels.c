@@ -4,8 +4,8 @@
  *
  *     bench_panels RECORDING DATABASE [RUNS]
  *
- * Makes the database when there is none. Milliseconds of a whole query but for the request's parsing and the reply's
- * bytes. */
+ * DATABASE: SQLite's file, or a URL as of --store. Fills the database when it is empty. Milliseconds of a whole query
+ * but for the request's parsing and the reply's bytes. */
 #include "backend/columns/chunk.h"
 #include "backend/columns/chunk_builder.h"
 #include "backend/columns/chunk_merge.h"
@@ -297,14 +297,15 @@ int main(int argc, char **argv)
 		bench.runs = (unsigned)strtoul(argv[3], NULL, 10);
 	if (bench.runs == 0 || bench.runs > 1000)
 		return 2;
-	bool there = access(argv[2], F_OK) == 0;
-	snprintf(url, sizeof(url), "sqlite:%s", argv[2]);
+	snprintf(url, sizeof(url), "%s%s", strstr(argv[2], ":/") ? "" : "sqlite:", argv[2]);
 	if (store_open(url, &store, &error) < 0) {
 		fprintf(stderr, "%s\n", error);
 		return 1;
 	}
-	if (!there)
+	must(store_hosts(store, &bench.hosts, &bench.n), "hosts");
+	if (bench.n == 0)
 		fill(store, argv[1]);
+	store_hosts_free(bench.hosts, bench.n);
 	must(schemas_open(store, &schemas), "schemas");
 	struct query_store from = {.store = store, .schemas = schemas};
 	bench.source = query_source_store(&from);
