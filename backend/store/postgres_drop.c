@@ -164,7 +164,8 @@ int postgres_drop(void *engine, enum store_tier tier, int64_t before_us, uint64_
 	for (int compacted = 0; compacted < 2 && r >= 0; compacted++)
 		r = look_at_table(engine, link, postgres_chunk_table(tier, compacted), before_us, &all);
 	if (r >= 0) {
-		qsort(all.found, all.n, sizeof(*all.found), oldest_first);
+		if (all.n > 0)
+			qsort(all.found, all.n, sizeof(*all.found), oldest_first);
 		r = drop_candidates(engine, link, &all, before_us, bytes, &gone);
 	}
 	link->wait_ms = 0;
