@@ -64,6 +64,10 @@ static int on_record(void *arg, const struct store_record *record)
 static int on_row(void *arg, const struct store_row *row)
 {
 	struct backup *b = arg;
+	if (row->damaged) {
+		b->counts.damaged++;
+		return 0;
+	}
 	buf_reset(&b->bytes);
 	int r = record_put_row(b->host_id, row, &b->bytes);
 	if (r == 0)

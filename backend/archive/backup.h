@@ -11,7 +11,7 @@
 
 struct backup_counts {
 	uint64_t hosts, rows, chunks, bytes; /* of the archive */
-	uint64_t damaged;		     /* chunks that could not be read and are left out */
+	uint64_t damaged;		     /* chunks and rows that could not be read and are left out */
 };
 
 /* Out of one picture of the store, to `path` by way of PATH.part. 0 or negative errno with a line in error. */

@@ -242,7 +242,7 @@ static int limit_rows(struct sealing *s, struct store_view *view)
 static int take_latest(void *arg, const struct store_row *row)
 {
 	struct sealing *s = arg;
-	if (row->received_us > s->upto_us)
+	if (row->received_us > s->upto_us || row->damaged)
 		return 0;
 	uint8_t *payload = malloc(row->len > 0 ? row->len : 1);
 	if (!payload)

@@ -104,9 +104,18 @@ static int add(struct source_rows *rows, const struct store_row *row, const stru
 	return 0;
 }
 
+/* In its turn: what came before it is told first. */
+static int tell_damaged(struct source_rows *rows, const struct store_row *row)
+{
+	int r = source_rows_flush(rows);
+	return r == 0 ? rows->reading->sink->damaged(rows->reading->sink->arg, row->agent_us, row->agent_us) : r;
+}
+
 int source_rows_add(struct source_rows *rows, const struct store_row *row)
 {
 	struct snapshot_index index;
+	if (row->damaged)
+		return tell_damaged(rows, row);
 	if (snapshot_index_parse(row->payload, row->len, &index) < 0)
 		return 0;
 	int r = take_schema(rows, row->descriptor_hash);

@@ -114,6 +114,8 @@ struct newest {
 static int on_newest(void *arg, const struct store_row *row)
 {
 	struct newest *newest = arg;
+	if (row->damaged)
+		return 0;
 	newest->found = true;
 	newest->agent_us = row->agent_us;
 	memcpy(newest->hash, row->descriptor_hash, sizeof(newest->hash));

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -189,12 +190,65 @@ static void minutes_of_which_a_statistic_is_damaged(void **state)
 	buf_free(&all);
 }
 
+/* Overwrites the page on which the snapshot lies, while the store is closed. */
+static void damage_page_of(struct history *h, const struct history_snapshot *snapshot)
+{
+	static uint8_t bytes[4 << 20];
+	char path[128], url[160], *error = NULL;
+	snprintf(path, sizeof(path), "%s/s.db", h->directory);
+	snprintf(url, sizeof(url), "sqlite:%s", path);
+	schemas_close(h->schemas);
+	store_close(h->store);
+	FILE *file = fopen(path, "r+b");
+	assert_non_null(file);
+	size_t len = fread(bytes, 1, sizeof(bytes), file);
+	uint8_t *found = memmem(bytes, len, snapshot->payload.data, snapshot->payload.len);
+	assert_non_null(found);
+	memset(bytes, 0xa5, 4096);
+	assert_int_equal(fseek(file, (found - bytes) / 4096 * 4096, SEEK_SET), 0);
+	assert_int_equal(fwrite(bytes, 4096, 1, file), 1);
+	assert_int_equal(fclose(file), 0);
+	assert_int_equal(store_open(url, &h->store, &error), 0);
+	assert_int_equal(schemas_open(h->store, &h->schemas), 0);
+}
+
+/* Rows that the disk has lost: told one by one, and the others are there. */
+static void a_page_of_rows(void **state)
+{
+	struct history h;
+	size_t missing = 0, told = 0;
+	history_open(&h);
+	make(&h);
+	history_put_rows(&h, NULL, 0);
+	damage_page_of(&h, &h.snapshots[N / 2]);
+	struct range_result result = ask(&h, RANGE_LAST, 1000000);
+	assert_int_equal(result.n_groups, 1);
+	for (size_t i = 0; i < N; i++) {
+		double value = result.groups[0].values[i];
+		int64_t time_us = T0 + (int64_t)i * 1000000;
+		if (!isnan(value)) {
+			assert_true(value == (double)(i * 7919 % 1000));
+			continue;
+		}
+		missing++;
+		for (size_t k = 0; k < result.n_gaps; k++)
+			told += result.gaps[k].from_us <= time_us && time_us <= result.gaps[k].to_us;
+	}
+	assert_true(missing > 0 && missing < 60);
+	assert_true(told >= missing);
+	for (size_t k = 0; k < result.n_gaps; k++)
+		assert_int_equal(result.gaps[k].cause, RANGE_DAMAGED);
+	range_result_free(&result);
+	history_close(&h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(any_byte_of_a_chunk),
 		cmocka_unit_test(any_byte_beneath_late_data),
 		cmocka_unit_test(minutes_of_which_a_statistic_is_damaged),
+		cmocka_unit_test(a_page_of_rows),
 	};
 	return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }
