@@ -2,7 +2,7 @@
  * (tests/bench/storage/take.py), repeated: a day at 1 s, 30 days at 5 s, 100 hosts over a day at 5 s. CPU and memory
  * sections only, so that the store is made in a minute; other series of a section are read past as anywhere.
  *
- *     bench_panels RECORDING DATABASE [RUNS]
+ *     bench_panels RECORDING DATABASE [RUNS [PANEL]]
  *
  * DATABASE: SQLite's file, or a URL as of --store. Fills the database when it is empty. Milliseconds of a whole query
  * but for the request's parsing and the reply's bytes. */
@@ -225,6 +225,7 @@ struct bench {
 	struct store_host *hosts;
 	size_t n;
 	unsigned runs;
+	const char *only; /* panels whose name has this in it */
 };
 
 static void panel(const struct bench *bench, const char *name, const char *prefix, const char *text,
@@ -241,6 +242,8 @@ static void panel(const struct bench *bench, const char *name, const char *prefi
 	char error[256] = "";
 	size_t n = 0, known = 0;
 	struct range_result result;
+	if (!strstr(name, bench->only))
+		return;
 	for (size_t i = 0; i < bench->n && n < FLEET; i++) {
 		if (strncmp(bench->hosts[i].hostname, prefix, strlen(prefix)) == 0)
 			hosts[n++] = (struct range_host){.host_id = bench->hosts[i].host_id,
@@ -288,7 +291,7 @@ static int64_t last_us(struct store *store, const struct bench *bench, const cha
 int main(int argc, char **argv)
 {
 	char url[4096], *error = NULL;
-	struct bench bench = {.runs = 50};
+	struct bench bench = {.runs = 50, .only = argc > 4 ? argv[4] : ""};
 	struct schemas *schemas;
 	struct store *store;
 	if (argc < 3)
