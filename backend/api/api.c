@@ -1,6 +1,7 @@
 #include "backend/api/api.h"
 
 #include "backend/api/internal.h"
+#include "backend/query/query_cache.h"
 #include "common/clock.h"
 
 #include <errno.h>
@@ -11,6 +12,7 @@
 
 #define QUERY_THREADS 2
 #define QUERY_MAX_QUEUED 256
+#define CACHE_BYTES (48u << 20)
 
 int api_fail(struct api_error *error, enum grpc_status status, const char *format, ...)
 {
@@ -96,6 +98,8 @@ int api_open(const struct api_sources *sources, struct api **ret)
 	api->openapi = BUF_INIT(API_OPENAPI_MAX);
 	int r = api_query_init(api);
 	if (r == 0)
+		r = query_cache_new(CACHE_BYTES, &api->cache);
+	if (r == 0)
 		r = api_openapi_make(api->schema, &api->openapi);
 	if (r == 0)
 		r = jobs_new(QUERY_THREADS, QUERY_MAX_QUEUED, &api->jobs);
@@ -116,6 +120,7 @@ void api_close(struct api *api)
 	if (api->sources.hub)
 		hub_unsubscribe(api->sources.hub, api_live_on_frame, api);
 	jobs_free(api->jobs);
+	query_cache_free(api->cache);
 	pthread_mutex_destroy(&api->live_lock);
 	free(api->live);
 	buf_free(&api->openapi);

@@ -23,6 +23,7 @@ struct api {
 	struct schema *schema; /* borrowed from the registry */
 	uint64_t started_ns;
 	struct jobs *jobs;
+	struct query_cache *cache; /* of range queries */
 	struct grpc_service service;
 	struct grpc_method *methods;
 	struct buf openapi;

@@ -157,9 +157,8 @@ static int on_values(void *arg, void *series, const struct columns_values *const
 	for (uint32_t i = 0; i < v->n && presence_next(&cursor, &tick) && r == 0; i++) {
 		if (tick < g->block->first || tick >= g->block->end)
 			continue;
-		const struct columns_tick *t = &g->block->ticks[tick];
 		/* Of a minute the last reading is known, and when it was. */
-		r = put_value(g, v, i, g->block->minutes ? t->received_us : t->time_us, g->type);
+		r = put_value(g, v, i, g->block->ticks->read_us[tick], g->type);
 	}
 	return r;
 }

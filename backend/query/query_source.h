@@ -3,6 +3,7 @@
 #pragma once
 
 #include "backend/columns/columns.h"
+#include "backend/query/query_ticks.h"
 #include "common/schema/schema.h"
 
 #include <stdbool.h>
@@ -22,18 +23,17 @@ enum query_statistic {
 	QUERY_STATISTICS,
 };
 
-/* Times ascend, within a block and from block to block. A minute's tick says when the minute began and, as received_us,
- * the time of its last reading. */
+/* Times ascend, within a block and from block to block. A minute's tick says when the minute began. */
 struct query_block {
-	const struct columns_tick *ticks;
-	uint32_t n;
+	const struct query_ticks *ticks;
 	uint32_t first,
 		end; /* those before `first` and from `end` on are not asked for: their values are passed over */
 	bool minutes;
 };
 
 /* In this order: metric once or several times, then for each block ticks and the series and values of it. What they
- * return but 0 stops the reading and is returned from it, except for `series`. All is borrowed for the call. */
+ * return but 0 stops the reading and is returned from it, except for `series`. All is borrowed for the call, ticks
+ * until the block's last values. */
 struct query_sink {
 	/* Which statistics (1 << enum query_statistic) are needed where there are minutes. */
 	int (*metric)(void *arg, enum schema_kind kind, enum schema_unit unit, unsigned *ret_statistics);
@@ -64,10 +64,11 @@ struct query_source {
 struct store;
 struct schemas;
 
-/* Over the store; both are borrowed. */
+/* Over the store; all is borrowed. */
 struct query_store {
 	struct store *store;
 	struct schemas *schemas;
+	struct query_cache *cache; /* or NULL */
 };
 struct query_source query_source_store(struct query_store *store) __attribute__((nonnull));
 

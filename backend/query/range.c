@@ -22,9 +22,9 @@ struct run {
 	struct range_series_table table;
 	size_t host;
 	const char *hostname;
-	struct columns_tick last;
-	int64_t last_us;    /* when it was read: of a minute its last reading */
-	uint32_t sequences; /* that a whole minute had; 0 until one is known */
+	struct query_run last;	       /* of the last tick, as if it had begun there */
+	int64_t last_time_us, last_us; /* its time; when it was read: of a minute its last reading */
+	uint32_t sequences;	       /* that a whole minute had; 0 until one is known */
 	bool has_last, last_is_minute;
 	uint32_t epoch; /* one more at each boot */
 	uint64_t block; /* number of the one at hand, over all hosts */
@@ -97,51 +97,47 @@ static int add_gap(struct run *run, int64_t from_us, int64_t to_us, enum range_c
 	return 0;
 }
 
-static int64_t longest_us(const struct columns_tick *tick)
+static int64_t longest_us(uint32_t interval_ms)
 {
-	return (int64_t)tick->interval_ms * 2500;
-}
-
-/* Who does not say how often it speaks is never late. */
-static bool is_regular(const struct columns_tick *tick)
-{
-	return tick->interval_ms > 0;
+	return (int64_t)interval_ms * 2500;
 }
 
 /* Sequences of one instance that are missing: between snapshots all that lie between, between minutes more than the
  * later one can have read itself. */
-static bool were_lost(const struct run *run, const struct columns_tick *tick, bool minutes)
+static bool were_lost(const struct run *run, uint64_t sequence, bool minutes)
 {
 	uint64_t own = 1;
-	if (tick->sequence <= run->last.sequence)
+	if (sequence <= run->last.sequence)
 		return false;
 	if (minutes || run->last_is_minute)
 		own = run->sequences > 0 ? run->sequences + 1 : QUERY_MINUTE_US / 1000000 + 1;
-	return tick->sequence - run->last.sequence > own;
+	return sequence - run->last.sequence > own;
 }
 
-static int look_for_gap(struct run *run, const struct columns_tick *tick, bool minutes)
+/* Between the last tick and one of this run that has this sequence. */
+static int look_for_gap(struct run *run, const struct query_run *next, uint64_t sequence, int64_t time_us, bool minutes)
 {
-	const struct columns_tick *last = &run->last;
+	const struct query_run *last = &run->last;
 	enum range_cause cause = RANGE_PAUSED;
-	int64_t longest = longest_us(last) > longest_us(tick) ? longest_us(last) : longest_us(tick);
-	if (!is_regular(last) || !is_regular(tick) || tick->time_us - last->time_us <= longest)
+	uint32_t longest = last->interval_ms > next->interval_ms ? last->interval_ms : next->interval_ms;
+	/* Who does not say how often it speaks is never late. */
+	if (last->interval_ms == 0 || next->interval_ms == 0 || time_us - run->last_time_us <= longest_us(longest))
 		return 0;
-	if (memcmp(tick->boot_id, last->boot_id, sizeof(tick->boot_id)) != 0)
+	if (memcmp(next->boot_id, last->boot_id, sizeof(next->boot_id)) != 0)
 		cause = RANGE_HOST_RESTARTED;
-	else if (memcmp(tick->instance, last->instance, sizeof(tick->instance)) != 0)
+	else if (memcmp(next->instance, last->instance, sizeof(next->instance)) != 0)
 		cause = RANGE_AGENT_RESTARTED;
-	else if (were_lost(run, tick, minutes))
+	else if (were_lost(run, sequence, minutes))
 		cause = RANGE_LOST;
-	return add_gap(run, run->last_us, tick->time_us, cause);
+	return add_gap(run, run->last_us, time_us, cause);
 }
 
 static int on_damaged(void *arg, int64_t from_us, int64_t to_us)
 {
 	struct run *run = arg;
 	/* That nothing comes from there is explained by this. */
-	if (run->has_last && run->last.time_us < to_us)
-		run->last.time_us = run->last_us = to_us;
+	if (run->has_last && run->last_time_us < to_us)
+		run->last_time_us = run->last_us = to_us;
 	return add_gap(run, from_us, to_us > from_us ? to_us : from_us + 1, RANGE_DAMAGED);
 }
 
@@ -199,43 +195,82 @@ static int on_metric(void *arg, enum schema_kind kind, enum schema_unit unit, un
 	return 0;
 }
 
+/* The steps that ticks [first, end) lie in; where what is asked for ends. */
+static uint32_t find_steps(const struct run *run, const struct query_ticks *ticks, uint32_t first, uint32_t end,
+			   int32_t *at)
+{
+	const struct range_request *request = run->request;
+	int64_t step = -1, next_us = request->from_us; /* where the step after it begins */
+	for (uint32_t i = first; i < end; i++) {
+		int64_t time_us = ticks->time_us[i];
+		if (time_us >= next_us) {
+			step = (time_us - request->from_us) / request->step_us;
+			next_us = request->from_us + (step + 1) * request->step_us;
+			if (step >= (int64_t)run->result->points)
+				return i;
+		}
+		at[i] = (int32_t)step;
+	}
+	return end;
+}
+
+/* Ticks [first, end) of a block, all of one run. */
+static int take_run(struct run *run, const struct query_block *block, const struct query_run *of, uint32_t first,
+		    uint32_t end)
+{
+	const int64_t *time_us = block->ticks->time_us;
+	struct range_ticks *t = &run->values.ticks;
+	uint64_t sequence = of->sequence + (first - of->first);
+	int r = 0;
+	if (run->has_last && memcmp(of->boot_id, run->last.boot_id, sizeof(of->boot_id)) != 0)
+		run->epoch++;
+	if (run->has_last)
+		r = look_for_gap(run, of, sequence, time_us[first], block->minutes);
+	if (block->minutes && run->has_last && run->last_is_minute && sequence > run->last.sequence &&
+	    time_us[first] == run->last_time_us + QUERY_MINUTE_US)
+		run->sequences = (uint32_t)(sequence - run->last.sequence);
+	if (block->minutes && end - first > 1)
+		run->sequences = 1;
+	run->has_last = true;
+	run->last = *of;
+	run->last_is_minute = block->minutes;
+	if (block->minutes)
+		run->last.interval_ms = QUERY_MINUTE_US / 1000;
+	int64_t longest = longest_us(run->last.interval_ms);
+	for (uint32_t i = first; r == 0 && i < end; i++) {
+		t->epoch[i] = run->epoch;
+		if (i > first && longest > 0 && time_us[i] - time_us[i - 1] > longest)
+			r = add_gap(run, block->ticks->read_us[i - 1], time_us[i], RANGE_PAUSED);
+	}
+	run->last.sequence = sequence + (end - 1 - first);
+	run->last_time_us = time_us[end - 1];
+	run->last_us = block->ticks->read_us[end - 1];
+	return r;
+}
+
 static int on_ticks(void *arg, const struct query_block *block)
 {
 	struct run *run = arg;
-	const struct range_request *request = run->request;
+	const struct query_ticks *ticks = block->ticks;
 	struct range_ticks *t = &run->values.ticks;
-	int r = range_ticks_reserve(t, block->n);
-	t->n = block->n;
+	int r = range_ticks_reserve(t, ticks->n);
+	if (r < 0)
+		return r;
 	t->first = block->first;
-	t->end = block->end;
+	t->end = find_steps(run, ticks, block->first, block->end, t->at);
 	t->minutes = block->minutes;
+	t->time_us = ticks->read_us;
 	run->block++;
-	for (uint32_t i = block->first; r == 0 && i < block->end; i++) {
-		const struct columns_tick *tick = &block->ticks[i];
-		int64_t at =
-			tick->time_us < request->from_us ? -1 : (tick->time_us - request->from_us) / request->step_us;
-		bool other = run->has_last && memcmp(tick->boot_id, run->last.boot_id, sizeof(tick->boot_id)) != 0;
-		if (at >= (int64_t)run->result->points) {
-			t->end = i;
-			break;
-		}
-		r = run->has_last ? look_for_gap(run, tick, block->minutes) : 0;
-		run->epoch += other;
-		if (block->minutes && run->last_is_minute && tick->sequence > run->last.sequence &&
-		    tick->time_us == run->last.time_us + QUERY_MINUTE_US)
-			run->sequences = (uint32_t)(tick->sequence - run->last.sequence);
-		run->last = *tick;
-		run->last_us = block->minutes ? tick->received_us : tick->time_us;
-		run->last_is_minute = block->minutes;
-		if (block->minutes)
-			run->last.interval_ms = QUERY_MINUTE_US / 1000;
-		run->has_last = true;
-		run->result->snapshots++;
-		t->time_us[i] = run->last_us;
-		t->at[i] = (int32_t)at;
-		t->epoch[i] = run->epoch;
+	for (uint32_t i = 0; r == 0 && i < ticks->n_runs; i++) {
+		uint32_t first = ticks->runs[i].first,
+			 end = i + 1 < ticks->n_runs ? ticks->runs[i + 1].first : ticks->n;
+		first = first > t->first ? first : t->first;
+		end = end < t->end ? end : t->end;
+		if (first < end)
+			r = take_run(run, block, &ticks->runs[i], first, end);
 	}
-	run->decoded_bytes += (uint64_t)block->n * sizeof(uint64_t);
+	run->result->snapshots += t->end > t->first ? t->end - t->first : 0;
+	run->decoded_bytes += (uint64_t)ticks->n * sizeof(uint64_t);
 	return r < 0 ? r : check_limits(run);
 }
 
@@ -331,7 +366,8 @@ static int read_host(struct run *run, const struct query_source *source, const s
 	}
 	range_series_clear(&run->table);
 	int64_t end = request->to_us < request->now_us ? request->to_us : request->now_us;
-	if (r == 0 && run->has_last && is_regular(&run->last) && end - run->last_us > longest_us(&run->last) + 5000000)
+	if (r == 0 && run->has_last && run->last.interval_ms > 0 &&
+	    end - run->last_us > longest_us(run->last.interval_ms) + 5000000)
 		r = add_gap(run, run->last_us, end, RANGE_SILENT);
 	return r;
 }

@@ -18,11 +18,10 @@ int range_ticks_reserve(struct range_ticks *t, uint32_t n)
 	if (n <= t->cap)
 		return 0;
 	range_ticks_free(t);
-	t->time_us = malloc(n * sizeof(*t->time_us));
 	t->at = malloc(n * sizeof(*t->at));
 	t->epoch = malloc(n * sizeof(*t->epoch));
 	t->grew = malloc(n * sizeof(*t->grew));
-	if (!t->time_us || !t->at || !t->epoch || !t->grew) {
+	if (!t->at || !t->epoch || !t->grew) {
 		range_ticks_free(t);
 		return -ENOMEM;
 	}
@@ -32,11 +31,10 @@ int range_ticks_reserve(struct range_ticks *t, uint32_t n)
 
 void range_ticks_free(struct range_ticks *t)
 {
-	free(t->time_us);
 	free(t->at);
 	free(t->epoch);
 	free(t->grew);
-	*t = (struct range_ticks){.n = 0};
+	*t = (struct range_ticks){.cap = 0};
 }
 
 /* --- points ------------------------------------------------------------------------------------------------------ */

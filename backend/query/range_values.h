@@ -7,11 +7,11 @@
 struct range_ticks {
 	uint32_t first, end; /* those that count */
 	bool minutes;
-	uint32_t n, cap;
-	int64_t *time_us; /* of the reading: of a minute that of its last */
-	int32_t *at;	  /* the step, -1 before the first */
-	uint32_t *epoch;  /* one more at each boot */
-	bool *grew;	  /* of a histogram at hand: since the reading before */
+	uint32_t cap;
+	const int64_t *time_us; /* of the reading: of a minute that of its last; the block's */
+	int32_t *at;		/* the step, -1 before the first */
+	uint32_t *epoch;	/* one more at each boot */
+	bool *grew;		/* of a histogram at hand: since the reading before */
 };
 
 struct range_values {

@@ -2,7 +2,7 @@
  * chunks of their own: their ticks are the same bytes, or else are found by their times. */
 #include "backend/query/source_reading.h"
 
-#include "backend/columns/ticks.h"
+#include "backend/query/source_cached.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -53,10 +53,10 @@ int source_offer(struct source_reading *reading, const struct columns_series *id
 /* --- statistics beside the first --------------------------------------------------------------------------------- */
 
 struct beside {
+	struct source_piece *piece;
 	struct section_reader *section; /* NULL: not there */
 	uint32_t next;			/* series to be looked at first */
 	uint32_t *to;			/* tick to the first piece's tick, or NONE; NULL when they are the same */
-	uint32_t n_ticks;
 	struct presence presence;
 };
 
@@ -69,38 +69,34 @@ static void beside_free(struct beside *b)
 	presence_free(&b->presence);
 }
 
-static int same_ticks(const struct source_piece *a, const struct source_piece *b, bool *ret)
-{
-	struct buf x BUF_CLEANUP = BUF_INIT(COLUMNS_MAX_SECTION), y BUF_CLEANUP = BUF_INIT(COLUMNS_MAX_SECTION);
-	*ret = false;
-	if (a->head.n_ticks != b->head.n_ticks || a->head.ticks_len != b->head.ticks_len)
-		return 0;
-	int r = source_piece_ticks_bytes(a, &x);
-	if (r == 0)
-		r = source_piece_ticks_bytes(b, &y);
-	*ret = r == 0 && x.len == y.len && (x.len == 0 || memcmp(x.data, y.data, x.len) == 0);
-	return r;
-}
+/* A block that is being told. */
+struct telling {
+	struct source_reading *reading;
+	struct source_piece *piece; /* the first: it says which ticks and series there are */
+	unsigned which;
+	struct query_ticks *ticks;
+	struct section_reader *section;
+	struct beside beside[QUERY_STATISTICS];
+	bool damaged;
+};
 
-static int map_ticks(struct beside *b, struct source_piece *piece, const struct source_piece *first,
-		     const struct columns_tick *ticks)
+static int map_ticks(struct telling *t, struct beside *b)
 {
-	struct columns_tick *own;
-	bool same;
-	int r = same_ticks(first, piece, &same);
-	if (r < 0 || same)
-		return r;
-	r = source_piece_ticks(piece, SOURCE_TICKS_RAW, &own);
+	struct query_ticks *own;
+	const struct query_ticks *ticks = t->ticks;
+	int r = source_same_ticks(t->reading, t->piece, b->piece, t->ticks, true);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = source_ticks(t->reading, b->piece, true, &own);
 	if (r < 0)
 		return r;
-	b->n_ticks = piece->head.n_ticks;
-	b->to = malloc((b->n_ticks + (size_t)1) * sizeof(*b->to));
-	for (uint32_t i = 0, k = 0; b->to && i < b->n_ticks; i++) {
-		while (k < first->head.n_ticks && ticks[k].time_us < own[i].time_us)
+	b->to = malloc((own->n + (size_t)1) * sizeof(*b->to));
+	for (uint32_t i = 0, k = 0; b->to && i < own->n; i++) {
+		while (k < ticks->n && ticks->time_us[k] < own->time_us[i])
 			k++;
-		b->to[i] = k < first->head.n_ticks && ticks[k].time_us == own[i].time_us ? k : NONE;
+		b->to[i] = k < ticks->n && ticks->time_us[k] == own->time_us[i] ? k : NONE;
 	}
-	free(own);
+	query_cached_unref(&own->cached);
 	return b->to ? 0 : -ENOMEM;
 }
 
@@ -142,9 +138,12 @@ static bool same_series(const struct columns_series *a, const struct columns_ser
 	return true;
 }
 
-/* 1 when values are filled, 0 when it does not have the series. */
-static int values_beside(struct beside *b, const struct columns_series *id, struct columns_values *values)
+/* Those of a series at hand: *ret stays NULL when it is not there. */
+static int values_beside(struct telling *t, size_t which, const struct columns_series *id,
+			 const struct columns_values **ret, struct query_cached **ret_hold)
 {
+	struct beside *b = &t->beside[which];
+	struct columns_values *room = &t->reading->values[which];
 	struct columns_series other;
 	uint32_t n = b->section ? section_reader_series(b->section) : 0;
 	for (uint32_t looked = 0; looked < n; looked++) {
@@ -153,29 +152,24 @@ static int values_beside(struct beside *b, const struct columns_series *id, stru
 		if (!same_series(id, &other))
 			continue;
 		b->next = i + 1;
-		int r = section_reader_values(b->section, i, values);
+		if (!b->to)
+			return source_values(t->reading, b->piece, b->section, i, room, ret, ret_hold);
+		int r = section_reader_values(b->section, i, room);
 		if (r == 0)
-			r = move_values(b, values);
-		return r < 0 ? r : 1;
+			r = move_values(b, room);
+		if (r == 0)
+			*ret = room;
+		return r;
 	}
 	return 0;
 }
 
 /* --- a block ----------------------------------------------------------------------------------------------------- */
 
-struct telling {
-	struct source_reading *reading;
-	struct source_piece *piece; /* the first: it says which ticks and series there are */
-	unsigned which;
-	struct columns_tick *ticks;
-	struct section_reader *section;
-	struct beside beside[QUERY_STATISTICS];
-	bool damaged;
-};
-
 static void telling_free(struct telling *t)
 {
-	free(t->ticks);
+	if (t->ticks)
+		query_cached_unref(&t->ticks->cached);
 	section_reader_free(t->section);
 	for (size_t i = 0; i < QUERY_STATISTICS; i++)
 		beside_free(&t->beside[i]);
@@ -198,11 +192,12 @@ static int open_beside(struct telling *t, struct source_piece *const pieces[QUER
 		struct beside *b = &t->beside[i];
 		if (i == t->which || !pieces[i])
 			continue;
-		r = source_piece_open(pieces[i]);
+		b->piece = pieces[i];
+		r = source_piece_open(b->piece);
 		if (r == 0)
-			r = map_ticks(b, pieces[i], t->piece, t->ticks);
+			r = map_ticks(t, b);
 		if (r == 0)
-			r = source_piece_section(pieces[i], t->reading->section, &b->section);
+			r = source_piece_section(b->piece, t->reading->section, &b->section);
 		if (r < 0 && source_is_damage(r)) {
 			section_reader_free(b->section);
 			b->section = NULL;
@@ -216,22 +211,29 @@ static int tell_series(struct telling *t, uint32_t i, const struct columns_serie
 {
 	struct source_reading *reading = t->reading;
 	const struct columns_values *of[QUERY_STATISTICS] = {NULL};
+	struct query_cached *holds[QUERY_STATISTICS] = {NULL};
 	void *wanted;
 	int r = source_offer(reading, id, &wanted);
 	if (r < 0 || !wanted)
 		return r;
-	r = section_reader_values(t->section, i, &reading->values[t->which]);
+	r = source_values(reading, t->piece, t->section, i, &reading->values[t->which], &of[t->which],
+			  &holds[t->which]);
 	if (r < 0)
 		return forgive(t, r);
-	of[t->which] = &reading->values[t->which];
-	for (size_t k = 0; k < QUERY_STATISTICS; k++) {
-		r = values_beside(&t->beside[k], id, &reading->values[k]);
-		if (r == 1)
-			of[k] = &reading->values[k];
-		else if (r < 0 && (r = forgive(t, r)) < 0)
-			return r;
+	for (size_t k = 0; r == 0 && k < QUERY_STATISTICS; k++) {
+		if (k == t->which)
+			continue;
+		r = values_beside(t, k, id, &of[k], &holds[k]);
+		if (r < 0) {
+			of[k] = NULL;
+			r = forgive(t, r);
+		}
 	}
-	return reading->sink->values(reading->sink->arg, wanted, of);
+	if (r == 0)
+		r = reading->sink->values(reading->sink->arg, wanted, of);
+	for (size_t k = 0; k < QUERY_STATISTICS; k++)
+		query_cached_unref(holds[k]);
+	return r;
 }
 
 static int tell_section(struct telling *t)
@@ -254,14 +256,14 @@ static int tell_section(struct telling *t)
 static int tell(struct telling *t, struct source_piece *const pieces[QUERY_STATISTICS], bool minutes, int64_t from_us,
 		int64_t to_us)
 {
-	struct query_block block = {.n = t->piece->head.n_ticks, .end = t->piece->head.n_ticks, .minutes = minutes};
-	int r = source_piece_ticks(t->piece, minutes ? SOURCE_TICKS_MINUTES : SOURCE_TICKS_RAW, &t->ticks);
+	struct query_block block = {.end = t->piece->head.n_ticks, .minutes = minutes};
+	int r = source_ticks(t->reading, t->piece, minutes, &t->ticks);
 	if (r < 0)
 		return forgive(t, r);
 	block.ticks = t->ticks;
-	while (block.first < block.end && t->ticks[block.first].time_us < from_us)
+	while (block.first < block.end && t->ticks->time_us[block.first] < from_us)
 		block.first++;
-	while (block.first < block.end && t->ticks[block.end - 1].time_us > to_us)
+	while (block.first < block.end && t->ticks->time_us[block.end - 1] > to_us)
 		block.end--;
 	if (block.first == block.end)
 		return 0;

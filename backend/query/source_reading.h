@@ -7,6 +7,7 @@
 
 struct source_reading {
 	struct schemas *schemas;
+	struct query_cache *cache; /* or NULL */
 	const struct query_range *range;
 	const struct query_sink *sink;
 	struct store_view *view;

@@ -163,17 +163,22 @@ static int tell_series(struct source_reading *reading, const struct table_series
 int source_rows_flush(struct source_rows *rows)
 {
 	struct source_reading *reading = rows->reading;
-	const struct query_block block = {.ticks = rows->ticks, .n = rows->n, .end = rows->n};
+	struct query_ticks *ticks;
 	if (rows->n == 0)
 		return 0;
 	reading->any = true;
-	int r = reading->sink->ticks(reading->sink->arg, &block);
+	int r = query_ticks_new(rows->ticks, rows->n, false, &ticks);
+	if (r < 0)
+		return r;
+	const struct query_block block = {.ticks = ticks, .end = rows->n};
+	r = reading->sink->ticks(reading->sink->arg, &block);
 	if (r == 0)
 		r = table_settle(&rows->table);
 	for (uint32_t i = 0; r == 0 && i < rows->table.n; i++) {
 		if (rows->table.series[i].count > 0)
 			r = tell_series(reading, &rows->table.series[i]);
 	}
+	query_cached_unref(&ticks->cached);
 	table_free(&rows->table);
 	rows->has_table = false;
 	rows->n = 0;

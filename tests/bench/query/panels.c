@@ -4,6 +4,7 @@
  *
  *     bench_panels RECORDING DATABASE [RUNS [PANEL]]
  *
+ * With COLD set nothing decoded is kept from one run to the next.
  * DATABASE: SQLite's file, or a URL as of --store. Fills the database when it is empty. Milliseconds of a whole query
  * but for the request's parsing and the reply's bytes. */
 #include "backend/columns/chunk.h"
@@ -310,7 +311,10 @@ int main(int argc, char **argv)
 		fill(store, argv[1]);
 	store_hosts_free(bench.hosts, bench.n);
 	must(schemas_open(store, &schemas), "schemas");
-	struct query_store from = {.store = store, .schemas = schemas};
+	struct query_cache *cache = NULL;
+	if (!getenv("COLD"))
+		must(query_cache_new(48u << 20, &cache), "cache");
+	struct query_store from = {.store = store, .schemas = schemas, .cache = cache};
 	bench.source = query_source_store(&from);
 	must(store_hosts(store, &bench.hosts, &bench.n), "hosts");
 	static const char counter[] = "cpu.cores.user_us{cpu=\"0\"}", gauge[] = "memory.available_bytes";
@@ -329,6 +333,7 @@ int main(int argc, char **argv)
 	panel(&bench, "24 h at 5 s, fleet, every value", "fleet", counter, RANGE_RATE, fleet, 86400, 86000000);
 	panel(&bench, "24 h, fleet, minutes", "fleet", counter, RANGE_RATE, fleet, 86400, 300000000);
 	store_hosts_free(bench.hosts, bench.n);
+	query_cache_free(cache);
 	schemas_close(schemas);
 	store_close(store);
 	return 0;

@@ -37,12 +37,14 @@ void history_open(struct history *h)
 	memcpy(host.host_id, history_host, sizeof(host.host_id));
 	ok(store_host_register(h->store, &host));
 	ok(schemas_open(h->store, &h->schemas));
+	ok(query_cache_new(1 << 20, &h->cache));
 }
 
 void history_close(struct history *h)
 {
 	static const char *const names[] = {"s.db", "s.db-wal", "s.db-shm", "s.db.lock", "s.db.reserve"};
 	char path[128];
+	query_cache_free(h->cache);
 	schemas_close(h->schemas);
 	store_close(h->store);
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -282,7 +284,7 @@ void history_put_minutes(struct history *h, history_keep_fn keep, size_t arg)
 
 int history_ask(struct history *h, const struct history_question *q, struct range_result *ret, char *error, size_t size)
 {
-	struct query_store store = {.store = h->store, .schemas = h->schemas};
+	struct query_store store = {.store = h->store, .schemas = h->schemas, .cache = h->cache};
 	struct query_source source = query_source_store(&store);
 	const struct range_host host = {.host_id = history_host, .hostname = "a"};
 	struct selector selector;

@@ -2,6 +2,7 @@
  * compacted, several generations, minutes; and range queries over them. */
 #pragma once
 
+#include "backend/query/query_cache.h"
 #include "backend/query/range.h"
 #include "backend/registry/schemas.h"
 #include "backend/store/store.h"
@@ -18,6 +19,7 @@ struct history {
 	char directory[64];
 	struct store *store;
 	struct schemas *schemas;
+	struct query_cache *cache;	    /* small enough to forget */
 	struct history_snapshot *snapshots; /* as they were made: the clock may have gone back between two */
 	size_t n;
 	int64_t sealed_us;

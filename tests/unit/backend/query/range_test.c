@@ -65,6 +65,11 @@ static void compare(struct history *a, struct history *b, int64_t step_us, const
 			history_same(&x, &y, 1e-14, name);
 			history_same_gaps(&x, &y, name);
 			range_result_free(&x);
+			/* Once more, of what was decoded before. */
+			x = history_answer(b, &q);
+			history_same(&x, &y, 0, name);
+			history_same_gaps(&x, &y, name);
+			range_result_free(&x);
 			range_result_free(&y);
 		}
 	}
@@ -211,6 +216,9 @@ static void compare_minutes(struct history *raw, struct history *minutes, int64_
 			snprintf(name, sizeof(name), "minutes: %s, function %d", q.selector, (int)q.function);
 			assert_true(is_there(&y, &x));
 			history_same(&x, &y, 1e-12, name);
+			range_result_free(&x);
+			x = history_answer(minutes, &q);
+			history_same(&x, &y, 0, name);
 			range_result_free(&x);
 			range_result_free(&y);
 		}

@@ -1,0 +1,27 @@
+/* The ticks of a block as queries go through them: a column of times, and what mostly goes on unchanged as runs.
+ * Immutable once made, and counted, so that answers may share them. */
+#pragma once
+
+#include "backend/columns/columns.h"
+#include "backend/query/query_cache.h"
+
+/* From tick `first` on, up to the next run's: one start of the agent, one interval, sequences that follow each other.
+ */
+struct query_run {
+	uint32_t first, interval_ms;
+	uint64_t sequence; /* of the first */
+	uint8_t instance[16];
+	uint8_t boot_id[16];
+};
+
+struct query_ticks {
+	struct query_cached cached; /* first: query_cached_unref(&ticks->cached) */
+	uint32_t n, n_runs;
+	int64_t *time_us; /* ascending */
+	int64_t *read_us; /* of minutes, the last reading of each; else time_us */
+	struct query_run *runs;
+};
+
+/* 0 or -ENOMEM; one reference for the caller. */
+int query_ticks_new(const struct columns_tick *ticks, uint32_t n, bool minutes, struct query_ticks **ret)
+	__attribute__((nonnull(4), warn_unused_result));
