@@ -15,6 +15,7 @@ struct row {
 	uint32_t n_numbers, n_labels, ordinal;
 	size_t first_label;
 	uint32_t first_entry, n_entries;
+	bool bare; /* at any time */
 	size_t key;
 	uint32_t key_len;
 };
@@ -209,8 +210,6 @@ static int take_key(struct texts_reader *r, uint32_t i)
 	if (e < 0)
 		return e == -EMSGSIZE ? -EPROTO : e;
 	row->key_len = (uint32_t)(r->keys.len - row->key);
-	if (i > 0 && by_key(r->keys.data + row[-1].key, row[-1].key_len, r->keys.data + row->key, row->key_len) >= 0)
-		return -EPROTO;
 	return row->numbers[0] == r->section ? 0 : -EPROTO;
 }
 
@@ -244,6 +243,27 @@ static int take_rows(struct texts_reader *r, struct wire_reader *streams)
 	return e;
 }
 
+static int compare_rows(const void *a, const void *b, void *arg)
+{
+	const struct texts_reader *r = arg;
+	const struct row *x = a, *y = b;
+	return by_key(r->keys.data + x->key, x->key_len, r->keys.data + y->key, y->key_len);
+}
+
+/* By their keys, of which there is each once. */
+static int sort_rows(struct texts_reader *r)
+{
+	if (r->n_rows > 0)
+		qsort_r(r->rows, r->n_rows, sizeof(*r->rows), compare_rows, r);
+	for (uint32_t i = 0; i < r->n_rows; i++) {
+		if (i > 0 && compare_rows(&r->rows[i - 1], &r->rows[i], r) == 0)
+			return -EPROTO;
+		if (r->rows[i].bare)
+			r->bare[r->n_bare++] = i;
+	}
+	return 0;
+}
+
 static int take_entry(struct texts_reader *r, struct wire_reader *what, uint32_t *newest, struct texts_entry *entry)
 {
 	uint64_t v;
@@ -273,7 +293,6 @@ static int take_entries(struct texts_reader *r, struct wire_reader *counts, stru
 		return -ENOMEM;
 	for (uint32_t i = 0; e == 0 && i < r->n_rows; i++) {
 		uint64_t tick = first;
-		bool bare = false;
 		e = take(counts, most - next, &n);
 		if (e == 0 && n == 0)
 			e = -EPROTO;
@@ -288,14 +307,14 @@ static int take_entries(struct texts_reader *r, struct wire_reader *counts, stru
 			first = k > 0 ? first : entry->tick;
 			if (e == 0)
 				e = take_entry(r, what, &newest, entry);
-			bare |= entry->bare;
+			r->rows[i].bare |= entry->bare;
 		}
 		r->rows[i].n_entries = next - r->rows[i].first_entry;
-		if (bare)
-			r->bare[r->n_bare++] = i;
 	}
 	r->n_entries = next;
-	return e == 0 && newest != r->n_texts ? -EPROTO : e;
+	if (e == 0 && newest != r->n_texts)
+		e = -EPROTO;
+	return e < 0 ? e : sort_rows(r);
 }
 
 static int take_texts(struct texts_reader *r, struct wire_reader *lengths, struct wire_reader *texts)

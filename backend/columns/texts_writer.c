@@ -1,5 +1,6 @@
 /* Streams of one kind each, row by row, so that zstd finds what repeats: a process that runs and sleeps in turns is a
- * line of the same two steps back. */
+ * line of the same two steps back. Rows are written as they came up: processes that begin after each other have
+ * numbers, times and commands after each other, by number they are a jumble. */
 #include "backend/columns/texts.h"
 
 #include "backend/columns/intern.h"
@@ -25,8 +26,24 @@ struct numbers {
 	uint32_t n, cap;
 };
 
+struct label {
+	uint32_t name; /* its number */
+	enum schema_label_role role;
+	bool is_text;
+	size_t offset, len; /* of a text, in label_text */
+	uint64_t number;
+};
+
+struct row {
+	uint32_t numbers[SCHEMA_MAX_DEPTH];
+	uint32_t n_numbers, n_labels, ordinal;
+	uint32_t path; /* counted from 0 */
+	size_t labels;
+	uint32_t entries, n;
+};
+
 struct texts_writer {
-	uint32_t section, n_ticks, n_rows, n_entries;
+	uint32_t section, n_ticks;
 	struct buf streams[TEXTS_STREAMS];
 	struct buf names; /* as they are, terminated; the stream has them with their lengths */
 	uint32_t n_names;
@@ -34,21 +51,19 @@ struct texts_writer {
 	struct buf bytes;  /* of texts */
 	struct text *texts;
 	uint32_t n_texts, cap_texts;
-	uint32_t n_written; /* texts that entries of finished rows have */
-	/* The row at hand. */
-	bool open;
-	struct schema_place place;
-	struct schema_label_value labels[SCHEMA_MAX_LABELS];
-	struct buf label_text;
-	struct buf key, key_before;
+	struct row *rows; /* one more when a row is open */
+	struct label *labels;
 	struct texts_entry *entries;
-	uint32_t n, cap;
-	/* What the row written last was. */
-	uint32_t numbers[SCHEMA_MAX_DEPTH];
-	size_t n_numbers;
+	struct buf label_text;
+	uint32_t n_rows, n_labels, n_entries, cap_rows, cap_labels, cap_entries;
+	bool open;
+	struct buf key, key_before;
+	/* While it is written. */
+	uint32_t n_written; /* texts that entries have */
+	uint32_t path;	    /* of the row before; UINT32_MAX: none */
+	uint32_t first_tick;
 	uint64_t values[SCHEMA_MAX_LABELS];
 	struct numbers numbers_of[2]; /* of this path: first, further */
-	uint32_t first_tick;
 };
 
 int texts_key(const struct schema_place *place, struct buf *out)
@@ -69,6 +84,7 @@ int texts_writer_new(uint32_t section, uint32_t n_ticks, struct texts_writer **r
 		return -ENOMEM;
 	w->section = section;
 	w->n_ticks = n_ticks;
+	w->path = UINT32_MAX;
 	for (size_t i = 0; i < TEXTS_STREAMS; i++)
 		w->streams[i].max = TEXTS_MAX_BYTES;
 	w->names.max = w->label_text.max = w->key.max = w->key_before.max = w->bytes.max = TEXTS_MAX_BYTES;
@@ -91,8 +107,23 @@ void texts_writer_free(struct texts_writer *w)
 	free(w->numbers_of[0].values);
 	free(w->numbers_of[1].values);
 	free(w->texts);
+	free(w->rows);
+	free(w->labels);
 	free(w->entries);
 	free(w);
+}
+
+static int grow(void **array, uint32_t *cap, uint32_t n, size_t size)
+{
+	if (n < *cap)
+		return 0;
+	uint32_t want = *cap ? *cap * 2 : 256;
+	void *more = reallocarray(*array, want, size);
+	if (!more)
+		return -ENOMEM;
+	*array = more;
+	*cap = want;
+	return 0;
 }
 
 /* --- texts --- */
@@ -120,14 +151,9 @@ static int number_of(struct texts_writer *w, const uint8_t *text, size_t len, ui
 		return 0;
 	}
 	int r = intern_get(&w->map, intern_hash(text, len), same_text, w, &wanted, &number);
-	if (r == 0 && w->n_texts == w->cap_texts) {
-		uint32_t cap = w->cap_texts ? w->cap_texts * 2 : 256;
-		struct text *texts = reallocarray(w->texts, cap, sizeof(*texts));
-		if (!texts)
-			return -ENOMEM;
-		w->texts = texts;
-		w->cap_texts = cap;
-	}
+	int room = grow((void **)&w->texts, &w->cap_texts, w->n_texts, sizeof(*w->texts));
+	if (room < 0)
+		return room;
 	if (r == 0) {
 		w->texts[number] = (struct text){.offset = w->bytes.len, .len = len};
 		r = buf_append(&w->bytes, text, len);
@@ -137,7 +163,7 @@ static int number_of(struct texts_writer *w, const uint8_t *text, size_t len, ui
 	return r < 0 ? r : 0;
 }
 
-/* --- a row's end --- */
+/* --- a row --- */
 
 static int name_of(struct texts_writer *w, const char *name, uint32_t *ret)
 {
@@ -157,6 +183,137 @@ static int name_of(struct texts_writer *w, const char *name, uint32_t *ret)
 	w->n_names += r == 0;
 	return r;
 }
+
+static int add_label(struct texts_writer *w, const struct schema_label_value *from)
+{
+	struct label label = {.role = from->role, .is_text = from->is_text, .number = from->number};
+	int r = grow((void **)&w->labels, &w->cap_labels, w->n_labels, sizeof(*w->labels));
+	if (r == 0)
+		r = name_of(w, from->name, &label.name);
+	if (r == 0 && label.is_text) {
+		label.offset = w->label_text.len;
+		label.len = from->len;
+		r = from->len > 0 ? buf_append(&w->label_text, from->text, from->len) : 0;
+	}
+	if (r == 0)
+		w->labels[w->n_labels++] = label;
+	return r;
+}
+
+static bool says_something(const struct texts_writer *w)
+{
+	const struct row *row = &w->rows[w->n_rows];
+	for (uint32_t i = 0; i < row->n; i++) {
+		const struct texts_entry *e = &w->entries[row->entries + i];
+		if (e->text != TEXTS_NONE || e->bare)
+			return true;
+	}
+	return false;
+}
+
+static void end_row(struct texts_writer *w)
+{
+	if (!w->open)
+		return;
+	const struct row *row = &w->rows[w->n_rows];
+	w->open = false;
+	if (says_something(w)) {
+		w->n_rows++;
+	} else {
+		w->n_labels = (uint32_t)row->labels;
+		w->n_entries = row->entries;
+	}
+}
+
+static bool same_path(const struct row *row, const struct schema_place *place)
+{
+	return row->n_numbers == place->n_numbers &&
+	       memcmp(row->numbers, place->numbers, place->n_numbers * sizeof(*place->numbers)) == 0;
+}
+
+static int take_key(struct texts_writer *w, const struct schema_place *place)
+{
+	struct buf before = w->key_before;
+	w->key_before = w->key;
+	w->key = before;
+	buf_reset(&w->key);
+	int r = texts_key(place, &w->key);
+	if (r < 0)
+		return r;
+	const struct buf *a = &w->key_before, *b = &w->key;
+	int c = a->len > 0 ? memcmp(a->data, b->data, a->len < b->len ? a->len : b->len) : -1;
+	return c > 0 || (c == 0 && a->len >= b->len) ? -EINVAL : 0;
+}
+
+int texts_writer_row(struct texts_writer *w, const struct schema_place *place)
+{
+	end_row(w);
+	int r = place->n_numbers == 0 || place->numbers[0] != w->section ? -EINVAL : take_key(w, place);
+	if (r == 0)
+		r = w->n_rows == TEXTS_MAX_ROWS ? -EMSGSIZE
+						: grow((void **)&w->rows, &w->cap_rows, w->n_rows, sizeof(*w->rows));
+	if (r < 0)
+		return r;
+	struct row *row = &w->rows[w->n_rows];
+	const struct row *before = w->n_rows > 0 ? row - 1 : NULL;
+	*row = (struct row){.n_numbers = (uint32_t)place->n_numbers,
+			    .n_labels = (uint32_t)place->n_labels,
+			    .ordinal = place->ordinal,
+			    .path = !before ? 0 : before->path + !same_path(before, place),
+			    .labels = w->n_labels,
+			    .entries = w->n_entries};
+	memcpy(row->numbers, place->numbers, place->n_numbers * sizeof(*place->numbers));
+	for (size_t i = 0; r == 0 && i < place->n_labels; i++)
+		r = add_label(w, &place->labels[i]);
+	w->open = r == 0;
+	return r;
+}
+
+static int set(struct texts_writer *w, const struct texts_entry *entry)
+{
+	if (!w->open || entry->tick >= w->n_ticks)
+		return -EINVAL;
+	struct row *row = &w->rows[w->n_rows];
+	const struct texts_entry *last = row->n > 0 ? &w->entries[w->n_entries - 1] : NULL;
+	if (last && entry->tick < last->tick)
+		return -EINVAL;
+	if (last && last->tick == entry->tick) {
+		w->n_entries--;
+		last = --row->n > 0 ? last - 1 : NULL;
+	}
+	if (last && last->text == entry->text && last->bare == entry->bare)
+		return 0;
+	if (w->n_entries == TEXTS_MAX_ENTRIES)
+		return -EMSGSIZE;
+	int r = grow((void **)&w->entries, &w->cap_entries, w->n_entries, sizeof(*w->entries));
+	if (r < 0)
+		return r;
+	w->entries[w->n_entries++] = *entry;
+	row->n++;
+	return 0;
+}
+
+int texts_writer_entry(struct texts_writer *w, uint32_t tick, const uint8_t *text, size_t len, bool bare)
+{
+	struct texts_entry entry = {.tick = tick, .bare = bare};
+	int r = number_of(w, text, len, &entry.text);
+	return r < 0 ? r : set(w, &entry);
+}
+
+int texts_writer_not_bare(struct texts_writer *w, uint32_t tick)
+{
+	if (!w->open || w->rows[w->n_rows].n == 0 || !w->entries[w->n_entries - 1].bare)
+		return 0;
+	struct texts_entry entry = {.tick = tick, .text = w->entries[w->n_entries - 1].text};
+	return set(w, &entry);
+}
+
+uint32_t texts_writer_rows(struct texts_writer *w)
+{
+	return w->n_rows + (w->open && says_something(w));
+}
+
+/* --- the section --- */
 
 static uint64_t magnitude(uint64_t v)
 {
@@ -195,48 +352,37 @@ static int end_path(struct texts_writer *w)
 static int add_number(struct texts_writer *w, size_t i, uint64_t number)
 {
 	struct numbers *numbers = &w->numbers_of[i > 0];
-	if (numbers->n == numbers->cap) {
-		uint32_t cap = numbers->cap ? numbers->cap * 2 : 256;
-		uint64_t *values = reallocarray(numbers->values, cap, sizeof(*values));
-		if (!values)
-			return -ENOMEM;
-		numbers->values = values;
-		numbers->cap = cap;
-	}
+	int r = grow((void **)&numbers->values, &numbers->cap, numbers->n, sizeof(*numbers->values));
+	if (r < 0)
+		return r;
 	numbers->values[numbers->n++] = number - w->values[i];
 	w->values[i] = number;
 	return 0;
 }
 
-static int put_path(struct texts_writer *w)
+static int put_path(struct texts_writer *w, const struct row *row)
 {
-	const struct schema_place *p = &w->place;
 	struct buf *out = &w->streams[TEXTS_PATHS];
-	if (p->n_numbers == w->n_numbers && memcmp(p->numbers, w->numbers, p->n_numbers * sizeof(*p->numbers)) == 0)
+	if (row->path == w->path)
 		return wire_put_varint(out, 0);
+	w->path = row->path;
 	int r = end_path(w);
 	if (r == 0)
-		r = wire_put_varint(out, p->n_numbers);
-	for (size_t i = 0; r == 0 && i < p->n_numbers; i++)
-		r = wire_put_varint(out, p->numbers[i]);
-	memcpy(w->numbers, p->numbers, sizeof(w->numbers));
-	w->n_numbers = p->n_numbers;
+		r = wire_put_varint(out, row->n_numbers);
+	for (size_t i = 0; r == 0 && i < row->n_numbers; i++)
+		r = wire_put_varint(out, row->numbers[i]);
 	return r;
 }
 
-static int put_label(struct texts_writer *w, size_t i)
+static int put_label(struct texts_writer *w, const struct label *l, size_t i)
 {
-	const struct schema_label_value *l = &w->labels[i];
 	struct buf *out = &w->streams[TEXTS_LABELS];
-	uint32_t name;
-	int r = name_of(w, l->name, &name);
-	if (r == 0)
-		r = wire_put_varint(out, (uint64_t)name << 3 | (uint64_t)l->role << 1 | l->is_text);
+	int r = wire_put_varint(out, (uint64_t)l->name << 3 | (uint64_t)l->role << 1 | l->is_text);
 	if (r == 0 && !l->is_text)
 		return add_number(w, i, l->number);
 	if (r == 0)
 		r = wire_put_varint(out, l->len);
-	return r < 0 || l->len == 0 ? r : buf_append(out, l->text, l->len);
+	return r < 0 || l->len == 0 ? r : buf_append(out, w->label_text.data + l->offset, l->len);
 }
 
 /* How many texts back of the newest this one is, from 1; 0 for one that becomes the newest. */
@@ -253,138 +399,64 @@ static int put_text(struct texts_writer *w, const struct texts_entry *e)
 	return r < 0 ? r : buf_append(&w->streams[TEXTS_TEXTS], w->bytes.data + text->offset, text->len);
 }
 
-static int put_entries(struct texts_writer *w)
+static int put_entries(struct texts_writer *w, const struct row *row)
 {
-	int r = wire_put_varint(&w->streams[TEXTS_COUNTS], w->n);
-	for (uint32_t i = 0; r == 0 && i < w->n; i++) {
-		int64_t before = i > 0 ? w->entries[i - 1].tick : w->first_tick, step = w->entries[i].tick - before;
+	const struct texts_entry *entries = w->entries + row->entries;
+	int r = wire_put_varint(&w->streams[TEXTS_COUNTS], row->n);
+	for (uint32_t i = 0; r == 0 && i < row->n; i++) {
+		int64_t before = i > 0 ? entries[i - 1].tick : w->first_tick, step = entries[i].tick - before;
 		r = wire_put_varint(&w->streams[TEXTS_TICKS], i > 0 ? (uint64_t)step : texts_zigzag(step));
 		if (r == 0)
-			r = put_text(w, &w->entries[i]);
+			r = put_text(w, &entries[i]);
 	}
-	w->first_tick = w->n > 0 ? w->entries[0].tick : w->first_tick;
+	w->first_tick = entries[0].tick;
 	return r;
 }
 
-static bool says_something(const struct texts_writer *w)
+static int put_row(struct texts_writer *w, const struct row *row)
 {
-	for (uint32_t i = 0; i < w->n; i++) {
-		if (w->entries[i].text != TEXTS_NONE || w->entries[i].bare)
-			return true;
-	}
-	return false;
-}
-
-static int end_row(struct texts_writer *w)
-{
-	if (!w->open)
-		return 0;
-	w->open = false;
-	if (!says_something(w))
-		return 0;
-	if (w->n_rows == TEXTS_MAX_ROWS || w->n > TEXTS_MAX_ENTRIES - w->n_entries)
-		return -EMSGSIZE;
-	int r = put_path(w);
+	int r = put_path(w, row);
 	if (r == 0)
-		r = wire_put_varint(&w->streams[TEXTS_LABELS], w->place.n_labels);
-	for (size_t i = 0; r == 0 && i < w->place.n_labels; i++)
-		r = put_label(w, i);
+		r = wire_put_varint(&w->streams[TEXTS_LABELS], row->n_labels);
+	for (size_t i = 0; r == 0 && i < row->n_labels; i++)
+		r = put_label(w, &w->labels[row->labels + i], i);
 	if (r == 0)
-		r = wire_put_varint(&w->streams[TEXTS_LABELS], w->place.ordinal);
+		r = wire_put_varint(&w->streams[TEXTS_LABELS], row->ordinal);
+	return r < 0 ? r : put_entries(w, row);
+}
+
+/* Of one path by the tick at which they came up, then by key. */
+static int by_appearance(const void *a, const void *b, void *arg)
+{
+	const struct texts_writer *w = arg;
+	uint32_t i = *(const uint32_t *)a, k = *(const uint32_t *)b;
+	const struct row *x = &w->rows[i], *y = &w->rows[k];
+	uint32_t t = w->entries[x->entries].tick, u = w->entries[y->entries].tick;
+	if (x->path != y->path)
+		return x->path < y->path ? -1 : 1;
+	if (t != u)
+		return t < u ? -1 : 1;
+	return i < k ? -1 : 1;
+}
+
+static int put_rows(struct texts_writer *w)
+{
+	uint32_t *order = calloc(w->n_rows + 1u, sizeof(*order));
+	int r = order ? 0 : -ENOMEM;
+	for (uint32_t i = 0; r == 0 && i < w->n_rows; i++)
+		order[i] = i;
 	if (r == 0)
-		r = put_entries(w);
-	w->n_rows++;
-	w->n_entries += w->n;
-	return r;
+		qsort_r(order, w->n_rows, sizeof(*order), by_appearance, w);
+	for (uint32_t i = 0; r == 0 && i < w->n_rows; i++)
+		r = put_row(w, &w->rows[order[i]]);
+	free(order);
+	return r < 0 ? r : end_path(w);
 }
-
-/* --- a row --- */
-
-int texts_writer_row(struct texts_writer *w, const struct schema_place *place)
-{
-	int r = end_row(w);
-	if (r < 0)
-		return r;
-	struct buf before = w->key_before;
-	w->key_before = w->key;
-	w->key = before;
-	buf_reset(&w->key);
-	r = texts_key(place, &w->key);
-	if (r < 0)
-		return r;
-	const struct buf *a = &w->key_before, *b = &w->key;
-	int c = a->len > 0 ? memcmp(a->data, b->data, a->len < b->len ? a->len : b->len) : -1;
-	if (c > 0 || (c == 0 && a->len >= b->len) || place->n_numbers == 0 || place->numbers[0] != w->section)
-		return -EINVAL;
-	/* The place is the caller's, who may be gone when the row ends. */
-	w->place = *place;
-	buf_reset(&w->label_text);
-	for (size_t i = 0; r == 0 && i < place->n_labels; i++) {
-		size_t len = place->labels[i].is_text ? place->labels[i].len : 0;
-		r = buf_append(&w->label_text, place->labels[i].name, strlen(place->labels[i].name) + 1);
-		if (r == 0 && len > 0)
-			r = buf_append(&w->label_text, place->labels[i].text, len);
-	}
-	const char *p = (const char *)w->label_text.data;
-	for (size_t i = 0; r == 0 && i < place->n_labels; i++) {
-		w->labels[i] = place->labels[i];
-		w->labels[i].name = p;
-		p += strlen(p) + 1;
-		w->labels[i].text = p;
-		p += place->labels[i].is_text ? place->labels[i].len : 0;
-	}
-	w->n = 0;
-	w->open = r == 0;
-	return r;
-}
-
-static int set(struct texts_writer *w, const struct texts_entry *entry)
-{
-	struct texts_entry *last = w->n > 0 ? &w->entries[w->n - 1] : NULL;
-	if (!w->open || entry->tick >= w->n_ticks || (last && entry->tick < last->tick))
-		return -EINVAL;
-	if (last && last->tick == entry->tick)
-		last = --w->n > 0 ? last - 1 : NULL;
-	if (last && last->text == entry->text && last->bare == entry->bare)
-		return 0;
-	if (w->n == w->cap) {
-		uint32_t cap = w->cap ? w->cap * 2 : 64;
-		struct texts_entry *entries = reallocarray(w->entries, cap, sizeof(*entries));
-		if (!entries)
-			return -ENOMEM;
-		w->entries = entries;
-		w->cap = cap;
-	}
-	w->entries[w->n++] = *entry;
-	return 0;
-}
-
-int texts_writer_entry(struct texts_writer *w, uint32_t tick, const uint8_t *text, size_t len, bool bare)
-{
-	struct texts_entry entry = {.tick = tick, .bare = bare};
-	int r = number_of(w, text, len, &entry.text);
-	return r < 0 ? r : set(w, &entry);
-}
-
-int texts_writer_not_bare(struct texts_writer *w, uint32_t tick)
-{
-	if (w->n == 0 || !w->entries[w->n - 1].bare)
-		return 0;
-	struct texts_entry entry = {.tick = tick, .text = w->entries[w->n - 1].text};
-	return set(w, &entry);
-}
-
-uint32_t texts_writer_rows(struct texts_writer *w)
-{
-	return w->n_rows + (w->open && says_something(w));
-}
-
-/* --- the section --- */
 
 static int put_all(struct texts_writer *w, struct buf *out)
 {
+	int r = put_rows(w);
 	const uint64_t counts[] = {w->section, w->n_rows, w->n_names, w->n_written};
-	int r = end_path(w);
 	for (size_t i = 0; r == 0 && i < sizeof(counts) / sizeof(counts[0]); i++)
 		r = wire_put_varint(out, counts[i]);
 	for (size_t i = 0; r == 0 && i < TEXTS_STREAMS; i++) {
@@ -399,9 +471,8 @@ int texts_writer_finish(struct texts_writer *w, struct buf *out)
 {
 	BUF_CLEANUP struct buf all = BUF_INIT(TEXTS_MAX_BYTES);
 	size_t before = out->len;
-	int r = end_row(w);
-	if (r == 0)
-		r = put_all(w, &all);
+	end_row(w);
+	int r = put_all(w, &all);
 	if (r == 0)
 		r = buf_reserve(out, TEXTS_HEADER + ZSTD_compressBound(all.len));
 	if (r < 0)

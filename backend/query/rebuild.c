@@ -297,23 +297,6 @@ int rebuild_presence(struct rebuild *r, uint32_t number, uint32_t tick, enum reb
 	return e;
 }
 
-int rebuild_last_read(struct rebuild *r, uint32_t number, uint32_t from, uint32_t to, uint32_t *ret)
-{
-	struct section *s;
-	int e = find_section(r, number, &s);
-	if (e < 0 || !s || r->chunk.n_ticks == 0)
-		return e < 0 ? e : -ENOENT;
-	if (to >= r->chunk.n_ticks)
-		to = r->chunk.n_ticks - 1;
-	for (uint32_t tick = to; tick >= from && tick != UINT32_MAX; tick--) {
-		if (presence_at(s, tick) == REBUILD_READ) {
-			*ret = tick;
-			return 0;
-		}
-	}
-	return -ENOENT;
-}
-
 int rebuild_text(struct rebuild *r, uint32_t number, uint32_t tick, const uint8_t **ret, size_t *ret_len)
 {
 	struct section *s;

@@ -37,9 +37,6 @@ enum rebuild_presence {
  * -ENOMEM; what read() fails with. */
 int rebuild_presence(struct rebuild *rebuild, uint32_t section, uint32_t tick, enum rebuild_presence *ret)
 	__attribute__((nonnull, warn_unused_result));
-/* The last tick in [from, to] at which the section was read; -ENOENT: none. */
-int rebuild_last_read(struct rebuild *rebuild, uint32_t section, uint32_t from, uint32_t to, uint32_t *ret)
-	__attribute__((nonnull, warn_unused_result));
 /* The text of the section itself, without its rows, at a tick at which it is there: wire bytes, borrowed until
  * rebuild_free(); *ret_len 0 without any. */
 int rebuild_text(struct rebuild *rebuild, uint32_t section, uint32_t tick, const uint8_t **ret, size_t *ret_len)

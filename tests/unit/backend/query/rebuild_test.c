@@ -229,7 +229,6 @@ static void sections_say_when_they_were_read(void **state)
 	struct buf chunk BUF_CLEANUP = BUF_INIT(1 << 24);
 	struct snapshots s;
 	enum rebuild_presence presence;
-	uint32_t tick;
 	make(&s, 41);
 	build(&s, NULL, 0, TICKS, &chunk);
 	struct rebuild *rebuild = open_chunk(&chunk);
@@ -241,10 +240,6 @@ static void sections_say_when_they_were_read(void **state)
 		ok(rebuild_presence(rebuild, 12, i, &presence));
 		assert_int_equal(presence, REBUILD_ABSENT);
 	}
-	ok(rebuild_last_read(rebuild, 21, 0, 14, &tick));
-	assert_int_equal(tick, 10);
-	assert_int_equal(rebuild_last_read(rebuild, 21, 11, 14, &tick), -ENOENT);
-	assert_int_equal(rebuild_last_read(rebuild, 12, 0, 14, &tick), -ENOENT);
 	rebuild_free(rebuild);
 	forget(&s);
 }
