@@ -212,11 +212,9 @@ static int vacuum_some(struct sqlite_engine *e)
 	return sqlite_end_step(e, sqlite_run(sqlite_statement(e, STATEMENT_VACUUM)));
 }
 
-/* All that is free now: what others free meanwhile is another's business. */
-static int vacuum(struct sqlite_engine *e)
+static int vacuum(struct sqlite_engine *e, int64_t pages)
 {
-	int64_t pages = 0, all;
-	int r = count_pages(e, &pages, &all);
+	int r = 0;
 	for (; r == 0 && pages > 0; pages -= VACUUM_PAGES)
 		r = vacuum_some(e);
 	return r;
@@ -270,7 +268,7 @@ static int bury_oldest(struct sqlite_engine *e, enum store_tier tier, int64_t be
 	return 0;
 }
 
-static int drop(struct sqlite_engine *e, enum store_tier tier, int64_t before_us, uint64_t bytes, uint64_t *gone)
+static int free_oldest(struct sqlite_engine *e, enum store_tier tier, int64_t before_us, uint64_t bytes, uint64_t *gone)
 {
 	uint64_t step = 1;
 	int r = sqlite_collect(e); /* what was begun before */
@@ -285,9 +283,32 @@ static int drop(struct sqlite_engine *e, enum store_tier tier, int64_t before_us
 			r = sqlite_collect(e);
 		}
 	}
+	return r;
+}
+
+/* The disk gets as many pages as were freed. Those that were free before are for rows, unless every page counts. */
+static int drop(struct sqlite_engine *e, enum store_tier tier, int64_t before_us, uint64_t bytes, uint64_t *gone,
+		bool every_page)
+{
+	int64_t before = 0, after = 0, all;
+	int r = count_pages(e, &before, &all);
 	if (r == 0)
-		r = vacuum(e);
+		r = free_oldest(e, tier, before_us, bytes, gone);
+	if (r == 0)
+		r = count_pages(e, &after, &all);
+	int64_t pages = every_page ? after : after - before;
+	if (r < 0 || pages <= 0)
+		return r;
+	r = vacuum(e, pages);
 	return r < 0 ? r : sqlite_empty_log(e);
+}
+
+static bool reserve_is_given(struct sqlite_engine *e)
+{
+	pthread_mutex_lock(&e->write_lock);
+	bool given = e->reserve_given;
+	pthread_mutex_unlock(&e->write_lock);
+	return given;
 }
 
 static bool give_reserve(struct sqlite_engine *e)
@@ -302,9 +323,10 @@ int sqlite_drop(void *engine, enum store_tier tier, int64_t before_us, uint64_t 
 {
 	struct sqlite_engine *e = engine;
 	uint64_t gone = 0;
-	int r = drop(e, tier, before_us, bytes, &gone);
-	if (r == -ENOSPC && give_reserve(e))
-		r = drop(e, tier, before_us, bytes, &gone);
+	bool full = reserve_is_given(e);
+	int r = drop(e, tier, before_us, bytes, &gone, full);
+	if (r == -ENOSPC && !full && give_reserve(e))
+		r = drop(e, tier, before_us, bytes, &gone, true);
 	pthread_mutex_lock(&e->write_lock);
 	sqlite_reserve_make(e);
 	pthread_mutex_unlock(&e->write_lock);

@@ -192,6 +192,38 @@ static void test_oldest_goes_first_on_a_full_disk(void **state)
 	assert_newest_are_left(d, left + 1);
 }
 
+static off_t size_of(const struct disk *d)
+{
+	struct stat st, log;
+	char path[128];
+	snprintf(path, sizeof(path), "%s-wal", d->path);
+	assert_int_equal(stat(d->path, &st), 0);
+	assert_int_equal(stat(path, &log), 0);
+	return st.st_size + log.st_size;
+}
+
+/* What is dropped leaves the disk at once, and nothing else is moved for it. */
+static void test_space_is_given_back(void **state)
+{
+	struct disk *d = *state;
+	uint64_t gone = 0;
+	if (!d->store)
+		skip();
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(put_chunk(d), 0);
+	assert_int_equal(store_drop(d->store, STORE_TIER_RAW, 0, UINT64_MAX, &gone), 0);
+	assert_int_equal(gone, 0);
+	for (int i = 0; i < 4; i++) {
+		off_t before = size_of(d);
+		assert_int_equal(store_drop(d->store, STORE_TIER_RAW, INT64_MAX, 4 * CHUNK_BYTES, &gone), 0);
+		assert_int_equal(gone, 4 * CHUNK_BYTES);
+		assert_true(before - size_of(d) >= (off_t)gone);
+	}
+	assert_newest_are_left(d, 4);
+	assert_true(size_of(d) < 6 * CHUNK_BYTES);
+	assert_intact(d->path);
+}
+
 /* Forty times over: full, a little deleted, full again. */
 static void test_full_again_and_again(void **state)
 {
@@ -222,6 +254,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_oldest_goes_first_on_a_full_disk, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_space_is_given_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_full_again_and_again, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
