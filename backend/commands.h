@@ -12,3 +12,4 @@ int command_backup(const struct options *options) __attribute__((nonnull, warn_u
 int command_restore(const struct options *options) __attribute__((nonnull, warn_unused_result));
 /* Also 3: something was damaged and is not in it; 130: interrupted, and can be resumed. */
 int command_export(const struct options *options) __attribute__((nonnull, warn_unused_result));
+int command_import(const struct options *options) __attribute__((nonnull, warn_unused_result));

@@ -1,6 +1,7 @@
 /* Commands that carry data into and out of a store. */
 #include "backend/archive/backup.h"
 #include "backend/archive/export.h"
+#include "backend/archive/import.h"
 #include "backend/commands.h"
 #include "backend/first_start.h"
 #include "backend/query/time_text.h"
@@ -195,4 +196,34 @@ int command_export(const struct options *options)
 	int r = export_to(options, &request);
 	free(identity);
 	return r;
+}
+
+/* --- import ------------------------------------------------------------------------------------------------------- */
+
+int command_import(const struct options *options)
+{
+	const struct options_command *c = &options->command;
+	struct import_counts counts = {.readings = 0};
+	char error[IMPORT_ERROR_SIZE];
+	enum export_format format;
+	if (read_format(c->format, &format) < 0)
+		return 2;
+	if (format == EXPORT_CSV) {
+		fail_start("--format: openmetrics and jsonl are imported");
+		return 2;
+	}
+	struct store *store = open_store(options, false);
+	if (!store)
+		return 1;
+	int r = 0;
+	for (size_t i = 0; i < c->n_operands && r == 0; i++)
+		r = import_file(store, format == EXPORT_JSONL ? IMPORT_JSONL : IMPORT_OPENMETRICS, c->operands[i],
+				c->host, &counts, error);
+	store_close(store);
+	fprintf(stderr, "imported %llu readings as %llu snapshots, %llu of which were there already; %llu new hosts\n",
+		(unsigned long long)counts.readings, (unsigned long long)counts.snapshots,
+		(unsigned long long)counts.known, (unsigned long long)counts.hosts_made);
+	if (r < 0)
+		fail_start("%s", error);
+	return r < 0 ? 1 : 0;
 }

@@ -347,6 +347,8 @@ int main(int argc, char **argv)
 		return command_restore(&options);
 	case OPTIONS_EXPORT:
 		return command_export(&options);
+	case OPTIONS_IMPORT:
+		return command_import(&options);
 	case OPTIONS_SERVE:
 		return serve(&options);
 	}

@@ -24,6 +24,7 @@ enum options_action {
 	OPTIONS_BACKUP,
 	OPTIONS_RESTORE,
 	OPTIONS_EXPORT,
+	OPTIONS_IMPORT,
 };
 
 /* What a command was told besides, as it was written; out of argv, NULL for what was not. */

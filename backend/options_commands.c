@@ -63,6 +63,8 @@ static const struct {
 	 TAKES(FLAG_FORMAT) | TAKES(FLAG_HOST) | TAKES(FLAG_METRIC) | TAKES(FLAG_FROM) | TAKES(FLAG_TO) |
 		 TAKES(FLAG_STEP) | TAKES(FLAG_FUNCTION) | TAKES(FLAG_OUTPUT) | TAKES(FLAG_RESUME),
 	 TAKES(FLAG_FORMAT), "export --format FORMAT", "readings as text, while a backend runs"},
+	{"import", NULL, OPTIONS_IMPORT, 1, OPTIONS_MAX_OPERANDS, TAKES(FLAG_FORMAT) | TAKES(FLAG_HOST),
+	 TAKES(FLAG_FORMAT), "import --format FORMAT FILE...", "readings out of openmetrics or jsonl"},
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 

@@ -2,9 +2,9 @@
 #include "backend/api/internal.h"
 #include "backend/ingest/envelope.h"
 #include "backend/ingest/ingest.h"
+#include "backend/store/host_name.h"
 
 #include <errno.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,19 +46,6 @@ static int take_post(const uint8_t *request, size_t len, struct post_request *re
 	return 0;
 }
 
-/* Of a host that nobody has told an id of: the same for the same name, whoever posts first. */
-static void name_id(int64_t tenant_id, const char *hostname, uint8_t ret[16])
-{
-	uint8_t hash[crypto_hash_sha256_BYTES];
-	char text[HELLO_HOSTNAME_MAX + 64];
-	int n = snprintf(text, sizeof(text), "sonde: the host of tenant %lld called %s", (long long)tenant_id,
-			 hostname);
-	crypto_hash_sha256(hash, (const uint8_t *)text, (size_t)n);
-	memcpy(ret, hash, 16);
-	ret[6] = (uint8_t)((ret[6] & 0x0f) | 0x80); /* version 8: of one's own making */
-	ret[8] = (uint8_t)((ret[8] & 0x3f) | 0x80);
-}
-
 static int make_host(struct api *api, const struct auth_identity *who, const struct post_request *wish,
 		     struct ingest_post *post, struct api_error *error)
 {
@@ -67,7 +54,7 @@ static int make_host(struct api *api, const struct auth_identity *who, const str
 		return api_fail(error, GRPC_NOT_FOUND,
 				"no host has the id %s: say with ?hostname=NAME what it is called", wish->host_id);
 	if (!wish->host_id[0])
-		name_id(who->tenant_id, wish->hostname, post->host_id);
+		host_name_id(who->tenant_id, wish->hostname, post->host_id);
 	else if (encoding_uuid_parse(wish->host_id, strlen(wish->host_id), post->host_id) < 0)
 		return api_fail_field(error, "host_id", "not a UUID");
 	int r = registry_hello(api->sources.registry, &owner, post->host_id, wish->hostname, NULL, 0, post->hostname);

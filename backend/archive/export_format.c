@@ -162,6 +162,7 @@ static int put_csv(const struct export_metric *metric, const char *function, con
 static int put_json(const struct export_metric *metric, const char *function, const char *hostname, const char *labels,
 		    size_t labels_len, int64_t time_us, const struct export_value *value, struct buf *out)
 {
+	static const char *const types[] = {"uint", "int", "double", "histogram"};
 	int r = buf_append_str(out, "{\"time\":\"");
 	r = FIRST_ERROR(r, put_time(out, time_us));
 	r = FIRST_ERROR(r, buf_append_str(out, "\",\"host\":"));
@@ -171,8 +172,8 @@ static int put_json(const struct export_metric *metric, const char *function, co
 	if (function)
 		r = FIRST_ERROR(r, buf_printf(out, ",\"function\":\"%s\"", function));
 	if (metric->custom)
-		r = FIRST_ERROR(r, buf_printf(out, ",\"custom\":true,\"kind\":%d,\"unit\":%d", (int)metric->kind,
-					      (int)metric->unit));
+		r = FIRST_ERROR(r, buf_printf(out, ",\"kind\":%d,\"unit\":%d,\"type\":\"%s\"", (int)metric->kind,
+					      (int)metric->unit, types[value->type]));
 	r = FIRST_ERROR(r, buf_append_str(out, ",\"labels\":{"));
 	if (labels_len > 0)
 		r = FIRST_ERROR(r, buf_append(out, labels, labels_len));

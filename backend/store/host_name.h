@@ -11,3 +11,6 @@ typedef int (*host_name_taken_fn)(void *arg, const struct store_host *host, cons
  * asks for, else 0; -EEXIST when every suffix is taken; what taken() fails with. */
 int host_name_choose(const struct store_host *host, const char *current, host_name_taken_fn taken, void *arg,
 		     char ret[STORE_HOSTNAME_MAX + 1]) __attribute__((nonnull(1, 3, 5), warn_unused_result));
+
+/* The id of a host that nobody has told one of: the same for the same name, whoever speaks of it first. */
+void host_name_id(int64_t tenant_id, const char *hostname, uint8_t ret[16]);

@@ -73,6 +73,11 @@ const struct schema_metric *schema_metrics(const struct schema *schema, size_t *
 /* By path or by exposition name; NULL if there is none. */
 const struct schema_metric *schema_find(const struct schema *schema, const char *path_or_name);
 
+/* What a metric's values are, and for each of its labels whether it is text (or a number). 0 or -ENOENT. */
+enum schema_value_type { SCHEMA_VALUE_UINT, SCHEMA_VALUE_INT, SCHEMA_VALUE_DOUBLE, SCHEMA_VALUE_HISTOGRAM };
+int schema_metric_types(const struct schema *schema, const struct schema_metric *metric, enum schema_value_type *ret,
+			bool is_text[SCHEMA_MAX_LABELS]) __attribute__((nonnull, warn_unused_result));
+
 /* Top-level fields of root that are messages with a State as field 1: the sections. Number, or 0 for an unknown name.
  */
 uint32_t schema_section(const struct schema *schema, const char *name);
@@ -85,8 +90,6 @@ enum schema_label_role schema_field_label(const struct schema *schema, const cha
 const char *schema_field_help(const struct schema *schema, const char *type, uint32_t number) __attribute__((nonnull));
 
 /* --- walk ------------------------------------------------------------------------------------------------------ */
-
-enum schema_value_type { SCHEMA_VALUE_UINT, SCHEMA_VALUE_INT, SCHEMA_VALUE_DOUBLE, SCHEMA_VALUE_HISTOGRAM };
 
 struct schema_label_value {
 	const char *name;

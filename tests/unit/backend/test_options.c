@@ -327,6 +327,8 @@ static void test_commands(void **state)
 	assert_int_equal(READ((char *)"export", (char *)"--format=csv", (char *)"--resume=1"), -EINVAL);
 	assert_int_equal(READ((char *)"export", (char *)"--format=csv", (char *)"--name=x"), -EINVAL);
 	assert_error("does not belong");
+	assert_int_equal(READ((char *)"import", (char *)"--format", (char *)"jsonl", (char *)"a", (char *)"b"), 0);
+	assert_int_equal(options.command.n_operands, 2);
 }
 
 int main(void)
