@@ -190,6 +190,20 @@ RANGE_INLINE unsigned range_decode(struct range_decoder *d, struct range_bit *bi
 	return value;
 }
 
+/* The same without a branch: of decisions as likely as not that is quicker than to guess. */
+RANGE_INLINE unsigned range_decode_even(struct range_decoder *d, struct range_bit *bit)
+{
+	uint32_t both = bit->both, bound = (d->range >> RANGE_BITS) * range_probability(both);
+	unsigned value = d->code >= bound;
+	uint32_t mask = 0u - value;
+	d->code -= bound & mask;
+	d->range = bound + ((d->range - 2 * bound) & mask);
+	range_learn(bit, both, value);
+	if (d->range < RANGE_TOP)
+		range_refill(d);
+	return value;
+}
+
 RANGE_INLINE uint64_t range_decode_raw(struct range_decoder *d, unsigned n)
 {
 	uint64_t value = 0;

@@ -16,11 +16,15 @@ void residuals_model_init(struct residuals_model *m)
 	range_bits_init(m->head[0], (size_t)64 << RESIDUALS_HEAD);
 }
 
-/* Lengths above 15 are rare enough to share. */
-static unsigned length_context(const struct history *h)
+/* By the mean of lengths, 0 to 64. Those above 15 are rare enough to share. */
+static const uint8_t length_contexts[66] = {0,	1,  2,	3,  4,	5,  6,	7,  8,	9,  10, 11, 12, 12, 12, 12, 13,
+					    13, 13, 13, 13, 13, 13, 13, 14, 14, 14, 14, 14, 14, 14, 14, 14, 14,
+					    14, 14, 14, 14, 14, 14, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15,
+					    15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15};
+
+static inline unsigned length_context(const struct history *h)
 {
-	unsigned mean = (h->length + 2) / 4;
-	return mean < 12 ? mean : mean < 16 ? 12 : mean < 24 ? 13 : mean < 40 ? 14 : 15;
+	return length_contexts[(h->length + 2) / 4];
 }
 
 static struct range_bit *zero_bit(struct residuals_model *m, const struct history *h, const uint8_t *hints, size_t i)
@@ -86,16 +90,18 @@ void residuals_decode(struct residuals_model *m, struct range_decoder *decoder, 
 			remember(&h, 0, 0);
 			continue;
 		}
-		unsigned sign = range_decode(d, &m->sign[h.sign]);
+		unsigned sign = range_decode_even(d, &m->sign[h.sign]);
 		struct range_bit *tree = m->length[hints ? hints[i] : length_context(&h)];
 		unsigned length = 1;
+		/* Long ones are rare, and that a length is not is guessed well. */
 		for (int bit = 0; bit < 6; bit++)
-			length = length << 1 | range_decode(d, &tree[length]);
+			length = length << 1 |
+				 (bit < 2 ? range_decode(d, &tree[length]) : range_decode_even(d, &tree[length]));
 		length &= 63;
 		unsigned below = length > 0 ? length - 1 : 0;
 		uint64_t rest = length > 0;
 		for (unsigned node = 1; below > 0 && node < 1u << RESIDUALS_HEAD; below--) {
-			unsigned value = range_decode(d, &m->head[length][node]);
+			unsigned value = range_decode_even(d, &m->head[length][node]);
 			node = node << 1 | value;
 			rest = rest << 1 | value;
 		}
