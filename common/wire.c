@@ -1,31 +1,15 @@
-#include "common/wire.h"
-
-#include <endian.h>
-#include <errno.h>
-#include <string.h>
-
-/* The low seven bits of each of n bytes, the first the lowest. */
-static uint64_t gather_sevens(uint64_t bytes, unsigned n)
-{
-	uint64_t v = bytes & 0x7f7f7f7f7f7f7f7full >> (64 - 8 * n);
-	v = (v & 0x007f007f007f007full) | (v & 0x7f007f007f007f00ull) >> 1;
-	v = (v & 0x00003fff00003fffull) | (v & 0x3fff00003fff0000ull) >> 2;
-	return (v & 0x0fffffffull) | (v & 0x0fffffff00000000ull) >> 4;
-}
+#include "common/wire_next.h"
 
 int wire_varint_long(struct wire_reader *r, uint64_t *ret)
 {
 	if (r->p == r->end)
 		return 0;
 	if (r->end - r->p >= 8) {
-		uint64_t bytes;
-		memcpy(&bytes, r->p, 8);
-		bytes = le64toh(bytes);
-		uint64_t last = ~bytes & 0x8080808080808080ull;
+		uint64_t bytes = wire_load(r->p), last = ~bytes & 0x8080808080808080ull;
 		if (last) {
 			unsigned n = ((unsigned)__builtin_ctzll(last) + 1) / 8;
 			r->p += n;
-			*ret = gather_sevens(bytes, n);
+			*ret = wire_gather_sevens(bytes, n);
 			return 1;
 		}
 	}

@@ -72,7 +72,7 @@ int schema_walk_rows(const struct schema *s, const uint8_t *data, size_t len, sc
 		     struct buf *room, schema_row_fn row_fn, void *row_arg)
 {
 	struct rows rows = {.fn = row_fn, .arg = row_arg, .room = room};
-	struct walk walk = {.fn = fn, .arg = arg, .rows = &rows};
+	struct walk walk = {.fn = fn, .arg = arg, .limit = wire_reader(data, len).end, .rows = &rows};
 	bool values = false;
 	buf_reset(room);
 	/* A place for texts even where none has been appended yet. */

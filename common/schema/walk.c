@@ -4,6 +4,8 @@
  */
 #include "common/schema/walk.h"
 
+#include "common/wire_next.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -56,41 +58,25 @@ int plan_check_field(const struct plan_field *f, const struct wire_field *w, uns
 
 /* --- values --- */
 
+/* Nearly all are what their bits say, and no two fields in a row need be of one type. */
 static void set_value(enum plan_type type, uint64_t bits, struct schema_sample *sample)
 {
+	static const uint8_t types[] = {
+		[PLAN_DOUBLE] = SCHEMA_VALUE_DOUBLE, [PLAN_FLOAT] = SCHEMA_VALUE_DOUBLE,
+		[PLAN_SINT32] = SCHEMA_VALUE_INT,    [PLAN_SINT64] = SCHEMA_VALUE_INT,
+		[PLAN_INT32] = SCHEMA_VALUE_INT,     [PLAN_INT64] = SCHEMA_VALUE_INT,
+		[PLAN_SFIXED64] = SCHEMA_VALUE_INT,  [PLAN_SFIXED32] = SCHEMA_VALUE_INT,
+	};
 	union {
 		uint32_t u;
 		float f;
 	} single = {.u = (uint32_t)bits};
-	switch (type) {
-	case PLAN_DOUBLE:
-		sample->type = SCHEMA_VALUE_DOUBLE;
-		sample->d = wire_double(bits);
-		break;
-	case PLAN_FLOAT:
-		sample->type = SCHEMA_VALUE_DOUBLE;
+	sample->type = (enum schema_value_type)types[type];
+	sample->u = type >= PLAN_SINT32 ? (uint64_t)wire_zigzag(bits) : bits;
+	if (type == PLAN_FLOAT)
 		sample->d = (double)single.f;
-		break;
-	case PLAN_SINT32:
-	case PLAN_SINT64:
-		sample->type = SCHEMA_VALUE_INT;
-		sample->i = wire_zigzag(bits);
-		break;
-	case PLAN_SFIXED32:
-		sample->type = SCHEMA_VALUE_INT;
+	else if (type == PLAN_SFIXED32)
 		sample->i = (int32_t)(uint32_t)bits;
-		break;
-	case PLAN_INT32:
-	case PLAN_INT64:
-	case PLAN_SFIXED64:
-		sample->type = SCHEMA_VALUE_INT;
-		sample->i = (int64_t)bits;
-		break;
-	default:
-		sample->type = SCHEMA_VALUE_UINT;
-		sample->u = bits;
-		break;
-	}
 }
 
 static int emit_histogram(struct walk *walk, struct schema_sample *sample, const struct wire_field *w)
@@ -310,10 +296,11 @@ struct field {
 };
 
 /* 1, 0 at the end, -EPROTO. Fields the schema does not know are passed over. */
-static int next_field(const struct plan_node *node, struct wire_reader *reader, struct field *ret)
+static inline int next_field(const struct walk *walk, const struct plan_node *node, struct wire_reader *reader,
+			     struct field *ret)
 {
 	int r;
-	while ((r = wire_next(reader, &ret->wire)) == 1) {
+	while ((r = wire_next_inline(reader, walk->limit, &ret->wire)) == 1) {
 		ret->child = plan_find_field(node->message, ret->wire.number);
 		if (ret->child < 0)
 			continue;
@@ -360,7 +347,7 @@ static int walk_fields(struct walk *walk, const struct plan_node *node, struct w
 {
 	struct field f;
 	int r;
-	while ((r = next_field(node, reader, &f)) == 1) {
+	while ((r = next_field(walk, node, reader, &f)) == 1) {
 		r = walk_field(walk, node, &f, ret_values);
 		if (r != 0)
 			return r;
@@ -380,7 +367,7 @@ static int take_labels(struct walk *walk, const struct plan_node *node, struct w
 	walk->row++;
 	for (;;) {
 		struct field *to = n < room ? &kept[n] : &f;
-		r = next_field(node, &ahead, to);
+		r = next_field(walk, node, &ahead, to);
 		if (r != 1)
 			break;
 		if (node->children[to->child].action == PLAN_LABEL)
@@ -429,7 +416,7 @@ int walk_node(struct walk *walk, const struct plan_node *node, const uint8_t *da
 
 int schema_walk(const struct schema *s, const uint8_t *data, size_t len, schema_sample_fn fn, void *arg)
 {
-	struct walk walk = {.fn = fn, .arg = arg, .n_labels = 0};
+	struct walk walk = {.fn = fn, .arg = arg, .limit = wire_reader(data, len).end};
 	bool values = false;
 	return walk_node(&walk, s->root, data, len, &values);
 }
@@ -469,6 +456,6 @@ static int walk_path(struct walk *walk, const struct plan_node *node, const stru
 int schema_walk_metric(const struct schema *s, const struct schema_metric *metric, const uint8_t *data, size_t len,
 		       schema_sample_fn fn, void *arg)
 {
-	struct walk walk = {.fn = fn, .arg = arg, .n_labels = 0};
+	struct walk walk = {.fn = fn, .arg = arg, .limit = wire_reader(data, len).end};
 	return metric->n_numbers > 0 ? walk_path(&walk, s->root, metric, 0, data, len) : 0;
 }

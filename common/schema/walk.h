@@ -16,6 +16,7 @@ struct rows {
 struct walk {
 	schema_sample_fn fn;
 	void *arg;
+	const uint8_t *limit; /* of the snapshot */
 	struct schema_label_value labels[SCHEMA_MAX_LABELS];
 	size_t n_labels;
 	uint32_t row;	   /* another whenever labels may be */
