@@ -185,10 +185,12 @@ static int by_tick(const void *a, const void *b)
 /* The values of one column as they lie, or in the order of places. */
 static void take_values(const struct table_column *c, const struct place *places, uint64_t *to)
 {
-	for (uint32_t i = 0; i < c->n; i++) {
-		uint32_t from = places ? places[i].index : i;
-		to[i] = c->values ? c->values[from] : c->constant;
-	}
+	if (c->values && !places)
+		memcpy(to, c->values, c->n * sizeof(*to));
+	for (uint32_t i = 0; c->values && places && i < c->n; i++)
+		to[i] = c->values[places[i].index];
+	for (uint32_t i = 0; !c->values && i < c->n; i++)
+		to[i] = c->constant;
 }
 
 static int write_series(struct section_writer *w, const struct table_series *s, const struct order *order,

@@ -30,6 +30,11 @@ struct place {
 	uint32_t input, index;
 };
 
+/* Places that follow each other in one input. */
+struct run {
+	uint32_t input, index, n;
+};
+
 struct merge {
 	struct input *inputs;
 	uint32_t n;
@@ -37,6 +42,8 @@ struct merge {
 	uint32_t n_ticks;
 	struct place *places;
 	uint32_t n_places, cap_places;
+	struct run *runs; /* of these places */
+	uint32_t n_runs, cap_runs;
 	/* What the places were found from: the series of a section mostly share their ticks. */
 	const struct presence *from[CHUNK_MERGE_MAX];
 	bool known;
@@ -59,6 +66,7 @@ static void merge_free(struct merge *m)
 	free(m->inputs);
 	free(m->ticks);
 	free(m->places);
+	free(m->runs);
 	presence_free(&m->presence);
 	columns_values_free(&m->values);
 	buf_free(&m->sections);
@@ -176,6 +184,29 @@ static bool same_as_before(struct merge *m)
 	return same;
 }
 
+static int find_runs(struct merge *m)
+{
+	m->n_runs = 0;
+	for (uint32_t i = 0; i < m->n_places; i++) {
+		const struct place *p = &m->places[i];
+		struct run *last = m->n_runs > 0 ? &m->runs[m->n_runs - 1] : NULL;
+		if (last && last->input == p->input && last->index + last->n == p->index) {
+			last->n++;
+			continue;
+		}
+		if (m->n_runs == m->cap_runs) {
+			uint32_t cap = m->cap_runs ? m->cap_runs * 2 : 64;
+			struct run *runs = realloc(m->runs, cap * sizeof(*runs));
+			if (!runs)
+				return -ENOMEM;
+			m->runs = runs;
+			m->cap_runs = cap;
+		}
+		m->runs[m->n_runs++] = (struct run){.input = p->input, .index = p->index, .n = 1};
+	}
+	return 0;
+}
+
 /* Which values go where: chunks that follow each other need no sorting. */
 static int find_places(struct merge *m)
 {
@@ -208,6 +239,8 @@ static int find_places(struct merge *m)
 	m->presence.n_runs = m->presence.count = 0;
 	for (uint32_t i = 0; r == 0 && i < m->n_places; i++)
 		r = presence_add(&m->presence, m->places[i].tick);
+	if (r == 0)
+		r = find_runs(m);
 	m->known = r == 0;
 	return r;
 }
@@ -253,9 +286,13 @@ static int write_series(struct merge *m, struct section_writer *w, const struct 
 		to->part = histogram ? parts[k] + 1 : COLUMNS_PART_VALUE;
 		for (uint32_t i = 0; i < m->n; i++)
 			from[i] = m->inputs[i].takes_part ? part_of(&m->inputs[i].values, to->part) : NULL;
-		for (uint32_t i = 0; i < m->n_places; i++) {
-			const struct place *p = &m->places[i];
-			to->values[i] = from[p->input] ? from[p->input][p->index] : 0;
+		uint64_t *values = to->values;
+		for (uint32_t i = 0; i < m->n_runs; values += m->runs[i++].n) {
+			const struct run *run = &m->runs[i];
+			if (from[run->input])
+				memcpy(values, from[run->input] + run->index, run->n * sizeof(*values));
+			else
+				memset(values, 0, run->n * sizeof(*values));
 		}
 	}
 	m->values.n = m->n_places;

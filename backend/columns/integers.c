@@ -111,12 +111,16 @@ static uint64_t middle(enum integers_form form, const uint64_t *v, size_t n)
 
 INLINE unsigned length_of(uint64_t v)
 {
-	return v == 0 ? 0 : 64 - (unsigned)__builtin_clzll(v);
+	return 63 - (unsigned)__builtin_clzll(v | 1) + (v != 0);
 }
+
+#define LENGTHS 66
+/* Counted in turns: one counter is not counted up by two values in a row. */
+#define TURNS 2
 
 /* How many residuals have each length; the sum of these. From `enough` on nobody asks for more. */
 INLINE uint64_t count_lengths(enum integers_form form, uint64_t base, uint64_t factor, const uint64_t *v, size_t n,
-			      double enough, uint32_t *lengths)
+			      double enough, uint32_t (*lengths)[LENGTHS])
 {
 	struct exact exact = exact_of(factor);
 	size_t first = first_of(form), i = first;
@@ -124,13 +128,13 @@ INLINE uint64_t count_lengths(enum integers_form form, uint64_t base, uint64_t f
 	/* The growth before the first may be that of another part of the column, and no multiple. */
 	if (form == INTEGERS_DELTA2 && i < n) {
 		below = length_of(magnitude(difference(form, base, v, i++)) / factor);
-		lengths[below]++;
+		lengths[0][below]++;
 	}
 	while (i < n && (double)below <= enough) {
 		for (size_t end = n - i < 64 ? n : i + 64; i < end; i++) {
 			uint64_t r = magnitude(difference(form, base, v, i));
 			unsigned length = length_of((r >> exact.shift) * exact.inverse);
-			lengths[length]++;
+			lengths[i % TURNS][length]++;
 			below += length;
 		}
 	}
@@ -141,16 +145,17 @@ INLINE uint64_t count_lengths(enum integers_form form, uint64_t base, uint64_t f
 INLINE double find_cost(enum integers_form form, uint64_t base, uint64_t factor, const uint64_t *v, size_t n,
 			double lowest)
 {
-	uint32_t lengths[66] = {0};
+	uint32_t lengths[TURNS][LENGTHS] = {0};
 	size_t count = n - first_of(form);
 	double bits = 0;
 	/* The sign stands for the leading bit. */
 	uint64_t below = count_lengths(form, base, factor, v, n, lowest, lengths);
 	if ((double)below > lowest)
 		return INFINITY;
-	for (size_t i = 0; i < 66; i++) {
-		if (lengths[i] > 0)
-			bits -= lengths[i] * log2((double)lengths[i] / (double)count);
+	for (size_t i = 0; i < LENGTHS; i++) {
+		uint32_t of = lengths[0][i] + lengths[1][i];
+		if (of > 0)
+			bits -= of * log2((double)of / (double)count);
 	}
 	return bits + (double)below;
 }

@@ -117,12 +117,51 @@ static void what_is_nan_counts_apart(void **state)
 	assert_true(a.nans == 1 && isnan(wire_double(a.min)) && a.sum == 0 && a.increase == 0);
 }
 
+/* One value after the other, as doubles: what is quicker must come to the same bits. */
+static void aggregates_are_as_if_added_as_doubles(void **state)
+{
+	uint64_t v[200], seed = 23;
+	for (int round = 0; round < 5000; round++) {
+		uint32_t n = 1 + (uint32_t)(fixture_random(&seed) % 200);
+		unsigned shift = (unsigned)(fixture_random(&seed) % 64);
+		bool is_signed = round % 2, is_counter = round % 3 == 0, grows = round % 5 == 0;
+		for (uint32_t i = 0; i < n; i++) {
+			v[i] = fixture_random(&seed) >> shift;
+			if (is_signed && fixture_random(&seed) % 2)
+				v[i] = 0 - v[i];
+			if (grows && i > 0 && fixture_random(&seed) % 20)
+				v[i] = v[i - 1] + v[i] / 512;
+		}
+		double sum = 0, increase = 0;
+		uint64_t least = v[0], most = v[0];
+		for (uint32_t i = 0; i < n; i++) {
+			bool below = is_signed ? (int64_t)v[i] < (int64_t)least : v[i] < least;
+			bool above = is_signed ? (int64_t)v[i] > (int64_t)most : v[i] > most;
+			least = below ? v[i] : least;
+			most = above ? v[i] : most;
+			sum += is_signed ? (double)(int64_t)v[i] : (double)v[i];
+			bool grew = i > 0 && (is_signed ? (int64_t)v[i] > (int64_t)v[i - 1] : v[i] > v[i - 1]);
+			increase += is_counter && grew ? (double)(v[i] - v[i - 1]) : 0;
+		}
+		struct columns_aggregate a =
+			columns_aggregate(v, n, is_signed ? SCHEMA_VALUE_INT : SCHEMA_VALUE_UINT, is_counter);
+		assert_int_equal(a.count, n);
+		assert_true(a.first == v[0] && a.last == v[n - 1] && a.min == least && a.max == most);
+		assert_memory_equal(&a.sum, &sum, sizeof(sum));
+		assert_memory_equal(&a.increase, &increase, sizeof(increase));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(what_differs_has_another_key), cmocka_unit_test(numbers_sort_as_numbers),
-		cmocka_unit_test(a_label_too_long_is_refused),	cmocka_unit_test(counters_grow_around_resets),
-		cmocka_unit_test(signed_values_order_as_such),	cmocka_unit_test(what_is_nan_counts_apart),
+		cmocka_unit_test(aggregates_are_as_if_added_as_doubles),
+		cmocka_unit_test(what_differs_has_another_key),
+		cmocka_unit_test(numbers_sort_as_numbers),
+		cmocka_unit_test(a_label_too_long_is_refused),
+		cmocka_unit_test(counters_grow_around_resets),
+		cmocka_unit_test(signed_values_order_as_such),
+		cmocka_unit_test(what_is_nan_counts_apart),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
