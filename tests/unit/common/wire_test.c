@@ -1,6 +1,6 @@
 #include "tests/unit/cmocka_all.h"
 
-#include "common/wire.h"
+#include "common/wire_next.h"
 
 #include <errno.h>
 #include <string.h>
@@ -77,6 +77,32 @@ static void test_varints_of_every_length(void **state)
 	}
 }
 
+/* Whatever the bytes are and whatever stands behind them. */
+static void test_inline_reads_the_same(void **state)
+{
+	uint64_t seed = 1;
+	for (int round = 0; round < 200000; round++) {
+		uint8_t bytes[64];
+		struct wire_field a = {0}, b = {0};
+		size_t len, behind;
+		for (size_t i = 0; i < sizeof(bytes); i++) {
+			seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+			bytes[i] = (uint8_t)(seed >> 56);
+			bytes[i] &= round % 3 == 0 && i < 12 ? 0x1f : 0xff;
+		}
+		len = (seed >> 32) % 32;
+		behind = (seed >> 40) % 32;
+		struct wire_reader x = wire_reader(bytes, len), y = x;
+		int r = wire_next(&x, &a);
+		assert_int_equal(wire_next_inline(&y, bytes + len + behind, &b), r);
+		assert_ptr_equal(x.p, y.p);
+		if (r != 1)
+			continue;
+		assert_true(a.number == b.number && a.type == b.type && a.value == b.value && a.begin == b.begin);
+		assert_true(a.data == b.data && a.len == b.len);
+	}
+}
+
 static void test_malformed(void **state)
 {
 	struct wire_field f;
@@ -150,6 +176,7 @@ int main(void)
 		cmocka_unit_test(test_each_type),
 		cmocka_unit_test(test_every_truncation_is_refused),
 		cmocka_unit_test(test_varints_of_every_length),
+		cmocka_unit_test(test_inline_reads_the_same),
 		cmocka_unit_test(test_malformed),
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_utf8),
