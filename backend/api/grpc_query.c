@@ -158,6 +158,7 @@ QUERY_METHOD(QueryRange)
 QUERY_METHOD(ListProcesses)
 QUERY_METHOD(ListRecent)
 QUERY_METHOD(ListAlerts)
+QUERY_METHOD(GetStorage)
 
 #define QUERY_ENTRY(name)                                                                                              \
 	{                                                                                                              \
@@ -166,8 +167,9 @@ QUERY_METHOD(ListAlerts)
 	}
 
 static const struct grpc_method methods[] = {
-	QUERY_ENTRY(ListHosts),	 QUERY_ENTRY(GetHost),	     QUERY_ENTRY(ListMetrics), QUERY_ENTRY(GetSnapshot),
-	QUERY_ENTRY(QueryRange), QUERY_ENTRY(ListProcesses), QUERY_ENTRY(ListRecent),  QUERY_ENTRY(ListAlerts),
+	QUERY_ENTRY(ListHosts),	  QUERY_ENTRY(GetHost),	   QUERY_ENTRY(ListMetrics),
+	QUERY_ENTRY(GetSnapshot), QUERY_ENTRY(QueryRange), QUERY_ENTRY(ListProcesses),
+	QUERY_ENTRY(ListRecent),  QUERY_ENTRY(ListAlerts), QUERY_ENTRY(GetStorage),
 };
 
 int api_query_init(struct api *api)

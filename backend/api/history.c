@@ -421,8 +421,8 @@ static int fail_range(struct api_error *error, int r, const char *why)
 static int answer_range(struct api *api, struct range_wish *wish, const struct registry_name *names, size_t n,
 			struct buf *reply, struct api_error *error)
 {
-	struct query_store store = {.store = api->sources.store, .schemas = registry_schemas(api->sources.registry),
-				    .cache = api->cache};
+	struct query_store store = {
+		.store = api->sources.store, .schemas = registry_schemas(api->sources.registry), .cache = api->cache};
 	struct query_source source = query_source_store(&store);
 	const struct schema_metric *own = schema_find(api->schema, wish->selector.metric);
 	struct range_result result = {.n_groups = 0};

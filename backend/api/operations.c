@@ -327,6 +327,15 @@ const struct api_operation api_operation_table[] = {
 		.handle = api_post_metrics,
 	},
 	{
+		.name = "GetStorage",
+		.summary = "How much is stored, how old it is, and what limits are in force",
+		.request_type = "sonde.v1.GetStorageRequest",
+		.reply_type = "sonde.v1.GetStorageReply",
+		.http_method = "GET",
+		.http_path = "/api/storage",
+		.handle = api_get_storage,
+	},
+	{
 		.name = "ListAlerts",
 		.summary = "Alerts, the newest first",
 		.request_type = "sonde.v1.ListAlertsRequest",

@@ -483,6 +483,11 @@ bool keeper_is_flooded(const struct keeper *k)
 	return atomic_load_explicit(&k->flooded, memory_order_relaxed);
 }
 
+const struct keeper_options *keeper_options(const struct keeper *k)
+{
+	return &k->options;
+}
+
 void keeper_get(struct keeper *k, struct keeper_counters *ret)
 {
 	pthread_mutex_lock(&k->lock);

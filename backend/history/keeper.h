@@ -38,5 +38,7 @@ void keeper_stop(struct keeper *keeper);
 /* Rows of all hosts are more than they may be (2 GiB, or a tenth of the disk or of what the database may have): what
  * can wait should, until they are sealed. Thread-safe. */
 bool keeper_is_flooded(const struct keeper *keeper) __attribute__((nonnull));
+/* What it was started with. */
+const struct keeper_options *keeper_options(const struct keeper *keeper) __attribute__((nonnull));
 /* Thread-safe. */
 void keeper_get(struct keeper *keeper, struct keeper_counters *ret) __attribute__((nonnull));

@@ -421,7 +421,7 @@ class Wires(Case):
         references = re.findall(r'"#/components/schemas/([^"]*)"', json.dumps(document))
         self.assertEqual(set(references) - set(schemas), set(), "nothing is referred to that is not there")
         paths = document["paths"]
-        self.assertLessEqual({"/api/servers", "/api/servers/{hostname}/metrics", "/api/metrics/recent", "/api/alerts/recent", "/metrics"}, set(paths))
+        self.assertLessEqual({"/api/servers", "/api/servers/{hostname}/metrics", "/api/metrics/recent", "/api/alerts/recent", "/api/storage", "/metrics"}, set(paths))
         parameters = {p["name"]: p for p in paths["/api/servers/{hostname}/metrics"]["get"]["parameters"]}
         self.assertEqual((parameters["hostname"]["in"], parameters["group_by"]["schema"]["type"]), ("path", "array"))
         self.assertIn("p99", schemas["sonde.v1.RangeFunction"]["enum"])
@@ -463,6 +463,16 @@ class Wires(Case):
                 urllib.request.urlopen(request, timeout=10)
             self.assertEqual((failure.exception.code, failure.exception.headers["Allow"]), (405, "GET, HEAD"))
 
+    def test_storage(self):
+        reply = self.rest("/api/storage")
+        self.assertEqual((reply["status"], [t["name"] for t in reply["tiers"]]), ("ok", ["raw", "processes", "minute"]))
+        self.assertEqual([t.get("keep_seconds") for t in reply["tiers"]], [14 * 86400, 3 * 86400, 400 * 86400])
+        self.assertNotIn("max_bytes", reply)
+        self.assertGreater(reply["rows"], 0)
+        self.assertGreater(reply["total_bytes"], reply["row_bytes"])
+        self.assertGreater(reply["disk_free_bytes"], 0)
+        self.assertEqual(self.grpc("GetStorage").rows, reply["rows"], "looked at once a minute")
+
     def test_exposition(self):
         kind, own = self.text("/metrics")
         self.assertEqual(kind, "text/plain; version=0.0.4; charset=utf-8")
@@ -474,7 +484,7 @@ class Wires(Case):
 
     def test_nothing_without_a_token(self):
         for path in ("/api/servers/web-1/metrics?metric=cpu.cores.user_us", "/api/metrics/recent", "/api/alerts/recent",
-                     "/api/servers/web-1/snapshot", "/api/servers/web-1/processes", "/api/metrics/range?metric=x", "/metrics", "/metrics?host=db",
+                     "/api/servers/web-1/snapshot", "/api/servers/web-1/processes", "/api/metrics/range?metric=x", "/metrics", "/api/storage", "/metrics?host=db",
                      "/api/servers/db/prometheus"):
             with self.assertRaises(urllib.error.HTTPError) as failure:
                 self.backend.get(path, None)
