@@ -434,7 +434,10 @@ static int answer_range(struct api *api, struct range_wish *wish, const struct r
 		return api_fail_internal(error, -ENOMEM);
 	for (size_t i = 0; i < n; i++)
 		hosts[i] = (struct range_host){.host_id = names[i].host_id, .hostname = names[i].hostname};
-	int r = range_run(&source, &wish->range, hosts, n, &result, why, sizeof(why));
+	int r = store_view_open(store.store, &store.view);
+	if (r == 0)
+		r = range_run(&source, &wish->range, hosts, n, &result, why, sizeof(why));
+	store_view_close(store.view);
 	free(hosts);
 	if (r < 0)
 		return fail_range(error, r, why);

@@ -62,12 +62,16 @@ struct query_source {
 };
 
 struct store;
+struct store_view;
 struct schemas;
 
-/* Over the store; all is borrowed. */
+/* Over the store; all is borrowed. With a view all reads are of one picture, and by one thread; else each opens its
+ * own.
+ */
 struct query_store {
 	struct store *store;
 	struct schemas *schemas;
+	struct store_view *view;
 	struct query_cache *cache; /* or NULL */
 };
 struct query_source query_source_store(struct query_store *store) __attribute__((nonnull));

@@ -479,7 +479,8 @@ static int read_store(void *source, const struct query_range *range, const struc
 	int r = source_rows_init(&plan->rows, &plan->reading);
 	if (r == 0)
 		r = find_metric(plan, from->store);
-	if (r == 0)
+	plan->reading.view = from->view;
+	if (r == 0 && !from->view)
 		r = store_view_open(from->store, &plan->reading.view);
 	if (r == 0)
 		r = run(plan);
@@ -488,7 +489,8 @@ static int read_store(void *source, const struct query_range *range, const struc
 	source_rows_free(&plan->rows);
 	forget_rows(plan);
 	list_free(&plan->list);
-	store_view_close(plan->reading.view);
+	if (!from->view)
+		store_view_close(plan->reading.view);
 	schema_unref(plan->reading.schema);
 	for (size_t i = 0; i < QUERY_STATISTICS; i++)
 		columns_values_free(&plan->reading.values[i]);

@@ -56,18 +56,49 @@ static void roll_up(uint8_t *data, size_t size)
 	}
 }
 
+static int read_part(void *arg, uint64_t offset, size_t len, uint8_t *to)
+{
+	const struct chunk_section *section = arg;
+	/* Nothing outside of the section is asked for. */
+	if (offset > section->len || len > section->len - offset)
+		abort();
+	memcpy(to, section->data + offset, len);
+	return 0;
+}
+
+/* By parts or at once a section says the same. */
+static void read_both_ways(struct chunk_section *s, uint32_t n_ticks)
+{
+	const struct section_source source = {.read = read_part, .arg = s};
+	struct section_reader *whole = NULL, *parts = NULL;
+	struct columns_values a = {0}, b = {0};
+	int r = section_reader_open(s->data, s->len, n_ticks, &whole);
+	if (section_reader_open_source(&source, s->len, n_ticks, &parts) != r)
+		abort();
+	for (uint32_t i = 0; r == 0 && n_ticks <= MANY && i < section_reader_series(whole); i++) {
+		int x = section_reader_values(whole, i, &a), y = section_reader_values(parts, i, &b);
+		if (x != y || (x == 0 && a.n != b.n))
+			abort();
+		if (x == 0 && a.n > 0 && a.n_parts > 0 &&
+		    memcmp(a.parts[0].values, b.parts[0].values, a.n * sizeof(uint64_t)) != 0)
+			abort();
+	}
+	columns_values_free(&a);
+	columns_values_free(&b);
+	section_reader_free(whole);
+	section_reader_free(parts);
+}
+
 static void read_chunk(uint8_t *data, size_t size)
 {
 	struct chunk_reader chunk;
-	struct section_reader *section;
 	mend_header(data, size);
 	if (chunk_open(data, size, &chunk) < 0)
 		return;
 	for (uint32_t i = 0; i < chunk.n_sections; i++) {
 		if (chunk.sections[i].data + chunk.sections[i].len > data + size)
 			abort();
-		if (section_reader_open(chunk.sections[i].data, chunk.sections[i].len, chunk.n_ticks, &section) == 0)
-			section_reader_free(section);
+		read_both_ways(&chunk.sections[i], chunk.n_ticks);
 	}
 }
 
