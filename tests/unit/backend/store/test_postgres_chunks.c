@@ -9,10 +9,12 @@
 #include <fcntl.h>
 #include <libpq-fe.h>
 #include <pthread.h>
+#include <pwd.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 #define HOUR_US 3600000000ll
@@ -484,6 +486,87 @@ static void test_a_damaged_page_costs_that_read(void **state)
 	free(got);
 }
 
+/* The fixture's URL with another database. */
+static void make_url(const struct fixture *f, const char *database, char *out, size_t size)
+{
+	const char *query = strchr(f->url, '?');
+	assert_non_null(query);
+	snprintf(out, size, "postgresql://postgres@/%s%s", database, query);
+}
+
+/* A chunk into the partition of one day after the other, until nothing more fits. */
+static void fill_disk(struct store *store, const uint8_t *data, size_t len, int64_t day, int *ret_days)
+{
+	int r = 0;
+	for (*ret_days = 0; r == 0; ++*ret_days) {
+		assert_true(*ret_days < 100);
+		struct store_chunk chunk = chunk_at(day - (100 - *ret_days) * DAY_US, true);
+		chunk.data = data;
+		chunk.len = len;
+		r = store_replace(store, host_a, NULL, 0, &chunk, 1);
+	}
+	--*ret_days;
+	assert_int_equal(r, -ENOSPC);
+}
+
+static void test_a_full_disk(void **state)
+{
+	struct fixture *f = *state;
+	enum { LEN = 1 << 20 };
+	const struct passwd *user = getpwnam("postgres");
+	char sql[256], url[512], *line = NULL;
+	struct store *store = NULL;
+	if (geteuid() != 0 || !user || mount("sonde-full", f->directory, "tmpfs", 0, "size=48m,mode=700") < 0) {
+		print_message("a small disk cannot be mounted: %s\n", strerror(errno));
+		skip();
+	}
+	assert_int_equal(chown(f->directory, user->pw_uid, user->pw_gid), 0);
+	snprintf(sql, sizeof(sql), "CREATE TABLESPACE small LOCATION '%s'", f->directory);
+	fixture_ask(f, sql);
+	fixture_ask(f, "CREATE DATABASE small TABLESPACE small");
+	make_url(f, "small", url, sizeof(url));
+	assert_int_equal(store_open(url, &store, &line), 0);
+	register_host(store, host_a, "a");
+
+	uint8_t *data = malloc(LEN), *got = malloc(LEN);
+	assert_non_null(data);
+	assert_non_null(got);
+	for (size_t i = 0; i < LEN; i++)
+		data[i] = (uint8_t)(i * 2654435761u >> 11);
+	int64_t day = clock_wall_us() / DAY_US * DAY_US;
+	int days = 0;
+	fill_disk(store, data, LEN, day, &days);
+	print_message("full after %d days\n", days);
+	/* The oldest goes, and there is room again. */
+	uint64_t bytes = 0;
+	assert_int_equal(store_drop(store, STORE_TIER_RAW, INT64_MAX, 3 * LEN, &bytes), 0);
+	assert_int_equal(bytes, 3 * LEN);
+	struct store_chunk chunk = chunk_at(day, true);
+	chunk.data = data;
+	chunk.len = LEN;
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(store_replace(store, host_a, NULL, 0, &chunk, 1), 0);
+	assert_int_equal(append_one(store, host_a, run_1, 1, "x"), STORE_ACCEPTED);
+	struct store_chunk *found = NULL;
+	struct store_view *view;
+	assert_int_equal(store_view_open(store, &view), 0);
+	size_t n = list(view, host_a, &found);
+	assert_int_equal(n, days - 3 + 2);
+	assert_true(found[0].first_us == day - 97 * DAY_US);
+	for (size_t i = 0; i < n; i++) {
+		assert_int_equal(store_view_read(view, &found[i], 0, LEN, got), 0);
+		assert_memory_equal(got, data, LEN);
+	}
+	store_view_close(view);
+	store_close(store);
+	free(found);
+	free(data);
+	free(got);
+	fixture_ask(f, "DROP DATABASE small WITH (FORCE)");
+	fixture_ask(f, "DROP TABLESPACE small");
+	assert_int_equal(umount2(f->directory, MNT_DETACH), 0);
+}
+
 /* A database of the version before this one: its rows are there afterwards, and not sealed. */
 static void test_rows_survive_the_migration(void **state)
 {
@@ -528,6 +611,7 @@ int main(void)
 		WITH_STORE(test_a_view_whose_session_ends),
 		WITH_STORE(test_views_do_not_use_up_the_links),
 		WITH_STORE(test_a_damaged_page_costs_that_read),
+		WITH_STORE(test_a_full_disk),
 		WITH_STORE(test_rows_survive_the_migration),
 	};
 	if (!fixture_on_postgres()) {
