@@ -2,9 +2,8 @@
  * against being dropped from before that state is fixed: a partition that went meanwhile would be missing from it.
  *
  * Whoever reads a chunk begins with its head, and then reads the next chunk's: the heads of the next chunks in a list
- * come along with the first one, in one journey. Elsewhere what is asked for is often a length, and then what it is the
- * length of: some of what follows comes along. A read that fails because something is damaged must not end the
- * transaction: each begins at a savepoint. */
+ * come along with the first one, in one journey. (What follows a later read is hardly ever asked for next.) A read that
+ * fails because something is damaged must not end the transaction: each begins at a savepoint. */
 #include "backend/store/postgres_engine.h"
 
 #include <errno.h>
@@ -12,7 +11,6 @@
 #include <string.h>
 
 #define HEAD_BYTES 8192
-#define AHEAD_BYTES 8192
 #define HEADS_AT_ONCE 64
 #define HEADS_MAX_BYTES (4u << 20) /* kept in a view */
 #define ID_BYTES (HEADS_AT_ONCE * 12 + 64)
@@ -36,11 +34,6 @@ struct postgres_view {
 	size_t n_slots;
 	size_t head_bytes;
 	struct buf ids;
-	/* What was read last. */
-	int64_t ahead_id;
-	uint64_t ahead_offset;
-	size_t ahead_len;
-	uint8_t ahead[AHEAD_BYTES];
 };
 
 static const char begin[] =
@@ -340,27 +333,6 @@ static int read_range(struct postgres_view *view, const struct listed *c, uint64
 	return r;
 }
 
-/* What follows may be damaged when what is asked for is not: then that alone is read. */
-static int read_ahead(struct postgres_view *view, const struct listed *c, uint64_t offset, size_t len, uint8_t *data)
-{
-	bool is_there = view->ahead_id == c->id && offset >= view->ahead_offset &&
-			offset + len <= view->ahead_offset + view->ahead_len;
-	if (!is_there) {
-		size_t more = c->len - offset < AHEAD_BYTES ? (size_t)(c->len - offset) : AHEAD_BYTES;
-		view->ahead_len = 0;
-		int r = read_range(view, c, offset, more, view->ahead);
-		if (r == -EUCLEAN && more > len)
-			return read_range(view, c, offset, len, data);
-		if (r < 0)
-			return r;
-		view->ahead_id = c->id;
-		view->ahead_offset = offset;
-		view->ahead_len = more;
-	}
-	memcpy(data, view->ahead + (offset - view->ahead_offset), len);
-	return 0;
-}
-
 int postgres_view_read(void *arg, const struct store_chunk *chunk, uint64_t offset, size_t len, uint8_t *data)
 {
 	struct postgres_view *view = arg;
@@ -382,5 +354,5 @@ int postgres_view_read(void *arg, const struct store_chunk *chunk, uint64_t offs
 		memcpy(data, c->head + offset, len);
 		return 0;
 	}
-	return len <= AHEAD_BYTES ? read_ahead(view, c, offset, len, data) : read_range(view, c, offset, len, data);
+	return read_range(view, c, offset, len, data);
 }
