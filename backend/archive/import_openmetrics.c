@@ -123,10 +123,10 @@ static int take_integer(struct open_word text, double scale, bool may_be_negativ
 	int r = open_text_integer(text.text, text.len, decimals_of(scale), &negative, ret);
 	if (r < 0 || (negative && (!may_be_negative || *ret > 1ull << 63))) {
 		snprintf(why, IMPORT_WHY_SIZE,
-			 "the value %.40s does not fit: this metric has whole numbers of its smallest unit; give "
+			 "the value %.*s does not fit: this metric has whole numbers of its smallest unit; give "
 			 "another "
 			 "one another name",
-			 text.text);
+			 (int)(text.len < 40 ? text.len : 40), text.text);
 		return -EPROTO;
 	}
 	if (negative)
