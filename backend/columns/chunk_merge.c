@@ -51,6 +51,7 @@ struct merge {
 	struct columns_values values;
 	struct chunk_merge_result result;
 	struct buf sections;
+	const struct columns_patience *patience; /* NULL: without end */
 };
 
 static void merge_free(struct merge *m)
@@ -391,6 +392,8 @@ static int merge_section(struct merge *m, uint32_t number, struct section_writer
 	while (r == 0 && (r = next_series(m, &series)) == 1) {
 		buf_reset(&key);
 		r = columns_series_key(&series, &key, &path_len);
+		if (m->patience && !m->patience->go_on(m->patience->arg))
+			r = -ECANCELED;
 		if (r == 0)
 			r = write_series(m, w, &series);
 		if (r == 0)
@@ -460,10 +463,12 @@ static int merge_sections(struct merge *m, struct chunk_section *sections, size_
 	return r;
 }
 
-int chunk_merge(const struct chunk_bytes *chunks, uint32_t n, int64_t from_us, int64_t to_us, struct buf *out,
-		struct chunk_merge_result *ret, uint32_t *ret_bad)
+static int merge(const struct chunk_bytes *chunks, uint32_t n, int64_t from_us, int64_t to_us,
+		 const struct columns_patience *patience, struct buf *out, struct chunk_merge_result *ret,
+		 uint32_t *ret_bad)
 {
-	struct merge m __attribute__((cleanup(merge_free))) = {.sections = BUF_INIT(COLUMNS_MAX_SECTION)};
+	struct merge m __attribute__((cleanup(merge_free))) = {.sections = BUF_INIT(COLUMNS_MAX_SECTION),
+							       .patience = patience};
 	struct chunk_section sections[COLUMNS_MAX_SECTIONS];
 	size_t offsets[COLUMNS_MAX_SECTIONS];
 	uint32_t n_sections = 0;
@@ -479,4 +484,17 @@ int chunk_merge(const struct chunk_bytes *chunks, uint32_t n, int64_t from_us, i
 	if (r == 0)
 		*ret = m.result;
 	return r;
+}
+
+int chunk_merge(const struct chunk_bytes *chunks, uint32_t n, int64_t from_us, int64_t to_us, struct buf *out,
+		struct chunk_merge_result *ret, uint32_t *ret_bad)
+{
+	return merge(chunks, n, from_us, to_us, NULL, out, ret, ret_bad);
+}
+
+int chunk_merge_while(const struct chunk_bytes *chunks, uint32_t n, int64_t from_us, int64_t to_us,
+		      const struct columns_patience *patience, struct buf *out, struct chunk_merge_result *ret,
+		      uint32_t *ret_bad)
+{
+	return merge(chunks, n, from_us, to_us, patience, out, ret, ret_bad);
 }

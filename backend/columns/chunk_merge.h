@@ -27,3 +27,7 @@ struct chunk_merge_result {
 int chunk_merge(const struct chunk_bytes *chunks, uint32_t n, int64_t from_us, int64_t to_us, struct buf *out,
 		struct chunk_merge_result *ret, uint32_t *ret_bad)
 	__attribute__((nonnull(5, 6, 7), warn_unused_result));
+/* The same; -ECANCELED when it was given up. */
+int chunk_merge_while(const struct chunk_bytes *chunks, uint32_t n, int64_t from_us, int64_t to_us,
+		      const struct columns_patience *patience, struct buf *out, struct chunk_merge_result *ret,
+		      uint32_t *ret_bad) __attribute__((nonnull(5, 6, 7, 8), warn_unused_result));

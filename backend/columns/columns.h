@@ -82,6 +82,12 @@ struct columns_values {
 	} parts[COLUMNS_MAX_PARTS];
 };
 
+/* Asked now and then by what may take seconds: false gives it up. */
+struct columns_patience {
+	bool (*go_on)(void *arg);
+	void *arg;
+};
+
 void columns_values_free(struct columns_values *values); /* accepts a zeroed one */
 /* Makes room for n values of n_parts parts: 0 or -ENOMEM. */
 int columns_values_reserve(struct columns_values *values, uint32_t n_parts, uint32_t n)

@@ -46,6 +46,7 @@ struct rollup {
 	struct columns_values in, out;
 	struct output outputs[ROLLUP_END];
 	struct rollup_result result;
+	const struct columns_patience *patience; /* NULL: without end */
 };
 
 static void rollup_free(struct rollup **pointer)
@@ -381,6 +382,8 @@ static int read_section(struct rollup *u, struct section_reader *reader)
 	int r = 0;
 	u->from = NULL;
 	for (uint32_t i = 0; r == 0 && i < section_reader_series(reader); i++) {
+		if (u->patience && !u->patience->go_on(u->patience->arg))
+			return -ECANCELED;
 		section_reader_get(reader, i, &series);
 		r = section_reader_values(reader, i, &u->in);
 		if (r == 0) {
@@ -461,11 +464,13 @@ static int put_chunks(struct rollup *u, struct buf out[ROLLUP_END])
 	return r;
 }
 
-int rollup_minutes(const uint8_t *data, size_t len, struct buf out[ROLLUP_END], struct rollup_result *ret)
+static int roll_up(const uint8_t *data, size_t len, const struct columns_patience *patience, struct buf out[ROLLUP_END],
+		   struct rollup_result *ret)
 {
 	struct rollup *u __attribute__((cleanup(rollup_free))) = calloc(1, sizeof(*u));
 	if (!u)
 		return -ENOMEM;
+	u->patience = patience;
 	for (enum rollup_statistic s = ROLLUP_LAST; s < ROLLUP_END; s++) {
 		u->outputs[s].sections = BUF_INIT(COLUMNS_MAX_SECTION);
 		u->outputs[s].written = BUF_INIT(COLUMNS_MAX_DIRECTORY);
@@ -481,4 +486,15 @@ int rollup_minutes(const uint8_t *data, size_t len, struct buf out[ROLLUP_END], 
 		*ret = u->result;
 	/* Series out of order: a section no writer wrote. */
 	return r == -EINVAL ? -EPROTO : r;
+}
+
+int rollup_minutes(const uint8_t *data, size_t len, struct buf out[ROLLUP_END], struct rollup_result *ret)
+{
+	return roll_up(data, len, NULL, out, ret);
+}
+
+int rollup_minutes_while(const uint8_t *data, size_t len, const struct columns_patience *patience,
+			 struct buf out[ROLLUP_END], struct rollup_result *ret)
+{
+	return roll_up(data, len, patience, out, ret);
 }

@@ -41,6 +41,10 @@ struct rollup_result {
  * -EMSGSIZE; -ENOMEM. */
 int rollup_minutes(const uint8_t *data, size_t len, struct buf out[ROLLUP_END], struct rollup_result *ret)
 	__attribute__((nonnull, warn_unused_result));
+/* The same; -ECANCELED when it was given up. */
+int rollup_minutes_while(const uint8_t *data, size_t len, const struct columns_patience *patience,
+			 struct buf out[ROLLUP_END], struct rollup_result *ret)
+	__attribute__((nonnull, warn_unused_result));
 
 /* The minute that a time lies in. */
 int64_t rollup_minute(int64_t time_us);

@@ -23,12 +23,14 @@
 #define NICE 10
 #define LONGEST_WAIT_MS 10000
 #define SHORTEST_WAIT_MS 200
+#define LEAST_ROWS 16		       /* sealed at a time, on a disk that has room for no more */
 #define EARLY_ROWS 1500		       /* a host with more is sealed before its turn */
 #define COMPACT_SLICE_NS 2000000000ull /* then sealing is looked at again */
 #define LOOK_EVERY_NS 5000000000ull    /* how many rows there are, while they are sealed */
 #define ROW_BYTES 8192		       /* as long as nobody has looked */
 #define WINDOWS_AT_A_TIME 2048
 #define DROPS_AT_A_TIME 16
+#define FULL_AGAIN_NS 10000000000ull /* on a disk nobody knows how full it is, until it is seen what a drop did */
 #define RETENTION_EVERY_NS 60000000000ull
 
 /* What is told once, until it works again. */
@@ -46,9 +48,11 @@ struct keeper {
 	/* The thread's own. */
 	int told[TROUBLES];
 	struct skips skips;
-	uint64_t kept_ns; /* when retention was last looked at */
-	bool full;	  /* the disk said so */
-	bool low;	  /* told that it is as good as full */
+	uint64_t kept_ns;  /* when retention was last looked at */
+	bool full;	   /* the disk said so */
+	uint64_t freed_ns; /* when something was dropped for that */
+	unsigned max_rows; /* sealed at a time */
+	bool low;	   /* told that it is as good as full */
 	int64_t caught_up_us;
 	int64_t bad_told_us;
 };
@@ -140,11 +144,17 @@ static int seal_one(struct keeper *k, struct store_unsealed *host, int64_t upto_
 				     .schemas = k->schemas,
 				     .host = host,
 				     .upto_us = upto_us,
+				     .max_rows = k->max_rows,
 				     .now_us = clock_wall_us(),
 				     .stop = &k->stop};
 	int r = seal_host(&job, &result);
 	if (r == 0)
 		count_seal(k, &result, job.now_us);
+	/* What is sealed needs room before its rows give theirs back: little by little it fits. */
+	if (r == -ENOSPC)
+		k->max_rows = k->max_rows / 4 > LEAST_ROWS ? k->max_rows / 4 : LEAST_ROWS;
+	else if (r == 0 && k->max_rows < SEAL_MAX_ROWS)
+		k->max_rows += k->max_rows / 4;
 	*more |= (r == 0 && result.more) || r == -ESTALE;
 	return r;
 }
@@ -325,29 +335,44 @@ static void tell_low(struct keeper *k, const struct store_usage *usage)
 	k->low = low;
 }
 
+/* A full disk without anything to drop: all the same the store may have room that it can give back. */
+static int give_back(struct keeper *k)
+{
+	const struct retention_drop nothing = {.tier = STORE_TIER_RAW, .before_us = INT64_MIN};
+	uint64_t bytes;
+	return drop(k, &nothing, &bytes);
+}
+
 static int forget_by_bytes(struct keeper *k)
 {
 	struct store_usage usage;
 	struct retention_drop what;
 	unsigned spent = 0;
 	int r = store_usage(k->store, &usage);
+	if (r < 0)
+		return r;
+	tell_low(k, &usage);
+	bool known = usage.disk_free_bytes != UINT64_MAX;
+	bool full = k->full && (known || clock_monotonic_ns() - k->freed_ns > FULL_AGAIN_NS);
+	if (k->full)
+		r = give_back(k);
+	r = r == -ENOSPC ? 0 : r; /* then something has to go */
 	for (unsigned i = 0; r == 0 && i < DROPS_AT_A_TIME && !stopping(k); i++) {
 		uint64_t bytes;
-		if (i == 0)
-			tell_low(k, &usage);
-		if (!retention_by_bytes(&k->options.retention, &usage, clock_wall_us(), k->full, spent, &what))
+		if (i > 0 || k->full)
+			r = store_usage(k->store, &usage);
+		if (r < 0 || !retention_by_bytes(&k->options.retention, &usage, clock_wall_us(), full, spent, &what))
 			break;
 		r = drop(k, &what, &bytes);
-		if (r == 0 && bytes == 0)
+		if (bytes == 0)
 			spent |= 1u << what.tier;
-		else if (r == 0)
-			k->full = false;
-		if (r == 0)
-			r = store_usage(k->store, &usage);
+		else if (!known)
+			full = false;
 	}
+	k->freed_ns = k->full && full ? clock_monotonic_ns() : k->freed_ns;
+	k->full = r < 0 && k->full; /* it says so again if it is */
 	pthread_mutex_lock(&k->lock);
-	if (r == 0)
-		k->counters.usage = usage;
+	k->counters.usage = usage;
 	pthread_mutex_unlock(&k->lock);
 	return r;
 }
@@ -355,6 +380,11 @@ static int forget_by_bytes(struct keeper *k)
 static void forget(struct keeper *k)
 {
 	uint64_t now_ns = clock_monotonic_ns(), every = RETENTION_EVERY_NS;
+	char status[256];
+	/* Who seals little may not notice that who writes much cannot. */
+	store_status(k->store, status, sizeof(status));
+	if (strstr(status, "disk is full"))
+		k->full = true;
 	if ((uint64_t)k->options.seal_every_us * 1000 < every)
 		every = (uint64_t)k->options.seal_every_us * 1000;
 	if (!k->full && k->kept_ns != 0 && now_ns - k->kept_ns < every)
@@ -404,6 +434,8 @@ static void wait(struct keeper *k)
 {
 	int64_t ms = k->options.seal_every_us / 60000;
 	struct timespec until;
+	if (k->full)
+		ms = SHORTEST_WAIT_MS;
 	ms = ms < SHORTEST_WAIT_MS ? SHORTEST_WAIT_MS : ms > LONGEST_WAIT_MS ? LONGEST_WAIT_MS : ms;
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += ms / 1000;
@@ -452,6 +484,7 @@ int keeper_start(struct store *store, struct schemas *schemas, const struct keep
 	k->store = store;
 	k->schemas = schemas;
 	k->options = *options;
+	k->max_rows = SEAL_MAX_ROWS;
 	pthread_mutex_init(&k->lock, NULL);
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);

@@ -5,6 +5,7 @@
 #define GIB (1ull << 30)
 #define FOR_EVER_US (400ll * 86400 * 1000000) /* what shares are of when there is no end */
 #define LEAST_BYTES (16ull << 20)	      /* so that a full disk is not freed by crumbs */
+#define ROOM_BYTES (128ull << 20)
 
 bool retention_by_age(const struct retention_policy *policy, enum store_tier tier, int64_t now_us,
 		      struct retention_drop *ret)
@@ -32,6 +33,17 @@ uint64_t retention_row_bytes(const struct retention_policy *policy, const struct
 	if (policy->max_total_bytes > 0 && policy->max_total_bytes / 10 < max)
 		max = policy->max_total_bytes / 10;
 	return max;
+}
+
+/* What a disk that said it is full is short of: as much as writing wants before it goes on, a quarter of a small disk
+ * or 128 MiB. How much there is of a server's disk nobody knows: some. */
+static uint64_t room_wanted(const struct store_usage *usage)
+{
+	if (usage->disk_free_bytes == UINT64_MAX)
+		return LEAST_BYTES;
+	uint64_t room = usage->total_bytes / 4 + usage->disk_free_bytes / 4;
+	room = room < ROOM_BYTES ? room : ROOM_BYTES;
+	return room > usage->disk_free_bytes ? room - usage->disk_free_bytes : 0;
 }
 
 static enum store_tier ripest(const struct retention_policy *policy, const struct store_usage *usage, int64_t now_us,
@@ -66,8 +78,8 @@ bool retention_by_bytes(const struct retention_policy *policy, const struct stor
 	/* A quarter more than needed, so that it is not at once too little again. */
 	if (low > 0 && usage->disk_free_bytes < low && low + low / 4 - usage->disk_free_bytes > over)
 		over = low + low / 4 - usage->disk_free_bytes;
-	if (full && over < LEAST_BYTES)
-		over = LEAST_BYTES;
+	if (full && room_wanted(usage) > over)
+		over = room_wanted(usage);
 	enum store_tier tier = over > 0 ? ripest(policy, usage, now_us, spent) : STORE_TIER_END;
 	if (tier == STORE_TIER_END)
 		return false;

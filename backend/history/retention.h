@@ -23,8 +23,8 @@ bool retention_by_age(const struct retention_policy *policy, enum store_tier tie
 
 /* What is to go because there is too much; false when nothing is. A tier above its own cap comes first; when all
  * together are too much, or the disk is as good as full (less than 1 GiB free, or 5% of a disk that is smaller than
- * that), the tier of which the oldest has had the largest share of its time. `full`: the disk said that it is, whatever
- * the usage says. Tiers in `spent` (a bit for each) have nothing left that can go. */
+ * that), the tier of which the oldest has had the largest share of its time. `full`: the disk said that it is: then
+ * there is to be room enough for writing to go on. Tiers in `spent` (a bit for each) have nothing left that can go. */
 bool retention_by_bytes(const struct retention_policy *policy, const struct store_usage *usage, int64_t now_us,
 			bool full, unsigned spent, struct retention_drop *ret)
 	__attribute__((nonnull, warn_unused_result));

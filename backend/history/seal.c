@@ -224,12 +224,13 @@ static int by_time(const void *a, const void *b)
 static int limit_rows(struct sealing *s, struct store_view *view)
 {
 	struct counting c = {.upto_us = s->upto_us};
-	if (s->job->host->rows <= SEAL_MAX_ROWS)
+	unsigned max = s->job->max_rows > 0 ? s->job->max_rows : SEAL_MAX_ROWS;
+	if (s->job->host->rows <= max)
 		return 0;
 	int r = store_view_rows(view, s->job->host->host_id, INT64_MIN, INT64_MAX, false, count_row, &c);
-	if (r == 0 && c.n > SEAL_MAX_ROWS) {
+	if (r == 0 && c.n > max) {
 		qsort(c.received, c.n, sizeof(*c.received), by_time);
-		int64_t upto = c.received[SEAL_MAX_ROWS - 1];
+		int64_t upto = c.received[max - 1];
 		s->result.more = c.received[c.n - 1] > upto;
 		s->upto_us = s->result.more ? upto : s->upto_us;
 	}

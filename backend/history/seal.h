@@ -7,7 +7,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#define SEAL_MAX_ROWS 1500	       /* at a time; what came together stays together */
+#define SEAL_MAX_ROWS 1500	       /* at a time */
 #define SEAL_BUILDER_BYTES (32u << 20) /* of values gathered; what does not fit begins another chunk */
 
 struct seal_job {
@@ -15,6 +15,7 @@ struct seal_job {
 	struct schemas *schemas;
 	const struct store_unsealed *host;
 	int64_t upto_us;	 /* rows received up to then */
+	unsigned max_rows;	 /* at a time; what came together stays together. 0: SEAL_MAX_ROWS */
 	int64_t now_us;		 /* when the chunks are made */
 	const atomic_bool *stop; /* NULL: nobody does */
 };

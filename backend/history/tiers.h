@@ -1,14 +1,13 @@
 /* The windows of history's tiers: a chunk lies within one, aligned to the epoch. Pure. */
 #pragma once
 
+#include "backend/columns/chunk.h"
 #include "backend/store/store.h"
 
 #define TIERS_HOUR_US 3600000000ll
 #define TIERS_DAY_US (24 * TIERS_HOUR_US)
 
 #define TIERS_PROCESSES_SECTION 23
-/* Sections above this number are texts of the section below (number less this). */
-#define TIERS_TEXTS 0x10000u
 
 static inline int64_t tiers_window_us(enum store_tier tier)
 {
@@ -33,5 +32,5 @@ static inline int64_t tiers_window_of(enum store_tier tier, int64_t time_us)
 
 static inline enum store_tier tiers_of_section(uint32_t number)
 {
-	return number % TIERS_TEXTS == TIERS_PROCESSES_SECTION ? STORE_TIER_PROCESSES : STORE_TIER_RAW;
+	return chunk_section_of(number) == TIERS_PROCESSES_SECTION ? STORE_TIER_PROCESSES : STORE_TIER_RAW;
 }

@@ -19,6 +19,11 @@ static bool stopped(const atomic_bool *stop)
 	return stop && atomic_load_explicit(stop, memory_order_relaxed);
 }
 
+static bool go_on(void *arg)
+{
+	return !stopped(*(const atomic_bool **)arg);
+}
+
 /* Older generations first; more than one merge takes are merged in turns. Which are left out is said. */
 static int merge_all(const struct chunk_bytes *chunks, size_t n, const atomic_bool *stop, struct buf *out,
 		     struct chunk_merge_result *result, size_t *ret_bad)
@@ -26,6 +31,7 @@ static int merge_all(const struct chunk_bytes *chunks, size_t n, const atomic_bo
 	struct buf so_far BUF_CLEANUP = BUF_INIT(WINDOW_MAX_BYTES);
 	struct chunk_bytes turn[CHUNK_MERGE_MAX];
 	struct chunk_merge_result sum = {0};
+	const struct columns_patience patience = {.go_on = go_on, .arg = &stop};
 	size_t next = 0;
 	do {
 		struct buf merged BUF_CLEANUP = BUF_INIT(WINDOW_MAX_BYTES);
@@ -39,7 +45,7 @@ static int merge_all(const struct chunk_bytes *chunks, size_t n, const atomic_bo
 		}
 		if (stopped(stop))
 			return -ECANCELED;
-		int r = chunk_merge(turn, k, INT64_MIN, INT64_MAX, &merged, &one, &bad);
+		int r = chunk_merge_while(turn, k, INT64_MIN, INT64_MAX, &patience, &merged, &one, &bad);
 		if (r < 0) {
 			*ret_bad = next + bad - before;
 			return r;
@@ -121,9 +127,10 @@ static int put_no_minutes(const struct buf *last, struct buf *out)
 static int roll_up(const struct buf *all, const atomic_bool *stop, struct window_output *out)
 {
 	struct rollup_result result;
+	const struct columns_patience patience = {.go_on = go_on, .arg = &stop};
 	if (stopped(stop))
 		return -ECANCELED;
-	int r = rollup_minutes(all->data, all->len, out->minutes, &result);
+	int r = rollup_minutes_while(all->data, all->len, &patience, out->minutes, &result);
 	if (r == 0 && out->minutes[ROLLUP_LAST].len > 0)
 		r = put_no_minutes(&out->minutes[ROLLUP_LAST], &out->no_minutes);
 	return r;

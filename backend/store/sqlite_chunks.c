@@ -253,7 +253,7 @@ static int change(struct sqlite_engine *e, const struct change *c, const struct 
 		return r;
 	r = start_writing(e, chunks, n, &w);
 	if (r == 0) {
-		r = sqlite_begin_step(e, STEP_DURABLE);
+		r = sqlite_begin_step(e, c->seals && !w.ahead ? STEP_SEALING : STEP_DURABLE);
 		if (r == 0)
 			r = apply(e, c, &w);
 		r = sqlite_end_step(e, r);

@@ -138,6 +138,7 @@ enum sqlite_step {
 	STEP_DURABLE, /* when it ends */
 	STEP_AHEAD,   /* with the next that is */
 	STEP_FREEING, /* the same; may use the room that is kept for it */
+	STEP_SEALING, /* when it ends; may use that room, for rows go then: of what is small */
 };
 /* A transaction of somebody else than the writer's thread: short. After either of the first two, whatever it returned,
  * comes end_step() with 0 or the error; it commits or rolls back what is open and gives the lock back. */

@@ -66,15 +66,15 @@ void sqlite_lock_step(struct sqlite_engine *e, enum sqlite_step step)
 {
 	pthread_mutex_lock(&e->write_lock);
 	e->checkpoints_later = true;
-	e->rests = step != STEP_DURABLE;
-	if (step != STEP_DURABLE)
+	e->rests = step == STEP_AHEAD || step == STEP_FREEING;
+	if (e->rests)
 		set_durable(e, false);
 }
 
 int sqlite_begin_step(struct sqlite_engine *e, enum sqlite_step step)
 {
 	sqlite_lock_step(e, step);
-	int r = step == STEP_FREEING ? 0 : sqlite_reserve_check(e);
+	int r = step == STEP_FREEING || step == STEP_SEALING ? 0 : sqlite_reserve_check(e);
 	return r < 0 ? r : sqlite_run(sqlite_statement(e, STATEMENT_BEGIN));
 }
 

@@ -320,6 +320,9 @@ static void *run(void *arg)
 		w->retry_ms = RETRY_FIRST_MS;
 		while ((r = write_group(w, group)) < 0) {
 			set_status(w, r);
+			/* A full disk can do without what is sealed; nobody else deletes it. */
+			if (r == -ENOSPC)
+				expire(w, came);
 			if (!wait_to_retry(w, r))
 				break;
 		}

@@ -95,6 +95,18 @@ static void a_disk_is_kept_from_being_full(void **state)
 	assert_false(retention_by_bytes(&policy, &u, NOW, false, 0, &what));
 	assert_true(retention_by_bytes(&policy, &u, NOW, true, 0, &what));
 	assert_int_equal(what.bytes, 16 << 20);
+	/* Where it is, so much goes that writing can go on, and no more. */
+	u = usage_of(20 << 20, 7, 10 << 20, 1, 1 << 20, 100);
+	u.total_bytes = 40 << 20;
+	u.disk_free_bytes = 8 << 20;
+	assert_false(retention_by_bytes(&policy, &u, NOW, false, 0, &what));
+	assert_true(retention_by_bytes(&policy, &u, NOW, true, 0, &what));
+	assert_int_equal(what.bytes, 4 << 20);
+	u.disk_free_bytes = 14 << 20;
+	assert_false(retention_by_bytes(&policy, &u, NOW, true, 0, &what));
+	u = usage_of(100 * GIB, 7, 2 * GIB, 1, GIB, 100);
+	u.disk_free_bytes = GIB + 1;
+	assert_false(retention_by_bytes(&policy, &u, NOW, true, 0, &what));
 }
 
 static void rows_have_a_limit(void **state)

@@ -198,8 +198,8 @@ static void windows_are_whole(void **state)
 	assert_true(tiers_window_of(STORE_TIER_MINUTE, TIERS_DAY_US + 5) == TIERS_DAY_US);
 	assert_true(tiers_window_of(STORE_TIER_RAW, INT64_MIN) == INT64_MIN);
 	assert_int_equal(tiers_of_section(23), STORE_TIER_PROCESSES);
-	assert_int_equal(tiers_of_section(TIERS_TEXTS + 23), STORE_TIER_PROCESSES);
-	assert_int_equal(tiers_of_section(TIERS_TEXTS + 22), STORE_TIER_RAW);
+	assert_int_equal(tiers_of_section(CHUNK_SECTION_TEXTS + 23), STORE_TIER_PROCESSES);
+	assert_int_equal(tiers_of_section(CHUNK_SECTION_TEXTS + 22), STORE_TIER_RAW);
 }
 
 #define HISTORY_TEST(f) cmocka_unit_test_setup_teardown(f, history_setup, history_teardown)

@@ -1,4 +1,5 @@
 /* What chunks of a window become, and what damage costs. */
+#include "backend/columns/chunk_merge.h"
 #include "backend/history/window.h"
 #include "tests/unit/backend/columns/fixture.h"
 #include "tests/unit/cmocka_all.h"
@@ -133,6 +134,36 @@ static void damage_leaves_its_chunk_out(void **state)
 	facts_free(&rest);
 }
 
+static bool five_more(void *arg)
+{
+	unsigned *left = arg;
+	return (*left)-- > 0;
+}
+
+/* In the middle of a merge or of minutes: nothing is made. */
+static void a_stop_is_heard_in_the_middle(void **state)
+{
+	struct buf part, out BUF_CLEANUP = BUF_INIT(1 << 28), minutes[ROLLUP_END];
+	struct facts sent = {0};
+	struct chunk_merge_result result;
+	struct rollup_result rolled;
+	unsigned left = 5;
+	uint32_t bad;
+	const struct columns_patience patience = {.go_on = five_more, .arg = &left};
+	make_parts(&part, 1, 10, &sent);
+	const struct chunk_bytes one = {.data = part.data, .len = part.len};
+	assert_int_equal(chunk_merge_while(&one, 1, INT64_MIN, INT64_MAX, &patience, &out, &result, &bad), -ECANCELED);
+	assert_int_equal(out.len, 0);
+	left = 5;
+	for (unsigned s = 0; s < ROLLUP_END; s++)
+		minutes[s] = BUF_INIT(1 << 28);
+	assert_int_equal(rollup_minutes_while(part.data, part.len, &patience, minutes, &rolled), -ECANCELED);
+	for (unsigned s = 0; s < ROLLUP_END; s++)
+		assert_int_equal(minutes[s].len, 0);
+	buf_free(&part);
+	facts_free(&sent);
+}
+
 static void a_stop_and_a_newer_version_end_it(void **state)
 {
 	struct buf part;
@@ -151,9 +182,8 @@ static void a_stop_and_a_newer_version_end_it(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(chunks_become_one_and_minutes),
-		cmocka_unit_test(many_are_merged_in_turns),
-		cmocka_unit_test(damage_leaves_its_chunk_out),
+		cmocka_unit_test(chunks_become_one_and_minutes),     cmocka_unit_test(many_are_merged_in_turns),
+		cmocka_unit_test(damage_leaves_its_chunk_out),	     cmocka_unit_test(a_stop_is_heard_in_the_middle),
 		cmocka_unit_test(a_stop_and_a_newer_version_end_it),
 	};
 	return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
