@@ -7,6 +7,7 @@ import { nextSearch, safeNext } from "./lib/next";
 import { HostsPage } from "./pages/HostsPage";
 import { HostPage } from "./pages/host/HostPage";
 import { LoginPage } from "./pages/LoginPage";
+import { StoragePage } from "./pages/StoragePage";
 
 // Every view is a URL; what a search parameter may be is decided here and nowhere else.
 
@@ -77,6 +78,12 @@ const hostRoute = createRoute({
   component: HostPage,
 });
 
+const storageRoute = createRoute({
+  getParentRoute: () => shellRoute,
+  path: "/storage",
+  component: StoragePage,
+});
+
 function NotFound() {
   return (
     <main className="page">
@@ -89,7 +96,11 @@ function NotFound() {
 }
 
 export const router = createRouter({
-  routeTree: rootRoute.addChildren([indexRoute, loginRoute, shellRoute.addChildren([hostsRoute, hostRoute])]),
+  routeTree: rootRoute.addChildren([
+    indexRoute,
+    loginRoute,
+    shellRoute.addChildren([hostsRoute, hostRoute, storageRoute]),
+  ]),
   scrollRestoration: true,
 });
 

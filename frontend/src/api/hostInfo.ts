@@ -1,5 +1,6 @@
 import { type Host, Host_Status } from "../gen/sonde/v1/query_pb";
 import { type Summary, SummarySchema } from "../gen/sonde/v1/summary_pb";
+import { isObject, moment, number, text } from "../lib/json";
 import { present } from "../lib/presence";
 
 // A host as lists show it, from either wire: REST's JSON (proto field names, lower-case enums, RFC 3339) or the
@@ -104,26 +105,6 @@ export function hostFromProto(host: Host): HostInfo {
   };
 }
 
-type Json = Record<string, unknown>;
-
-function isObject(value: unknown): value is Json {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function text(object: Json, key: string): string | undefined {
-  const value = object[key];
-  return typeof value === "string" ? value : undefined;
-}
-
-/** JSON numbers; 64-bit ones may be written as strings. */
-function number(object: Json, key: string): number | undefined {
-  const value = object[key];
-  if (typeof value === "number") return Number.isFinite(value) ? value : undefined;
-  if (typeof value !== "string" || value.trim() === "") return undefined;
-  const parsed = Number(value);
-  return Number.isFinite(parsed) ? parsed : undefined;
-}
-
 // The proto field names of the summary, from the descriptor: they are what JSON carries.
 const JSON_NAMES = new Map(SummarySchema.fields.map((field) => [field.localName, field.name]));
 
@@ -140,12 +121,11 @@ export function hostFromJson(value: unknown): HostInfo | undefined {
     if (found !== undefined) summary[key] = found;
   }
   const status = text(value, "status");
-  const seen = Date.parse(text(value, "last_seen") ?? "");
   return {
     hostId: text(value, "host_id") ?? hostname,
     hostname,
     status: status === "live" || status === "stale" || status === "offline" ? status : "unknown",
-    lastSeenMs: Number.isNaN(seen) ? undefined : seen,
+    lastSeenMs: moment(value, "last_seen"),
     intervalMs: number(value, "interval_ms") ?? 1000,
     clockSkewMs: number(value, "clock_skew_ms"),
     warning: text(value, "warning"),

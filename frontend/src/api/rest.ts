@@ -1,5 +1,6 @@
 import { type HostInfo, hostFromJson } from "./hostInfo";
 import { confirmed, signedIn, signedOut, useSession } from "./session";
+import { type StorageInfo, storageFromJson } from "./storage";
 
 // The REST side: logging in and lists. The only other place that talks to the backend is live.ts.
 
@@ -96,4 +97,10 @@ export async function getHost(hostname: string): Promise<HostInfo> {
   );
   if (!host) throw new ApiError("The backend's answer about this host cannot be read.", 200, "malformed");
   return host;
+}
+
+export async function getStorage(): Promise<StorageInfo> {
+  const storage = storageFromJson(await ask("/api/storage"));
+  if (!storage) throw new ApiError("The backend's answer about its storage cannot be read.", 200, "malformed");
+  return storage;
 }

@@ -1,4 +1,4 @@
-import { Link, Outlet, useNavigate, useParams } from "@tanstack/react-router";
+import { Link, Outlet, useLocation, useNavigate, useParams } from "@tanstack/react-router";
 import { useEffect } from "react";
 import { live } from "../api/live";
 import { logout } from "../api/rest";
@@ -26,6 +26,7 @@ export function Shell() {
   const status = useSession((session) => session.status);
   const navigate = useNavigate();
   const { hostname } = useParams({ strict: false });
+  const inStorage = useLocation({ select: (location) => location.pathname === "/storage" });
 
   // Not before the backend has accepted us over HTTP: a session that is over would cost a refused connection as well.
   // A backend that does not answer at all is the live connection's to wait for.
@@ -54,8 +55,16 @@ export function Shell() {
             <span className="brand-text">Sonde</span>
           </Link>
           <nav className="crumbs" aria-label="Where you are">
-            {hostname === undefined ? (
-              <span aria-current="page">Hosts</span>
+            {inStorage ? (
+              <>
+                <Link to="/hosts">Hosts</Link>
+                <span aria-current="page">Storage</span>
+              </>
+            ) : hostname === undefined ? (
+              <>
+                <span aria-current="page">Hosts</span>
+                <Link to="/storage">Storage</Link>
+              </>
             ) : (
               <>
                 <Link to="/hosts">Hosts</Link>
