@@ -1,7 +1,7 @@
 // What a person does with the dashboard, in a real browser, against the real backend and agent: log in, find a host,
 // watch numbers that are true, lose the backend and get it back without a reload.
 import assert from "node:assert/strict";
-import { closeSync, existsSync, fsyncSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
+import { closeSync, existsSync, fsyncSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, writeSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -297,6 +297,28 @@ async function fitsAPhone(browser, stack, cookies) {
   await context.close();
 }
 
+/** What the page says is the database's size is what lies on the disk. */
+async function seesTheStorage(ui, stack) {
+  const here = ui.page.url();
+  await ui.page.goto(`${stack.url}/hosts`);
+  await ui.page.getByRole("link", { name: "Storage" }).click();
+  await ui.page.waitForURL(/\/storage$/);
+  const total = ui.at("storage-total");
+  await total.waitFor();
+  const [, number, unit] = /([\d.]+)\s+(B|KiB|MiB)/.exec(await total.innerText()) ?? [];
+  const bytes = Number(number) * { B: 1, KiB: 1024, MiB: 1024 ** 2 }[unit];
+  const files = ["sonde.db", "sonde.db-wal", "sonde.db-shm"].map((name) => join(stack.folder, name));
+  const onDisk = files.reduce((sum, file) => sum + (existsSync(file) ? statSync(file).size : 0), 0);
+  assert(bytes > 0 && bytes < onDisk * 2 + 1024 ** 2, `the page says ${number} ${unit}, the disk has ${onDisk} bytes`);
+  const tiers = await ui.at("storage-tiers").innerText();
+  for (const words of ["Every value", "Processes", "A value a minute", "14 d", "3 d", "400 d"])
+    assert(tiers.includes(words), `the tiers say "${words}"`);
+  assert.equal(await ui.overflow(), 0, "the storage page fits the width");
+  await ui.shot("storage");
+  await ui.page.goto(here);
+  await until("the live connection", async () => (await ui.state()) === "live");
+}
+
 const stack = await Stack.start(BUILD, SOURCE);
 const browser = await chromium.launch({ executablePath: BROWSER, args: FLAGS });
 let ui;
@@ -309,6 +331,7 @@ try {
     ["see true numbers move", () => seesTrueNumbers(ui)],
     ["read why there are no hardware counters", () => explainsThePmu(ui)],
     ["see the latency of disk I/O", () => seesBlockLatency(ui)],
+    ["see what is stored", () => seesTheStorage(ui, stack)],
     ["look closer, choose a window, reload", () => looksCloser(ui)],
     ["lose the backend and get it back", () => survivesTheBackend(ui, stack)],
     [
