@@ -271,9 +271,11 @@ static int run(struct export *x, struct store *store)
 		r = schemas_open(store, &schemas);
 	if (r == 0)
 		r = sorter_new(NULL, SORTER_MEMORY, &x->reader.sorter);
-	if (r == 0)
-		r = export_units_list(store, schemas, x->request.selector ? selector.metric : NULL, x->request.host,
-				      &x->units);
+	if (r == 0) {
+		const struct export_place where = {
+			.store = store, .schemas = schemas, .from_us = x->request.from_us, .to_us = x->request.to_us};
+		r = export_units_list(&where, x->request.selector ? selector.metric : NULL, x->request.host, &x->units);
+	}
 	if (r == -ENOENT)
 		snprintf(x->error, EXPORT_ERROR_SIZE, "no host is called %.200s", x->request.host);
 	if (r == 0) {

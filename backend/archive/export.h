@@ -14,7 +14,7 @@
 struct export_request {
 	enum export_format format;
 	const char *host;	/* NULL: all */
-	const char *selector;	/* NULL: all metrics that the schema or a host's newest snapshot has */
+	const char *selector;	/* NULL: all metrics */
 	int64_t from_us, to_us; /* to is not part of it */
 	int64_t step_us;	/* 0: every reading */
 	enum range_function function;

@@ -1,5 +1,7 @@
 #include "backend/archive/export_units.h"
 
+#include "backend/query/custom_names.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,14 +77,20 @@ static int add_catalogue(struct export_units *u, const struct schema *schema, co
 struct custom {
 	struct export_units *units;
 	const char *only;
+	size_t first; /* of the host's custom metrics */
 };
 
-static int on_sample(void *arg, const struct schema_sample *sample)
+static int on_custom(void *arg, const struct schema_metric *metric)
 {
 	struct custom *c = arg;
-	if (sample->metric->n_numbers > 0 || !is_wanted(sample->metric, c->only))
+	if (!is_wanted(metric, c->only))
 		return 0;
-	return add(c->units, sample->metric);
+	/* Chunk by chunk the same ones come again. */
+	for (size_t i = c->units->n_metrics; i-- > c->first;) {
+		if (strcmp(c->units->metrics[i].path, metric->path) == 0)
+			return 0;
+	}
+	return add(c->units, metric);
 }
 
 static int by_path(const void *a, const void *b)
@@ -106,29 +114,30 @@ static void drop_doubles(struct export_units *u)
 	u->n_metrics = n;
 }
 
-/* What the host's newest snapshot was made with and what of its own it holds. */
-static int add_host(struct export_units *u, struct store *store, struct schemas *schemas, const char *only,
+/* What a host has that our schema does not know: of the schema of its newest snapshot, and custom metrics. */
+static int add_host(struct export_units *u, const struct export_place *place, const char *only,
 		    const struct store_host *host)
 {
-	struct custom custom = {u, only};
 	struct schema *schema = NULL;
 	uint8_t *payload, hash[32];
 	int64_t received_us;
 	size_t len;
-	int r = store_latest(store, host->host_id, &payload, &len, hash, &received_us);
-	if (r <= 0)
+	int r = store_latest(place->store, host->host_id, &payload, &len, hash, &received_us);
+	if (r < 0)
 		return r;
-	r = schemas_get(schemas, hash, &schema);
 	if (r == 1) {
-		r = schema == schemas_own(schemas) ? 0 : add_catalogue(u, schema, only);
-		if (r == 0)
-			r = schema_walk(schema, payload, len, on_sample, &custom);
-		if (r == -EPROTO)
-			r = 0; /* what stands before the fault was seen */
-		drop_doubles(u);
+		free(payload);
+		r = schemas_get(place->schemas, hash, &schema);
 	}
+	if (r == 1)
+		r = schema == schemas_own(place->schemas) ? 0 : add_catalogue(u, schema, only);
 	schema_unref(schema);
-	free(payload);
+	drop_doubles(u);
+	struct custom custom = {u, only, u->n_metrics};
+	if (r == 0)
+		r = custom_names(place->store, place->schemas, host->host_id, place->from_us, place->to_us - 1,
+				 on_custom, &custom);
+	drop_doubles(u);
 	return r;
 }
 
@@ -175,15 +184,15 @@ static int add_unknown(struct export_units *u, const char *name)
 	return r;
 }
 
-int export_units_list(struct store *store, struct schemas *schemas, const char *only, const char *host,
-		      struct export_units *ret)
+int export_units_list(const struct export_place *place, const char *only, const char *host, struct export_units *ret)
 {
 	struct export_units u = {.n_metrics = 0};
-	int r = list_hosts(store, host, &u);
+	int r = list_hosts(place->store, host, &u);
 	if (r == 0)
-		r = add_catalogue(&u, schemas_own(schemas), only);
-	for (size_t i = 0; i < u.n_hosts && r == 0; i++)
-		r = add_host(&u, store, schemas, only, &u.hosts[i]);
+		r = add_catalogue(&u, schemas_own(place->schemas), only);
+	/* What is asked for by a name of ours need not be looked for. */
+	for (size_t i = 0; i < u.n_hosts && r == 0 && !(only && u.n_metrics > 0); i++)
+		r = add_host(&u, place, only, &u.hosts[i]);
 	drop_doubles(&u);
 	if (r == 0 && only && u.n_metrics == 0)
 		r = add_unknown(&u, only);

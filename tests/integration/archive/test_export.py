@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "ingest"), str(HERE.parent / "lib")]
-from backend import BUILD, Backend  # noqa: E402
+from backend import BUILD, Backend, wait_for  # noqa: E402
 
 BEGIN = int(time.time()) - 3000
 N = 40
@@ -79,8 +80,8 @@ class Export(unittest.TestCase):
             stream.cancel() if hasattr(stream, "cancel") else None
 
     @staticmethod
-    def snapshot(double, i):
-        s = double.snapshot(i, seconds=BEGIN + i, cpu_busy_ratio=1 / (i + 2))
+    def snapshot(double, i, seconds=None):
+        s = double.snapshot(i, seconds=seconds or BEGIN + i, cpu_busy_ratio=1 / (i + 2))
         s.cpu.state.code = 1
         for cpu in range(2):
             core = s.cpu.cores.add()
@@ -196,6 +197,45 @@ class Export(unittest.TestCase):
         self.assertIn("other flags", self.export("csv", "-o", part, "--resume", code=1))
         (self.it.path / "other.csv.part.json").write_text('{"request":')
         self.export("csv", "-o", part, "--resume")
+
+
+class Sealed(unittest.TestCase):
+    """Rows, sealed and compacted chunks, and what was backed up and restored: an export says the same of them."""
+
+    def test_whatever_it_is_kept_as(self):
+        step, n = 60, 8 * 60
+        begin = (int(time.time()) // 21600 - 3) * 21600 + 1000
+        with Backend() as it:
+            double = it.double(hostname="kept")
+            stream = double.stream()
+            stream.welcome()
+            for first in range(1, n + 1, 100):
+                last = min(first + 99, n)
+                stream.send(2, double.batch(*[Export.snapshot(double, i, begin + i * step) for i in range(first, last + 1)]))
+                while not any(r.last >= last for r in stream.receive().acknowledgement.accepted):
+                    pass
+            rows = self.export(it.database)
+            self.assertGreater(rows.count("\n"), n * 7)
+            self.assertIn("custom.debt", rows)
+            it.stop()
+            it.start_backend("--seal-every", "1s")
+            wait_for(lambda: self.count(it, "SELECT count(*) FROM chunks WHERE compacted = 0") > 0, 30, "rows are sealed")
+            self.assertEqual(self.export(it.database), rows)
+            wait_for(lambda: self.count(it, "SELECT count(*) FROM chunks WHERE compacted = 1 AND tier = 1") == 2 and
+                     self.count(it, "SELECT count(*) FROM chunks WHERE compacted = 0 AND tier = 1") == 0, 30, "windows are compacted")
+            self.assertEqual(self.export(it.database), rows)
+            archive = it.path / "kept.bak"
+            for command in (["backup", "--store", f"sqlite:{it.database}", archive], ["restore", "--store", f"sqlite:{it.path}/again.db", archive]):
+                subprocess.run([BUILD / "sonde-backend", *command], check=True, capture_output=True, timeout=60)
+            self.assertEqual(self.export(it.path / "again.db"), rows)
+
+    def export(self, database):
+        return subprocess.run([BUILD / "sonde-backend", "export", "--store", f"sqlite:{database}", "--format", "jsonl"], check=True, capture_output=True,
+                              text=True, timeout=60).stdout
+
+    def count(self, it, sql):
+        with sqlite3.connect(f"file:{it.database}?mode=ro", uri=True, timeout=20) as db:
+            return db.execute(sql).fetchone()[0]
 
 
 if __name__ == "__main__":

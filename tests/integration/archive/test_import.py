@@ -99,7 +99,7 @@ class Import(unittest.TestCase):
         self.assertEqual(value["db", "custom.http_requests_total", '{"code": "200"}'], [0, 1000, 2000, 3000, 4000])
         self.assertEqual(value["other", "custom.rpc_seconds_bucket", '{"le": "0.3"}'], [0, 1, 2])
         self.assertEqual(value["other", "cpu.cores.user_us", '{"cpu": 3}'], [12345678])
-        # Not among what the host said last, so it is asked for.
+        self.assertEqual(value["other", "custom.sonde_cpu_cores_user_seconds_total", '{"cpu": "3", "job": "node"}'], [1])
         foreign = self.run_command("export", self.path / "new.db", "--format", "csv", "--metric", "custom.sonde_cpu_cores_user_seconds_total")
         self.assertIn('"cpu=""3"",job=""node""",1', foreign)
         self.assertEqual(value["other", "block_io.devices.operations.device_latency_ns", '{"device": "sda", "operation": "read"}'],
