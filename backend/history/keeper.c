@@ -155,7 +155,7 @@ static int seal_one(struct keeper *k, struct store_unsealed *host, int64_t upto_
 		k->max_rows = k->max_rows / 4 > LEAST_ROWS ? k->max_rows / 4 : LEAST_ROWS;
 	else if (r == 0 && k->max_rows < SEAL_MAX_ROWS)
 		k->max_rows += k->max_rows / 4;
-	*more |= (r == 0 && result.more) || r == -ESTALE;
+	*more |= r == 0 && result.more;
 	return r;
 }
 

@@ -1,4 +1,4 @@
-"""The store's tests on a real PostgreSQL, the same programs that run on SQLite as unit tests, and those that only PostgreSQL has."""
+"""The store's and history's tests on a real PostgreSQL, the same programs that run on SQLite as unit tests, and those that only PostgreSQL has."""
 import os
 import subprocess
 import sys
@@ -9,7 +9,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from postgres import Postgres  # noqa: E402
 from programs import BUILD  # noqa: E402
 
-PROGRAMS = ("append", "chunks", "registry", "rows", "kill", "kill_chunks", "postgres", "postgres_chunks")
+PROGRAMS = ("store_append", "store_chunks", "store_registry", "store_rows", "store_kill", "store_kill_chunks", "store_postgres",
+            "store_postgres_chunks", "history_seal", "history_compact", "history_keeper")
 
 
 class EnginesTest(unittest.TestCase):
@@ -20,7 +21,7 @@ class EnginesTest(unittest.TestCase):
         cls.url = cls.postgres.database()
 
     def run_program(self, name):
-        done = subprocess.run([BUILD / f"test_store_{name}"], env={**os.environ, "SONDE_TEST_STORE": self.url}, capture_output=True,
+        done = subprocess.run([BUILD / f"test_{name}"], env={**os.environ, "SONDE_TEST_STORE": self.url}, capture_output=True,
                               text=True, timeout=100)
         if done.returncode != 0:
             print(done.stdout[-6000:], done.stderr[-6000:], self.postgres.log.read_text()[-3000:], flush=True)
