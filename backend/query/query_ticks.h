@@ -5,11 +5,11 @@
 #include "backend/columns/columns.h"
 #include "backend/query/query_cache.h"
 
-/* From tick `first` on, up to the next run's: one start of the agent, one interval, sequences that follow each other.
- */
+/* From tick `first` on, up to the next run's: one start of the agent, one interval, sequences in equal steps. */
 struct query_run {
 	uint32_t first, interval_ms;
 	uint64_t sequence; /* of the first */
+	uint64_t step;	   /* to the next; 0 of a single one */
 	uint8_t instance[16];
 	uint8_t boot_id[16];
 };

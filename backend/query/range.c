@@ -102,16 +102,14 @@ static int64_t longest_us(uint32_t interval_ms)
 	return (int64_t)interval_ms * 2500;
 }
 
-/* Sequences of one instance that are missing: between snapshots all that lie between, between minutes more than the
- * later one can have read itself. */
-static bool were_lost(const struct run *run, uint64_t sequence, bool minutes)
+/* Whether sequences of one instance are missing when they went on by `step`: between snapshots all that lie between,
+ * between minutes more than the later one can have read itself. */
+static bool were_lost(const struct run *run, uint64_t step, bool minutes)
 {
 	uint64_t own = 1;
-	if (sequence <= run->last.sequence)
-		return false;
 	if (minutes || run->last_is_minute)
 		own = run->sequences > 0 ? run->sequences + 1 : QUERY_MINUTE_US / 1000000 + 1;
-	return sequence - run->last.sequence > own;
+	return step > own;
 }
 
 /* Between the last tick and one of this run that has this sequence. */
@@ -127,7 +125,7 @@ static int look_for_gap(struct run *run, const struct query_run *next, uint64_t 
 		cause = RANGE_HOST_RESTARTED;
 	else if (memcmp(next->instance, last->instance, sizeof(next->instance)) != 0)
 		cause = RANGE_AGENT_RESTARTED;
-	else if (were_lost(run, sequence, minutes))
+	else if (sequence > last->sequence && were_lost(run, sequence - last->sequence, minutes))
 		cause = RANGE_LOST;
 	return add_gap(run, run->last_us, time_us, cause);
 }
@@ -220,7 +218,7 @@ static int take_run(struct run *run, const struct query_block *block, const stru
 {
 	const int64_t *time_us = block->ticks->time_us;
 	struct range_ticks *t = &run->values.ticks;
-	uint64_t sequence = of->sequence + (first - of->first);
+	uint64_t sequence = of->sequence + of->step * (first - of->first);
 	int r = 0;
 	if (run->has_last && memcmp(of->boot_id, run->last.boot_id, sizeof(of->boot_id)) != 0)
 		run->epoch++;
@@ -229,20 +227,21 @@ static int take_run(struct run *run, const struct query_block *block, const stru
 	if (block->minutes && run->has_last && run->last_is_minute && sequence > run->last.sequence &&
 	    time_us[first] == run->last_time_us + QUERY_MINUTE_US)
 		run->sequences = (uint32_t)(sequence - run->last.sequence);
-	if (block->minutes && end - first > 1)
-		run->sequences = 1;
 	run->has_last = true;
 	run->last = *of;
 	run->last_is_minute = block->minutes;
 	if (block->minutes)
 		run->last.interval_ms = QUERY_MINUTE_US / 1000;
 	int64_t longest = longest_us(run->last.interval_ms);
+	enum range_cause cause = were_lost(run, of->step, block->minutes) ? RANGE_LOST : RANGE_PAUSED;
 	for (uint32_t i = first; r == 0 && i < end; i++) {
 		t->epoch[i] = run->epoch;
 		if (i > first && longest > 0 && time_us[i] - time_us[i - 1] > longest)
-			r = add_gap(run, block->ticks->read_us[i - 1], time_us[i], RANGE_PAUSED);
+			r = add_gap(run, block->ticks->read_us[i - 1], time_us[i], cause);
 	}
-	run->last.sequence = sequence + (end - 1 - first);
+	if (block->minutes && end - first > 1 && cause == RANGE_PAUSED)
+		run->sequences = (uint32_t)of->step;
+	run->last.sequence = sequence + of->step * (end - 1 - first);
 	run->last_time_us = time_us[end - 1];
 	run->last_us = block->ticks->read_us[end - 1];
 	return r;
