@@ -7,6 +7,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "ingest"), str(Path(__file__).parent.parent / "store")]
 from backend import Backend, wait_for  # noqa: E402
+from postgres import Postgres, programs  # noqa: E402
 from test_keeper import STEP, WINDOW, Keeper  # noqa: E402
 
 OK, NOT_DUE, UNAVAILABLE = 1, 2, 3
@@ -27,6 +28,10 @@ class TravelTest(unittest.TestCase):
         self.backend = Backend()
         self.backend.__enter__()
         self.addCleanup(self.backend.__exit__, None, None, None)
+
+    def restart(self, *extra):
+        self.backend.stop()
+        self.backend.start_backend(*extra)
         self.token = self.backend.login()
 
     def snapshot(self, double, sequence, seconds):
@@ -80,6 +85,18 @@ class TravelTest(unittest.TestCase):
             self.assertEqual(found[key], value, f"{key[0]} at {key[1]}")
 
     def test_a_moment_is_the_same_in_rows_and_in_chunks(self):
+        self.rows_and_chunks()
+
+    def test_a_moment_is_the_same_on_postgresql(self):
+        if not programs():
+            self.skipTest("PostgreSQL's programs are not installed (apt-get install postgresql)")
+        server = Postgres()
+        server.__enter__()
+        self.addCleanup(server.__exit__, None, None, None)
+        self.rows_and_chunks("--store", server.database("travel"))
+
+    def rows_and_chunks(self, *extra):
+        self.restart(*extra)
         double = self.backend.double(hostname="travel")
         stream = double.stream()
         stream.welcome()
@@ -97,7 +114,7 @@ class TravelTest(unittest.TestCase):
         self.assertIn("command_line", whole["processes"]["processes"][0])
         self.assertEqual(whole["perf"]["state"]["reason"], "no_pmu")
 
-        keeper = Keeper(self.backend)
+        keeper = Keeper(self.backend, *extra)
         self.token = keeper.token
         wait_for(lambda: keeper.value("sealed_snapshots_total") == len(times), 30, "all is sealed")
         self.compare(from_rows, self.at(moments))
@@ -105,9 +122,7 @@ class TravelTest(unittest.TestCase):
         self.compare(from_rows, self.at(moments))
 
         # What comes then lies in rows: the moment after the seam has sections and processes from before it.
-        self.backend.stop()
-        self.backend.start_backend()
-        self.token = self.backend.login()
+        self.restart(*extra)
         stream = double.stream()
         stream.welcome()
         self.send(stream, double, list(range(ended + 200, ended + 220, STEP)), following)
