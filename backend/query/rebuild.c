@@ -1,5 +1,6 @@
-/* A section's directory and texts are read when it is first asked for. Values of a stretch of ticks are decoded at
- * once, series by series as they lie, and sorted by tick: a table of processes is made of many ticks. */
+/* A section's directory and texts are read when it is first asked for, its blocks when something in them is. Values of
+ * a stretch of ticks are decoded at once, series by series as they lie, and sorted by tick: a table of processes is
+ * made of many ticks. */
 #include "backend/query/rebuild.h"
 
 #include "backend/columns/section_reader.h"
@@ -39,7 +40,8 @@ struct part {
 struct section {
 	uint32_t number;
 	bool opened;
-	struct buf bytes; /* of the values; borrowed by the reader */
+	const struct rebuild *of;
+	uint64_t offset; /* where its values begin in the chunk */
 	struct section_reader *values;
 	struct texts_reader *texts;
 	int64_t root;	    /* row of the section itself in texts, or -1 */
@@ -74,7 +76,6 @@ void rebuild_free(struct rebuild *r)
 		struct section *s = &r->sections[i];
 		section_reader_free(s->values);
 		texts_reader_free(s->texts);
-		buf_free(&s->bytes);
 		free(s->there);
 		free(s->cells);
 		free(s->parts);
@@ -88,7 +89,7 @@ void rebuild_free(struct rebuild *r)
 
 static bool is_damage(int error)
 {
-	return error == -EBADMSG || error == -EPROTO || error == -EUCLEAN;
+	return error == -EBADMSG || error == -EPROTO || error == -EUCLEAN || error == -ERANGE;
 }
 
 /* --- opening --- */
@@ -129,7 +130,7 @@ static void list_sections(struct rebuild *r)
 		if (k < r->n_sections && r->sections[k].number == number)
 			continue;
 		memmove(&r->sections[k + 1], &r->sections[k], (r->n_sections - k) * sizeof(r->sections[0]));
-		r->sections[k] = (struct section){.number = number, .root = -1, .bytes = BUF_INIT(COLUMNS_MAX_SECTION)};
+		r->sections[k] = (struct section){.number = number, .of = r, .root = -1};
 		r->n_sections++;
 	}
 }
@@ -182,18 +183,28 @@ static int read_section(struct rebuild *r, uint32_t number, struct buf *out)
 	return s ? read_into(r, r->offsets[s - r->chunk.sections], s->len, out) : -ENOENT;
 }
 
+static int read_values(void *arg, uint64_t offset, size_t len, uint8_t *data)
+{
+	const struct section *s = arg;
+	return s->of->source.read(s->of->source.arg, s->offset + offset, len, data);
+}
+
+/* Its directory; blocks are read when values in them are asked for. */
 static int open_values(struct rebuild *r, struct section *s)
 {
-	int e = read_section(r, s->number, &s->bytes);
-	if (e == 0)
-		e = section_reader_open(s->bytes.data, s->bytes.len, r->chunk.n_ticks, &s->values);
+	const struct section_source source = {.read = read_values, .arg = s};
+	const struct chunk_section *section = chunk_find(&r->chunk, s->number);
+	if (!section)
+		return 0;
+	s->offset = r->offsets[section - r->chunk.sections];
+	int e = section_reader_open_source(&source, section->len, r->chunk.n_ticks, &s->values);
 	if (e == 0 && section_reader_number(s->values) != s->number) {
 		section_reader_free(s->values);
 		s->values = NULL;
 		e = -EPROTO;
 	}
 	r->damaged |= is_damage(e);
-	return e == -ENOENT || is_damage(e) ? 0 : e;
+	return is_damage(e) ? 0 : e;
 }
 
 static int open_texts(struct rebuild *r, struct section *s)
