@@ -512,7 +512,7 @@ static void fill_disk(struct store *store, const uint8_t *data, size_t len, int6
 static void test_a_full_disk(void **state)
 {
 	struct fixture *f = *state;
-	enum { LEN = 1 << 20 };
+	enum { LEN = 1 << 20, DROPPED = 8 }; /* the writer makes partitions meanwhile, which want room too */
 	const struct passwd *user = getpwnam("postgres");
 	char sql[256], url[512], *line = NULL;
 	struct store *store = NULL;
@@ -539,8 +539,8 @@ static void test_a_full_disk(void **state)
 	print_message("full after %d days\n", days);
 	/* The oldest goes, and there is room again. */
 	uint64_t bytes = 0;
-	assert_int_equal(store_drop(store, STORE_TIER_RAW, INT64_MAX, 3 * LEN, &bytes), 0);
-	assert_int_equal(bytes, 3 * LEN);
+	assert_int_equal(store_drop(store, STORE_TIER_RAW, INT64_MAX, DROPPED * LEN, &bytes), 0);
+	assert_int_equal(bytes, DROPPED * LEN);
 	struct store_chunk chunk = chunk_at(day, true);
 	chunk.data = data;
 	chunk.len = LEN;
@@ -551,8 +551,8 @@ static void test_a_full_disk(void **state)
 	struct store_view *view;
 	assert_int_equal(store_view_open(store, &view), 0);
 	size_t n = list(view, host_a, &found);
-	assert_int_equal(n, days - 3 + 2);
-	assert_true(found[0].first_us == day - 97 * DAY_US);
+	assert_int_equal(n, days - DROPPED + 2);
+	assert_true(found[0].first_us == day - (100 - DROPPED) * DAY_US);
 	for (size_t i = 0; i < n; i++) {
 		assert_int_equal(store_view_read(view, &found[i], 0, LEN, got), 0);
 		assert_memory_equal(got, data, LEN);
@@ -562,9 +562,17 @@ static void test_a_full_disk(void **state)
 	free(found);
 	free(data);
 	free(got);
-	fixture_ask(f, "DROP DATABASE small WITH (FORCE)");
-	fixture_ask(f, "DROP TABLESPACE small");
-	assert_int_equal(umount2(f->directory, MNT_DETACH), 0);
+}
+
+/* A server that finds a tablespace's files gone would not start again. */
+static int teardown_small_disk(void **state)
+{
+	struct fixture *f = *state;
+	fixture_ask(f, "DROP DATABASE IF EXISTS small WITH (FORCE)");
+	fixture_ask(f, "DROP TABLESPACE IF EXISTS small");
+	if (umount2(f->directory, MNT_DETACH) < 0 && errno != EINVAL)
+		return -1;
+	return fixture_teardown(state);
 }
 
 /* A database of the version before this one: its rows are there afterwards, and not sealed. */
@@ -611,7 +619,7 @@ int main(void)
 		WITH_STORE(test_a_view_whose_session_ends),
 		WITH_STORE(test_views_do_not_use_up_the_links),
 		WITH_STORE(test_a_damaged_page_costs_that_read),
-		WITH_STORE(test_a_full_disk),
+		cmocka_unit_test_setup_teardown(test_a_full_disk, fixture_setup, teardown_small_disk),
 		WITH_STORE(test_rows_survive_the_migration),
 	};
 	if (!fixture_on_postgres()) {
