@@ -18,7 +18,7 @@ class BacklogTest(unittest.TestCase):
         with Backend() as backend:
             # Rows may be a tenth of what the database may: two megabytes.
             backend.stop()
-            backend.start_backend("--store-max-bytes", "20MiB", "--seal-every", "10s")
+            backend.start_backend("--store-max-bytes", "20MiB", "--seal-every", "5s")
             late, live = backend.double(hostname="late"), backend.double(hostname="live")
             late_stream, live_stream = late.stream(), live.stream()
             late_stream.welcome()
