@@ -5,10 +5,10 @@
 #include "backend/store/store.h"
 #include "common/buf.h"
 
-#include <pthread.h>
-
 #define APPENDER_BATCH 256
 #define APPENDER_BYTES (4u << 20)
+
+struct appender_shared;
 
 struct appender {
 	struct store *store;
@@ -18,18 +18,22 @@ struct appender {
 	size_t offsets[APPENDER_BATCH]; /* of their payloads */
 	size_t n;
 	struct buf payloads;
-	pthread_mutex_t lock; /* what follows */
-	pthread_cond_t changed;
-	size_t under_way; /* batches */
-	uint64_t accepted, duplicates, conflicts;
-	int error;
+	struct appender_shared *shared; /* with the writer's thread; outlives this while batches are under way */
 };
 
-void appender_init(struct appender *appender, struct store *store) __attribute__((nonnull));
-/* Copies the payload. 0, -EMSGSIZE, -ENOMEM, or the error of an earlier batch (-ENOENT: no such host). */
+struct appender_counts {
+	uint64_t accepted, duplicates, conflicts;
+};
+
+/* 0 or -ENOMEM. */
+int appender_init(struct appender *appender, struct store *store) __attribute__((nonnull, warn_unused_result));
+/* Copies the payload. 0, -EMSGSIZE, -ENOMEM, or the error of an earlier batch (-ENOENT: no such host; -EIO as below).
+ */
 int appender_put(struct appender *appender, const uint8_t host_id[16], const uint8_t instance[16],
 		 const struct store_snapshot *snapshot) __attribute__((warn_unused_result));
-/* Until all of it is durable: 0 or the first error. While the database cannot be written this waits. */
+/* Until all of it is durable: 0 or the first error; -EIO when the database could not be written for half a minute,
+ * which store_status() explains. */
 int appender_drain(struct appender *appender) __attribute__((nonnull, warn_unused_result));
-/* Waits for what is under way. */
+struct appender_counts appender_counts(const struct appender *appender) __attribute__((nonnull));
+/* What is under way goes on without it. Accepts a zeroed one. */
 void appender_free(struct appender *appender) __attribute__((nonnull));

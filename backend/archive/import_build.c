@@ -360,13 +360,19 @@ static int run(struct build *b, struct sorter *sorter)
 	if (r == 0)
 		r = finish_host(b);
 	int stored = appender_drain(&b->appender);
-	b->counts->known += b->appender.duplicates;
-	if (r == 0 && stored == 0 && b->appender.conflicts > 0) {
+	struct appender_counts fates = appender_counts(&b->appender);
+	b->counts->known += fates.duplicates;
+	if (r == 0 && stored == 0 && fates.conflicts > 0) {
 		/* Another program version may have made others of the same file. */
 		snprintf(b->error, IMPORT_ERROR_SIZE,
 			 "%llu snapshots of this file are stored with other contents, and stay so",
-			 (unsigned long long)b->appender.conflicts);
+			 (unsigned long long)fates.conflicts);
 		return -EEXIST;
+	}
+	if (stored == -EIO && r >= 0) {
+		char status[IMPORT_ERROR_SIZE - 32];
+		store_status(b->store, status, sizeof(status));
+		snprintf(b->error, IMPORT_ERROR_SIZE, "given up: %s", status);
 	}
 	return r < 0 ? r : stored;
 }
@@ -386,8 +392,9 @@ int import_build(struct store *store, struct schema *schema, struct sorter *sort
 			    .before_before_us = INT64_MIN,
 			    .histogram_series = BUF_INIT(SORTER_MAX_ENTRY),
 			    .out = BUF_INIT(SNAPSHOT_MAX)};
-	appender_init(&b->appender, store);
-	int r = run(b, sorter);
+	int r = appender_init(&b->appender, store);
+	if (r == 0)
+		r = run(b, sorter);
 	appender_free(&b->appender);
 	schema_assembly_free(b->assembly);
 	forget_texts(b);

@@ -195,7 +195,7 @@ static int write_all(struct restore *s, char *error)
 	if (r == 0)
 		r = appender_drain(&s->appender);
 	/* What is there twice belongs to an archive that nobody's backup made. */
-	if (r == 0 && s->appender.accepted != s->counts.rows)
+	if (r == 0 && appender_counts(&s->appender).accepted != s->counts.rows)
 		r = -EBADMSG;
 	if (r == 0)
 		r = store_restore_end(s->store);
@@ -243,8 +243,11 @@ int backup_restore(struct store *store, const char *path, struct backup_counts *
 	}
 	s->store = store;
 	s->bytes = BUF_INIT(BATCH_BYTES + 1);
-	appender_init(&s->appender, store);
-	int r = restore(s, path, error);
+	int r = appender_init(&s->appender, store);
+	if (r == 0)
+		r = restore(s, path, error);
+	else
+		snprintf(error, BACKUP_ERROR_SIZE, "out of memory");
 	appender_free(&s->appender);
 	if (r == 0) {
 		*ret = s->counts;

@@ -1,7 +1,7 @@
-/* archive_tool fill URL SEED CHUNK_BYTES: a store with all a store can hold: hosts, users, keys, settings, descriptor sets, rows,
- * chunks of all tiers, waiting and compacted. What they hold follows from SEED.
- * archive_tool list FILE: a line for each record of an archive, without what is another one's after a restore: the date
- * and the numbers of generations, of which the order is kept. */
+/* archive_tool fill URL SEED CHUNK_BYTES: a store with all a store can hold: hosts, users, keys, settings, descriptor
+ * sets, rows, chunks of all tiers, waiting and compacted. What they hold follows from SEED. archive_tool list FILE: a
+ * line for each record of an archive, without what is another one's after a restore: the date and the numbers of
+ * generations, of which the order is kept. */
 #include "backend/archive/appender.h"
 #include "backend/archive/archive_file.h"
 #include "backend/archive/records.h"
@@ -49,9 +49,12 @@ static void must(int r, const char *what)
 
 static void fill_accounts(struct store *store)
 {
-	struct store_user user = {.tenant_id = 1, .username = "ann", .password_hash = "$argon2id$...", .role = STORE_ROLE_ADMIN};
-	struct store_user other = {.tenant_id = 1, .username = "b\xc3\xb6rge '; DROP TABLE users", .role = STORE_ROLE_VIEWER};
-	struct store_key key = {.tenant_id = 1, .name = "first"}, revoked = {.tenant_id = 1, .name = "", .revoked = true};
+	struct store_user user = {
+		.tenant_id = 1, .username = "ann", .password_hash = "$argon2id$...", .role = STORE_ROLE_ADMIN};
+	struct store_user other = {
+		.tenant_id = 1, .username = "b\xc3\xb6rge '; DROP TABLE users", .role = STORE_ROLE_VIEWER};
+	struct store_key key = {.tenant_id = 1, .name = "first"},
+			 revoked = {.tenant_id = 1, .name = "", .revoked = true};
 	uint8_t bytes[3000];
 	random_bytes(key.hash, sizeof(key.hash));
 	random_bytes(revoked.hash, sizeof(revoked.hash));
@@ -69,7 +72,7 @@ static void fill_rows(struct store *store, const uint8_t host_id[16], int from, 
 {
 	struct appender appender;
 	uint8_t instance[16], payload[2000];
-	appender_init(&appender, store);
+	must(appender_init(&appender, store), "appender");
 	for (int i = from; i < to; i++) {
 		/* A row without a byte too, and sequences with gaps. */
 		size_t len = i % 97 == 0 ? 0 : random_next() % sizeof(payload);
@@ -93,7 +96,8 @@ static void fill_chunks(struct store *store, const uint8_t host_id[16], size_t l
 {
 	uint8_t *data = malloc(len), payload[100];
 	struct store_chunk chunks[2 + ROLLUP_END];
-	struct store_row latest = {.agent_us = BEGIN_US, .received_us = BEGIN_US + 77, .payload = payload, .len = sizeof(payload)};
+	struct store_row latest = {
+		.agent_us = BEGIN_US, .received_us = BEGIN_US + 77, .payload = payload, .len = sizeof(payload)};
 	size_t n = 0;
 	must(data ? 0 : -ENOMEM, "chunks");
 	random_bytes(data, len);
@@ -110,7 +114,9 @@ static void fill_chunks(struct store *store, const uint8_t host_id[16], size_t l
 							   .len = len - n,
 							   .data = data + n};
 	}
-	must(store_seal(store, host_id, INT64_MIN, BEGIN_US + (SEALED - 1) * 1000000ll + 77, SEALED, &latest, chunks, n), "seal");
+	must(store_seal(store, host_id, INT64_MIN, BEGIN_US + (SEALED - 1) * 1000000ll + 77, SEALED, &latest, chunks,
+			n),
+	     "seal");
 	for (size_t i = 0; i < n; i++)
 		chunks[i].compacted = i % 2 == 0;
 	must(store_replace(store, host_id, NULL, 0, chunks, n), "replace");
@@ -128,7 +134,8 @@ static int fill(const char *url, uint64_t seed, size_t chunk_bytes)
 	}
 	fill_accounts(store);
 	for (unsigned i = 0; i < HOSTS; i++) {
-		struct store_host host = {.tenant_id = 1, .key_id = 1 + i % 2, .first_seen_us = BEGIN_US, .last_seen_us = BEGIN_US + i};
+		struct store_host host = {
+			.tenant_id = 1, .key_id = 1 + i % 2, .first_seen_us = BEGIN_US, .last_seen_us = BEGIN_US + i};
 		uint8_t facts[200];
 		random_bytes(host.host_id, sizeof(host.host_id));
 		random_bytes(facts, sizeof(facts));
@@ -164,9 +171,9 @@ static void list_chunk(const struct archive_record *record, unsigned order)
 	const uint8_t *host_id;
 	struct store_chunk chunk;
 	must(record_take_chunk(record->data, record->len, &host_id, &chunk), "chunk");
-	printf("chunk %02x%02x order %u tier %u/%u %s %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " ", host_id[0], host_id[1],
-	       order, chunk.tier, chunk.statistic, chunk.compacted ? "compacted" : "waiting", chunk.window_us, chunk.first_us,
-	       chunk.last_us, chunk.made_us);
+	printf("chunk %02x%02x order %u tier %u/%u %s %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " ", host_id[0],
+	       host_id[1], order, chunk.tier, chunk.statistic, chunk.compacted ? "compacted" : "waiting",
+	       chunk.window_us, chunk.first_us, chunk.last_us, chunk.made_us);
 	print_hash(chunk.data, chunk.len);
 }
 
