@@ -88,6 +88,14 @@ static void add_usage(const PGresult *result, int row, struct store_usage *usage
 		usage->tiers[tier].newest_us = newest;
 }
 
+/* Of an hour's partition all rows stay until the last is sealed. They are no reason to take in less, for it is the hour
+ * that has to end: only those that wait are told. */
+static void add_rows(struct store_usage *usage, uint64_t bytes, uint64_t stored, uint64_t unsealed)
+{
+	usage->rows = unsealed;
+	usage->row_bytes = stored > unsealed ? (uint64_t)((double)bytes / (double)stored * (double)unsealed) : bytes;
+}
+
 int postgres_usage(void *engine, struct store_usage *ret)
 {
 	struct store_usage usage = {.disk_free_bytes = UINT64_MAX};
@@ -102,8 +110,8 @@ int postgres_usage(void *engine, struct store_usage *ret)
 	rows = postgres_ask(engine, PG_SIZES, NULL, &result);
 	if (rows > 0) {
 		usage.total_bytes = (uint64_t)postgres_get_int(result, 0, 0);
-		usage.row_bytes = (uint64_t)postgres_get_int(result, 0, 1);
-		usage.rows = (uint64_t)postgres_get_int(result, 0, 2);
+		add_rows(&usage, (uint64_t)postgres_get_int(result, 0, 1), (uint64_t)postgres_get_int(result, 0, 2),
+			 (uint64_t)postgres_get_int(result, 0, 3));
 	}
 	PQclear(result);
 	if (rows < 0)

@@ -166,14 +166,15 @@ const char *const postgres_sql[PG_STATEMENTS] = {
 														     "u"
 														     "t"
 														     "e"),
-	/* The server counts rows as they come and go; after a crash it begins anew. */
+	/* All, rows with what is around them, how many there are (the server counts them as they come and go, and
+	 * begins anew after a crash), and how many of them are not sealed. */
 	[PG_SIZES] =
 		"SELECT sum(pg_total_relation_size(oid))::bigint, coalesce(sum(pg_total_relation_size(oid)) FILTER"
-		" (WHERE hot), 0)::bigint, greatest(sum(pg_stat_get_live_tuples(oid)) FILTER (WHERE hot), (SELECT"
-		" sum(greatest(rows - sealed_rows, 0)) FROM hosts JOIN (SELECT host, sum(last - first + 1) AS rows FROM"
-		" streams GROUP BY host) s USING (host)), 0)::bigint FROM (SELECT oid, oid IN (SELECT inhrelid FROM"
-		" pg_inherits WHERE inhparent = 'hot'::regclass) AS hot FROM pg_class WHERE relnamespace ="
-		" 'sonde'::regnamespace AND relkind = 'r') c",
+		" (WHERE hot), 0)::bigint, coalesce(sum(pg_stat_get_live_tuples(oid)) FILTER (WHERE hot), 0)::bigint,"
+		" (SELECT coalesce(sum(greatest(rows - sealed_rows, 0)), 0)::bigint FROM hosts JOIN (SELECT host,"
+		" sum(last - first + 1) AS rows FROM streams GROUP BY host) s USING (host)) FROM (SELECT oid, oid IN"
+		" (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'hot'::regclass) AS hot FROM pg_class WHERE"
+		" relnamespace = 'sonde'::regnamespace AND relkind = 'r') c",
 	[PG_TRY_LEAD] = "SELECT pg_try_advisory_lock(1399811684, 4)::int::bigint",
 	PER_TIER(PG_CHUNKS, CHUNKS),
 	PER_TIER(PG_WINDOWS, WINDOWS),

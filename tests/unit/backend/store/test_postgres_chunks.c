@@ -111,7 +111,13 @@ static void test_hours_of_sealed_rows_go_whole(void **state)
 	append_received(engine, host_a, 3, hour + 1);
 	assert_int_equal(parts_of(f, "hot"), 5);
 	assert_int_equal(store_postgres.expire(engine, 100), 0);
+	struct store_usage usage;
+	assert_int_equal(store_postgres.usage(engine, &usage), 0);
+	assert_int_equal(usage.rows, 4);
+	assert_true(usage.row_bytes > 0 && usage.row_bytes <= usage.total_bytes);
 	assert_int_equal(store_postgres.seal(engine, host_a, INT64_MIN, hour - HOUR_US, 2, NULL, NULL, 0), 0);
+	assert_int_equal(store_postgres.usage(engine, &usage), 0);
+	assert_int_equal(usage.rows, 2);
 	assert_int_equal(store_postgres.expire(engine, 100), 1);
 	assert_int_equal(rows_of(f, "hot"), 3);
 	/* b sealed beyond its row, though not to the end of the hour. */
