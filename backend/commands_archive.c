@@ -220,10 +220,12 @@ int command_import(const struct options *options)
 		r = import_file(store, format == EXPORT_JSONL ? IMPORT_JSONL : IMPORT_OPENMETRICS, c->operands[i],
 				c->host, &counts, error);
 	store_close(store);
+	if (r < 0) {
+		fail_start("%s", error);
+		return 1;
+	}
 	fprintf(stderr, "imported %llu readings as %llu snapshots, %llu of which were there already; %llu new hosts\n",
 		(unsigned long long)counts.readings, (unsigned long long)counts.snapshots,
 		(unsigned long long)counts.known, (unsigned long long)counts.hosts_made);
-	if (r < 0)
-		fail_start("%s", error);
-	return r < 0 ? 1 : 0;
+	return 0;
 }

@@ -24,6 +24,12 @@ static int put_escaped(struct buf *b, const char *text, size_t len)
 	return r;
 }
 
+/* JSON's readers have signed integers. */
+static int put_unsigned(struct buf *out, uint64_t v, bool json)
+{
+	return buf_printf(out, json && v > INT64_MAX ? "\"%" PRIu64 "\"" : "%" PRIu64, v);
+}
+
 static int put_label(enum export_format format, const struct schema_label_value *l, struct buf *out)
 {
 	bool json = format == EXPORT_JSONL;
@@ -32,7 +38,7 @@ static int put_label(enum export_format format, const struct schema_label_value 
 	if (l->is_text)
 		r = FIRST_ERROR(r, json ? schema_json_string(out, l->text, l->len) : put_escaped(out, l->text, l->len));
 	else
-		r = FIRST_ERROR(r, buf_printf(out, "%" PRIu64, l->number));
+		r = FIRST_ERROR(r, put_unsigned(out, l->number, json));
 	return json ? r : FIRST_ERROR(r, buf_append(out, "\"", 1));
 }
 
@@ -101,8 +107,8 @@ static int put_histogram(struct buf *out, const struct schema_histogram *h)
 static int put_stored(struct buf *out, const struct export_value *v, bool json)
 {
 	switch (v->type) {
-	case SCHEMA_VALUE_UINT: /* JSON's readers have signed integers */
-		return buf_printf(out, json && v->u > INT64_MAX ? "\"%" PRIu64 "\"" : "%" PRIu64, v->u);
+	case SCHEMA_VALUE_UINT:
+		return put_unsigned(out, v->u, json);
 	case SCHEMA_VALUE_INT:
 		return buf_printf(out, "%" PRId64, v->i);
 	case SCHEMA_VALUE_DOUBLE:
