@@ -2,8 +2,9 @@
  * snapshot, as an agent would send them. Times and sequences continue; counters and histograms go on from where the
  * hour left them; rows that came and went within the hour come and go in the next as other ones (their generation is
  * another). Hosts are at different moments of the hour. No noise is added. To scale is to multiply what changes, growth
- * of counters and gauges, by a factor of each hour between 0.75 and 1.25, in the steps and decimals that a series has:
- * else a database whose blocks are longer than an hour would store what it has seen before. */
+ * of counters and gauges, by a factor of each hour between 0.75 and 1.25, in the steps, decimals or fractions that a
+ * series has: else a database whose blocks are longer than an hour would store what it has seen
+ * before. */
 #pragma once
 
 #include "backend/columns/columns.h"
