@@ -3,8 +3,6 @@
  * is due. */
 #include "backend/store/postgres_engine.h"
 
-#include "common/clock.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

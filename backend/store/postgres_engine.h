@@ -115,7 +115,6 @@ int postgres_schema_check(struct postgres_link *link) __attribute__((nonnull, wa
 int postgres_distribute(struct postgres_link *link) __attribute__((nonnull, warn_unused_result));
 
 /* postgres_partitions.c: a part is a partition that holds a stretch of time. */
-const char *postgres_table_name(enum postgres_table table);
 /* Which part holds a moment, and where a part begins. */
 int64_t postgres_part_of(enum postgres_table table, int64_t us);
 int64_t postgres_part_begin(enum postgres_table table, int64_t part);

@@ -32,11 +32,6 @@ static const struct {
 	[POSTGRES_HOT] = {"hot", "received_us", HOUR_US, 2, 0},
 };
 
-const char *postgres_table_name(enum postgres_table table)
-{
-	return tables[table].name;
-}
-
 /* The first and the last reach to the ends of time. */
 static int64_t last_part(enum postgres_table table)
 {
