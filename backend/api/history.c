@@ -134,6 +134,8 @@ int api_get_snapshot(struct api *api, const struct auth_identity *who, const uin
 		r = wire_put_bytes(reply, 3, snapshot.data, snapshot.len);
 	if (r == 0 && moment.whole.processes.complete)
 		r = api_put_time(reply, 4, moment.whole.processes.complete_us);
+	if (r == 0 && moment.whole.damaged)
+		r = wire_put_uint(reply, 5, 1);
 	if (r == 0)
 		*ret_schema = moment_schema(api, &moment, "sonde.v1.GetSnapshotReply");
 	moment_free(&moment);
@@ -213,6 +215,8 @@ int api_list_processes(struct api *api, const struct auth_identity *who, const u
 		r = api_put_time(reply, 4, moment.whole.processes.complete_us);
 	if (r == 0)
 		r = put_processes(&moment.whole.processes, &moment.wish, reply);
+	if (r == 0 && moment.whole.damaged)
+		r = wire_put_uint(reply, 7, 1);
 	if (r == 0)
 		*ret_schema = moment_schema(api, &moment, "sonde.v1.ListProcessesReply");
 	moment_free(&moment);

@@ -71,64 +71,82 @@ void past_free(struct past *past)
 
 /* --- the newest --- */
 
-/* The last tick at or before to_us of a chunk that begins before it. */
-static int newest_of(struct store_view *view, struct schema *schema, const struct store_chunk *chunk, int64_t to_us,
-		     int64_t *ret)
+struct newest {
+	struct store_view *view;
+	const uint8_t *host_id;
+	struct schema *schema;
+	bool found, damaged;
+	int64_t us;
+};
+
+/* The last tick in [from_us, to_us] of a chunk that may have one after the newest known. */
+static int look_into(struct newest *newest, const struct store_chunk *chunk, int64_t from_us, int64_t to_us)
 {
-	struct piece piece = {.view = view, .chunk = chunk};
+	struct piece piece = {.view = newest->view, .chunk = chunk};
 	uint32_t n = 0;
-	if (chunk->last_us <= to_us) {
-		*ret = chunk->last_us;
-		return 1;
-	}
-	int r = open_piece(&piece, schema);
+	int r = open_piece(&piece, newest->schema);
 	const struct columns_tick *ticks = piece.rebuild ? rebuild_ticks(piece.rebuild, &n) : NULL;
+	newest->damaged |= r == 0 && !piece.rebuild;
 	while (n > 0 && ticks[n - 1].time_us > to_us)
 		n--;
-	if (n > 0)
-		*ret = ticks[n - 1].time_us;
+	if (n > 0 && ticks[n - 1].time_us >= from_us && (!newest->found || ticks[n - 1].time_us > newest->us)) {
+		newest->us = ticks[n - 1].time_us;
+		newest->found = true;
+	}
 	rebuild_free(piece.rebuild);
-	return r < 0 ? r : n > 0;
+	return r;
 }
 
-static int newest_in(struct store_view *view, struct schema *schema, const uint8_t host_id[16], enum store_tier tier,
-		     int64_t from_us, int64_t to_us, int64_t *ret, bool *found)
+static int by_last(const void *a, const void *b)
+{
+	const struct store_chunk *x = a, *y = b;
+	return x->last_us > y->last_us ? -1 : x->last_us < y->last_us;
+}
+
+static int newest_in(struct newest *newest, enum store_tier tier, int64_t from_us, int64_t to_us)
 {
 	struct store_chunk *chunks;
 	size_t n;
-	int r = store_view_chunks(view, host_id, tier, 0, from_us, to_us, &chunks, &n);
+	int r = store_view_chunks(newest->view, newest->host_id, tier, 0, from_us, to_us, &chunks, &n);
 	if (r < 0)
 		return r;
-	for (size_t i = n; r >= 0 && i-- > 0;) {
-		int64_t us;
-		if (chunks[i].first_us > to_us || (*found && chunks[i].last_us <= *ret))
-			continue;
-		r = newest_of(view, schema, &chunks[i], to_us, &us);
-		if (r == 1 && us >= from_us && (!*found || us > *ret)) {
-			*ret = us;
-			*found = true;
-		}
+	if (n > 0)
+		qsort(chunks, n, sizeof(*chunks), by_last);
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		if (chunks[i].first_us <= to_us && (!newest->found || chunks[i].last_us > newest->us))
+			r = look_into(newest, &chunks[i], from_us, to_us);
 	}
 	free(chunks);
-	return r < 0 ? r : 0;
+	return r;
 }
 
 int past_newest(struct store_view *view, struct schema *schema, const uint8_t host_id[16], int64_t from_us,
-		int64_t to_us, int64_t *ret)
+		int64_t to_us, int64_t *ret, bool *ret_damaged)
 {
 	/* Most hosts were there a moment before: only where one was not is everything listed. */
 	static const int64_t spans_us[] = {3600 * 1000000ll, 2 * 86400 * 1000000ll, INT64_MAX};
-	bool found = false;
+	struct newest newest = {.view = view, .host_id = host_id, .schema = schema};
 	int r = 0;
-	for (size_t i = 0; r == 0 && !found && i < sizeof(spans_us) / sizeof(spans_us[0]); i++) {
+	for (size_t i = 0; r == 0 && !newest.found && i < sizeof(spans_us) / sizeof(spans_us[0]); i++) {
 		int64_t from = to_us - from_us > spans_us[i] ? to_us - spans_us[i] : from_us;
-		r = newest_in(view, schema, host_id, STORE_TIER_RAW, from, to_us, ret, &found);
+		r = newest_in(&newest, STORE_TIER_RAW, from, to_us);
 		if (r == 0)
-			r = newest_in(view, schema, host_id, STORE_TIER_PROCESSES, from, to_us, ret, &found);
+			r = newest_in(&newest, STORE_TIER_PROCESSES, from, to_us);
 		if (from == from_us)
 			break;
 	}
-	return r < 0 ? r : found;
+	*ret_damaged = newest.damaged;
+	if (newest.found)
+		*ret = newest.us;
+	return r < 0 ? r : newest.found;
+}
+
+bool past_damaged(const struct past *past)
+{
+	bool damaged = false;
+	for (uint32_t i = 0; i < past->n_pieces; i++)
+		damaged |= !past->pieces[i].rebuild || rebuild_damaged(past->pieces[i].rebuild);
+	return damaged;
 }
 
 /* --- opening --- */

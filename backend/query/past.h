@@ -10,14 +10,18 @@
 
 struct past;
 
-/* The time of the newest snapshot in chunks in [from_us, to_us]: 1, 0 if there is none, negative errno. */
+/* The time of the newest snapshot in chunks in [from_us, to_us]: 1, 0 if there is none, negative errno. Whether chunks
+ * that may have had a newer one cannot be read is in *ret_damaged. */
 int past_newest(struct store_view *view, struct schema *schema, const uint8_t host_id[16], int64_t from_us,
-		int64_t to_us, int64_t *ret) __attribute__((nonnull, warn_unused_result));
+		int64_t to_us, int64_t *ret, bool *ret_damaged) __attribute__((nonnull, warn_unused_result));
 
 /* Borrows the view. 0, -ENOMEM, another negative errno of the store. */
 int past_open(struct store_view *view, const uint8_t host_id[16], int64_t from_us, int64_t to_us, struct schema *schema,
 	      struct past **ret) __attribute__((nonnull, warn_unused_result));
 void past_free(struct past *past); /* accepts NULL */
+
+/* Whether something that was asked for until now cannot be read. */
+bool past_damaged(const struct past *past) __attribute__((nonnull));
 
 /* The snapshot at hand; NULL at the end. past_advance() goes on to the one before. */
 const struct columns_tick *past_tick(const struct past *past) __attribute__((nonnull));

@@ -219,7 +219,7 @@ static int travel(struct travel *t, struct store *store, struct schemas *schemas
 	t->base_us = newest.agent_us;
 	/* Chunks are looked at from where sections of the newest row may have to be taken from. */
 	int64_t from_us = newest.found ? newest.agent_us - WHOLE_LOOKBACK_US : INT64_MIN / 2;
-	r = past_newest(t->view, t->schema, t->host_id, from_us, at_us, &t->chunks_us);
+	r = past_newest(t->view, t->schema, t->host_id, from_us, at_us, &t->chunks_us, &t->whole->damaged);
 	if (r == 0)
 		t->chunks_us = INT64_MIN;
 	if (r < 0 || (r == 0 && !newest.found))
@@ -238,6 +238,7 @@ int whole_read(struct store *store, struct schemas *schemas, const uint8_t host_
 	int r = store_view_open(store, &t.view);
 	if (r == 0)
 		r = travel(&t, store, schemas, at_us < 0 ? 0 : at_us);
+	ret->damaged |= t.past && past_damaged(t.past);
 	travel_free(&t);
 	return r == DONE ? 0 : r;
 }

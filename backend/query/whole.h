@@ -14,6 +14,7 @@
 
 struct whole {
 	bool found;
+	bool damaged; /* chunks that may have had more of it cannot be read, in whole or in part */
 	int64_t agent_us;
 	uint8_t instance[16];
 	uint8_t descriptor_hash[32]; /* of a snapshot out of a chunk that of the host's newest */

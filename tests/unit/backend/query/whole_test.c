@@ -44,7 +44,7 @@ static void make(struct history *h, uint64_t seed)
 }
 
 struct answer {
-	bool found, complete;
+	bool found, complete, damaged;
 	int64_t agent_us, complete_us;
 	uint8_t hash[32];
 	struct buf bytes;
@@ -56,6 +56,7 @@ static struct answer ask(struct history *h, int64_t at_us)
 	struct whole whole;
 	ok(whole_read(h->store, h->schemas, history_host, at_us, &whole));
 	answer.found = whole.found;
+	answer.damaged = whole.damaged;
 	answer.agent_us = whole.agent_us;
 	answer.complete = whole.processes.complete;
 	answer.complete_us = whole.processes.complete_us;
@@ -66,9 +67,12 @@ static struct answer ask(struct history *h, int64_t at_us)
 	return answer;
 }
 
-static void same_at(struct history *rows, struct history *other, int64_t at_us, const char *what)
+static void same_but_for_damage(struct history *rows, struct history *other, int64_t at_us, bool damaged,
+				const char *what)
 {
 	struct answer a = ask(rows, at_us), b = ask(other, at_us);
+	if (a.damaged || b.damaged != damaged)
+		fail_msg("%s: damage is told %d and %d", what, a.damaged, b.damaged);
 	if (a.found != b.found || a.agent_us != b.agent_us)
 		fail_msg("%s: found %d %lld and %d %lld", what, a.found, (long long)a.agent_us, b.found,
 			 (long long)b.agent_us);
@@ -83,6 +87,11 @@ static void same_at(struct history *rows, struct history *other, int64_t at_us, 
 	}
 	buf_free(&a.bytes);
 	buf_free(&b.bytes);
+}
+
+static void same_at(struct history *rows, struct history *other, int64_t at_us, const char *what)
+{
+	same_but_for_damage(rows, other, at_us, false, what);
 }
 
 /* At every snapshot, between two, before the first and long after the last. */
@@ -212,7 +221,8 @@ static void damage_is_a_hole(void **state)
 	history_put(&both, STORE_TIER_RAW, 0, true, &chunk);
 	for (size_t i = 0; i < 29; i++)
 		same_at(&rows, &both, rows.snapshots[i].tick.time_us, "before the hole");
-	same_at(&rows, &both, both.snapshots[40].tick.time_us, "in the hole");
+	same_but_for_damage(&rows, &both, both.snapshots[40].tick.time_us, true, "in the hole");
+	same_but_for_damage(&rows, &both, both.snapshots[49].tick.time_us + 86400 * 1000000ll, true, "after the hole");
 	history_close(&both);
 	history_close(&rows);
 }
