@@ -3,6 +3,7 @@
 #include "backend/history/compact.h"
 
 #include "backend/columns/chunk.h"
+#include "backend/columns/chunk_merge.h"
 #include "backend/history/tiers.h"
 #include "backend/history/window.h"
 
@@ -11,12 +12,20 @@
 
 #define MAX_NEW 16
 
+/* The minutes of the window's time that there are already, by generation; data is malloc'd. */
+struct minutes {
+	struct chunk_bytes *chunks;
+	uint32_t n;
+};
+
 struct compacting {
 	const struct compact_job *job;
 	struct store_chunk *chunks;  /* of the window that could be read, by generation */
 	struct window_input *inputs; /* the same; data is malloc'd */
 	size_t n;
 	bool has_minutes[ROLLUP_END]; /* there are such of this window's time already */
+	/* Filled where these are all that is left of the time: the raw values they were made of have been forgotten. */
+	struct minutes minutes[ROLLUP_END];
 	struct window_output merged;
 	struct store_chunk *old, *new;
 	size_t n_old, n_new;
@@ -27,6 +36,11 @@ static void compacting_free(struct compacting *c)
 {
 	for (size_t i = 0; c->inputs && i < c->n; i++)
 		free((void *)c->inputs[i].data);
+	for (unsigned s = 0; s < ROLLUP_END; s++) {
+		for (uint32_t i = 0; i < c->minutes[s].n; i++)
+			free((void *)c->minutes[s].chunks[i].data);
+		free(c->minutes[s].chunks);
+	}
 	free(c->inputs);
 	free(c->chunks);
 	free(c->old);
@@ -77,10 +91,47 @@ static int list(struct compacting *c, struct store_view *view)
 	return 0;
 }
 
+/* 0; -EUCLEAN or -ERANGE when the database is damaged there. */
+static int read_chunk(struct store_view *view, const struct store_chunk *chunk, uint8_t **ret)
+{
+	uint8_t *data = malloc(chunk->len > 0 ? chunk->len : 1);
+	int r = data ? store_view_read(view, chunk, 0, chunk->len, data) : -ENOMEM;
+	if (r < 0) {
+		free(data);
+		return r;
+	}
+	*ret = data;
+	return 0;
+}
+
+static int read_minutes(struct store_view *view, struct store_chunk *chunks, size_t n, struct minutes *ret)
+{
+	/* The new ones are merged with them. */
+	if (n >= CHUNK_MERGE_MAX)
+		return -EMSGSIZE;
+	ret->chunks = calloc(n + 1, sizeof(*ret->chunks));
+	if (!ret->chunks)
+		return -ENOMEM;
+	qsort(chunks, n, sizeof(*chunks), by_generation);
+	for (size_t i = 0; i < n; i++) {
+		uint8_t *data;
+		int r = read_chunk(view, &chunks[i], &data);
+		if (r == -EUCLEAN || r == -ERANGE)
+			continue;
+		if (r < 0)
+			return r;
+		ret->chunks[ret->n++] = (struct chunk_bytes){.data = data, .len = chunks[i].len};
+	}
+	return 0;
+}
+
 static int look_for_minutes(struct compacting *c, struct store_view *view)
 {
 	const struct store_window *window = c->job->window;
 	int64_t end_us = window->window_us + tiers_window_us(c->job->tier) - 1;
+	bool forgotten = true;
+	for (size_t i = 0; i < c->n; i++)
+		forgotten &= !c->chunks[i].compacted;
 	for (enum rollup_statistic s = ROLLUP_LAST; s < ROLLUP_END; s++) {
 		struct store_chunk *there = NULL;
 		size_t n;
@@ -89,7 +140,11 @@ static int look_for_minutes(struct compacting *c, struct store_view *view)
 		if (r < 0)
 			return r;
 		c->has_minutes[s] = n > 0;
+		if (forgotten && n > 0)
+			r = read_minutes(view, there, n, &c->minutes[s]);
 		free(there);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
@@ -103,10 +158,8 @@ static int read_chunks(struct compacting *c, struct store_view *view)
 		return -ENOMEM;
 	for (size_t i = 0; i < c->n; i++) {
 		const struct store_chunk *chunk = &c->chunks[i];
-		uint8_t *data = malloc(chunk->len > 0 ? chunk->len : 1);
-		int r = data ? store_view_read(view, chunk, 0, chunk->len, data) : -ENOMEM;
-		if (r < 0)
-			free(data);
+		uint8_t *data;
+		int r = read_chunk(view, chunk, &data);
 		if (r == -EUCLEAN || r == -ERANGE) {
 			c->result.unreadable++;
 			continue;
@@ -194,9 +247,43 @@ static int put_merged(struct compacting *c)
 	return add_new(c, c->job->tier, c->job->window->statistic, &c->merged.merged);
 }
 
+/* A late reading is not all there was of its minute: what was made while everything was there stays right, and the new
+ * minutes are those that it has not. */
+static int keep_minutes(struct compacting *c, enum rollup_statistic s)
+{
+	struct buf *minutes = &c->merged.minutes[s];
+	const struct buf *new = minutes->len > 0 ? minutes : &c->merged.no_minutes;
+	int64_t from_us = c->job->window->window_us, to_us = from_us + tiers_window_us(c->job->tier);
+	struct chunk_bytes all[CHUNK_MERGE_MAX];
+	struct chunk_merge_result result;
+	uint32_t n = 0, bad;
+	if (c->minutes[s].n == 0 || new->len == 0)
+		return 0;
+	all[n++] = (struct chunk_bytes){.data = new->data, .len = new->len};
+	for (uint32_t i = 0; i < c->minutes[s].n; i++)
+		all[n++] = c->minutes[s].chunks[i];
+	for (;;) {
+		struct buf out BUF_CLEANUP = BUF_INIT(WINDOW_MAX_BYTES);
+		int r = chunk_merge(all, n, from_us, to_us, &out, &result, &bad);
+		if (r == 0) {
+			struct buf old = *minutes;
+			*minutes = out;
+			out = old;
+			return 0;
+		}
+		if ((r != -EBADMSG && r != -EPROTO) || bad == 0)
+			return r;
+		for (uint32_t i = bad; i + 1 < n; i++)
+			all[i] = all[i + 1];
+		n--;
+	}
+}
+
 static int put_minutes(struct compacting *c)
 {
 	int r = 0;
+	for (enum rollup_statistic s = ROLLUP_LAST; r == 0 && s < ROLLUP_END; s++)
+		r = keep_minutes(c, s);
 	for (enum rollup_statistic s = ROLLUP_LAST; r == 0 && s < ROLLUP_END; s++) {
 		const struct buf *bytes = &c->merged.minutes[s];
 		if (bytes->len == 0 && c->has_minutes[s])

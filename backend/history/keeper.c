@@ -314,13 +314,38 @@ static int drop(struct keeper *k, const struct retention_drop *what, uint64_t *r
 	return r;
 }
 
+/* What comes when its time is long over (a backlog, an import) is not forgotten before minutes were made of it, unless
+ * that has not come about for a day. */
+static int spare_what_came_late(struct keeper *k, struct retention_drop *what)
+{
+	struct store_window *windows;
+	size_t n;
+	int64_t day_ago_us = clock_wall_us() - 24 * TIERS_HOUR_US;
+	int r = store_windows(k->store, what->tier, what->before_us, INT64_MAX, WINDOWS_AT_A_TIME + k->skips.n,
+			      &windows, &n);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < n; i++) {
+		if (windows[i].newest_us < day_ago_us || skips_has(&k->skips, what->tier, &windows[i]))
+			continue;
+		what->before_us = windows[i].window_us; /* the oldest comes first */
+		break;
+	}
+	free(windows);
+	return 0;
+}
+
 static int forget_by_age(struct keeper *k)
 {
 	struct retention_drop what;
 	uint64_t bytes;
 	int r = 0;
 	for (enum store_tier tier = STORE_TIER_RAW; r == 0 && tier < STORE_TIER_END && !stopping(k); tier++) {
-		if (retention_by_age(&k->options.retention, tier, clock_wall_us(), &what))
+		if (!retention_by_age(&k->options.retention, tier, clock_wall_us(), &what))
+			continue;
+		if (tier == STORE_TIER_RAW)
+			r = spare_what_came_late(k, &what);
+		if (r == 0)
 			r = drop(k, &what, &bytes);
 	}
 	return r;

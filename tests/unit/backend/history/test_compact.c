@@ -145,6 +145,47 @@ static void late_data_comes_in(void **state)
 	expect_minutes(h);
 }
 
+static void read_minutes(struct history *h, struct facts *ret)
+{
+	for (unsigned s = ROLLUP_LAST; s < ROLLUP_END; s++) {
+		struct store_chunk *chunks;
+		size_t n = history_chunks(h, STORE_TIER_MINUTE, s, &chunks);
+		for (size_t i = 0; i < n; i++) {
+			struct buf bytes BUF_CLEANUP = {0};
+			history_read(h, &chunks[i], &bytes);
+			assert_int_equal(facts_of_chunk(ret, bytes.data, bytes.len), 0);
+		}
+		free(chunks);
+	}
+}
+
+/* A few readings come late for a time of which there are only minutes left: those were made of all there was. */
+static void minutes_outlive_what_they_were_made_of(void **state)
+{
+	struct history *h = *state;
+	struct compact_result sum = {0};
+	struct facts before = {0}, after = {0};
+	uint64_t gone;
+	h->maker.tick.time_us += 600000000;
+	int64_t begin_us = h->maker.tick.time_us;
+	history_append(h, 200);
+	history_seal_all(h);
+	compact_all(h, &sum);
+	read_minutes(h, &before);
+	assert_true(before.n > 0);
+	assert_int_equal(store_drop(h->store, STORE_TIER_RAW, INT64_MAX, UINT64_MAX, &gone), 0);
+	assert_true(gone > 0);
+	h->maker.tick.time_us = begin_us - 90 * 1000000;
+	history_append(h, 150);
+	history_seal_all(h);
+	compact_all(h, &sum);
+	read_minutes(h, &after);
+	assert_int_equal(facts_common(&before, &after), before.n);
+	assert_true(after.n > before.n);
+	facts_free(&before);
+	facts_free(&after);
+}
+
 /* A row of pieces in the database itself, or the chunk's bytes: flips a byte of what a tier has first. */
 static void damage(struct history *h, const struct store_chunk *chunk, size_t at)
 {
@@ -221,6 +262,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		HISTORY_TEST(chunks_give_way_to_one),
 		HISTORY_TEST(late_data_comes_in),
+		HISTORY_TEST(minutes_outlive_what_they_were_made_of),
 		HISTORY_TEST(a_damaged_chunk_stays),
 		HISTORY_TEST(who_is_slower_changes_nothing),
 	};

@@ -1,4 +1,5 @@
 /* The thread: finds what is to be done, does it, stops at once. */
+#include "backend/columns/rollup.h"
 #include "backend/history/keeper.h"
 #include "backend/history/skips.h"
 #include "backend/history/tiers.h"
@@ -71,9 +72,11 @@ static bool has_dropped(const struct keeper_counters *c)
 	       c->usage.tiers[STORE_TIER_PROCESSES].chunks == 0;
 }
 
+/* What is too old when it comes is forgotten too, but not before minutes are made of it. */
 static void the_old_is_forgotten(void **state)
 {
 	struct history *h = *state;
+	struct store_chunk *minutes;
 	struct keeper_options options = quick;
 	struct keeper *k;
 	begin_at_noon(h);
@@ -84,6 +87,8 @@ static void the_old_is_forgotten(void **state)
 	assert_int_equal(keeper_start(h->store, h->schemas, &options, &k), 0);
 	wait_until(k, has_dropped);
 	keeper_stop(k);
+	assert_true(history_chunks(h, STORE_TIER_MINUTE, ROLLUP_LAST, &minutes) > 0);
+	free(minutes);
 }
 
 static bool has_found_damage(const struct keeper_counters *c)
