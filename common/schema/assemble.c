@@ -238,24 +238,6 @@ int schema_assembly_row(struct schema_assembly *a, const struct schema_place *pl
 
 /* --- values --- */
 
-static enum schema_value_type type_of(enum plan_type type)
-{
-	switch (type) {
-	case PLAN_DOUBLE:
-	case PLAN_FLOAT:
-		return SCHEMA_VALUE_DOUBLE;
-	case PLAN_SINT32:
-	case PLAN_SINT64:
-	case PLAN_SFIXED32:
-	case PLAN_SFIXED64:
-	case PLAN_INT32:
-	case PLAN_INT64:
-		return SCHEMA_VALUE_INT;
-	default:
-		return SCHEMA_VALUE_UINT;
-	}
-}
-
 static int add_value(struct schema_assembly *a, const struct schema_place *place, struct assembly_value *value)
 {
 	struct schema_place of = *place;
@@ -271,7 +253,7 @@ static int add_value(struct schema_assembly *a, const struct schema_place *place
 		return -ENOENT;
 	bool histogram = node->children[i].metric->kind == SCHEMA_KIND_HISTOGRAM;
 	if (histogram != (value->type == SCHEMA_VALUE_HISTOGRAM) ||
-	    (!histogram && type_of(node->message->fields[i].type) != value->type))
+	    (!histogram && plan_value_type(node->message->fields[i].type) != value->type))
 		return -ENOENT;
 	value->child = (uint32_t)i;
 	r = grow_counted((void **)&a->values, &a->cap_values, a->n_values + 1, MAX_VALUES, sizeof(*a->values));

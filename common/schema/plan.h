@@ -119,6 +119,8 @@ static inline enum wire_type plan_wire_type(enum plan_type type)
 	};
 	return (enum wire_type)types[type];
 }
+/* What values of this type are to callers of the walk; a histogram's message is not asked for. */
+enum schema_value_type plan_value_type(enum plan_type type);
 /* Wire format, wire types, UTF-8 and nesting of a message, without yielding anything. 0 or -EPROTO. */
 int plan_check(const struct plan_message *message, const uint8_t *data, size_t len, unsigned depth);
 int plan_check_field(const struct plan_field *field, const struct wire_field *wire, unsigned depth);

@@ -3,11 +3,9 @@
 #include <errno.h>
 #include <string.h>
 
-static enum schema_value_type value_type(const struct plan_field *field, enum schema_kind kind)
+enum schema_value_type plan_value_type(enum plan_type type)
 {
-	if (kind == SCHEMA_KIND_HISTOGRAM)
-		return SCHEMA_VALUE_HISTOGRAM;
-	switch (field->type) {
+	switch (type) {
 	case PLAN_DOUBLE:
 	case PLAN_FLOAT:
 		return SCHEMA_VALUE_DOUBLE;
@@ -34,7 +32,8 @@ int schema_metric_types(const struct schema *schema, const struct schema_metric 
 		if (i < 0)
 			return -ENOENT;
 		if (depth + 1 == metric->n_numbers) {
-			*ret = value_type(&node->message->fields[i], metric->kind);
+			*ret = metric->kind == SCHEMA_KIND_HISTOGRAM ? SCHEMA_VALUE_HISTOGRAM
+								     : plan_value_type(node->message->fields[i].type);
 			memcpy(is_text, texts, sizeof(texts));
 			return n == metric->n_labels ? 0 : -ENOENT;
 		}
