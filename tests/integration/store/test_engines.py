@@ -10,7 +10,7 @@ from postgres import Postgres  # noqa: E402
 from programs import BUILD  # noqa: E402
 
 PROGRAMS = ("store_append", "store_chunks", "store_registry", "store_rows", "store_kill", "store_kill_chunks", "store_postgres",
-            "store_postgres_chunks", "history_seal", "history_compact", "history_keeper")
+            "store_postgres_chunks", "store_postgres_disk", "history_seal", "history_compact", "history_keeper")
 
 
 class EnginesTest(unittest.TestCase):

@@ -208,3 +208,47 @@ void assert_durable(struct store *store, const uint8_t host[16], const uint8_t i
 	free(ranges);
 	assert_string_equal(text, expected);
 }
+
+void assert_latest(struct store *store, const uint8_t host[16], const char *expected)
+{
+	uint8_t *payload = NULL, hash[32];
+	size_t len = 0;
+	int64_t received_us = 0;
+	assert_int_equal(store_latest(store, host, &payload, &len, hash, &received_us), 1);
+	assert_int_equal(len, strlen(expected));
+	assert_memory_equal(payload, expected, len);
+	assert_int_equal(hash[0], 1);
+	free(payload);
+}
+
+void wait_status(struct store *store, const char *words)
+{
+	char text[256] = "";
+	for (int i = 0; i < 1500; i++) {
+		store_status(store, text, sizeof(text));
+		if (strstr(text, words))
+			return;
+		usleep(10000);
+	}
+	fail_msg("status is '%s', not '%s'", text, words);
+}
+
+struct store_chunk fixture_raw_chunk(int64_t first_us, bool compacted)
+{
+	static const uint8_t data[] = "some bytes";
+	return (struct store_chunk){.tier = STORE_TIER_RAW,
+				    .compacted = compacted,
+				    .window_us = first_us - first_us % (6 * FIXTURE_HOUR_US),
+				    .first_us = first_us,
+				    .last_us = first_us + 1000000,
+				    .made_us = first_us + 2000000,
+				    .data = data,
+				    .len = sizeof(data)};
+}
+
+size_t fixture_raw_chunks(struct store_view *view, const uint8_t host[16], struct store_chunk **ret)
+{
+	size_t n = 0;
+	assert_int_equal(store_view_chunks(view, host, STORE_TIER_RAW, 0, INT64_MIN, INT64_MAX, ret, &n), 0);
+	return n;
+}

@@ -59,3 +59,12 @@ enum store_fate append_one(struct store *store, const uint8_t host[16], const ui
 			   const char *payload);
 /* "1-3 5-5" */
 void assert_durable(struct store *store, const uint8_t host[16], const uint8_t instance[16], const char *expected);
+/* The host's newest snapshot, and that its schema is the one of make_snapshot(). */
+void assert_latest(struct store *store, const uint8_t host[16], const char *expected);
+/* Waits until store_status() contains the words, for fifteen seconds. */
+void wait_status(struct store *store, const char *words);
+#define FIXTURE_HOUR_US 3600000000ll
+#define FIXTURE_DAY_US (24 * FIXTURE_HOUR_US)
+/* A chunk of RAW with a second of ticks and a few bytes; and all of RAW that a host has, malloc'd. */
+struct store_chunk fixture_raw_chunk(int64_t first_us, bool compacted);
+size_t fixture_raw_chunks(struct store_view *view, const uint8_t host[16], struct store_chunk **ret);

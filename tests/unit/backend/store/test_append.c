@@ -194,17 +194,6 @@ static void test_ranges_against_a_model(void **state)
 	free(ranges);
 }
 
-static void assert_latest(struct store *store, const uint8_t host[16], const char *expected)
-{
-	uint8_t *payload = NULL, hash[32];
-	size_t len = 0;
-	int64_t received = 0;
-	assert_int_equal(store_latest(store, host, &payload, &len, hash, &received), 1);
-	assert_int_equal(len, strlen(expected));
-	assert_memory_equal(payload, expected, len);
-	free(payload);
-}
-
 static void append_at(struct store *store, uint64_t sequence, const char *payload, int64_t agent_us,
 		      int64_t received_us)
 {

@@ -124,18 +124,6 @@ static void assert_bytes(struct store_view *view, const struct store_chunk *chun
 	free(got);
 }
 
-static void assert_latest(struct store *store, const uint8_t host[16], const char *expected)
-{
-	uint8_t *payload = NULL, hash[32];
-	size_t len = 0;
-	int64_t received_us = 0;
-	assert_int_equal(store_latest(store, host, &payload, &len, hash, &received_us), 1);
-	assert_int_equal(len, strlen(expected));
-	assert_memory_equal(payload, expected, len);
-	assert_int_equal(hash[0], 1);
-	free(payload);
-}
-
 static void test_sealed_rows_are_not_seen(void **state)
 {
 	struct fixture *f = *state;

@@ -91,18 +91,6 @@ static void fill_disk(const char *path)
 	close(fd);
 }
 
-static void wait_status(struct store *store, const char *words)
-{
-	char text[256] = "";
-	for (int i = 0; i < 1500; i++) {
-		store_status(store, text, sizeof(text));
-		if (strstr(text, words))
-			return;
-		usleep(10000);
-	}
-	fail_msg("status is '%s', not '%s'", text, words);
-}
-
 /* Those that are left are the newest, whole. */
 static void assert_newest_are_left(struct disk *d, size_t left)
 {

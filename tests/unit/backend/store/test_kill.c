@@ -1,31 +1,15 @@
 /* kill -9 at random moments. The child tells through a pipe which sequences were acknowledged; all of those must be
  * there afterwards, once, and range and rows must agree. */
-#include "fixture.h"
+#include "victim.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define ROUNDS 20
-
-struct reported {
-	uint64_t sequence;
-	int pipe;
-};
-
-static void report(void *arg, int error, const enum store_fate *fates, size_t n)
-{
-	struct reported *r = arg;
-	if (error == 0 && n == 1 && fates[0] != STORE_CONFLICT &&
-	    write(r->pipe, &r->sequence, sizeof(r->sequence)) != sizeof(r->sequence))
-		_exit(2);
-	free(r);
-}
 
 static void payload_of(uint64_t sequence, char *text, size_t size)
 {
@@ -39,30 +23,14 @@ _Noreturn static void append_until_killed(const char *url, uint64_t from, int pi
 	if (store_open(url, &store, &error) < 0)
 		_exit(1);
 	for (uint64_t i = from;; i++) {
-		struct reported *r = malloc(sizeof(*r));
-		if (!r)
-			_exit(1);
-		*r = (struct reported){.sequence = i, .pipe = pipe};
+		void *report = victim_report_new(i, pipe);
 		payload_of(i, payload, sizeof(payload));
 		struct store_snapshot s = make_snapshot(i, payload);
-		while (store_append(store, host_a, run_1, &s, 1, report, r) == -EAGAIN)
+		while (store_append(store, host_a, run_1, &s, 1, victim_report, report) == -EAGAIN)
 			usleep(500);
 		if (i % 16 == 0)
 			usleep(200);
 	}
-}
-
-/* The number of acknowledgements; *highest is raised. */
-static size_t read_reports(int pipe, uint64_t *highest)
-{
-	uint64_t sequence;
-	size_t n = 0;
-	while (read(pipe, &sequence, sizeof(sequence)) == (ssize_t)sizeof(sequence)) {
-		n++;
-		if (sequence > *highest)
-			*highest = sequence;
-	}
-	return n;
 }
 
 static void test_kill_9(void **state)
@@ -74,25 +42,11 @@ static void test_kill_9(void **state)
 	store_close(f->store);
 	f->store = NULL;
 	for (int round = 0; round < ROUNDS; round++) {
-		int ends[2];
-		assert_int_equal(pipe(ends), 0);
+		struct victim victim;
 		/* Begins below what is durable: what was in flight at the kill is sent again, as an agent would. */
-		uint64_t from = durable > 5 ? durable - 5 : 1;
-		pid_t pid = fork();
-		assert_true(pid >= 0);
-		if (pid == 0) {
-			close(ends[0]);
-			append_until_killed(f->url, from, ends[1]);
-		}
-		close(ends[1]);
+		victim_start(&victim, append_until_killed, f->url, durable > 5 ? durable - 5 : 1);
 		usleep(10000 + (useconds_t)rand_r(&seed) % 90000);
-		assert_int_equal(kill(pid, SIGKILL), 0);
-		acknowledged += read_reports(ends[0], &highest);
-		close(ends[0]);
-		int status = 0;
-		assert_int_equal(waitpid(pid, &status, 0), pid);
-		assert_true(WIFSIGNALED(status));
-		fixture_settle(f);
+		acknowledged += victim_kill(&victim, f, &highest);
 
 		fixture_open(f);
 		struct store_range *ranges = NULL;

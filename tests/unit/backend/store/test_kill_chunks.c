@@ -1,17 +1,14 @@
 /* kill -9 while rows are appended, sealed, compacted and dropped. Each sequence that was acknowledged must be there
  * afterwards, once: as a row, or in one chunk. The argument is the number of rounds. */
-#include "fixture.h"
+#include "victim.h"
 
 #include "common/clock.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define SEQUENCES_MAX 200000
@@ -138,20 +135,6 @@ static void *keep_house(void *arg)
 	return NULL;
 }
 
-struct reported {
-	uint64_t sequence;
-	int pipe;
-};
-
-static void report(void *arg, int error, const enum store_fate *fates, size_t n)
-{
-	struct reported *r = arg;
-	if (error == 0 && n == 1 && fates[0] != STORE_CONFLICT &&
-	    write(r->pipe, &r->sequence, sizeof(r->sequence)) != sizeof(r->sequence))
-		_exit(2);
-	free(r);
-}
-
 _Noreturn static void work_until_killed(const char *url, uint64_t from, int pipe)
 {
 	struct store *store = NULL;
@@ -160,30 +143,12 @@ _Noreturn static void work_until_killed(const char *url, uint64_t from, int pipe
 	if (store_open(url, &store, &error) < 0 || pthread_create(&thread, NULL, keep_house, store) != 0)
 		_exit(1);
 	for (uint64_t i = from;; i++) {
-		struct reported *r = malloc(sizeof(*r));
-		if (!r)
-			_exit(1);
-		*r = (struct reported){.sequence = i, .pipe = pipe};
+		void *report = victim_report_new(i, pipe);
 		struct store_snapshot s = make_snapshot(i, "a payload");
-		while (store_append(store, host_a, run_1, &s, 1, report, r) == -EAGAIN)
+		while (store_append(store, host_a, run_1, &s, 1, victim_report, report) == -EAGAIN)
 			usleep(500);
 		usleep(100);
 	}
-}
-
-static void wait_for_report(int pipe)
-{
-	struct pollfd p = {.fd = pipe, .events = POLLIN};
-	assert_int_equal(poll(&p, 1, 30000), 1);
-}
-
-static uint64_t highest_reported(int pipe, uint64_t highest)
-{
-	uint64_t sequence;
-	while (read(pipe, &sequence, sizeof(sequence)) == (ssize_t)sizeof(sequence))
-		if (sequence > highest)
-			highest = sequence;
-	return highest;
 }
 
 /* Everything from 1 on, once; how many chunks hold how much is seen on the way. */
@@ -245,28 +210,13 @@ static void test_kill_9(void **state)
 	store_close(f->store);
 	f->store = NULL;
 	for (int round = 0; round < rounds; round++) {
-		int ends[2];
-		assert_int_equal(pipe(ends), 0);
-		uint64_t from = total > 5 ? total - 5 : 1;
-		pid_t pid = fork();
-		assert_true(pid >= 0);
-		if (pid == 0) {
-			close(ends[0]);
-			work_until_killed(f->url, from, ends[1]);
-		}
-		close(ends[1]);
+		struct victim victim;
+		victim_start(&victim, work_until_killed, f->url, total > 5 ? total - 5 : 1);
 		/* Every fourth is killed whatever it is about, the others while they work. */
 		if (round % 4 != 0)
-			wait_for_report(ends[0]);
+			victim_wait(&victim);
 		usleep((useconds_t)rand_r(&seed) % 150000);
-		assert_int_equal(kill(pid, SIGKILL), 0);
-		highest = highest_reported(ends[0], highest);
-		close(ends[0]);
-		int status = 0;
-		assert_int_equal(waitpid(pid, &status, 0), pid);
-		if (!WIFSIGNALED(status))
-			fail_msg("ended by itself with %d", WEXITSTATUS(status));
-		fixture_settle(f);
+		victim_kill(&victim, f, &highest);
 		fixture_open(f);
 		total = count_once(f, &chunks);
 		chunks_seen += chunks;

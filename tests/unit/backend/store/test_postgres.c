@@ -285,19 +285,6 @@ static void test_several_backends_on_one_database(void **state)
 	assert_int_equal(fixture_ask(f, "SELECT count(DISTINCT hostname) FROM hosts"), BACKENDS + 1);
 }
 
-/* Waits until the status contains the words, for fifteen seconds. */
-static void wait_status(struct store *store, const char *words)
-{
-	char text[256] = "";
-	for (int i = 0; i < 1500; i++) {
-		store_status(store, text, sizeof(text));
-		if (strstr(text, words))
-			return;
-		usleep(10000);
-	}
-	fail_msg("status is '%s', not '%s'", text, words);
-}
-
 /* An administrator holds a table: what comes waits, and is written when it is free. */
 static void test_locked_table(void **state)
 {

@@ -1,24 +1,17 @@
-/* Chunks as only PostgreSQL has them: partitions, several backends, sessions that end, damaged pages. Run by
- * tests/integration/store against a real server. */
+/* Chunks as only PostgreSQL has them: partitions, several backends, sessions that end. Run by tests/integration/store
+ * against a real server. */
 #include "fixture.h"
 
 #include "backend/store/store_ops.h"
 #include "common/clock.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <libpq-fe.h>
 #include <pthread.h>
-#include <pwd.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <unistd.h>
-
-#define HOUR_US 3600000000ll
-#define DAY_US (24 * HOUR_US)
 
 static const char end_sessions[] = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE"
 				   " application_name = 'sonde-backend' AND datname = current_database()";
@@ -30,7 +23,7 @@ static int64_t days_of(const struct fixture *f)
 	snprintf(sql, sizeof(sql),
 		 "SELECT count(*) FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid WHERE inhparent ="
 		 " 'sonde.compacted_raw'::regclass AND relname < 'compacted_raw_%lld'",
-		 (long long)(clock_wall_us() / DAY_US));
+		 (long long)(clock_wall_us() / FIXTURE_DAY_US));
 	return fixture_ask(f, sql);
 }
 
@@ -79,35 +72,15 @@ static void append_received(void *engine, const uint8_t host[16], uint64_t seque
 	assert_int_equal(fate, STORE_ACCEPTED);
 }
 
-static struct store_chunk chunk_at(int64_t first_us, bool compacted)
-{
-	static const uint8_t data[] = "some bytes";
-	return (struct store_chunk){.tier = STORE_TIER_RAW,
-				    .compacted = compacted,
-				    .window_us = first_us - first_us % (6 * HOUR_US),
-				    .first_us = first_us,
-				    .last_us = first_us + 1000000,
-				    .made_us = first_us + 2000000,
-				    .data = data,
-				    .len = sizeof(data)};
-}
-
-static size_t list(struct store_view *view, const uint8_t host[16], struct store_chunk **ret)
-{
-	size_t n = 0;
-	assert_int_equal(store_view_chunks(view, host, STORE_TIER_RAW, 0, INT64_MIN, INT64_MAX, ret, &n), 0);
-	return n;
-}
-
 /* An hour goes when the last host is sealed beyond what it has there, and not before. */
 static void test_hours_of_sealed_rows_go_whole(void **state)
 {
 	struct fixture *f = *state;
 	void *engine = open_engine(f);
-	int64_t hour = clock_wall_us() / HOUR_US * HOUR_US;
-	append_received(engine, host_a, 1, hour - 3 * HOUR_US + 1);
-	append_received(engine, host_b, 1, hour - 3 * HOUR_US + 2);
-	append_received(engine, host_a, 2, hour - 2 * HOUR_US + 1);
+	int64_t hour = clock_wall_us() / FIXTURE_HOUR_US * FIXTURE_HOUR_US;
+	append_received(engine, host_a, 1, hour - 3 * FIXTURE_HOUR_US + 1);
+	append_received(engine, host_b, 1, hour - 3 * FIXTURE_HOUR_US + 2);
+	append_received(engine, host_a, 2, hour - 2 * FIXTURE_HOUR_US + 1);
 	append_received(engine, host_a, 3, hour + 1);
 	assert_int_equal(parts_of(f, "hot"), 5);
 	assert_int_equal(store_postgres.expire(engine, 100), 0);
@@ -115,23 +88,24 @@ static void test_hours_of_sealed_rows_go_whole(void **state)
 	assert_int_equal(store_postgres.usage(engine, &usage), 0);
 	assert_int_equal(usage.rows, 4);
 	assert_true(usage.row_bytes > 0 && usage.row_bytes <= usage.total_bytes);
-	assert_int_equal(store_postgres.seal(engine, host_a, INT64_MIN, hour - HOUR_US, 2, NULL, NULL, 0), 0);
+	assert_int_equal(store_postgres.seal(engine, host_a, INT64_MIN, hour - FIXTURE_HOUR_US, 2, NULL, NULL, 0), 0);
 	assert_int_equal(store_postgres.usage(engine, &usage), 0);
 	assert_int_equal(usage.rows, 2);
 	assert_int_equal(store_postgres.expire(engine, 100), 1);
 	assert_int_equal(rows_of(f, "hot"), 3);
 	/* b sealed beyond its row, though not to the end of the hour. */
-	assert_int_equal(store_postgres.seal(engine, host_b, INT64_MIN, hour - 3 * HOUR_US + 2, 1, NULL, NULL, 0), 0);
+	assert_int_equal(
+		store_postgres.seal(engine, host_b, INT64_MIN, hour - 3 * FIXTURE_HOUR_US + 2, 1, NULL, NULL, 0), 0);
 	assert_int_equal(store_postgres.expire(engine, 100), 1);
 	assert_int_equal(rows_of(f, "hot"), 1);
 	/* One that comes late says the first moment that is not sealed, in an hour that may have gone. */
-	append_received(engine, host_b, 2, hour - 5 * HOUR_US);
+	append_received(engine, host_b, 2, hour - 5 * FIXTURE_HOUR_US);
 	assert_int_equal(fixture_ask(f, "SELECT max(received_us - sealed_us) FROM hot JOIN hosts USING (host) WHERE"
 					" hostname = 'b'"),
 			 1);
 	assert_int_equal(store_postgres.expire(engine, 100), 0);
 	/* What is still there is not sealed even when this hour is over. */
-	assert_int_equal(store_postgres.seal(engine, host_a, hour - HOUR_US, hour + 1, 1, NULL, NULL, 0), 0);
+	assert_int_equal(store_postgres.seal(engine, host_a, hour - FIXTURE_HOUR_US, hour + 1, 1, NULL, NULL, 0), 0);
 	assert_int_equal(store_postgres.expire(engine, 100), 0);
 	store_postgres.close(engine);
 }
@@ -140,11 +114,11 @@ static void test_sealed_parts_go_when_all_is_compacted(void **state)
 {
 	struct fixture *f = *state;
 	void *engine = open_engine(f), *view = NULL;
-	int64_t hour = clock_wall_us() / HOUR_US * HOUR_US;
+	int64_t hour = clock_wall_us() / FIXTURE_HOUR_US * FIXTURE_HOUR_US;
 	struct store_chunk chunks[3], *old = NULL;
 	size_t n = 0;
 	for (int i = 0; i < 3; i++)
-		chunks[i] = chunk_at(hour - (i + 1) * HOUR_US, false);
+		chunks[i] = fixture_raw_chunk(hour - (i + 1) * FIXTURE_HOUR_US, false);
 	assert_int_equal(store_postgres.replace(engine, host_a, NULL, 0, chunks, 3), 0);
 	assert_int_equal(parts_of(f, "sealed_raw"), 1 + 3);
 	assert_int_equal(store_postgres.expire(engine, 100), 0);
@@ -153,7 +127,7 @@ static void test_sealed_parts_go_when_all_is_compacted(void **state)
 	assert_int_equal(store_postgres.view_chunks(view, host_a, STORE_TIER_RAW, 0, INT64_MIN, INT64_MAX, &old, &n),
 			 0);
 	assert_int_equal(n, 3);
-	struct store_chunk whole = chunk_at(hour - 3 * HOUR_US, true);
+	struct store_chunk whole = fixture_raw_chunk(hour - 3 * FIXTURE_HOUR_US, true);
 	assert_int_equal(store_postgres.replace(engine, host_a, old, 2, &whole, 1), 0);
 	/* A view stands between. */
 	assert_int_equal(store_postgres.expire(engine, 100), 0);
@@ -169,30 +143,32 @@ static void test_sealed_parts_go_when_all_is_compacted(void **state)
 static void test_whole_days_are_dropped(void **state)
 {
 	struct fixture *f = *state;
-	int64_t day = clock_wall_us() / DAY_US * DAY_US;
+	int64_t day = clock_wall_us() / FIXTURE_DAY_US * FIXTURE_DAY_US;
 	struct store_chunk chunks[4];
 	uint64_t bytes = 0;
 	for (int i = 0; i < 4; i++)
-		chunks[i] = chunk_at(day - (4 - i) * DAY_US, true);
+		chunks[i] = fixture_raw_chunk(day - (4 - i) * FIXTURE_DAY_US, true);
 	assert_int_equal(store_replace(f->store, host_a, NULL, 0, chunks, 4), 0);
 	assert_int_equal(store_replace(f->store, host_b, NULL, 0, chunks, 4), 0);
-	chunks[0].first_us = chunks[0].last_us += HOUR_US;
+	chunks[0].first_us = chunks[0].last_us += FIXTURE_HOUR_US;
 	assert_int_equal(store_replace(f->store, host_b, NULL, 0, chunks, 1), 0);
 	assert_int_equal(days_of(f), 4);
 	/* Of the first day a part is due: these are deleted. */
-	assert_int_equal(store_drop(f->store, STORE_TIER_RAW, day - 4 * DAY_US + HOUR_US, UINT64_MAX, &bytes), 0);
+	assert_int_equal(
+		store_drop(f->store, STORE_TIER_RAW, day - 4 * FIXTURE_DAY_US + FIXTURE_HOUR_US, UINT64_MAX, &bytes),
+		0);
 	assert_int_equal(bytes, 2 * chunks[0].len);
 	assert_int_equal(days_of(f), 4);
 	assert_int_equal(rows_of(f, "compacted_raw"), 7);
 	/* A view keeps what it sees. */
 	struct store_view *view;
 	assert_int_equal(store_view_open(f->store, &view), 0);
-	assert_int_equal(store_drop(f->store, STORE_TIER_RAW, day - 2 * DAY_US, UINT64_MAX, &bytes), -EBUSY);
+	assert_int_equal(store_drop(f->store, STORE_TIER_RAW, day - 2 * FIXTURE_DAY_US, UINT64_MAX, &bytes), -EBUSY);
 	struct store_chunk *found = NULL;
-	assert_int_equal(list(view, host_b, &found), 4);
+	assert_int_equal(fixture_raw_chunks(view, host_b, &found), 4);
 	free(found);
 	store_view_close(view);
-	assert_int_equal(store_drop(f->store, STORE_TIER_RAW, day - 2 * DAY_US, UINT64_MAX, &bytes), 0);
+	assert_int_equal(store_drop(f->store, STORE_TIER_RAW, day - 2 * FIXTURE_DAY_US, UINT64_MAX, &bytes), 0);
 	assert_int_equal(bytes, 3 * chunks[0].len);
 	assert_int_equal(days_of(f), 2);
 	/* By size: the oldest day is more than enough. */
@@ -203,7 +179,7 @@ static void test_whole_days_are_dropped(void **state)
 	/* What comes for a day that has gone finds a place, and is found. */
 	assert_int_equal(store_replace(f->store, host_a, NULL, 0, &chunks[1], 1), 0);
 	assert_int_equal(store_view_open(f->store, &view), 0);
-	assert_int_equal(list(view, host_a, &found), 2);
+	assert_int_equal(fixture_raw_chunks(view, host_a, &found), 2);
 	free(found);
 	store_view_close(view);
 }
@@ -216,16 +192,20 @@ static void test_there_is_no_end_of_days(void **state)
 	struct store_view *view;
 	int64_t now = clock_wall_us();
 	for (int i = 0; i < 20; i++) {
-		struct store_chunk chunks[] = {chunk_at(i * DAY_US, true), chunk_at(now + (i + 3) * DAY_US, true),
-					       chunk_at(now + (i + 3) * DAY_US, false),
-					       chunk_at(INT64_MAX / DAY_US * DAY_US - 2 * i * DAY_US, true),
-					       chunk_at(INT64_MIN / DAY_US * DAY_US + 2 * i * DAY_US + DAY_US, true)};
+		struct store_chunk chunks[] = {
+			fixture_raw_chunk(i * FIXTURE_DAY_US, true),
+			fixture_raw_chunk(now + (i + 3) * FIXTURE_DAY_US, true),
+			fixture_raw_chunk(now + (i + 3) * FIXTURE_DAY_US, false),
+			fixture_raw_chunk(INT64_MAX / FIXTURE_DAY_US * FIXTURE_DAY_US - 2 * i * FIXTURE_DAY_US, true),
+			fixture_raw_chunk(INT64_MIN / FIXTURE_DAY_US * FIXTURE_DAY_US + 2 * i * FIXTURE_DAY_US +
+						  FIXTURE_DAY_US,
+					  true)};
 		chunks[4].window_us = chunks[4].first_us;
 		assert_int_equal(store_replace(f->store, host_a, NULL, 0, chunks, 5), 0);
 	}
 	assert_true(parts_of(f, "compacted_raw") <= 3 && parts_of(f, "sealed_raw") <= 4);
 	assert_int_equal(store_view_open(f->store, &view), 0);
-	assert_int_equal(list(view, host_a, &found), 100);
+	assert_int_equal(fixture_raw_chunks(view, host_a, &found), 100);
 	for (size_t i = 0; i < 100; i++) {
 		uint8_t bytes[10];
 		assert_int_equal(store_view_read(view, &found[i], 0, 10, bytes), 0);
@@ -234,15 +214,15 @@ static void test_there_is_no_end_of_days(void **state)
 	free(found);
 	store_view_close(view);
 	/* A chunk that does not lie in its window would not be found. */
-	struct store_chunk wrong = chunk_at(now, true);
+	struct store_chunk wrong = fixture_raw_chunk(now, true);
 	wrong.window_us = wrong.last_us + 1;
 	assert_int_equal(store_replace(f->store, host_a, NULL, 0, &wrong, 1), -EINVAL);
-	wrong.window_us = wrong.last_us - DAY_US - 1;
+	wrong.window_us = wrong.last_us - FIXTURE_DAY_US - 1;
 	assert_int_equal(store_replace(f->store, host_a, NULL, 0, &wrong, 1), -EINVAL);
 	/* They are forgotten like others. */
 	uint64_t bytes = 0;
 	assert_int_equal(store_drop(f->store, STORE_TIER_RAW, INT64_MAX, UINT64_MAX, &bytes), 0);
-	assert_int_equal(bytes, 100 * chunk_at(0, true).len);
+	assert_int_equal(bytes, 100 * fixture_raw_chunk(0, true).len);
 }
 
 /* A day whose chunks came when its partition could not be made yet: they stay among the rest, and so do the others. */
@@ -250,7 +230,7 @@ static void test_a_part_that_cannot_be_parted(void **state)
 {
 	struct fixture *f = *state;
 	int64_t now = clock_wall_us();
-	struct store_chunk chunk = chunk_at(now, true), *found = NULL;
+	struct store_chunk chunk = fixture_raw_chunk(now, true), *found = NULL;
 	char sql[256];
 	snprintf(sql, sizeof(sql), "INSERT INTO compacted_raw SELECT host, -1, 0, %lld, %lld, %lld, 0, 'x' FROM hosts",
 		 (long long)chunk.window_us, (long long)chunk.first_us, (long long)chunk.last_us);
@@ -261,7 +241,7 @@ static void test_a_part_that_cannot_be_parted(void **state)
 	assert_int_equal(rows_of(f, "compacted_raw_rest"), 4);
 	struct store_view *view;
 	assert_int_equal(store_view_open(f->store, &view), 0);
-	assert_int_equal(list(view, host_a, &found), 3);
+	assert_int_equal(fixture_raw_chunks(view, host_a, &found), 3);
 	free(found);
 	store_view_close(view);
 }
@@ -298,7 +278,7 @@ static void *seal_all(void *arg)
 		int r = store_view_rows(view, host_a, INT64_MIN, INT64_MAX, false, count_row, &rows);
 		store_view_close(view);
 		free(unsealed);
-		struct store_chunk chunk = chunk_at(clock_wall_us(), false);
+		struct store_chunk chunk = fixture_raw_chunk(clock_wall_us(), false);
 		if (r == 0 && rows > 0) {
 			r = store_seal(s->store, host_a, was_us, clock_wall_us(), rows, NULL, &chunk, 1);
 			s->won += r == 0;
@@ -369,12 +349,12 @@ static void test_one_leads(void **state)
 static void test_a_view_whose_session_ends(void **state)
 {
 	struct fixture *f = *state;
-	struct store_chunk chunk = chunk_at(clock_wall_us(), true), *found = NULL;
+	struct store_chunk chunk = fixture_raw_chunk(clock_wall_us(), true), *found = NULL;
 	struct store_view *view;
 	uint8_t bytes[4];
 	assert_int_equal(store_replace(f->store, host_a, NULL, 0, &chunk, 1), 0);
 	assert_int_equal(store_view_open(f->store, &view), 0);
-	assert_int_equal(list(view, host_a, &found), 1);
+	assert_int_equal(fixture_raw_chunks(view, host_a, &found), 1);
 	assert_true(fixture_ask(f, end_sessions) >= 1);
 	assert_int_equal(store_view_read(view, found, 0, 4, bytes), -ENOTCONN);
 	/* Another connection would see another state. */
@@ -384,7 +364,7 @@ static void test_a_view_whose_session_ends(void **state)
 	/* All others that wait to be lent are dead as well. */
 	assert_int_equal(store_replace(f->store, host_a, NULL, 0, &chunk, 1), 0);
 	assert_int_equal(store_view_open(f->store, &view), 0);
-	assert_int_equal(list(view, host_a, &found), 2);
+	assert_int_equal(fixture_raw_chunks(view, host_a, &found), 2);
 	assert_int_equal(store_view_read(view, found, 5, 4, bytes), 0);
 	assert_memory_equal(bytes, "byte", 4);
 	store_view_close(view);
@@ -402,184 +382,6 @@ static void test_views_do_not_use_up_the_links(void **state)
 	assert_int_equal(append_one(f->store, host_a, run_1, 1, "x"), STORE_ACCEPTED);
 	for (int i = 0; i < 4; i++)
 		store_view_close(views[i]);
-}
-
-static void ask_text(const struct fixture *f, const char *sql, char *text, size_t size)
-{
-	PGconn *conn = PQconnectdb(f->url);
-	PGresult *result = PQexec(conn, sql);
-	if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1)
-		fail_msg("%s: %s", sql, PQerrorMessage(conn));
-	snprintf(text, size, "%s", PQgetvalue(result, 0, 0));
-	PQclear(result);
-	PQfinish(conn);
-}
-
-/* Moves a table to a new file, which the server has read nothing of yet, and writes over one page of its data. */
-static void damage(const struct fixture *f, const char *table, unsigned page)
-{
-	char sql[512], path[512];
-	snprintf(sql, sizeof(sql), "ALTER TABLE sonde.%s SET TABLESPACE elsewhere", table);
-	fixture_ask(f, sql);
-	snprintf(sql, sizeof(sql),
-		 "SELECT current_setting('data_directory') || '/' || pg_relation_filepath(reltoastrelid) FROM pg_class"
-		 " WHERE oid = 'sonde.%s'::regclass",
-		 table);
-	ask_text(f, sql, path, sizeof(path));
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	assert_true(fd >= 0);
-	uint8_t garbage[8192];
-	memset(garbage, 0xa5, sizeof(garbage));
-	assert_int_equal(pwrite(fd, garbage, sizeof(garbage), (off_t)page * 8192), sizeof(garbage));
-	assert_int_equal(close(fd), 0);
-}
-
-static void test_a_damaged_page_costs_that_read(void **state)
-{
-	struct fixture *f = *state;
-	enum { LEN = 200000 };
-	uint8_t *data = malloc(LEN), *got = malloc(LEN);
-	assert_non_null(data);
-	assert_non_null(got);
-	for (size_t i = 0; i < LEN; i++)
-		data[i] = (uint8_t)(i * 2654435761u >> 11);
-	int64_t now = clock_wall_us();
-	for (int i = 0; i < 3; i++) {
-		struct store_chunk chunk = chunk_at(now + i, true);
-		chunk.data = data;
-		chunk.len = LEN;
-		assert_int_equal(store_replace(f->store, host_a, NULL, 0, &chunk, 1), 0);
-	}
-	char table[64];
-	fixture_ask(f, "CHECKPOINT");
-	ask_text(f, "SELECT tableoid::regclass::text FROM sonde.compacted_raw LIMIT 1", table, sizeof(table));
-	if (fixture_ask(f, "SELECT count(*) FROM pg_tablespace WHERE spcname = 'elsewhere'") == 0) {
-		fixture_ask(f, "ALTER SYSTEM SET allow_in_place_tablespaces = on");
-		fixture_ask(f, "SELECT pg_reload_conf()");
-		usleep(200000);
-		fixture_ask(f, "CREATE TABLESPACE elsewhere LOCATION ''");
-	}
-	/* A chunk is 101 pieces, four of them in a page: this is in the middle of the second. */
-	damage(f, strrchr(table, '.') ? strrchr(table, '.') + 1 : table, 37);
-	struct store_chunk *found = NULL;
-	struct store_view *view;
-	assert_int_equal(store_view_open(f->store, &view), 0);
-	assert_int_equal(list(view, host_a, &found), 3);
-	unsigned damaged = 0;
-	for (int i = 0; i < 3; i++) {
-		int r = store_view_read(view, &found[i], 0, LEN, got);
-		assert_true(r == 0 || (r == -EUCLEAN && i == 1));
-		if (r == 0)
-			assert_memory_equal(got, data, LEN);
-		for (size_t at = 0; at < LEN; at += 5000) {
-			r = store_view_read(view, &found[i], at, 5000, got);
-			assert_true(r == 0 || (r == -EUCLEAN && i == 1));
-			damaged += r != 0;
-			if (r == 0)
-				assert_memory_equal(got, data + at, 5000);
-		}
-	}
-	store_view_close(view);
-	print_message("%u of 120 reads met the page\n", damaged);
-	assert_true(damaged >= 1 && damaged <= 4);
-	/* It can be forgotten like others. */
-	uint64_t bytes = 0;
-	assert_int_equal(store_drop(f->store, STORE_TIER_RAW, INT64_MAX, UINT64_MAX, &bytes), 0);
-	assert_int_equal(bytes, 3 * LEN);
-	fixture_ask(f, "DROP TABLESPACE elsewhere");
-	free(found);
-	free(data);
-	free(got);
-}
-
-/* The fixture's URL with another database. */
-static void make_url(const struct fixture *f, const char *database, char *out, size_t size)
-{
-	const char *query = strchr(f->url, '?');
-	assert_non_null(query);
-	snprintf(out, size, "postgresql://postgres@/%s%s", database, query);
-}
-
-/* A chunk into the partition of one day after the other, until nothing more fits. */
-static void fill_disk(struct store *store, const uint8_t *data, size_t len, int64_t day, int *ret_days)
-{
-	int r = 0;
-	for (*ret_days = 0; r == 0; ++*ret_days) {
-		assert_true(*ret_days < 100);
-		struct store_chunk chunk = chunk_at(day - (100 - *ret_days) * DAY_US, true);
-		chunk.data = data;
-		chunk.len = len;
-		r = store_replace(store, host_a, NULL, 0, &chunk, 1);
-	}
-	--*ret_days;
-	assert_int_equal(r, -ENOSPC);
-}
-
-static void test_a_full_disk(void **state)
-{
-	struct fixture *f = *state;
-	enum { LEN = 1 << 20, DROPPED = 8 }; /* the writer makes partitions meanwhile, which want room too */
-	const struct passwd *user = getpwnam("postgres");
-	char sql[256], url[512], *line = NULL;
-	struct store *store = NULL;
-	if (geteuid() != 0 || !user || mount("sonde-full", f->directory, "tmpfs", 0, "size=48m,mode=700") < 0) {
-		print_message("a small disk cannot be mounted: %s\n", strerror(errno));
-		skip();
-	}
-	assert_int_equal(chown(f->directory, user->pw_uid, user->pw_gid), 0);
-	snprintf(sql, sizeof(sql), "CREATE TABLESPACE small LOCATION '%s'", f->directory);
-	fixture_ask(f, sql);
-	fixture_ask(f, "CREATE DATABASE small TABLESPACE small");
-	make_url(f, "small", url, sizeof(url));
-	assert_int_equal(store_open(url, &store, &line), 0);
-	register_host(store, host_a, "a");
-	fixture_ask(f, "CHECKPOINT"); /* a new database has holes until then, which nothing fits into afterwards */
-
-	uint8_t *data = malloc(LEN), *got = malloc(LEN);
-	assert_non_null(data);
-	assert_non_null(got);
-	for (size_t i = 0; i < LEN; i++)
-		data[i] = (uint8_t)(i * 2654435761u >> 11);
-	int64_t day = clock_wall_us() / DAY_US * DAY_US;
-	int days = 0;
-	fill_disk(store, data, LEN, day, &days);
-	print_message("full after %d days\n", days);
-	/* The oldest goes, and there is room again. */
-	uint64_t bytes = 0;
-	assert_int_equal(store_drop(store, STORE_TIER_RAW, INT64_MAX, DROPPED * LEN, &bytes), 0);
-	assert_int_equal(bytes, DROPPED * LEN);
-	struct store_chunk chunk = chunk_at(day, true);
-	chunk.data = data;
-	chunk.len = LEN;
-	for (int i = 0; i < 2; i++)
-		assert_int_equal(store_replace(store, host_a, NULL, 0, &chunk, 1), 0);
-	assert_int_equal(append_one(store, host_a, run_1, 1, "x"), STORE_ACCEPTED);
-	struct store_chunk *found = NULL;
-	struct store_view *view;
-	assert_int_equal(store_view_open(store, &view), 0);
-	size_t n = list(view, host_a, &found);
-	assert_int_equal(n, days - DROPPED + 2);
-	assert_true(found[0].first_us == day - (100 - DROPPED) * DAY_US);
-	for (size_t i = 0; i < n; i++) {
-		assert_int_equal(store_view_read(view, &found[i], 0, LEN, got), 0);
-		assert_memory_equal(got, data, LEN);
-	}
-	store_view_close(view);
-	store_close(store);
-	free(found);
-	free(data);
-	free(got);
-}
-
-/* A server that finds a tablespace's files gone would not start again. */
-static int teardown_small_disk(void **state)
-{
-	struct fixture *f = *state;
-	fixture_ask(f, "DROP DATABASE IF EXISTS small WITH (FORCE)");
-	fixture_ask(f, "DROP TABLESPACE IF EXISTS small");
-	if (umount2(f->directory, MNT_DETACH) < 0 && errno != EINVAL)
-		return -1;
-	return fixture_teardown(state);
 }
 
 /* A database of the version before this one: its rows are there afterwards, and not sealed. */
@@ -625,8 +427,6 @@ int main(void)
 		WITH_STORE(test_one_leads),
 		WITH_STORE(test_a_view_whose_session_ends),
 		WITH_STORE(test_views_do_not_use_up_the_links),
-		WITH_STORE(test_a_damaged_page_costs_that_read),
-		cmocka_unit_test_setup_teardown(test_a_full_disk, fixture_setup, teardown_small_disk),
 		WITH_STORE(test_rows_survive_the_migration),
 	};
 	if (!fixture_on_postgres()) {

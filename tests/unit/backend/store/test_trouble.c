@@ -14,19 +14,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Waits until the status contains the words, for ten seconds. */
-static void wait_status(struct store *store, const char *words)
-{
-	char text[256] = "";
-	for (int i = 0; i < 1000; i++) {
-		store_status(store, text, sizeof(text));
-		if (strstr(text, words))
-			return;
-		usleep(10000);
-	}
-	fail_msg("status is '%s', not '%s'", text, words);
-}
-
 static void test_locked_database(void **state)
 {
 	struct fixture *f = *state;
