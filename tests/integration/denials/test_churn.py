@@ -18,7 +18,7 @@ DISKS = 2_000 if SLOW else 120
 CGROUPS = 20_000 if SLOW else 600
 ROUNDS = 3
 EXITED_ROWS = 2 * 1024  # TASKS_EXITED_MAX
-GROWTH_BYTES = 1 << 20  # from the second round to the last: allocator's noise
+GROWTH_BYTES = 1 << 20  # from the last round but one to the last: allocator's noise
 
 
 def churn(*arguments):
@@ -56,13 +56,14 @@ class Churn(unittest.TestCase):
         """Runs the churn in rounds. Returns the metrics before and after."""
         before, maps = settle(agent), agent.map_bytes()
         figures = []
-        for _ in range(ROUNDS):
+        # A table that met more rows in a tick than ever before has doubled, and does not do so in the round after; what leaks goes on.
+        while len(figures) < ROUNDS or (len(figures) == ROUNDS and figures[-1][1] > figures[-2][1] + GROWTH_BYTES):
             churn(*command)
             after = settle(agent)
             figures.append((agent.descriptors(), agent.memory_bytes(), agent.map_bytes()))
         print(f"{command}: descriptors, memory, maps after each round: {figures}")
         self.assertLessEqual(figures[-1][0], figures[0][0] + 8, "descriptors leak")
-        self.assertLessEqual(figures[-1][1], figures[1][1] + GROWTH_BYTES, "memory leaks")
+        self.assertLessEqual(figures[-1][1], figures[-2][1] + GROWTH_BYTES, "memory leaks")
         for _, _, now in figures:
             self.assertLessEqual(now, maps, "maps have grown")
         return before, after
