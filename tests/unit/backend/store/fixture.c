@@ -1,9 +1,11 @@
 #include "fixture.h"
 
+#include "backend/store/store_ops.h"
 #include "common/clock.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <libpq-fe.h>
 #include <sqlite3.h>
@@ -251,4 +253,32 @@ size_t fixture_raw_chunks(struct store_view *view, const uint8_t host[16], struc
 	size_t n = 0;
 	assert_int_equal(store_view_chunks(view, host, STORE_TIER_RAW, 0, INT64_MIN, INT64_MAX, ret, &n), 0);
 	return n;
+}
+
+void fixture_append_received(void *engine, const uint8_t host[16], uint64_t sequence, int64_t received_us)
+{
+	enum store_fate fate = STORE_CONFLICT;
+	struct store_snapshot s = make_snapshot(sequence, "x");
+	s.received_us = received_us;
+	int r = store_postgres.begin(engine);
+	if (r == 0)
+		r = store_postgres.append(engine, host, run_1, &s, &fate);
+	if (r == 0)
+		r = store_postgres.commit(engine);
+	if (r < 0)
+		store_postgres.rollback(engine);
+	assert_int_equal(r, 0);
+	assert_int_equal(fate, STORE_ACCEPTED);
+}
+
+void fixture_fill_disk(const char *path)
+{
+	char block[4096] = "";
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	assert_true(fd >= 0);
+	while (write(fd, block, sizeof(block)) > 0)
+		;
+	while (write(fd, block, 1) > 0)
+		;
+	close(fd);
 }

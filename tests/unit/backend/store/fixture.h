@@ -68,3 +68,7 @@ void wait_status(struct store *store, const char *words);
 /* A chunk of RAW with a second of ticks and a few bytes; and all of RAW that a host has, malloc'd. */
 struct store_chunk fixture_raw_chunk(int64_t first_us, bool compacted);
 size_t fixture_raw_chunks(struct store_view *view, const uint8_t host[16], struct store_chunk **ret);
+/* On an engine of PostgreSQL, past the writer. */
+void fixture_append_received(void *engine, const uint8_t host[16], uint64_t sequence, int64_t received_us);
+/* Fills what is left of the filesystem with this file. */
+void fixture_fill_disk(const char *path);

@@ -79,18 +79,6 @@ static int put_chunk(struct disk *d)
 	return r;
 }
 
-static void fill_disk(const char *path)
-{
-	char block[4096] = "";
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-	assert_true(fd >= 0);
-	while (write(fd, block, sizeof(block)) > 0)
-		;
-	while (write(fd, block, 1) > 0)
-		;
-	close(fd);
-}
-
 /* Those that are left are the newest, whole. */
 static void assert_newest_are_left(struct disk *d, size_t left)
 {
@@ -140,7 +128,7 @@ static void test_oldest_goes_first_on_a_full_disk(void **state)
 		;
 	assert_int_equal(r, -ENOSPC);
 	assert_true(d->chunks > 40);
-	fill_disk(d->ballast);
+	fixture_fill_disk(d->ballast);
 	assert_true(free_bytes(d) == 0);
 
 	waiter_init(&w);

@@ -103,23 +103,6 @@ static void test_rights(void **state)
 	drop_role(f, "plain");
 }
 
-/* Past the writer, whose own retention would be at work. */
-static void append_received(void *engine, uint64_t sequence, int64_t received_us)
-{
-	enum store_fate fate = STORE_CONFLICT;
-	struct store_snapshot s = make_snapshot(sequence, "x");
-	s.received_us = received_us;
-	int r = store_postgres.begin(engine);
-	if (r == 0)
-		r = store_postgres.append(engine, host_a, run_1, &s, &fate);
-	if (r == 0)
-		r = store_postgres.commit(engine);
-	if (r < 0)
-		store_postgres.rollback(engine);
-	assert_int_equal(r, 0);
-	assert_int_equal(fate, STORE_ACCEPTED);
-}
-
 #define COUNT_PARTITIONS "SELECT count(*) FROM pg_inherits WHERE inhparent = 'sonde.hot'::regclass"
 
 static void test_partitions_are_made_ahead(void **state)
@@ -131,13 +114,13 @@ static void test_partitions_are_made_ahead(void **state)
 	close_store(f);
 	assert_int_equal(store_postgres.open(f->url, &engine, &line), 0);
 	assert_int_equal(fixture_ask(f, COUNT_PARTITIONS), 3);
-	append_received(engine, 1, now - 30 * HOUR_US);
-	append_received(engine, 2, now - 30 * HOUR_US);
-	append_received(engine, 3, now - 20 * HOUR_US);
-	append_received(engine, 4, now);
-	append_received(engine, 5, -1);
-	append_received(engine, 6, INT64_MIN);
-	append_received(engine, 7, INT64_MAX);
+	fixture_append_received(engine, host_a, 1, now - 30 * HOUR_US);
+	fixture_append_received(engine, host_a, 2, now - 30 * HOUR_US);
+	fixture_append_received(engine, host_a, 3, now - 20 * HOUR_US);
+	fixture_append_received(engine, host_a, 4, now);
+	fixture_append_received(engine, host_a, 5, -1);
+	fixture_append_received(engine, host_a, 6, INT64_MIN);
+	fixture_append_received(engine, host_a, 7, INT64_MAX);
 	assert_int_equal(fixture_ask(f, COUNT_PARTITIONS), 8);
 	assert_int_equal(fixture_ask(f, "SELECT count(*) FROM hot"), 7);
 	/* None is sealed: none goes. */

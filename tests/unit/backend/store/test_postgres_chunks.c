@@ -56,32 +56,16 @@ static void *open_engine(struct fixture *f)
 	return engine;
 }
 
-static void append_received(void *engine, const uint8_t host[16], uint64_t sequence, int64_t received_us)
-{
-	enum store_fate fate = STORE_CONFLICT;
-	struct store_snapshot s = make_snapshot(sequence, "x");
-	s.received_us = received_us;
-	int r = store_postgres.begin(engine);
-	if (r == 0)
-		r = store_postgres.append(engine, host, run_1, &s, &fate);
-	if (r == 0)
-		r = store_postgres.commit(engine);
-	if (r < 0)
-		store_postgres.rollback(engine);
-	assert_int_equal(r, 0);
-	assert_int_equal(fate, STORE_ACCEPTED);
-}
-
 /* An hour goes when the last host is sealed beyond what it has there, and not before. */
 static void test_hours_of_sealed_rows_go_whole(void **state)
 {
 	struct fixture *f = *state;
 	void *engine = open_engine(f);
 	int64_t hour = clock_wall_us() / FIXTURE_HOUR_US * FIXTURE_HOUR_US;
-	append_received(engine, host_a, 1, hour - 3 * FIXTURE_HOUR_US + 1);
-	append_received(engine, host_b, 1, hour - 3 * FIXTURE_HOUR_US + 2);
-	append_received(engine, host_a, 2, hour - 2 * FIXTURE_HOUR_US + 1);
-	append_received(engine, host_a, 3, hour + 1);
+	fixture_append_received(engine, host_a, 1, hour - 3 * FIXTURE_HOUR_US + 1);
+	fixture_append_received(engine, host_b, 1, hour - 3 * FIXTURE_HOUR_US + 2);
+	fixture_append_received(engine, host_a, 2, hour - 2 * FIXTURE_HOUR_US + 1);
+	fixture_append_received(engine, host_a, 3, hour + 1);
 	assert_int_equal(parts_of(f, "hot"), 5);
 	assert_int_equal(store_postgres.expire(engine, 100), 0);
 	struct store_usage usage;
@@ -99,7 +83,7 @@ static void test_hours_of_sealed_rows_go_whole(void **state)
 	assert_int_equal(store_postgres.expire(engine, 100), 1);
 	assert_int_equal(rows_of(f, "hot"), 1);
 	/* One that comes late says the first moment that is not sealed, in an hour that may have gone. */
-	append_received(engine, host_b, 2, hour - 5 * FIXTURE_HOUR_US);
+	fixture_append_received(engine, host_b, 2, hour - 5 * FIXTURE_HOUR_US);
 	assert_int_equal(fixture_ask(f, "SELECT max(received_us - sealed_us) FROM hot JOIN hosts USING (host) WHERE"
 					" hostname = 'b'"),
 			 1);

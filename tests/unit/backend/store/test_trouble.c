@@ -115,19 +115,6 @@ static void test_bytes_are_bounded(void **state)
 	free(payload);
 }
 
-/* Fills what is left of the filesystem. */
-static void fill_disk(const char *path)
-{
-	char block[4096] = "";
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-	assert_true(fd >= 0);
-	while (write(fd, block, sizeof(block)) > 0)
-		;
-	while (write(fd, block, 1) > 0)
-		;
-	close(fd);
-}
-
 static void run_on_full_disk(const char *directory)
 {
 	char url[160], ballast[160];
@@ -140,7 +127,7 @@ static void run_on_full_disk(const char *directory)
 	assert_int_equal(store_open(url, &store, &line), 0);
 	register_host(store, host_a, "a");
 	assert_int_equal(append_one(store, host_a, run_1, 1, "before"), STORE_ACCEPTED);
-	fill_disk(ballast);
+	fixture_fill_disk(ballast);
 	static char payload[100001];
 	memset(payload, 'f', sizeof(payload) - 1);
 	for (uint64_t i = 2; i <= 20; i++) {
