@@ -302,16 +302,6 @@ int schema_assembly_histogram(struct schema_assembly *a, const struct schema_pla
 	return r < 0 ? r : add_value(a, place, &value);
 }
 
-enum {
-	CUSTOM_NAME = 1,
-	CUSTOM_LABELS = 2,
-	CUSTOM_KIND = 3,
-	CUSTOM_UNIT = 4,
-	CUSTOM_DOUBLE = 5,
-	CUSTOM_UINT = 6,
-	CUSTOM_INT = 7
-};
-
 static int put_custom_label(const struct schema_label_value *label, struct buf *out)
 {
 	BUF_CLEANUP struct buf one = BUF_INIT(1u << 20);

@@ -31,6 +31,18 @@ enum plan_type {
 /* Messages that mean more than their fields. */
 enum plan_special { PLAN_PLAIN, PLAN_TIMESTAMP, PLAN_HISTOGRAM, PLAN_CUSTOM_METRIC };
 
+/* Fields of CustomMetric. */
+enum {
+	CUSTOM_NAME = 1,
+	CUSTOM_LABELS = 2,
+	CUSTOM_KIND = 3,
+	CUSTOM_UNIT = 4,
+	CUSTOM_DOUBLE = 5,
+	CUSTOM_UINT = 6,
+	CUSTOM_INT = 7,
+	CUSTOM_HELP = 8
+};
+
 struct plan_enum {
 	const char *full_name;
 	size_t n;

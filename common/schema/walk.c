@@ -140,17 +140,6 @@ static int take_label(struct walk *walk, size_t base, const struct plan_field *f
 
 /* --- custom metrics --- */
 
-enum {
-	CUSTOM_NAME = 1,
-	CUSTOM_LABELS = 2,
-	CUSTOM_KIND = 3,
-	CUSTOM_UNIT = 4,
-	CUSTOM_DOUBLE = 5,
-	CUSTOM_UINT = 6,
-	CUSTOM_INT = 7,
-	CUSTOM_HELP = 8
-};
-
 struct custom {
 	char text[4096]; /* terminated copies of names and help */
 	size_t used;
