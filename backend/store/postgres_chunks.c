@@ -202,18 +202,11 @@ static unsigned wait_for(const struct store_chunk *chunks, size_t n)
 
 static int commit(struct postgres_link *link, int statements)
 {
-	PGresult *result = NULL;
 	int r = postgres_pipeline_send(link, PG_COMMIT, NULL);
 	if (r == 0)
 		r = postgres_pipeline_flush(link);
-	for (int i = 0; i < statements && r >= 0; i++)
-		r = postgres_pipeline_result(link, NULL);
 	if (r >= 0)
-		r = postgres_pipeline_result(link, &result);
-	/* A transaction that had failed answers a COMMIT with ROLLBACK. */
-	if (r >= 0 && strcmp(PQcmdStatus(result), "COMMIT") != 0)
-		r = -EIO;
-	PQclear(result);
+		r = postgres_pipeline_committed(link, statements);
 	return r < 0 ? r : postgres_pipeline_end(link);
 }
 

@@ -336,6 +336,21 @@ int postgres_pipeline_result(struct postgres_link *link, PGresult **ret)
 	return link->conn || r < 0 ? rows : -ENOTCONN;
 }
 
+int postgres_pipeline_committed(struct postgres_link *link, int statements)
+{
+	PGresult *result = NULL;
+	int r = 0;
+	for (int i = 0; i < statements && r >= 0; i++)
+		r = postgres_pipeline_result(link, NULL);
+	if (r >= 0)
+		r = postgres_pipeline_result(link, &result);
+	/* A transaction that had failed answers a COMMIT with ROLLBACK. */
+	if (r >= 0 && strcmp(PQcmdStatus(result), "COMMIT") != 0)
+		r = -EIO;
+	PQclear(result);
+	return r;
+}
+
 int postgres_pipeline_end(struct postgres_link *link)
 {
 	PGresult *result = NULL;

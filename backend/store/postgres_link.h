@@ -139,6 +139,9 @@ int postgres_pipeline_flush(struct postgres_link *link) __attribute__((nonnull, 
 /* Rows or negative errno. */
 int postgres_pipeline_result(struct postgres_link *link, PGresult **ret)
 	__attribute__((nonnull(1), warn_unused_result));
+/* Takes the results of so many statements, and that of the COMMIT behind them: not negative when it was one. */
+int postgres_pipeline_committed(struct postgres_link *link, int statements)
+	__attribute__((nonnull, warn_unused_result));
 int postgres_pipeline_end(struct postgres_link *link) __attribute__((nonnull, warn_unused_result));
 
 /* Values of a binary result. */

@@ -142,21 +142,14 @@ static int send_all(struct postgres_link *link, const struct store_record *recor
 int postgres_restore(void *engine, const struct store_record *records, size_t n)
 {
 	struct postgres_link *link;
-	PGresult *result = NULL;
 	int r = postgres_borrow(engine, &link);
 	if (r < 0)
 		return r;
 	r = prepare(link, records, n);
 	int statements = r < 0 ? r : send_all(link, records, n);
 	r = statements < 0 ? statements : 0;
-	for (int i = 0; i < statements && r >= 0; i++)
-		r = postgres_pipeline_result(link, NULL);
 	if (r >= 0)
-		r = postgres_pipeline_result(link, &result);
-	/* A transaction that had failed answers a COMMIT with ROLLBACK. */
-	if (r >= 0 && strcmp(PQcmdStatus(result), "COMMIT") != 0)
-		r = -EIO;
-	PQclear(result);
+		r = postgres_pipeline_committed(link, statements);
 	int ended = r < 0 ? postgres_disconnect(link), 0 : postgres_pipeline_end(link);
 	postgres_return(engine, link);
 	return r < 0 ? r : ended;
