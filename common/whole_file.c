@@ -6,8 +6,9 @@
 #include <stdio.h>
 #include <unistd.h>
 
-static int write_all(int fd, const char *data, size_t len)
+int whole_write(int fd, const void *bytes, size_t len)
 {
+	const char *data = bytes;
 	while (len > 0) {
 		ssize_t n = write(fd, data, len);
 		if (n < 0 && errno != EINTR)
@@ -17,7 +18,7 @@ static int write_all(int fd, const char *data, size_t len)
 			len -= (size_t)n;
 		}
 	}
-	return fsync(fd) < 0 ? -errno : 0;
+	return 0;
 }
 
 int whole_file_write(const char *path, const void *data, size_t len, mode_t mode)
@@ -32,7 +33,9 @@ int whole_file_write(const char *path, const void *data, size_t len, mode_t mode
 	int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
 	if (fd < 0)
 		return -errno;
-	int r = write_all(fd, data, len);
+	int r = whole_write(fd, data, len);
+	if (r == 0 && fsync(fd) < 0)
+		r = -errno;
 	if (close(fd) < 0 && r == 0)
 		r = -errno;
 	if (r == 0 && rename(temporary, path) < 0)

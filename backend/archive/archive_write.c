@@ -3,6 +3,7 @@
 
 #include "backend/archive/archive_format.h"
 #include "common/buf.h"
+#include "common/whole_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,18 +33,10 @@ struct archive_writer {
 
 static int write_all(struct archive_writer *w, const void *data, size_t len)
 {
-	const uint8_t *p = data;
-	while (len > 0) {
-		ssize_t n = write(w->fd, p, len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		p += n;
-		len -= (size_t)n;
-		w->written += (uint64_t)n;
-	}
-	return 0;
+	int r = whole_write(w->fd, data, len);
+	if (r == 0)
+		w->written += len;
+	return r;
 }
 
 static int write_header(struct archive_writer *w)
