@@ -6,6 +6,7 @@
 
 #include "agent/host/capabilities.h"
 #include "common/clock.h"
+#include "common/condition.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -52,17 +53,13 @@ int lane_new(struct lane **ret)
 	struct lane *lane = calloc(1, sizeof(*lane));
 	if (!lane)
 		return -ENOMEM;
-	pthread_condattr_t attributes;
-	int r = -pthread_condattr_init(&attributes);
+	int r = condition_init(&lane->left);
 	if (r < 0) {
 		free(lane);
 		return r;
 	}
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	pthread_mutex_init(&lane->lock, NULL);
 	pthread_cond_init(&lane->work, NULL);
-	pthread_cond_init(&lane->left, &attributes);
-	pthread_condattr_destroy(&attributes);
 	lane->tail = &lane->head;
 	*ret = lane;
 	return 0;
@@ -208,8 +205,7 @@ bool lane_free(struct lane *lane)
 {
 	if (!lane)
 		return true;
-	uint64_t until_ns = clock_monotonic_ns() + LANE_STUCK_MS * NS_PER_MS;
-	const struct timespec until = {(time_t)(until_ns / 1000000000), (long)(until_ns % 1000000000)};
+	const struct timespec until = condition_in_ms(LANE_STUCK_MS);
 	pthread_mutex_lock(&lane->lock);
 	lane->closing = true;
 	while (lane->head)

@@ -8,6 +8,7 @@
 #include "backend/history/skips.h"
 #include "backend/history/tiers.h"
 #include "common/clock.h"
+#include "common/condition.h"
 #include "common/log.h"
 
 #include <errno.h>
@@ -458,17 +459,10 @@ static bool keep(struct keeper *k)
 static void wait(struct keeper *k)
 {
 	int64_t ms = k->options.seal_every_us / 60000;
-	struct timespec until;
 	if (k->full)
 		ms = SHORTEST_WAIT_MS;
 	ms = ms < SHORTEST_WAIT_MS ? SHORTEST_WAIT_MS : ms > LONGEST_WAIT_MS ? LONGEST_WAIT_MS : ms;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += ms / 1000;
-	until.tv_nsec += (long)(ms % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
+	const struct timespec until = condition_in_ms((uint64_t)ms);
 	pthread_mutex_lock(&k->lock);
 	while (!stopping(k) && pthread_cond_timedwait(&k->wake, &k->lock, &until) == 0)
 		;
@@ -500,7 +494,6 @@ static void keeper_free(struct keeper *k)
 int keeper_start(struct store *store, struct schemas *schemas, const struct keeper_options *options,
 		 struct keeper **ret)
 {
-	pthread_condattr_t monotonic;
 	if (options->seal_every_us < 1000000)
 		return -EINVAL;
 	struct keeper *k = calloc(1, sizeof(*k));
@@ -511,10 +504,7 @@ int keeper_start(struct store *store, struct schemas *schemas, const struct keep
 	k->options = *options;
 	k->max_rows = SEAL_MAX_ROWS;
 	pthread_mutex_init(&k->lock, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&k->wake, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	condition_init(&k->wake);
 	int r = -pthread_create(&k->thread, NULL, run, k);
 	if (r < 0) {
 		keeper_free(k);

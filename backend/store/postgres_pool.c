@@ -3,6 +3,7 @@
 #include "backend/store/postgres_engine.h"
 
 #include "common/clock.h"
+#include "common/condition.h"
 #include "common/log.h"
 
 #include <errno.h>
@@ -59,10 +60,8 @@ static int find_free(const struct postgres_engine *e, int first, int end)
 
 static struct postgres_link *take(struct postgres_engine *e, int first, int end)
 {
-	struct timespec until;
+	const struct timespec until = condition_in_ms(WAIT_FOR_LINK_S * 1000);
 	int found, error = 0;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += WAIT_FOR_LINK_S;
 	pthread_mutex_lock(&e->lock);
 	while ((found = find_free(e, first, end)) < 0 && error == 0)
 		error = pthread_cond_timedwait(&e->returned, &e->lock, &until);

@@ -1,5 +1,7 @@
 #include "backend/store/sqlite_reader.h"
 
+#include "common/condition.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
@@ -74,12 +76,10 @@ static int open_reader(struct sqlite_engine *e, struct sqlite_reader **ret)
 
 static int wait_for_one(struct sqlite_engine *e)
 {
-	struct timespec until;
+	const struct timespec until = condition_in_ms(WAIT_S * 1000);
 	int error = 0;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += WAIT_S;
 	while (!e->idle_readers && e->n_readers == READERS_MAX && error == 0)
-		error = pthread_cond_timedwait(&e->reader_returned, &e->readers_lock, &until); /* of CLOCK_MONOTONIC */
+		error = pthread_cond_timedwait(&e->reader_returned, &e->readers_lock, &until);
 	return error == 0 ? 0 : -EBUSY;
 }
 

@@ -3,6 +3,8 @@
  */
 #include "backend/store/postgres_engine.h"
 
+#include "common/condition.h"
+
 #include "common/log.h"
 
 #include <errno.h>
@@ -39,12 +41,8 @@ static struct postgres_engine *new_engine(void)
 	struct postgres_engine *e = calloc(1, sizeof(*e));
 	if (!e)
 		return NULL;
-	pthread_condattr_t monotonic;
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_mutex_init(&e->lock, NULL);
-	pthread_cond_init(&e->returned, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	condition_init(&e->returned);
 	pthread_mutex_init(&e->parts_lock, NULL);
 	pthread_mutex_init(&e->lead_lock, NULL);
 	e->write.url = &e->url;

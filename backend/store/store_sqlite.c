@@ -4,6 +4,7 @@
 #include "backend/store/sqlite_reader.h"
 
 #include "common/clock.h"
+#include "common/condition.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -219,7 +220,6 @@ static int find_next_chunk(struct sqlite_engine *e)
 
 static struct sqlite_engine *new_engine(void)
 {
-	pthread_condattr_t monotonic;
 	struct sqlite_engine *e = calloc(1, sizeof(*e));
 	if (!e)
 		return NULL;
@@ -230,10 +230,7 @@ static struct sqlite_engine *new_engine(void)
 	pthread_mutex_init(&e->checkpoint_lock, NULL);
 	pthread_mutex_init(&e->ahead_lock, NULL);
 	pthread_mutex_init(&e->readers_lock, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&e->reader_returned, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	condition_init(&e->reader_returned);
 	return e;
 }
 

@@ -4,6 +4,7 @@
 #include "backend/store/writer.h"
 
 #include "common/clock.h"
+#include "common/condition.h"
 #include "common/log.h"
 
 #include <errno.h>
@@ -240,14 +241,7 @@ static void finish_group(struct writer *w, struct batch *group, int error)
 /* Waits on the condition for at most ms. The lock is held. */
 static void wait_ms(struct writer *w, uint32_t ms)
 {
-	struct timespec until;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += ms / 1000;
-	until.tv_nsec += (long)(ms % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
+	const struct timespec until = condition_in_ms(ms);
 	pthread_cond_timedwait(&w->wake, &w->lock, &until);
 }
 
@@ -336,7 +330,6 @@ static void *run(void *arg)
 int writer_start(const struct store_ops *ops, void *engine, struct writer **ret)
 {
 	struct writer *w = calloc(1, sizeof(*w));
-	pthread_condattr_t monotonic;
 	if (!w)
 		return -ENOMEM;
 	w->ops = ops;
@@ -344,10 +337,7 @@ int writer_start(const struct store_ops *ops, void *engine, struct writer **ret)
 	w->last = &w->first;
 	snprintf(w->status, sizeof(w->status), "ok");
 	pthread_mutex_init(&w->lock, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&w->wake, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	condition_init(&w->wake);
 	int r = -pthread_create(&w->thread, NULL, run, w);
 	if (r < 0) {
 		pthread_cond_destroy(&w->wake);
