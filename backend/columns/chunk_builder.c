@@ -239,6 +239,7 @@ static int by_key(const void *a, const void *b, void *arg)
 }
 
 struct written {
+	enum columns_form form;
 	struct chunk_section sections[COLUMNS_MAX_SECTIONS];
 	size_t offsets[COLUMNS_MAX_SECTIONS];
 	uint32_t n;
@@ -253,7 +254,7 @@ static int write_section(struct chunk_builder *b, const uint32_t *sorted, uint32
 	uint32_t number = t->series[sorted[0]].id->section;
 	if (written->n == COLUMNS_MAX_SECTIONS)
 		return -EMSGSIZE;
-	int r = section_writer_new(number, b->n_ticks, &w);
+	int r = section_writer_new(number, b->n_ticks, written->form, &w);
 	for (uint32_t i = 0; r == 0 && i < n; i++) {
 		if (t->series[sorted[i]].presence.count > 0)
 			r = write_series(w, &t->series[sorted[i]], order, values);
@@ -314,10 +315,10 @@ static int write_texts(struct chunk_builder *b, const struct order *order, struc
 	return r;
 }
 
-int chunk_builder_finish(struct chunk_builder *b, struct buf *out)
+int chunk_builder_finish(struct chunk_builder *b, enum columns_form form, struct buf *out)
 {
 	struct order order __attribute__((cleanup(order_free))) = {0};
-	struct written written = {.bytes = BUF_INIT(COLUMNS_MAX_SECTION)};
+	struct written written = {.form = form, .bytes = BUF_INIT(COLUMNS_MAX_SECTION)};
 	struct columns_tick *ticks = calloc(b->n_ticks + 1u, sizeof(*ticks));
 	int r = ticks ? make_order(b, &order) : -ENOMEM;
 	if (r == 0)

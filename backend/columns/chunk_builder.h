@@ -23,5 +23,7 @@ uint32_t chunk_builder_series(const struct chunk_builder *builder) __attribute__
 uint64_t chunk_builder_samples(const struct chunk_builder *builder) __attribute__((nonnull));
 uint64_t chunk_builder_duplicates(const struct chunk_builder *builder) __attribute__((nonnull));
 
-/* Appends the chunk. The builder is as it was, and may be freed or grow on. 0, -ENOMEM, -EMSGSIZE. */
-int chunk_builder_finish(struct chunk_builder *builder, struct buf *out) __attribute__((nonnull, warn_unused_result));
+/* Appends the chunk, its sections in the form that is asked for. The builder is as it was, and may be freed or grow on.
+ * 0, -ENOMEM, -EMSGSIZE. */
+int chunk_builder_finish(struct chunk_builder *builder, enum columns_form form, struct buf *out)
+	__attribute__((nonnull, warn_unused_result));

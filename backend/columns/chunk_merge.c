@@ -418,7 +418,7 @@ static uint32_t next_section(const struct merge *m, uint32_t after)
 static int merge_values(struct merge *m, uint32_t number, uint32_t *ret_series)
 {
 	struct section_writer *w = NULL;
-	int r = section_writer_new(number, m->n_ticks, &w);
+	int r = section_writer_new(number, m->n_ticks, COLUMNS_DENSE, &w);
 	if (r == 0)
 		r = merge_section(m, number, w);
 	*ret_series = r == 0 ? section_writer_series(w) : 0;

@@ -24,6 +24,13 @@
 #define COLUMNS_MAX_ORDINAL 1000
 #define COLUMNS_CUSTOM_SECTION 26
 
+/* How the values of a section are written; its reader tells by the bytes. What lives for hours is compacted soon, so it
+ * is to be cheap to write and to read again; what lives for weeks is to be small. */
+enum columns_form {
+	COLUMNS_DENSE = 0, /* plans by trial, residuals by a range coder that learns */
+	COLUMNS_QUICK = 1, /* growths, packed in as many bits as they need */
+};
+
 /* One stored snapshot: all of its header, and when it was received. */
 struct columns_tick {
 	int64_t time_us; /* agent's wall clock */

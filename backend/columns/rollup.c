@@ -401,7 +401,7 @@ static int begin_section(struct rollup *u, uint32_t number)
 	int r = 0;
 	for (enum rollup_statistic s = ROLLUP_LAST; r == 0 && s < ROLLUP_END; s++) {
 		buf_reset(&u->outputs[s].written);
-		r = section_writer_new(number, u->n_minutes, &u->outputs[s].writer);
+		r = section_writer_new(number, u->n_minutes, COLUMNS_DENSE, &u->outputs[s].writer);
 	}
 	return r;
 }

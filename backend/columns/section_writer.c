@@ -30,6 +30,7 @@ struct label_set {
 
 struct section_writer {
 	uint32_t section, n_ticks, n_series, n_columns;
+	enum columns_form form;
 	struct buf streams[SECTION_STREAMS];
 	struct buf blocks; /* those that are complete */
 	struct buf keys;
@@ -56,13 +57,14 @@ struct section_writer {
 	struct budget budget; /* of the histogram at hand */
 };
 
-int section_writer_new(uint32_t section, uint32_t n_ticks, struct section_writer **ret)
+int section_writer_new(uint32_t section, uint32_t n_ticks, enum columns_form form, struct section_writer **ret)
 {
 	struct section_writer *w = calloc(1, sizeof(*w));
 	if (!w)
 		return -ENOMEM;
 	w->section = section;
 	w->n_ticks = n_ticks;
+	w->form = form;
 	for (size_t i = 0; i < SECTION_STREAMS; i++)
 		w->streams[i] = BUF_INIT(COLUMNS_MAX_DIRECTORY);
 	w->blocks = w->block = BUF_INIT(COLUMNS_MAX_SECTION);

@@ -8,7 +8,7 @@
 struct section_writer;
 
 /* 0 or -ENOMEM. */
-int section_writer_new(uint32_t section, uint32_t n_ticks, struct section_writer **ret)
+int section_writer_new(uint32_t section, uint32_t n_ticks, enum columns_form form, struct section_writer **ret)
 	__attribute__((nonnull, warn_unused_result));
 void section_writer_free(struct section_writer *writer); /* accepts NULL */
 

@@ -95,7 +95,7 @@ static int finish_chunk(struct sealing *s)
 	struct columns_tick *ticks = NULL;
 	if (!s->builder)
 		return 0;
-	int r = chunk_builder_ticks(s->builder) > 0 ? chunk_builder_finish(s->builder, &bytes) : 0;
+	int r = chunk_builder_ticks(s->builder) > 0 ? chunk_builder_finish(s->builder, COLUMNS_QUICK, &bytes) : 0;
 	if (r == -EMSGSIZE) {
 		/* Beyond the limits of columns.h, which the builder's memory does not reach: said, and the host goes
 		 * on. */

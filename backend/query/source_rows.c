@@ -209,7 +209,7 @@ int source_rows_chunk(struct source_rows *rows, struct buf *out)
 {
 	int r = 0;
 	if (rows->builder && chunk_builder_ticks(rows->builder) > 0)
-		r = chunk_builder_finish(rows->builder, out);
+		r = chunk_builder_finish(rows->builder, COLUMNS_QUICK, out);
 	chunk_builder_free(rows->builder);
 	rows->builder = NULL;
 	return r;

@@ -86,7 +86,7 @@ static void build_hour(const char *path, uint64_t every, struct buf *out)
 		must(snapshot_index_copy(payload, len, SECTIONS, &some), "snapshot");
 		must(chunk_builder_add(builder, &tick, recording.schema, some.data, some.len), "snapshot");
 	}
-	must(chunk_builder_finish(builder, out), "hour");
+	must(chunk_builder_finish(builder, COLUMNS_QUICK, out), "hour");
 	chunk_builder_free(builder);
 	recording_close(&recording);
 }

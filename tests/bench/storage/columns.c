@@ -147,7 +147,7 @@ int main(int argc, char **argv)
 		t1 = cpu_seconds();
 		building += t1 - t0;
 		chunks[n] = BUF_INIT(1u << 30);
-		if (more && chunk_builder_finish(b, &chunks[n]) < 0)
+		if (more && chunk_builder_finish(b, COLUMNS_QUICK, &chunks[n]) < 0)
 			return 1;
 		finishing += cpu_seconds() - t1;
 		samples += chunk_builder_samples(b);

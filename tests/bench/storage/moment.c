@@ -58,7 +58,7 @@ static void build(struct recording *rec, uint64_t sections, struct buf *chunk)
 		must(snapshot_index_copy(payload, len, sections, &some), "copy");
 		must(chunk_builder_add(builder, &tick, rec->schema, some.data, some.len), "add");
 	}
-	must(chunk_builder_finish(builder, chunk), "finish");
+	must(chunk_builder_finish(builder, COLUMNS_QUICK, chunk), "finish");
 	chunk_builder_free(builder);
 }
 

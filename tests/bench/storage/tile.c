@@ -71,7 +71,7 @@ static void tile_section(const struct chunk_section *s, uint32_t n_ticks, unsign
 	struct section_writer *writer;
 	struct columns_values values = {0};
 	must(section_reader_open(s->data, s->len, n_ticks, &reader), "open");
-	must(section_writer_new(s->number, n_ticks, &writer), "write");
+	must(section_writer_new(s->number, n_ticks, COLUMNS_QUICK, &writer), "write");
 	uint32_t n = section_reader_series(reader);
 	struct moved *all = calloc(n + 1u, sizeof(*all));
 	must(all ? 0 : -12, "memory");

@@ -402,7 +402,7 @@ void fixture_add(struct chunk_builder *b, const struct columns_tick *tick, const
 
 void fixture_finish(struct chunk_builder *b, struct buf *chunk)
 {
-	ok(chunk_builder_finish(b, chunk));
+	ok(chunk_builder_finish(b, COLUMNS_QUICK, chunk));
 	chunk_builder_free(b);
 }
 
