@@ -100,8 +100,6 @@ int api_open(const struct api_sources *sources, struct api **ret)
 	if (r == 0)
 		r = query_cache_new(CACHE_BYTES, &api->cache);
 	if (r == 0)
-		r = api_storage_new(&api->storage);
-	if (r == 0)
 		r = api_openapi_make(api->schema, &api->openapi);
 	if (r == 0)
 		r = jobs_new(QUERY_THREADS, QUERY_MAX_QUEUED, &api->jobs);
@@ -123,7 +121,6 @@ void api_close(struct api *api)
 		hub_unsubscribe(api->sources.hub, api_live_on_frame, api);
 	jobs_free(api->jobs);
 	query_cache_free(api->cache);
-	api_storage_free(api->storage);
 	pthread_mutex_destroy(&api->live_lock);
 	free(api->live);
 	buf_free(&api->openapi);

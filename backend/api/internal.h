@@ -24,7 +24,6 @@ struct api {
 	uint64_t started_ns;
 	struct jobs *jobs;
 	struct query_cache *cache; /* of range queries */
-	struct storage_usage *storage;
 	struct grpc_service service;
 	struct grpc_method *methods;
 	struct buf openapi;
@@ -63,9 +62,6 @@ api_handler api_get_exposition;
 /* post.c */
 api_handler api_post_metrics;
 /* storage.c */
-struct storage_usage; /* as it was last looked at */
-int api_storage_new(struct storage_usage **ret) __attribute__((nonnull, warn_unused_result));
-void api_storage_free(struct storage_usage *storage); /* accepts NULL */
 api_handler api_get_storage;
 /* history.c */
 api_handler api_get_snapshot, api_query_range, api_list_processes;

@@ -1,14 +1,8 @@
-/* GET /api/storage. Looking at every chunk's row takes a while when there are many: the answer is a minute old at most,
- * and one at a time looks. */
+/* GET /api/storage. Looking at every chunk's row takes a while when there are many: it is told what the keeper saw. */
 #include "backend/api/internal.h"
 
 #include "backend/history/keeper.h"
-#include "common/clock.h"
 
-#include <errno.h>
-#include <stdlib.h>
-
-#define FRESH_NS (60 * 1000000000ull)
 #define STATUS_SIZE 256
 #define TIER_MAX 512
 
@@ -33,51 +27,6 @@ enum {
 	STORAGE_KEEPS_HOUSE,
 	STORAGE_LOOKED_AT,
 };
-
-struct storage_usage {
-	pthread_mutex_t lock; /* what follows; held while it is looked at */
-	struct store_usage usage;
-	int64_t looked_us;
-	uint64_t looked_ns; /* 0: not yet */
-};
-
-int api_storage_new(struct storage_usage **ret)
-{
-	struct storage_usage *storage = calloc(1, sizeof(*storage));
-	if (!storage)
-		return -ENOMEM;
-	(void)pthread_mutex_init(&storage->lock, NULL); /* cannot fail on Linux */
-	*ret = storage;
-	return 0;
-}
-
-void api_storage_free(struct storage_usage *storage)
-{
-	if (!storage)
-		return;
-	pthread_mutex_destroy(&storage->lock);
-	free(storage);
-}
-
-/* 0 or what the store failed with. */
-static int look(struct api *api, struct store_usage *ret, int64_t *ret_looked_us)
-{
-	struct storage_usage *s = api->storage;
-	int r = 0;
-	pthread_mutex_lock(&s->lock);
-	uint64_t now = clock_monotonic_ns();
-	if (s->looked_ns == 0 || now - s->looked_ns >= FRESH_NS) {
-		r = store_usage(api->sources.store, &s->usage);
-		if (r == 0) {
-			s->looked_ns = now;
-			s->looked_us = clock_wall_us();
-		}
-	}
-	*ret = s->usage;
-	*ret_looked_us = s->looked_us;
-	pthread_mutex_unlock(&s->lock);
-	return r;
-}
 
 static int put_tier(struct buf *reply, enum store_tier tier, const struct store_usage *usage,
 		    const struct retention_policy *policy)
@@ -130,7 +79,7 @@ int api_get_storage(struct api *api, const struct auth_identity *who, const uint
 	struct store_usage usage;
 	int64_t looked_us;
 	*ret_schema = NULL;
-	int r = look(api, &usage, &looked_us);
+	int r = store_usage_lately(api->sources.store, &usage, &looked_us);
 	if (r == 0)
 		r = put_storage(api, &usage, looked_us, reply);
 	return r < 0 ? api_fail_internal(error, r) : 0;

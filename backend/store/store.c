@@ -2,6 +2,7 @@
 #include "backend/store/store.h"
 
 #include "backend/store/store_ops.h"
+#include "backend/store/usage_look.h"
 #include "backend/store/writer.h"
 
 #include <errno.h>
@@ -25,6 +26,7 @@ struct store {
 	const struct store_ops *ops;
 	void *engine;
 	struct writer *writer;
+	struct usage_look look;
 };
 
 int store_refuse(int error, char **ret_error, const char *format, ...)
@@ -101,6 +103,7 @@ static int open_store(const char *url, bool to_read, struct store **ret, char **
 		free(s);
 		return r;
 	}
+	usage_look_init(&s->look);
 	*ret = s;
 	return 0;
 }
@@ -122,6 +125,7 @@ void store_close(struct store *s)
 	if (s->writer)
 		writer_stop(s->writer);
 	s->ops->close(s->engine);
+	usage_look_destroy(&s->look);
 	free(s);
 }
 
@@ -268,7 +272,12 @@ int store_drop(struct store *s, enum store_tier tier, int64_t before_us, uint64_
 
 int store_usage(struct store *s, struct store_usage *ret)
 {
-	return s->ops->usage(s->engine, ret);
+	return usage_look_now(&s->look, s->ops->usage, s->engine, ret);
+}
+
+int store_usage_lately(struct store *s, struct store_usage *ret, int64_t *ret_looked_us)
+{
+	return usage_look_lately(&s->look, s->ops->usage, s->engine, ret, ret_looked_us);
 }
 
 int store_lead(struct store *s)

@@ -196,6 +196,9 @@ struct store_usage {
 };
 /* Looks at every chunk's row: for once a minute. */
 int store_usage(struct store *store, struct store_usage *ret) __attribute__((nonnull, warn_unused_result));
+/* What anybody saw last, unless looking anew costs little (usage_look.h), and when that was (wall clock). */
+int store_usage_lately(struct store *store, struct store_usage *ret, int64_t *ret_looked_us)
+	__attribute__((nonnull, warn_unused_result));
 
 /* Of several backends on one database one keeps house (seals, compacts, forgets): 1 when it is this one, 0 when another
  * is, negative errno. Held until the store is closed or the connection breaks; ask before every round. */
