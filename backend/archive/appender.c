@@ -1,5 +1,7 @@
 #include "backend/archive/appender.h"
 
+#include "common/condition.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -36,7 +38,7 @@ int appender_init(struct appender *a, struct store *store)
 		return -ENOMEM;
 	atomic_init(&s->refs, 1);
 	(void)pthread_mutex_init(&s->lock, NULL); /* these cannot fail on Linux */
-	(void)pthread_cond_init(&s->changed, NULL);
+	(void)condition_init(&s->changed);
 	a->shared = s;
 	return 0;
 }
@@ -74,9 +76,7 @@ static int wait_until(struct appender *a, size_t most)
 	unsigned stuck = 0;
 	pthread_mutex_lock(&s->lock);
 	while (s->under_way > most && s->error == 0) {
-		struct timespec until;
-		clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_sec++;
+		const struct timespec until = condition_in_ms(1000);
 		if (pthread_cond_timedwait(&s->changed, &s->lock, &until) == 0)
 			continue;
 		stuck = is_stuck(a) ? stuck + 1 : 0;

@@ -3,6 +3,7 @@
 #include "backend/ingest/internal.h"
 
 #include "common/clock.h"
+#include "common/condition.h"
 #include "common/log.h"
 #include "proto/descriptors.h"
 
@@ -42,7 +43,7 @@ struct post {
 	struct batch *batches[INGEST_POST_MAX_INSTANCES];
 	uint64_t highest[INGEST_POST_MAX_INSTANCES];
 	size_t n_batches;
-	struct timespec deadline;
+	struct timespec deadline; /* of the monotonic clock */
 	struct waiter *waiter;
 };
 
@@ -95,7 +96,7 @@ static int take_number(struct post *post, uint64_t *ret)
 {
 	uint64_t newest;
 	if (!post->numbering) {
-		if (pthread_mutex_timedlock(&post->ingest->numbering, &post->deadline) != 0)
+		if (pthread_mutex_clocklock(&post->ingest->numbering, CLOCK_MONOTONIC, &post->deadline) != 0)
 			return -EBUSY;
 		post->numbering = true;
 		int r = newest_durable(post, post->own_instance, &newest);
@@ -303,15 +304,13 @@ static int begin(struct post *post)
 	memcpy(source->hostname, given->hostname, sizeof(source->hostname));
 	encoding_uuid_format(given->host_id, source->host_id_text);
 	memcpy(source->descriptor_hash, descriptors_snapshot().sha256, sizeof(source->descriptor_hash));
-	if (clock_gettime(CLOCK_REALTIME, &post->deadline) < 0)
-		return -errno;
-	post->deadline.tv_sec += WAIT_S;
+	post->deadline = condition_in_ms(WAIT_S * 1000);
 	post->waiter = calloc(1, sizeof(*post->waiter));
 	if (!post->waiter)
 		return -ENOMEM;
 	atomic_init(&post->waiter->refs, 1);
 	(void)pthread_mutex_init(&post->waiter->lock, NULL); /* these cannot fail on Linux */
-	(void)pthread_cond_init(&post->waiter->changed, NULL);
+	(void)condition_init(&post->waiter->changed);
 	return 0;
 }
 
