@@ -11,7 +11,8 @@ void columns_values_free(struct columns_values *v)
 {
 	if (!v)
 		return;
-	for (size_t i = 0; i < COLUMNS_MAX_PARTS; i++)
+	/* Room is made from the first part on. */
+	for (size_t i = 0; i < COLUMNS_MAX_PARTS && v->parts[i].values; i++)
 		free(v->parts[i].values);
 	*v = (struct columns_values){0};
 }

@@ -1,5 +1,5 @@
-/* What was decoded of chunks and may be asked for again: ticks, which all metrics of a host share, and values of
- * series. Chunks never change, so nothing here is ever out of date; the least recently used goes when it is full.
+/* What was decoded of chunks and may be asked for again: ticks, which all metrics of a host share, which series of a
+ * metric there are, and values of series. Chunks never change, so nothing here is ever out of date; the least recently used goes when it is full.
  * Thread-safe.
  */
 #pragma once
@@ -37,6 +37,7 @@ struct query_cache_key {
 	uint64_t len;
 	uint32_t tier, statistic;
 	uint32_t section, series; /* of ticks both are UINT32_MAX */
+	uint64_t metric;	  /* with series UINT32_MAX: the series of the one with this hash; else 0 */
 };
 
 /* 0 or -ENOMEM. */

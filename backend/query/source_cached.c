@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define TICKS UINT32_MAX
+#define OUTLINE UINT32_MAX
 
 /* False for what is not the store's, or when there is no cache. */
 static bool key_of(const struct source_reading *reading, const struct source_piece *piece, uint32_t section,
@@ -42,8 +43,7 @@ static void keep_ticks(struct source_reading *reading, const struct source_piece
 		query_cache_put(reading->cache, &key, &ticks->cached);
 }
 
-int source_ticks(struct source_reading *reading, const struct source_piece *piece, bool minutes,
-		 struct query_ticks **ret)
+int source_ticks(struct source_reading *reading, struct source_piece *piece, bool minutes, struct query_ticks **ret)
 {
 	struct columns_tick *decoded;
 	struct query_ticks *ticks = cached_ticks(reading, piece);
@@ -51,7 +51,9 @@ int source_ticks(struct source_reading *reading, const struct source_piece *piec
 		*ret = ticks;
 		return 0;
 	}
-	int r = source_piece_ticks(piece, minutes ? SOURCE_TICKS_MINUTES : SOURCE_TICKS_RAW, &decoded);
+	int r = source_piece_open(piece);
+	if (r == 0)
+		r = source_piece_ticks(piece, minutes ? SOURCE_TICKS_MINUTES : SOURCE_TICKS_RAW, &decoded);
 	if (r < 0)
 		return r;
 	r = query_ticks_new(decoded, piece->head.n_ticks, minutes, ret);
@@ -61,19 +63,24 @@ int source_ticks(struct source_reading *reading, const struct source_piece *piec
 	return r;
 }
 
-int source_same_ticks(struct source_reading *reading, const struct source_piece *piece,
-		      const struct source_piece *other, struct query_ticks *ticks, bool minutes)
+int source_same_ticks(struct source_reading *reading, struct source_piece *piece, struct source_piece *other,
+		      struct query_ticks *ticks)
 {
 	struct buf x BUF_CLEANUP = BUF_INIT(COLUMNS_MAX_SECTION), y BUF_CLEANUP = BUF_INIT(COLUMNS_MAX_SECTION);
-	if (piece->head.n_ticks != other->head.n_ticks || piece->head.ticks_len != other->head.ticks_len)
-		return 0;
 	struct query_ticks *others = cached_ticks(reading, other);
 	if (others) {
-		bool same = memcmp(others->time_us, ticks->time_us, ticks->n * sizeof(*ticks->time_us)) == 0;
+		bool same = others == ticks ||
+			    (others->n == ticks->n &&
+			     memcmp(others->time_us, ticks->time_us, ticks->n * sizeof(*ticks->time_us)) == 0);
 		query_cached_unref(&others->cached);
 		return same;
 	}
-	int r = source_piece_ticks_bytes(piece, &x);
+	int r = source_piece_open(other);
+	if (r == 0)
+		r = source_piece_open(piece);
+	if (r < 0 || piece->head.n_ticks != other->head.n_ticks || piece->head.ticks_len != other->head.ticks_len)
+		return r;
+	r = source_piece_ticks_bytes(piece, &x);
 	if (r == 0)
 		r = source_piece_ticks_bytes(other, &y);
 	if (r < 0 || x.len != y.len || (x.len > 0 && memcmp(x.data, y.data, x.len) != 0))
@@ -82,20 +89,100 @@ int source_same_ticks(struct source_reading *reading, const struct source_piece 
 	return 1;
 }
 
+/* --- series ------------------------------------------------------------------------------------------------------ */
+
+void source_part_free(struct source_part *part)
+{
+	section_reader_free(part->section);
+	if (part->outline)
+		query_cached_unref(&part->outline->cached);
+	part->section = NULL;
+	part->outline = NULL;
+}
+
+/* 1 when there is such a section. */
+static int need_section(const struct source_reading *reading, struct source_part *part)
+{
+	if (part->section)
+		return 1;
+	int r = source_piece_open(part->piece);
+	return r < 0 ? r : source_piece_section(part->piece, reading->section, &part->section);
+}
+
+static uint64_t hash_of(const struct schema_metric *row)
+{
+	uint64_t h = row->n_numbers;
+	for (size_t i = 0; i < row->n_numbers; i++)
+		h = (h ^ row->numbers[i]) * 0x9e3779b97f4a7c15ull;
+	return h ? h : 1;
+}
+
+static bool is_of(const struct source_outline *outline, const struct schema_metric *row)
+{
+	return outline->n_numbers == row->n_numbers &&
+	       memcmp(outline->numbers, row->numbers, row->n_numbers * sizeof(row->numbers[0])) == 0;
+}
+
+int source_part_outline(struct source_reading *reading, struct source_part *part)
+{
+	struct query_cache_key key;
+	/* Names of custom metrics have many spellings. */
+	bool may = reading->row && key_of(reading, part->piece, reading->section, OUTLINE, &key);
+	if (may) {
+		key.metric = hash_of(reading->row);
+		part->outline = (struct source_outline *)query_cache_get(reading->cache, &key);
+		if (part->outline && is_of(part->outline, reading->row))
+			return 0;
+		if (part->outline)
+			query_cached_unref(&part->outline->cached);
+		part->outline = NULL;
+	}
+	int r = need_section(reading, part);
+	if (r >= 0)
+		r = source_outline_new(reading, part->section, &part->outline);
+	if (r == 0 && may)
+		query_cache_put(reading->cache, &key, &part->outline->cached);
+	return r;
+}
+
 /* --- values ------------------------------------------------------------------------------------------------------ */
 
 struct kept_values {
 	struct query_cached cached;
 	struct presence presence;
-	struct columns_values values;
+	struct columns_values *values; /* of as many parts as there are */
 };
 
 static void values_free(struct query_cached *cached)
 {
 	struct kept_values *kept = (struct kept_values *)cached;
 	presence_free(&kept->presence);
-	columns_values_free(&kept->values);
+	for (uint32_t i = 0; kept->values && i < kept->values->n_parts; i++)
+		free(kept->values->parts[i].values);
+	free(kept->values);
 	free(kept);
+}
+
+static int copy_parts(struct kept_values *kept, const struct columns_values *values)
+{
+	size_t room = offsetof(struct columns_values, parts) + values->n_parts * sizeof(values->parts[0]);
+	kept->values = malloc(room);
+	if (!kept->values)
+		return -ENOMEM;
+	kept->values->presence = &kept->presence;
+	kept->values->n = values->n;
+	kept->values->n_parts = 0;
+	for (uint32_t i = 0; i < values->n_parts; i++) {
+		struct columns_part part = {.part = values->parts[i].part, .cap = values->n};
+		part.values = malloc((values->n + (size_t)1) * sizeof(*part.values));
+		if (!part.values)
+			return -ENOMEM;
+		memcpy(part.values, values->parts[i].values, values->n * sizeof(*part.values));
+		kept->values->parts[i] = part;
+		kept->values->n_parts = i + 1;
+	}
+	kept->cached.bytes += room + (size_t)values->n_parts * (values->n + (size_t)1) * sizeof(uint64_t);
+	return 0;
 }
 
 /* A copy with its ticks; NULL when there is no memory, which nobody has to know. */
@@ -108,39 +195,36 @@ static struct kept_values *copy_values(const struct columns_values *values)
 	int r = 0;
 	for (uint32_t i = 0; r == 0 && i < values->presence->n_runs; i++)
 		r = presence_add_run(&kept->presence, values->presence->runs[i].first, values->presence->runs[i].n);
-	kept->values.presence = &kept->presence;
-	kept->values.n = values->n;
-	for (uint32_t i = 0; r == 0 && i < values->n_parts; i++) {
-		struct columns_part *part = &kept->values.parts[i];
-		part->part = values->parts[i].part;
-		part->values = malloc((values->n + (size_t)1) * sizeof(*part->values));
-		part->cap = values->n;
-		kept->values.n_parts = i + 1;
-		r = part->values ? 0 : -ENOMEM;
-		if (r == 0)
-			memcpy(part->values, values->parts[i].values, values->n * sizeof(*part->values));
-	}
+	if (r == 0)
+		r = copy_parts(kept, values);
 	if (r < 0) {
 		query_cached_unref(&kept->cached);
 		return NULL;
 	}
-	kept->cached.bytes += kept->presence.cap_runs * sizeof(*kept->presence.runs) +
-			      (size_t)values->n_parts * (values->n + (size_t)1) * sizeof(uint64_t);
+	kept->cached.bytes += kept->presence.cap_runs * sizeof(*kept->presence.runs);
 	return kept;
 }
 
-int source_values(struct source_reading *reading, const struct source_piece *piece, struct section_reader *section,
-		  uint32_t i, struct columns_values *room, const struct columns_values **ret,
-		  struct query_cached **ret_hold)
+int source_part_decode(const struct source_reading *reading, struct source_part *part, uint32_t i,
+		       struct columns_values *room)
+{
+	int r = need_section(reading, part);
+	if (r == 1)
+		return section_reader_values(part->section, part->outline->series[i].index, room);
+	return r < 0 ? r : -EPROTO;
+}
+
+int source_part_values(struct source_reading *reading, struct source_part *part, uint32_t i,
+		       struct columns_values *room, const struct columns_values **ret, struct query_cached **ret_hold)
 {
 	struct query_cache_key key;
-	bool may = key_of(reading, piece, reading->section, i, &key);
+	bool may = key_of(reading, part->piece, reading->section, part->outline->series[i].index, &key);
 	struct kept_values *kept = may ? (struct kept_values *)query_cache_get(reading->cache, &key) : NULL;
 	*ret_hold = kept ? &kept->cached : NULL;
-	*ret = kept ? &kept->values : room;
+	*ret = kept ? kept->values : room;
 	if (kept)
 		return 0;
-	int r = section_reader_values(section, i, room);
+	int r = source_part_decode(reading, part, i, room);
 	if (r < 0 || !may)
 		return r;
 	kept = copy_values(room);

@@ -2,18 +2,33 @@
 #pragma once
 
 #include "backend/query/query_ticks.h"
+#include "backend/query/source_outline.h"
 #include "backend/query/source_reading.h"
 
-/* The ticks of an open piece: a reference for the caller. 0, source_is_damage(), another negative errno. */
-int source_ticks(struct source_reading *reading, const struct source_piece *piece, bool minutes,
-		 struct query_ticks **ret) __attribute__((nonnull, warn_unused_result));
-/* Whether another open piece has the same ticks as this one. 1, 0 or negative errno. */
-int source_same_ticks(struct source_reading *reading, const struct source_piece *piece,
-		      const struct source_piece *other, struct query_ticks *ticks, bool minutes)
+/* A piece, and its section once it is open: what the cache has needs neither. */
+struct source_part {
+	struct source_piece *piece; /* NULL: not there */
+	struct section_reader *section;
+	struct source_outline *outline; /* source_part_outline() */
+};
+void source_part_free(struct source_part *part) __attribute__((nonnull)); /* not the piece */
+
+/* Which series of the metric there are, to part->outline. 0, source_is_damage(), another negative errno. */
+int source_part_outline(struct source_reading *reading, struct source_part *part)
+	__attribute__((nonnull, warn_unused_result));
+/* Values of series i of the part's outline: either in `room`, or the cache's, which *ret_hold keeps until
+ * query_cached_unref(). */
+int source_part_values(struct source_reading *reading, struct source_part *part, uint32_t i,
+		       struct columns_values *room, const struct columns_values **ret, struct query_cached **ret_hold)
 	__attribute__((nonnull, warn_unused_result));
 
-/* Values of series i of the piece's open section: either in `room`, or the cache's, which *ret_hold keeps until
- * query_cached_unref(). */
-int source_values(struct source_reading *reading, const struct source_piece *piece, struct section_reader *section,
-		  uint32_t i, struct columns_values *room, const struct columns_values **ret,
-		  struct query_cached **ret_hold) __attribute__((nonnull, warn_unused_result));
+/* The same without the cache, which the caller may change. */
+int source_part_decode(const struct source_reading *reading, struct source_part *part, uint32_t i,
+		       struct columns_values *room) __attribute__((nonnull, warn_unused_result));
+
+/* The ticks of a piece: a reference for the caller. 0, source_is_damage(), another negative errno. */
+int source_ticks(struct source_reading *reading, struct source_piece *piece, bool minutes, struct query_ticks **ret)
+	__attribute__((nonnull, warn_unused_result));
+/* Whether another piece has the same ticks as this one, whose they are. 1, 0 or negative errno. */
+int source_same_ticks(struct source_reading *reading, struct source_piece *piece, struct source_piece *other,
+		      struct query_ticks *ticks) __attribute__((nonnull, warn_unused_result));

@@ -50,12 +50,15 @@ int source_piece_open(struct source_piece *p)
 	struct buf head BUF_CLEANUP = BUF_INIT(4096);
 	size_t need = p->len < HEAD_READ ? (size_t)p->len : HEAD_READ;
 	int r;
+	if (p->is_open)
+		return 0;
 	do {
 		r = append_at(p, head.len, need - head.len, &head);
 		if (r == 0)
 			r = chunk_open_head(head.data ? head.data : (const uint8_t *)"", head.len, p->len, &p->head,
 					    &p->ticks_at, p->sections_at, &need);
 	} while (r == -EAGAIN && need > head.len);
+	p->is_open = r == 0;
 	return r == -EAGAIN ? -EPROTO : r;
 }
 

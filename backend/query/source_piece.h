@@ -13,6 +13,7 @@ struct source_piece {
 	const uint8_t *data;
 	uint64_t len;
 	/* Found by source_piece_open(). */
+	bool is_open;
 	struct chunk_reader head;
 	uint64_t ticks_at, sections_at[COLUMNS_MAX_SECTIONS];
 	/* Of the open section. */
@@ -26,7 +27,7 @@ struct source_piece source_piece_memory(const struct buf *chunk) __attribute__((
 /* True for what is wrong with the bytes, and not with us or the way to them. */
 bool source_is_damage(int error);
 
-/* Reads the header. 0; source_is_damage(); another negative errno of the store. */
+/* Reads the header, once. 0; source_is_damage(); another negative errno of the store. */
 int source_piece_open(struct source_piece *piece) __attribute__((nonnull, warn_unused_result));
 /* Appends the block of ticks as it is. */
 int source_piece_ticks_bytes(const struct source_piece *piece, struct buf *out)

@@ -53,10 +53,9 @@ int source_offer(struct source_reading *reading, const struct columns_series *id
 /* --- statistics beside the first --------------------------------------------------------------------------------- */
 
 struct beside {
-	struct source_piece *piece;
-	struct section_reader *section; /* NULL: not there */
-	uint32_t next;			/* series to be looked at first */
-	uint32_t *to;			/* tick to the first piece's tick, or NONE; NULL when they are the same */
+	struct source_part part;
+	uint32_t next; /* series to be looked at first */
+	uint32_t *to;  /* tick to the first piece's tick, or NONE; NULL when they are the same */
 	struct presence presence;
 };
 
@@ -64,7 +63,7 @@ struct beside {
 
 static void beside_free(struct beside *b)
 {
-	section_reader_free(b->section);
+	source_part_free(&b->part);
 	free(b->to);
 	presence_free(&b->presence);
 }
@@ -72,10 +71,9 @@ static void beside_free(struct beside *b)
 /* A block that is being told. */
 struct telling {
 	struct source_reading *reading;
-	struct source_piece *piece; /* the first: it says which ticks and series there are */
+	struct source_part part; /* the first: it says which ticks and series there are */
 	unsigned which;
 	struct query_ticks *ticks;
-	struct section_reader *section;
 	struct beside beside[QUERY_STATISTICS];
 	bool damaged;
 };
@@ -84,10 +82,10 @@ static int map_ticks(struct telling *t, struct beside *b)
 {
 	struct query_ticks *own;
 	const struct query_ticks *ticks = t->ticks;
-	int r = source_same_ticks(t->reading, t->piece, b->piece, t->ticks, true);
+	int r = source_same_ticks(t->reading, t->part.piece, b->part.piece, t->ticks);
 	if (r != 0)
 		return r < 0 ? r : 0;
-	r = source_ticks(t->reading, b->piece, true, &own);
+	r = source_ticks(t->reading, b->part.piece, true, &own);
 	if (r < 0)
 		return r;
 	b->to = malloc((own->n + (size_t)1) * sizeof(*b->to));
@@ -145,16 +143,16 @@ static int values_beside(struct telling *t, size_t which, const struct columns_s
 	struct beside *b = &t->beside[which];
 	struct columns_values *room = &t->reading->values[which];
 	struct columns_series other;
-	uint32_t n = b->section ? section_reader_series(b->section) : 0;
+	uint32_t n = b->part.outline ? b->part.outline->n : 0;
 	for (uint32_t looked = 0; looked < n; looked++) {
 		uint32_t i = (b->next + looked) % n;
-		section_reader_get(b->section, i, &other);
+		source_outline_get(b->part.outline, i, &other);
 		if (!same_series(id, &other))
 			continue;
 		b->next = i + 1;
 		if (!b->to)
-			return source_values(t->reading, b->piece, b->section, i, room, ret, ret_hold);
-		int r = section_reader_values(b->section, i, room);
+			return source_part_values(t->reading, &b->part, i, room, ret, ret_hold);
+		int r = source_part_decode(t->reading, &b->part, i, room);
 		if (r == 0)
 			r = move_values(b, room);
 		if (r == 0)
@@ -170,7 +168,7 @@ static void telling_free(struct telling *t)
 {
 	if (t->ticks)
 		query_cached_unref(&t->ticks->cached);
-	section_reader_free(t->section);
+	source_part_free(&t->part);
 	for (size_t i = 0; i < QUERY_STATISTICS; i++)
 		beside_free(&t->beside[i]);
 }
@@ -192,38 +190,33 @@ static int open_beside(struct telling *t, struct source_piece *const pieces[QUER
 		struct beside *b = &t->beside[i];
 		if (i == t->which || !pieces[i])
 			continue;
-		b->piece = pieces[i];
-		r = source_piece_open(b->piece);
+		b->part.piece = pieces[i];
+		r = map_ticks(t, b);
 		if (r == 0)
-			r = map_ticks(t, b);
-		if (r == 0)
-			r = source_piece_section(b->piece, t->reading->section, &b->section);
-		if (r < 0 && source_is_damage(r)) {
-			section_reader_free(b->section);
-			b->section = NULL;
-		}
-		r = r > 0 ? 0 : forgive(t, r);
+			r = source_part_outline(t->reading, &b->part);
+		r = forgive(t, r);
 	}
 	return r;
 }
 
-static int tell_series(struct telling *t, uint32_t i, const struct columns_series *id)
+static int tell_series(struct telling *t, uint32_t i)
 {
 	struct source_reading *reading = t->reading;
 	const struct columns_values *of[QUERY_STATISTICS] = {NULL};
 	struct query_cached *holds[QUERY_STATISTICS] = {NULL};
+	struct columns_series id;
 	void *wanted;
-	int r = source_offer(reading, id, &wanted);
+	source_outline_get(t->part.outline, i, &id);
+	int r = source_offer(reading, &id, &wanted);
 	if (r < 0 || !wanted)
 		return r;
-	r = source_values(reading, t->piece, t->section, i, &reading->values[t->which], &of[t->which],
-			  &holds[t->which]);
+	r = source_part_values(reading, &t->part, i, &reading->values[t->which], &of[t->which], &holds[t->which]);
 	if (r < 0)
 		return forgive(t, r);
 	for (size_t k = 0; r == 0 && k < QUERY_STATISTICS; k++) {
 		if (k == t->which)
 			continue;
-		r = values_beside(t, k, id, &of[k], &holds[k]);
+		r = values_beside(t, k, &id, &of[k], &holds[k]);
 		if (r < 0) {
 			of[k] = NULL;
 			r = forgive(t, r);
@@ -236,31 +229,15 @@ static int tell_series(struct telling *t, uint32_t i, const struct columns_serie
 	return r;
 }
 
-static int tell_section(struct telling *t)
-{
-	struct source_reading *reading = t->reading;
-	struct columns_series id;
-	const struct schema_metric *row = reading->row;
-	int64_t i = row ? section_reader_find(t->section, row->numbers, row->n_numbers, NULL, 0) : 0;
-	int r = 0;
-	for (; r == 0 && i >= 0 && i < (int64_t)section_reader_series(t->section); i++) {
-		section_reader_get(t->section, (uint32_t)i, &id);
-		if (source_is_wanted(reading, &id))
-			r = tell_series(t, (uint32_t)i, &id);
-		else if (row)
-			break;
-	}
-	return r;
-}
-
 static int tell(struct telling *t, struct source_piece *const pieces[QUERY_STATISTICS], bool minutes, int64_t from_us,
 		int64_t to_us)
 {
-	struct query_block block = {.end = t->piece->head.n_ticks, .minutes = minutes};
-	int r = source_ticks(t->reading, t->piece, minutes, &t->ticks);
+	struct query_block block = {.minutes = minutes};
+	int r = source_ticks(t->reading, t->part.piece, minutes, &t->ticks);
 	if (r < 0)
 		return forgive(t, r);
 	block.ticks = t->ticks;
+	block.end = t->ticks->n;
 	while (block.first < block.end && t->ticks->time_us[block.first] < from_us)
 		block.first++;
 	while (block.first < block.end && t->ticks->time_us[block.end - 1] > to_us)
@@ -269,12 +246,16 @@ static int tell(struct telling *t, struct source_piece *const pieces[QUERY_STATI
 		return 0;
 	t->reading->any = true;
 	r = t->reading->sink->ticks(t->reading->sink->arg, &block);
-	if (r == 0)
-		r = source_piece_section(t->piece, t->reading->section, &t->section);
-	if (r <= 0)
+	if (r != 0)
+		return r;
+	r = source_part_outline(t->reading, &t->part);
+	if (r < 0)
 		return forgive(t, r);
-	r = open_beside(t, pieces);
-	return r < 0 ? r : tell_section(t);
+	if (t->part.outline->n > 0)
+		r = open_beside(t, pieces);
+	for (uint32_t i = 0; r == 0 && i < t->part.outline->n; i++)
+		r = tell_series(t, i);
+	return r;
 }
 
 static int tell_damage(const struct source_reading *reading, const struct source_piece *piece, int64_t from_us,
@@ -291,16 +272,15 @@ int source_tell(struct source_reading *reading, struct source_piece *const piece
 		int64_t from_us, int64_t to_us)
 {
 	struct telling t = {.reading = reading};
-	for (unsigned i = 0; i < QUERY_STATISTICS && !t.piece; i++) {
-		t.piece = pieces[i];
+	for (unsigned i = 0; i < QUERY_STATISTICS && !t.part.piece; i++) {
+		t.part.piece = pieces[i];
 		t.which = i;
 	}
-	if (!t.piece)
+	if (!t.part.piece)
 		return 0;
-	int r = source_piece_open(t.piece);
-	r = r < 0 ? forgive(&t, r) : tell(&t, pieces, minutes, from_us, to_us);
+	int r = tell(&t, pieces, minutes, from_us, to_us);
 	if (r == 0 && t.damaged)
-		r = tell_damage(reading, t.piece, from_us, to_us);
+		r = tell_damage(reading, t.part.piece, from_us, to_us);
 	telling_free(&t);
 	return r;
 }

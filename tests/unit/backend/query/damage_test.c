@@ -190,8 +190,8 @@ static void minutes_of_which_a_statistic_is_damaged(void **state)
 	buf_free(&all);
 }
 
-/* Overwrites the page on which the snapshot lies, while the store is closed. */
-static void damage_page_of(struct history *h, const struct history_snapshot *snapshot)
+/* Overwrites the page on which these bytes lie, while the store is closed. */
+static void damage_page_of(struct history *h, const uint8_t *what, size_t what_len)
 {
 	static uint8_t bytes[4 << 20];
 	char path[128], url[160], *error = NULL;
@@ -202,7 +202,7 @@ static void damage_page_of(struct history *h, const struct history_snapshot *sna
 	FILE *file = fopen(path, "r+b");
 	assert_non_null(file);
 	size_t len = fread(bytes, 1, sizeof(bytes), file);
-	uint8_t *found = memmem(bytes, len, snapshot->payload.data, snapshot->payload.len);
+	uint8_t *found = memmem(bytes, len, what, what_len);
 	assert_non_null(found);
 	memset(bytes, 0xa5, 4096);
 	assert_int_equal(fseek(file, (found - bytes) / 4096 * 4096, SEEK_SET), 0);
@@ -220,7 +220,7 @@ static void a_page_of_rows(void **state)
 	history_open(&h);
 	make(&h);
 	history_put_rows(&h, NULL, 0);
-	damage_page_of(&h, &h.snapshots[N / 2]);
+	damage_page_of(&h, h.snapshots[N / 2].payload.data, h.snapshots[N / 2].payload.len);
 	struct range_result result = ask(&h, RANGE_LAST, 1000000);
 	assert_int_equal(result.n_groups, 1);
 	for (size_t i = 0; i < N; i++) {
@@ -242,6 +242,47 @@ static void a_page_of_rows(void **state)
 	history_close(&h);
 }
 
+/* What the cache has of a chunk needs nothing of it: its head, on a page that is lost, is not looked at. */
+static void what_the_cache_has_is_not_read_again(void **state)
+{
+	static const char *const selectors[] = {"cpu.load1", "cpu.cores.user_us{cpu=~\"[02]\"}"};
+	struct history h;
+	struct buf chunk = BUF_INIT(1 << 24);
+	struct range_result before[2], now;
+	history_open(&h);
+	history_make(&h, 11, false, 300);
+	history_chunk(&h, 0, h.n, &chunk);
+	history_put(&h, STORE_TIER_RAW, 0, true, &chunk);
+	struct history_question q = {.function = RANGE_LAST, .step_us = 60000000};
+	q.from_us = h.snapshots[0].tick.time_us / 60000000 * 60000000;
+	q.to_us = q.from_us + 3600000000;
+	for (size_t i = 0; i < 2; i++) {
+		q.selector = selectors[i];
+		before[i] = history_answer(&h, &q);
+		assert_true(before[i].samples > 0);
+	}
+	damage_page_of(&h, chunk.data, 40);
+	for (size_t i = 0; i < 2; i++) {
+		q.selector = selectors[i];
+		now = history_answer(&h, &q);
+		history_same(&before[i], &now, 0, q.selector);
+		history_same_gaps(&before[i], &now, q.selector);
+		range_result_free(&now);
+		range_result_free(&before[i]);
+	}
+	/* Nobody has asked for this one yet. */
+	q.selector = "memory.available_bytes";
+	now = history_answer(&h, &q);
+	assert_int_equal(now.samples, 0);
+	size_t told = 0;
+	for (size_t i = 0; i < now.n_gaps; i++)
+		told += now.gaps[i].cause == RANGE_DAMAGED;
+	assert_true(told > 0);
+	range_result_free(&now);
+	buf_free(&chunk);
+	history_close(&h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -249,6 +290,7 @@ int main(void)
 		cmocka_unit_test(any_byte_beneath_late_data),
 		cmocka_unit_test(minutes_of_which_a_statistic_is_damaged),
 		cmocka_unit_test(a_page_of_rows),
+		cmocka_unit_test(what_the_cache_has_is_not_read_again),
 	};
 	return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }
