@@ -3,13 +3,12 @@
  * 500 values (50 CPUs of 10 times), of which 200 change. Without an interval each agent sends its next snapshot when
  * the last one is acknowledged. With a seed the hosts are the same ones each time; with a CA the connections are TLS.
  * Prints one line of JSON when every agent has had all its acknowledgements. */
-#include "agent/delivery/call.h"
-#include "agent/delivery/dial.h"
 #include "common/buf.h"
 #include "common/clock.h"
 #include "common/encoding.h"
+#include "common/tls/tls.h"
 #include "common/wire.h"
-#include "proto/descriptors.h"
+#include "tests/bench/caller.h"
 
 #include <getopt.h>
 #include <poll.h>
@@ -17,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 
 #define CORES 50
 #define VALUES 10
@@ -25,7 +23,7 @@
 
 struct swarm {
 	unsigned port, agents, batches, interval_ms, seed;
-	char key[160];
+	char key[CALLER_KEY_SIZE];
 	struct tls_context *tls; /* NULL: plaintext */
 	int epoll;
 	struct buf sections[CONTENTS];
@@ -36,67 +34,29 @@ struct swarm {
 };
 
 struct agent {
+	struct caller caller; /* the first: an event's */
 	struct swarm *swarm;
-	struct channel *channel;
-	struct call *call;
-	uint8_t host_id[16], instance[16];
 	uint64_t sequence, sent_ns, due_ns;
-	bool welcomed, waiting, ended, writing;
+	bool welcomed, waiting, ended;
 };
-
-_Noreturn static void die(const char *what, int error)
-{
-	(void)fprintf(stderr, "bench_swarm: %s: %s\n", what, strerror(-error));
-	exit(1);
-}
-
-static void must(int r, const char *what)
-{
-	if (r < 0)
-		die(what, r);
-}
 
 static void make_section(struct buf *out, unsigned turn)
 {
 	struct buf cpu = BUF_INIT(1u << 20);
 	for (unsigned core = 0; core < CORES; core++) {
 		struct buf times = BUF_INIT(4096);
-		must(wire_put_uint(&times, 1, core), "a core");
+		caller_must(wire_put_uint(&times, 1, core), "a core");
 		for (unsigned i = 0; i < VALUES; i++) {
 			/* user, system, idle and softirq move; the others stand, as on most machines. */
 			bool moves = i == 0 || i == 2 || i == 3 || i == 6;
 			uint64_t v = 1000000007ull * (i + 1) + core * 7919ull + (moves ? turn * (9973ull + core) : 0);
-			must(wire_put_uint(&times, i + 2, v), "a value");
+			caller_must(wire_put_uint(&times, i + 2, v), "a value");
 		}
-		must(wire_put_bytes(&cpu, 3, times.data, times.len), "a core");
+		caller_must(wire_put_bytes(&cpu, 3, times.data, times.len), "a core");
 		buf_free(&times);
 	}
-	must(wire_put_bytes(out, 11, cpu.data, cpu.len), "a section");
+	caller_must(wire_put_bytes(out, 11, cpu.data, cpu.len), "a section");
 	buf_free(&cpu);
-}
-
-static void send_field(struct agent *a, uint32_t number, const struct buf *bytes)
-{
-	struct buf message = BUF_INIT(4u << 20);
-	must(wire_put_bytes(&message, number, bytes->data, bytes->len), "a message");
-	must(call_send(a->call, message.data, message.len), "sending");
-	buf_free(&message);
-}
-
-static void send_hello(struct agent *a)
-{
-	char text[UUID_TEXT_SIZE], name[64];
-	struct buf hello = BUF_INIT(4096);
-	struct descriptor_blob set = descriptors_snapshot();
-	encoding_uuid_format(a->host_id, text);
-	int len = snprintf(name, sizeof(name), "swarm-%s", text);
-	must(wire_put_bytes(&hello, 1, text, strlen(text)), "Hello");
-	must(wire_put_bytes(&hello, 2, name, (size_t)len), "Hello");
-	must(wire_put_bytes(&hello, 3, a->instance, 16), "Hello");
-	must(wire_put_bytes(&hello, 4, a->host_id, 16), "Hello");
-	must(wire_put_bytes(&hello, 5, set.sha256, 32), "Hello");
-	send_field(a, 1, &hello);
-	buf_free(&hello);
 }
 
 static void send_snapshot(struct agent *a)
@@ -104,21 +64,21 @@ static void send_snapshot(struct agent *a)
 	struct buf snapshot = BUF_INIT(1u << 20), time = BUF_INIT(64), batch = BUF_INIT(1u << 20);
 	uint64_t now_us = (uint64_t)clock_wall_us();
 	const struct buf *section = &a->swarm->sections[++a->sequence % CONTENTS];
-	must(wire_put_uint(&time, 1, now_us / 1000000), "a time");
-	must(wire_put_uint(&time, 2, now_us % 1000000 * 1000), "a time");
-	must(wire_put_bytes(&snapshot, 1, a->host_id, 16), "a snapshot");
-	must(wire_put_bytes(&snapshot, 2, a->instance, 16), "a snapshot");
-	must(wire_put_uint(&snapshot, 3, a->sequence), "a snapshot");
-	must(wire_put_bytes(&snapshot, 4, time.data, time.len), "a snapshot");
-	must(wire_put_uint(&snapshot, 5, now_us), "a snapshot");
-	must(wire_put_uint(&snapshot, 6, 5000), "a snapshot");
-	must(buf_append(&snapshot, section->data, section->len), "a snapshot");
-	must(wire_put_bytes(&batch, 1, snapshot.data, snapshot.len), "a batch");
+	caller_must(wire_put_uint(&time, 1, now_us / 1000000), "a time");
+	caller_must(wire_put_uint(&time, 2, now_us % 1000000 * 1000), "a time");
+	caller_must(wire_put_bytes(&snapshot, 1, a->caller.host_id, 16), "a snapshot");
+	caller_must(wire_put_bytes(&snapshot, 2, a->caller.instance, 16), "a snapshot");
+	caller_must(wire_put_uint(&snapshot, 3, a->sequence), "a snapshot");
+	caller_must(wire_put_bytes(&snapshot, 4, time.data, time.len), "a snapshot");
+	caller_must(wire_put_uint(&snapshot, 5, now_us), "a snapshot");
+	caller_must(wire_put_uint(&snapshot, 6, 5000), "a snapshot");
+	caller_must(buf_append(&snapshot, section->data, section->len), "a snapshot");
+	caller_must(wire_put_bytes(&batch, 1, snapshot.data, snapshot.len), "a batch");
 	a->swarm->bytes += snapshot.len;
 	a->sent_ns = clock_monotonic_ns();
 	a->due_ns += a->swarm->interval_ms * 1000000ull;
 	a->waiting = true;
-	send_field(a, 2, &batch);
+	caller_send_batch(&a->caller, batch.data, batch.len);
 	buf_free(&batch);
 	buf_free(&time);
 	buf_free(&snapshot);
@@ -131,40 +91,23 @@ static bool has_range(const struct wire_field *acknowledgement)
 	return wire_next(&reader, &f) == 1 && f.number == 1;
 }
 
-static void on_message(void *arg, const uint8_t *message, size_t len)
+static void on_field(void *arg, uint32_t number, const uint8_t *data, size_t len)
 {
 	struct agent *a = arg;
 	struct swarm *s = a->swarm;
-	struct wire_reader reader = wire_reader(message, len);
-	struct wire_field f;
-	if (wire_next(&reader, &f) != 1 || f.number > 2)
+	const struct wire_field f = {.data = data, .len = len};
+	if (number != 2 || !a->waiting)
 		return;
-	if (f.number == 1 && !a->welcomed) {
-		a->welcomed = true;
-		s->welcomed++;
-	} else if (f.number == 2 && a->waiting) {
-		if (!has_range(&f)) {
-			(void)fprintf(stderr, "bench_swarm: a snapshot was refused\n");
-			exit(1);
-		}
-		a->waiting = false;
-		s->latencies_us[s->n_latencies++] = (uint32_t)((clock_monotonic_ns() - a->sent_ns) / 1000);
-		if (a->sequence == s->batches) {
-			a->ended = true;
-			s->done++;
-		}
+	if (!has_range(&f)) {
+		(void)fprintf(stderr, "bench_swarm: a snapshot was refused\n");
+		exit(1);
 	}
-}
-
-static void flush_agent(struct agent *a)
-{
-	must(channel_write(a->channel), "writing");
-	bool writing = channel_wants_write(a->channel);
-	if (writing == a->writing)
-		return;
-	struct epoll_event event = {.events = EPOLLIN | (writing ? EPOLLOUT : 0), .data.ptr = a};
-	must(epoll_ctl(a->swarm->epoll, EPOLL_CTL_MOD, channel_fd(a->channel), &event), "epoll");
-	a->writing = writing;
+	a->waiting = false;
+	s->latencies_us[s->n_latencies++] = (uint32_t)((clock_monotonic_ns() - a->sent_ns) / 1000);
+	if (a->sequence == s->batches) {
+		a->ended = true;
+		s->done++;
+	}
 }
 
 static void turn(struct swarm *s, int timeout_ms)
@@ -173,49 +116,39 @@ static void turn(struct swarm *s, int timeout_ms)
 	int n = epoll_wait(s->epoll, events, 256, timeout_ms);
 	for (int i = 0; i < n; i++) {
 		struct agent *a = events[i].data.ptr;
-		int status;
-		const char *text;
-		must(channel_read(a->channel), "reading");
-		if (call_ended(a->call, &status, &text)) {
-			(void)fprintf(stderr, "bench_swarm: the call ended with %d %s\n", status, text);
-			exit(1);
-		}
+		if (!caller_read(&a->caller))
+			caller_complain(&a->caller);
+		s->welcomed += a->caller.welcomed && !a->welcomed;
+		a->welcomed = a->caller.welcomed;
 		if (s->interval_ms == 0 && a->welcomed && !a->waiting && !a->ended && s->welcomed == s->agents)
 			send_snapshot(a);
-		flush_agent(a);
+		caller_flush(&a->caller);
 	}
 }
 
 static void name_agent(const struct swarm *s, struct agent *a, unsigned number)
 {
-	encoding_random(a->host_id, sizeof(a->host_id));
-	encoding_random(a->instance, sizeof(a->instance));
+	encoding_random(a->caller.host_id, sizeof(a->caller.host_id));
+	encoding_random(a->caller.instance, sizeof(a->caller.instance));
 	if (s->seed == 0)
 		return;
-	memset(a->host_id, 0, sizeof(a->host_id));
-	memcpy(a->host_id, &s->seed, sizeof(s->seed));
-	memcpy(a->host_id + 8, &number, sizeof(number));
+	memset(a->caller.host_id, 0, sizeof(a->caller.host_id));
+	memcpy(a->caller.host_id, &s->seed, sizeof(s->seed));
+	memcpy(a->caller.host_id + 8, &number, sizeof(number));
 }
 
 static void open_agent(struct swarm *s, struct agent *a, unsigned number)
 {
-	int fd = dial("127.0.0.1", (uint16_t)s->port, 5000, -1);
-	const struct channel_options channel = {
-		.authority = "localhost", .key = s->key, .host = "localhost", .tls = s->tls};
-	const struct call_options call = {.path = "/sonde.v1.Ingest/Stream",
-					  .max_message = 1u << 20,
-					  .vital = true,
-					  .on_message = on_message,
-					  .arg = a};
-	must(fd, "connecting");
 	a->swarm = s;
+	a->caller.epoll = s->epoll;
+	a->caller.port = (uint16_t)s->port;
+	a->caller.key = s->key;
+	a->caller.tls = s->tls;
+	a->caller.name = "swarm";
+	a->caller.on_field = on_field;
+	a->caller.arg = a;
 	name_agent(s, a, number);
-	must(channel_open(fd, &channel, &a->channel), "a channel");
-	must(call_begin(a->channel, &call, &a->call), "a call");
-	send_hello(a);
-	struct epoll_event event = {.events = EPOLLIN, .data.ptr = a};
-	must(epoll_ctl(s->epoll, EPOLL_CTL_ADD, channel_fd(a->channel), &event), "epoll");
-	flush_agent(a);
+	caller_open(&a->caller);
 }
 
 /* In due time; the agents' moments are spread over the interval. */
@@ -227,7 +160,7 @@ static void pace(struct swarm *s, struct agent *agents)
 		if (a->waiting || a->ended || now < a->due_ns)
 			continue;
 		send_snapshot(a);
-		flush_agent(a);
+		caller_flush(&a->caller);
 	}
 }
 
@@ -271,17 +204,6 @@ static void run(struct swarm *s, struct agent *agents)
 	       s->latencies_us[n * 99 / 100] / 1e3);
 }
 
-static void take_key(struct swarm *s, const char *path)
-{
-	FILE *f = fopen(path, "re");
-	char line[140] = "";
-	if (!f || !fgets(line, sizeof(line), f))
-		die("the key file", -2);
-	(void)fclose(f);
-	line[strcspn(line, "#\n")] = '\0';
-	snprintf(s->key, sizeof(s->key), "%s", line);
-}
-
 static void take_ca(struct swarm *s, const char *path)
 {
 	char error[TLS_ERROR_SIZE];
@@ -311,7 +233,7 @@ int main(int argc, char **argv)
 			s.port = number(optarg);
 			break;
 		case 'k':
-			take_key(&s, optarg);
+			caller_take_key(optarg, s.key);
 			break;
 		case 'a':
 			s.agents = number(optarg);
@@ -332,11 +254,7 @@ int main(int argc, char **argv)
 			return 2;
 		}
 	}
-	struct rlimit files;
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-		files.rlim_cur = files.rlim_max;
-		must(setrlimit(RLIMIT_NOFILE, &files), "more files");
-	}
+	caller_more_files();
 	struct agent *agents = calloc(s.agents ? s.agents : 1, sizeof(*agents));
 	s.latencies_us = calloc((size_t)s.agents * s.batches + 1, sizeof(*s.latencies_us));
 	s.epoll = epoll_create1(EPOLL_CLOEXEC);
