@@ -57,6 +57,9 @@ struct texts_writer {
 	struct buf label_text;
 	uint32_t n_rows, n_labels, n_entries, cap_rows, cap_labels, cap_entries;
 	bool open;
+	/* As it was before the row that is open: a row that says nothing leaves no name behind. */
+	uint32_t n_names_before;
+	size_t names_before, names_stream_before;
 	struct buf key, key_before;
 	/* While it is written. */
 	uint32_t n_written; /* texts that entries have */
@@ -222,6 +225,9 @@ static void end_row(struct texts_writer *w)
 	} else {
 		w->n_labels = (uint32_t)row->labels;
 		w->n_entries = row->entries;
+		w->n_names = w->n_names_before;
+		w->names.len = w->names_before;
+		w->streams[TEXTS_NAMES].len = w->names_stream_before;
 	}
 }
 
@@ -254,6 +260,9 @@ int texts_writer_row(struct texts_writer *w, const struct schema_place *place)
 						: grow((void **)&w->rows, &w->cap_rows, w->n_rows, sizeof(*w->rows));
 	if (r < 0)
 		return r;
+	w->n_names_before = w->n_names;
+	w->names_before = w->names.len;
+	w->names_stream_before = w->streams[TEXTS_NAMES].len;
 	struct row *row = &w->rows[w->n_rows];
 	const struct row *before = w->n_rows > 0 ? row - 1 : NULL;
 	*row = (struct row){.n_numbers = (uint32_t)place->n_numbers,

@@ -119,6 +119,26 @@ static void only_changes_are_kept(void **state)
 	texts_reader_free(reader);
 }
 
+/* A label's name that only such a row had would be carried from chunk to chunk. */
+static void rows_that_say_nothing_leave_nothing(void **state)
+{
+	struct buf with BUF_CLEANUP = BUF_INIT(1 << 20), without BUF_CLEANUP = BUF_INIT(1 << 20);
+	for (int silent = 0; silent < 2; silent++) {
+		struct texts_writer *w = writer();
+		ok(texts_writer_row(w, &at(1, NULL)->place));
+		entry(w, 0, "a");
+		if (silent) {
+			ok(texts_writer_row(w, &at(2, "long name")->place));
+			entry(w, 0, "");
+		}
+		ok(texts_writer_row(w, &at(3, NULL)->place));
+		entry(w, 1, "b");
+		texts_reader_free(finish(w, silent ? &with : &without));
+	}
+	assert_int_equal(with.len, without.len);
+	assert_memory_equal(with.data, without.data, with.len);
+}
+
 static void rows_come_in_order(void **state)
 {
 	struct texts_writer *w = writer();
@@ -342,6 +362,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_changes_are_kept),
+		cmocka_unit_test(rows_that_say_nothing_leave_nothing),
 		cmocka_unit_test(rows_come_in_order),
 		cmocka_unit_test(labels_of_any_kind_come_back),
 		cmocka_unit_test(damage_is_told),
