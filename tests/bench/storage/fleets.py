@@ -3,7 +3,6 @@ that come back after ten hours."""
 import http.client
 import json
 import os
-import select
 import sqlite3
 import statistics
 import subprocess
@@ -53,20 +52,14 @@ class Fleet:
             sys.exit(f"bench_fleet does not connect: {Path(self.error.name).read_text()}")
         return self
 
-    def lines(self):
-        """What it says of itself when it has ended, or None while it goes on."""
-        return self.program.stdout.readline() if select.select([self.program.stdout], [], [], 0)[0] else None
-
     def phase(self):
-        """What happened since the last time, and whether all is done."""
-        done = self.lines()
-        if done is None:
-            try:
-                self.program.stdin.write("\n")
-                self.program.stdin.flush()
-            except BrokenPipeError:
-                pass
-            done = self.program.stdout.readline()
+        """What happened since the last time. Who has ended has said so on its own."""
+        try:
+            self.program.stdin.write("\n")
+            self.program.stdin.flush()
+        except BrokenPipeError:
+            pass
+        done = self.program.stdout.readline()
         if not done:
             sys.exit(f"bench_fleet has ended: {Path(self.error.name).read_text()}")
         return json.loads(done)
@@ -101,9 +94,9 @@ def token_of(it):
     sys.exit("nobody can sign in")
 
 
-def counters(it):
+def counters(it, token):
     """The backend's own, by name."""
-    token, found = token_of(it), {}
+    found = {}
     request = urllib.request.Request(f"http://127.0.0.1:{it.http_port}/metrics", headers={"Authorization": f"Bearer {token}"})
     with urllib.request.urlopen(request, timeout=30) as reply:
         for line in reply.read().decode().splitlines():
@@ -216,6 +209,98 @@ def tell_slope(points):
 
 
 def tell_counters(it):
-    for name, value in sorted(counters(it).items()):
+    for name, value in sorted(counters(it, token_of(it)).items()):
         if "history" in name or "store" in name:
             print(f"  {name} {value:.0f}")
+
+
+# --- a thousand hosts come back ---
+
+LIVE_HOSTS, DRAWN = 100, 10
+
+
+class Watch:
+    """What a backend does while a backlog comes, a line of a table at a time."""
+    head = ("| when | s | late acknowledged | rows wait | live a second | live p50 ms | p99 | worst | resident MiB | most | database MiB | backend, % of a core |\n"
+            "|---|---|---|---|---|---|---|---|---|---|---|---|")
+
+    def __init__(self, it, live):
+        self.it, self.live, self.token = it, live, token_of(it)
+        self.begin, self.cpu, self.shown = time.monotonic(), process_cpu_ns(it.backend.pid), time.monotonic_ns()
+        self.most_mib, self.most_disk, self.accepted, self.late, self.reconnects = 0, 0, 0, 0, 0
+        peak_since(it.backend)
+
+    def waiting(self):
+        """Snapshots that are durable and not columns."""
+        return self.accepted - counters(self.it, self.token)["sonde_backend_history_sealed_snapshots_total"]
+
+    def look(self, when, late=None):
+        live = self.live.phase()
+        late = late.phase() if late else None
+        now, spent = time.monotonic_ns(), process_cpu_ns(self.it.backend.pid)
+        self.late += late["accepted"] if late else 0
+        self.reconnects += late["reconnects"] if late else 0
+        self.accepted += live["accepted"] + (late["accepted"] if late else 0)
+        peak, disk, waiting = peak_since(self.it.backend), database_mib(self.it), self.waiting()
+        self.most_mib, self.most_disk = max(peak, self.most_mib), max(disk, self.most_disk)
+        print(f"| {when} | {time.monotonic() - self.begin:.0f} | {self.late:,} | {waiting:,.0f} | {live['accepted'] / live['seconds']:.0f} | {live['p50_ms']:.1f} | "
+              f"{live['p99_ms']:.1f} | {live['worst_ms']:.0f} | {memory_mib(self.it.backend):.0f} | {peak:.0f} | {disk:.0f} | "
+              f"{(spent - self.cpu) / (now - self.shown) * 100:.0f} |", flush=True)
+        self.cpu, self.shown = spent, now
+        return waiting
+
+
+def values_of(it, hostname):
+    """How many values of one gauge can be read back."""
+    done = subprocess.run([str(BUILD / "sonde-backend"), "export", "--store", f"sqlite:{it.database}", "--format", "jsonl", "--host", hostname,
+                           "--metric", "memory.available_bytes"], capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"export: {done.stderr}")
+    return len(done.stdout.splitlines())
+
+
+def tell_lost(it, watch):
+    """All hosts by what is durable and what became columns; a few by what can be read back."""
+    hosts = database(it, "SELECT hostname, sum(last - first + 1), count(*) FROM hosts JOIN streams USING (host) WHERE hostname LIKE 'late-%' GROUP BY host")
+    found = counters(it, watch.token)
+    print(f"\nlate hosts {len(hosts)}, acknowledged {watch.late:,}, durable {sum(n for _, n, _ in hosts):,}, hosts with a gap {sum(r > 1 for *_, r in hosts)}; "
+          f"not readable {found['sonde_backend_history_bad_snapshots_total']:.0f}, twice {found['sonde_backend_history_duplicate_snapshots_total']:.0f}")
+    drawn = hosts[::max(1, len(hosts) // DRAWN)]
+    lost = sum(sent - values_of(it, name) for name, sent, _ in drawn)
+    print(f"of {len(drawn)} hosts read back: {sum(sent for _, sent, _ in drawn):,} values of memory.available_bytes sent, {lost} of them lost", flush=True)
+
+
+def backlog(options):
+    """Hosts that were away for ten hours, while others are live; until all of it is columns."""
+    with Installation() as it:
+        it.start_backend("--seal-every", "10m", "--host-max-rows", "0")
+        live = Fleet(it, options.recording, options.sections, hosts=LIVE_HOSTS, hours=24, begin=f"{time.time():.6f}").connected()
+        late = None
+        try:
+            watch = Watch(it, live)
+            print(f"\n{options.late} hosts with {options.away} h at {options.late_every} s each, {LIVE_HOSTS} live at 1 s, sections: {options.sections}\n\n{Watch.head}")
+            for _ in range(2):
+                time.sleep(options.look)
+                watch.look("before")
+            late = Fleet(it, options.recording, options.sections, hosts=options.late, hours=options.away, every=options.late_every, first=LIVE_HOSTS,
+                         backlog=1, begin=f"{time.time():.6f}").connected()
+            began = time.monotonic()
+            while late.program.poll() is None:
+                time.sleep(options.look)
+                watch.look("arriving", late)
+            arrived = time.monotonic()
+            while watch.look("sealing") > LIVE_HOSTS * 700:
+                time.sleep(options.look)
+            sealed = time.monotonic()
+            for _ in range(2):
+                time.sleep(options.look)
+                watch.look("after")
+            print(f"\narrived after {arrived - began:.0f} s ({watch.late / (arrived - began):,.0f} a second, {watch.reconnects} told to come again), columns "
+                  f"{sealed - arrived:.0f} s later; memory at most {watch.most_mib:.0f} MiB, database at most {watch.most_disk:.0f} MiB")
+            live.end()
+            tell_lost(it, watch)
+            tell_counters(it)
+        finally:
+            for fleet in (live, late):
+                if fleet:
+                    fleet.kill()
