@@ -71,3 +71,26 @@ uint64_t intern_hash(const void *data, size_t len)
 	h = (h ^ v) * 0xff51afd7ed558ccdull;
 	return h ^ h >> 29;
 }
+
+void intern_known_free(struct intern_known *known)
+{
+	if (!known)
+		return;
+	free(known->numbers);
+	*known = (struct intern_known){0};
+}
+
+int intern_known_slot(struct intern_known *known, uint32_t number, uint32_t **ret)
+{
+	if (number >= known->cap) {
+		size_t cap = number < 64 ? 128 : 2 * (size_t)number;
+		uint32_t *numbers = realloc(known->numbers, cap * sizeof(*numbers));
+		if (!numbers)
+			return -ENOMEM;
+		memset(numbers + known->cap, 0, (cap - known->cap) * sizeof(*numbers));
+		known->numbers = numbers;
+		known->cap = (uint32_t)cap;
+	}
+	*ret = &known->numbers[number];
+	return 0;
+}

@@ -24,3 +24,13 @@ int intern_get(struct intern *map, uint64_t hash, intern_equal_fn equal, const v
 	       uint32_t *number) __attribute__((nonnull(1, 3, 6), warn_unused_result));
 
 uint64_t intern_hash(const void *data, size_t len);
+
+/* What numbers that somebody else has given out, dense and from 0, mean here. */
+struct intern_known {
+	uint32_t *numbers; /* plus one; 0: not known yet */
+	uint32_t cap;
+};
+void intern_known_free(struct intern_known *known); /* accepts a zeroed one */
+/* Where the meaning of a number is kept, until the next call. 0 or -ENOMEM. */
+int intern_known_slot(struct intern_known *known, uint32_t number, uint32_t **ret)
+	__attribute__((nonnull, warn_unused_result));

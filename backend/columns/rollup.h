@@ -1,8 +1,9 @@
 /* The minutes of a chunk: one chunk for each statistic, with a tick a minute. Pure; series by series, so that six hours
- * take the memory of a series. */
+ * take the memory of a series. They are made of a chunk's bytes, or of its series while these are written anyway. */
 #pragma once
 
 #include "backend/columns/columns.h"
+#include "backend/columns/section_writer.h"
 #include "common/buf.h"
 
 #define ROLLUP_MINUTE_US 60000000ll
@@ -41,9 +42,21 @@ struct rollup_result {
  * -EMSGSIZE; -ENOMEM. */
 int rollup_minutes(const uint8_t *data, size_t len, struct buf out[ROLLUP_END], struct rollup_result *ret)
 	__attribute__((nonnull, warn_unused_result));
-/* The same; -ECANCELED when it was given up. */
-int rollup_minutes_while(const uint8_t *data, size_t len, const struct columns_patience *patience,
-			 struct buf out[ROLLUP_END], struct rollup_result *ret)
+struct rollup;
+
+/* Ticks ascend by time and are borrowed. 0; -EPROTO when they do not; -ENOMEM. */
+int rollup_new(const struct columns_tick *ticks, uint32_t n_ticks, struct rollup **ret)
+	__attribute__((nonnull(3), warn_unused_result));
+void rollup_free(struct rollup *rollup); /* accepts NULL */
+/* The series of a section, in the order of their keys. While it is open, the same pointer to a set of ticks is the same
+ * set. Places are those of section_writer_add_placed(), whose ticks here are below 2^30: either all have one, or none.
+ * After a failure it can only be freed. 0, -EINVAL, -EMSGSIZE, -ENOMEM. */
+int rollup_begin(struct rollup *rollup, uint32_t section) __attribute__((nonnull, warn_unused_result));
+int rollup_add(struct rollup *rollup, const struct columns_series *series, const struct columns_values *values,
+	       const struct section_writer_place *place) __attribute__((nonnull(1, 2, 3), warn_unused_result));
+int rollup_end(struct rollup *rollup) __attribute__((nonnull, warn_unused_result));
+/* As rollup_minutes(): -ENOMEM, -EMSGSIZE. */
+int rollup_finish(struct rollup *rollup, struct buf out[ROLLUP_END], struct rollup_result *ret)
 	__attribute__((nonnull, warn_unused_result));
 
 /* The minute that a time lies in. */

@@ -162,6 +162,23 @@ void section_reader_get(const struct section_reader *r, uint32_t i, struct colum
 	memcpy(ret->labels, set->labels, set->n_labels * sizeof(*set->labels));
 }
 
+void section_reader_place(const struct section_reader *r, uint32_t i, uint32_t *ret_path, uint32_t *ret_set)
+{
+	const struct column *c = &r->columns[r->series[i]];
+	*ret_path = c->path;
+	*ret_set = c->set;
+}
+
+uint32_t section_reader_paths(const struct section_reader *r)
+{
+	return r->n_paths;
+}
+
+uint32_t section_reader_sets(const struct section_reader *r)
+{
+	return r->n_sets;
+}
+
 int64_t section_reader_find(const struct section_reader *r, const uint32_t *numbers, size_t n_numbers,
 			    const char *custom, uint32_t from)
 {

@@ -32,6 +32,11 @@ uint32_t section_reader_series(const struct section_reader *reader) __attribute_
 /* Series i in the order of keys; what it points to lives as long as the reader. */
 void section_reader_get(const struct section_reader *reader, uint32_t i, struct columns_series *ret)
 	__attribute__((nonnull));
+/* The numbers of its path and of its labels with their ordinal within the section, which are below these. */
+void section_reader_place(const struct section_reader *reader, uint32_t i, uint32_t *ret_path, uint32_t *ret_set)
+	__attribute__((nonnull));
+uint32_t section_reader_paths(const struct section_reader *reader) __attribute__((nonnull));
+uint32_t section_reader_sets(const struct section_reader *reader) __attribute__((nonnull));
 /* The first series from `from` on with this path; the series of a path follow each other. -1: none. A custom metric is
  * found with n_numbers 0. */
 int64_t section_reader_find(const struct section_reader *reader, const uint32_t *numbers, size_t n_numbers,

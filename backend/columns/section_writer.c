@@ -46,6 +46,8 @@ struct section_writer {
 	struct columns_series path; /* of the columns being added */
 	uint32_t path_columns;
 	uint32_t last_set, last_presence;
+	struct section_writer_place last_place;
+	struct intern_known known_sets, known_presences;
 	/* The open block. */
 	struct buf block;
 	struct range_encoder encoder;
@@ -92,12 +94,19 @@ void section_writer_free(struct section_writer *w)
 	for (uint32_t i = 0; i < w->n_presences; i++)
 		presence_free(&w->presences[i]);
 	free(w->presences);
+	intern_known_free(&w->known_sets);
+	intern_known_free(&w->known_presences);
 	free(w->sets);
 	free(w->scratch);
 	budget_free(&w->budget);
 	intern_free(&w->set_map);
 	intern_free(&w->presence_map);
 	free(w);
+}
+
+uint32_t section_writer_number(const struct section_writer *w)
+{
+	return w->section;
 }
 
 uint32_t section_writer_series(const struct section_writer *w)
@@ -441,10 +450,6 @@ static int check(struct section_writer *w, const struct columns_series *s, const
 	if (s->section != w->section || v->n == 0 || v->n_parts == 0 || p->count != v->n || p->n_runs == 0 ||
 	    p->runs[p->n_runs - 1].first + p->runs[p->n_runs - 1].n > w->n_ticks)
 		return -EINVAL;
-	size_t least = w->key.len < w->last_key.len ? w->key.len : w->last_key.len;
-	int order = least > 0 ? memcmp(w->last_key.data, w->key.data, least) : 0;
-	if (w->n_series > 0 && (order > 0 || (order == 0 && w->last_key.len >= w->key.len)))
-		return -EINVAL;
 	if (v->n <= w->cap_scratch)
 		return 0;
 	free(w->scratch);
@@ -456,21 +461,16 @@ static int check(struct section_writer *w, const struct columns_series *s, const
 	return w->scratch ? 0 : -ENOMEM;
 }
 
-int section_writer_add(struct section_writer *w, const struct columns_series *s, const struct columns_values *v)
+static bool comes_behind(const struct section_writer *w)
 {
-	uint32_t set, presence;
-	size_t last_path_len = w->path_len;
-	buf_reset(&w->key);
-	int r = columns_series_key(s, &w->key, &w->path_len);
-	if (r == 0)
-		r = check(w, s, v);
-	if (r == 0 && (w->n_series == 0 || last_path_len != w->path_len ||
-		       memcmp(w->key.data, w->last_key.data, w->path_len) != 0))
-		r = begin_path(w, s);
-	if (r == 0)
-		r = set_number(w, s, &set);
-	if (r == 0)
-		r = presence_number(w, v->presence, &presence);
+	size_t least = w->key.len < w->last_key.len ? w->key.len : w->last_key.len;
+	int order = least > 0 ? memcmp(w->last_key.data, w->key.data, least) : 0;
+	return w->n_series == 0 || order < 0 || (order == 0 && w->last_key.len < w->key.len);
+}
+
+static int add_parts(struct section_writer *w, uint32_t set, uint32_t presence, const struct columns_values *v)
+{
+	int r = 0;
 	for (uint32_t i = 0; r == 0 && i < v->n_parts; i++) {
 		r = wire_put_varint(&w->streams[SECTION_WHO], zigzag((uint64_t)set - w->last_set));
 		if (r == 0)
@@ -485,11 +485,83 @@ int section_writer_add(struct section_writer *w, const struct columns_series *s,
 	if (r == 0 && w->block_columns > 0 &&
 	    (range_encoder_settled(&w->encoder) >= SECTION_BLOCK_BYTES || w->block_values >= SECTION_BLOCK_VALUES))
 		r = end_block(w);
+	w->n_series++;
+	return r;
+}
+
+int section_writer_add(struct section_writer *w, const struct columns_series *s, const struct columns_values *v)
+{
+	uint32_t set, presence;
+	size_t last_path_len = w->path_len;
+	buf_reset(&w->key);
+	int r = columns_series_key(s, &w->key, &w->path_len);
+	if (r == 0)
+		r = check(w, s, v);
+	if (r == 0 && !comes_behind(w))
+		r = -EINVAL;
+	if (r == 0 && (w->n_series == 0 || last_path_len != w->path_len ||
+		       memcmp(w->key.data, w->last_key.data, w->path_len) != 0))
+		r = begin_path(w, s);
+	if (r == 0)
+		r = set_number(w, s, &set);
+	if (r == 0)
+		r = presence_number(w, v->presence, &presence);
+	if (r == 0)
+		r = add_parts(w, set, presence, v);
 	struct buf swap = w->key;
 	w->key = w->last_key;
 	w->last_key = swap;
-	w->n_series++;
 	return r;
+}
+
+/* --- series whose numbers the caller knows --- */
+
+static int placed_set(struct section_writer *w, const struct columns_series *s, uint32_t number, uint32_t *ret)
+{
+	uint32_t *slot;
+	int r = intern_known_slot(&w->known_sets, number, &slot);
+	if (r == 0 && *slot == 0) {
+		buf_reset(&w->key);
+		r = columns_series_key(s, &w->key, &w->path_len);
+		if (r == 0)
+			r = set_number(w, s, ret);
+		*slot = r == 0 ? *ret + 1 : 0;
+	}
+	*ret = r == 0 ? *slot - 1 : 0;
+	return r;
+}
+
+static int placed_presence(struct section_writer *w, const struct presence *p, uint32_t number, uint32_t *ret)
+{
+	uint32_t *slot;
+	if (number == SECTION_WRITER_UNKNOWN)
+		return presence_number(w, p, ret);
+	int r = intern_known_slot(&w->known_presences, number, &slot);
+	if (r == 0 && *slot == 0) {
+		r = presence_number(w, p, ret);
+		*slot = r == 0 ? *ret + 1 : 0;
+	}
+	*ret = r == 0 ? *slot - 1 : 0;
+	return r;
+}
+
+int section_writer_add_placed(struct section_writer *w, const struct columns_series *s, const struct columns_values *v,
+			      const struct section_writer_place *place)
+{
+	const struct section_writer_place *last = &w->last_place;
+	uint32_t set, presence;
+	int r = check(w, s, v);
+	if (r == 0 && w->n_series > 0 &&
+	    (place->path < last->path || (place->path == last->path && place->set <= last->set)))
+		r = -EINVAL;
+	if (r == 0 && (w->n_series == 0 || place->path != last->path))
+		r = begin_path(w, s);
+	if (r == 0)
+		r = placed_set(w, s, place->set, &set);
+	if (r == 0)
+		r = placed_presence(w, v->presence, place->ticks, &presence);
+	w->last_place = *place;
+	return r == 0 ? add_parts(w, set, presence, v) : r;
 }
 
 /* --- the end --- */

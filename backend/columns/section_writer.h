@@ -18,6 +18,21 @@ void section_writer_free(struct section_writer *writer); /* accepts NULL */
 int section_writer_add(struct section_writer *writer, const struct columns_series *series,
 		       const struct columns_values *values) __attribute__((nonnull, warn_unused_result));
 
+/* Numbers that the caller has given out, in a writer that gets nothing without them: the same one means the same path,
+ * labels with their ordinal, or ticks. They are dense, from 0; whoever comes later by key has a higher path, or the
+ * same and a higher set. */
+struct section_writer_place {
+	uint32_t path, set;
+	uint32_t ticks; /* or SECTION_WRITER_UNKNOWN: they are looked at */
+};
+#define SECTION_WRITER_UNKNOWN UINT32_MAX
+
+/* The same bytes, without looking at what these numbers say. */
+int section_writer_add_placed(struct section_writer *writer, const struct columns_series *series,
+			      const struct columns_values *values, const struct section_writer_place *place)
+	__attribute__((nonnull, warn_unused_result));
+
+uint32_t section_writer_number(const struct section_writer *writer) __attribute__((nonnull));
 uint32_t section_writer_series(const struct section_writer *writer) __attribute__((nonnull));
 
 /* Appends the section's bytes to out. 0, -ENOMEM, -EMSGSIZE. */

@@ -20,7 +20,7 @@ struct stretch {
 };
 
 struct merge {
-	const struct texts_merge_input *from;
+	const struct section_merge_input *from;
 	struct input *inputs;
 	uint32_t n;
 	struct stretch *stretches;
@@ -43,7 +43,7 @@ static int open_inputs(struct merge *m, uint32_t section, uint32_t *ret_damaged)
 	if (!m->inputs)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < m->n; i++) {
-		const struct texts_merge_input *from = &m->from[i];
+		const struct section_merge_input *from = &m->from[i];
 		struct texts_reader **reader = &m->inputs[i].reader;
 		int r = from->data ? texts_reader_open(from->data, from->len, from->n_ticks, reader) : 0;
 		if (r == 0 && *reader && texts_reader_section(*reader) != section) {
@@ -134,8 +134,8 @@ static int put_stretch(struct merge *m, const struct stretch *s)
 	return r;
 }
 
-int texts_merge(uint32_t section, const struct texts_merge_input *inputs, uint32_t n, uint32_t n_ticks, struct buf *out,
-		uint32_t *ret_rows, uint32_t *ret_damaged)
+int texts_merge(uint32_t section, const struct section_merge_input *inputs, uint32_t n, uint32_t n_ticks,
+		struct buf *out, uint32_t *ret_rows, uint32_t *ret_damaged)
 {
 	struct merge m __attribute__((cleanup(merge_free))) = {.from = inputs, .n = n};
 	struct schema_place place;

@@ -25,8 +25,8 @@ static bool go_on(void *arg)
 }
 
 /* Older generations first; more than one merge takes are merged in turns. Which are left out is said. */
-static int merge_all(const struct chunk_bytes *chunks, size_t n, const atomic_bool *stop, struct buf *out,
-		     struct chunk_merge_result *result, size_t *ret_bad)
+static int merge_all(const struct chunk_bytes *chunks, size_t n, const atomic_bool *stop, struct buf *minutes,
+		     struct buf *out, struct chunk_merge_result *result, size_t *ret_bad)
 {
 	struct buf so_far BUF_CLEANUP = BUF_INIT(WINDOW_MAX_BYTES);
 	struct chunk_bytes turn[CHUNK_MERGE_MAX];
@@ -45,7 +45,11 @@ static int merge_all(const struct chunk_bytes *chunks, size_t n, const atomic_bo
 		}
 		if (stopped(stop))
 			return -ECANCELED;
-		int r = chunk_merge_while(turn, k, INT64_MIN, INT64_MAX, &patience, &merged, &one, &bad);
+		const struct chunk_merge_how how = {.from_us = INT64_MIN,
+						    .to_us = INT64_MAX,
+						    .patience = &patience,
+						    .minutes = next + k - before == n ? minutes : NULL};
+		int r = chunk_merge_so(turn, k, &how, &merged, &one, &bad);
 		if (r < 0) {
 			*ret_bad = next + bad - before;
 			return r;
@@ -66,8 +70,8 @@ static int merge_all(const struct chunk_bytes *chunks, size_t n, const atomic_bo
 
 /* Chunks that are whole, or of which at least header and ticks are, into one. Those of which these are not are marked.
  */
-static int merge_some(struct window_input *inputs, size_t n, const atomic_bool *stop, struct buf *out,
-		      struct chunk_merge_result *result)
+static int merge_some(struct window_input *inputs, size_t n, const atomic_bool *stop, struct buf *minutes,
+		      struct buf *out, struct chunk_merge_result *result)
 {
 	struct chunk_bytes *chunks = calloc(n + 1, sizeof(*chunks));
 	size_t *which = calloc(n + 1, sizeof(*which)), bad = 0;
@@ -82,7 +86,7 @@ static int merge_some(struct window_input *inputs, size_t n, const atomic_bool *
 		}
 		buf_free(out);
 		*result = (struct chunk_merge_result){0};
-		r = k > 0 ? merge_all(chunks, k, stop, out, result, &bad) : 0;
+		r = k > 0 ? merge_all(chunks, k, stop, minutes, out, result, &bad) : 0;
 		if (is_damage(r))
 			inputs[which[bad]].damaged = true;
 	}
@@ -101,7 +105,7 @@ static int find_damaged(struct window_input *inputs, size_t n, const atomic_bool
 		size_t bad;
 		if (inputs[i].damaged)
 			continue;
-		int r = merge_all(&one, 1, stop, &out, &result, &bad);
+		int r = merge_all(&one, 1, stop, NULL, &out, &result, &bad);
 		if (r < 0)
 			return r;
 		inputs[i].damaged = result.damaged_sections + result.damaged_series > 0;
@@ -124,18 +128,6 @@ static int put_no_minutes(const struct buf *last, struct buf *out)
 	return r;
 }
 
-static int roll_up(const struct buf *all, const atomic_bool *stop, struct window_output *out)
-{
-	struct rollup_result result;
-	const struct columns_patience patience = {.go_on = go_on, .arg = &stop};
-	if (stopped(stop))
-		return -ECANCELED;
-	int r = rollup_minutes_while(all->data, all->len, &patience, out->minutes, &result);
-	if (r == 0 && out->minutes[ROLLUP_LAST].len > 0)
-		r = put_no_minutes(&out->minutes[ROLLUP_LAST], &out->no_minutes);
-	return r;
-}
-
 int window_merge(struct window_input *inputs, size_t n, bool minutes, const atomic_bool *stop,
 		 struct window_output *ret)
 {
@@ -146,13 +138,13 @@ int window_merge(struct window_input *inputs, size_t n, bool minutes, const atom
 		out.minutes[s] = BUF_INIT(WINDOW_MAX_BYTES);
 	for (size_t i = 0; i < n; i++)
 		inputs[i].damaged = false;
-	int r = merge_some(inputs, n, stop, &out.merged, &result);
-	if (r == 0 && minutes && out.merged.len > 0)
-		r = roll_up(&out.merged, stop, &out);
+	int r = merge_some(inputs, n, stop, minutes ? out.minutes : NULL, &out.merged, &result);
+	if (r == 0 && out.minutes[ROLLUP_LAST].len > 0)
+		r = put_no_minutes(&out.minutes[ROLLUP_LAST], &out.no_minutes);
 	if (r == 0 && result.damaged_sections + result.damaged_series > 0) {
 		r = find_damaged(inputs, n, stop);
 		if (r == 0)
-			r = merge_some(inputs, n, stop, &out.merged, &result);
+			r = merge_some(inputs, n, stop, NULL, &out.merged, &result);
 	}
 	if (r < 0)
 		return r;

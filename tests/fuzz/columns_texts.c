@@ -57,7 +57,7 @@ static void merge(uint32_t section, const struct buf *bytes, uint32_t n_ticks)
 		abort();
 	for (uint32_t i = 0; i < n_ticks; i++)
 		to[i] = i;
-	struct texts_merge_input input = {.data = bytes->data, .len = bytes->len, .n_ticks = n_ticks, .to = to};
+	struct section_merge_input input = {.data = bytes->data, .len = bytes->len, .n_ticks = n_ticks, .to = to};
 	int r = texts_merge(section, &input, 1, n_ticks, &once, &rows, &damaged);
 	if (r == 0 && damaged > 0)
 		abort();

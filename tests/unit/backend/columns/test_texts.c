@@ -248,7 +248,7 @@ static void part(struct buf *out, uint64_t pid, const char *early, const char *l
 	texts_reader_free(finish(w, out));
 }
 
-static struct texts_reader *merged(struct texts_merge_input *inputs, uint32_t n, uint32_t n_ticks, uint32_t damaged)
+static struct texts_reader *merged(struct section_merge_input *inputs, uint32_t n, uint32_t n_ticks, uint32_t damaged)
 {
 	struct buf out BUF_CLEANUP = BUF_INIT(1 << 20);
 	struct texts_reader *reader;
@@ -270,8 +270,8 @@ static void rows_say_what_their_chunk_says(void **state)
 		first[i] = i;
 		second[i] = TICKS + i;
 	}
-	struct texts_merge_input inputs[] = {{.data = a.data, .len = a.len, .n_ticks = TICKS, .to = first},
-					     {.data = b.data, .len = b.len, .n_ticks = TICKS, .to = second}};
+	struct section_merge_input inputs[] = {{.data = a.data, .len = a.len, .n_ticks = TICKS, .to = first},
+					       {.data = b.data, .len = b.len, .n_ticks = TICKS, .to = second}};
 	struct texts_reader *reader = merged(inputs, 2, 2 * TICKS, 0);
 	expect_log(reader, &at(1, NULL)->place, "2:a 20:b 50:");
 	expect_log(reader, &at(2, NULL)->place, "0: 52:x");

@@ -5,6 +5,7 @@
 #include "tests/unit/cmocka_all.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -140,26 +141,30 @@ static bool five_more(void *arg)
 	return (*left)-- > 0;
 }
 
-/* In the middle of a merge or of minutes: nothing is made. */
+/* In the middle of a merge and of its minutes: nothing is made. */
 static void a_stop_is_heard_in_the_middle(void **state)
 {
 	struct buf part, out BUF_CLEANUP = BUF_INIT(1 << 28), minutes[ROLLUP_END];
 	struct facts sent = {0};
 	struct chunk_merge_result result;
-	struct rollup_result rolled;
 	unsigned left = 5;
 	uint32_t bad;
 	const struct columns_patience patience = {.go_on = five_more, .arg = &left};
-	make_parts(&part, 1, 10, &sent);
-	const struct chunk_bytes one = {.data = part.data, .len = part.len};
-	assert_int_equal(chunk_merge_while(&one, 1, INT64_MIN, INT64_MAX, &patience, &out, &result, &bad), -ECANCELED);
-	assert_int_equal(out.len, 0);
-	left = 5;
+	const struct chunk_merge_how how = {
+		.from_us = INT64_MIN, .to_us = INT64_MAX, .patience = &patience, .minutes = minutes};
 	for (unsigned s = 0; s < ROLLUP_END; s++)
 		minutes[s] = BUF_INIT(1 << 28);
-	assert_int_equal(rollup_minutes_while(part.data, part.len, &patience, minutes, &rolled), -ECANCELED);
+	make_parts(&part, 1, 10, &sent);
+	const struct chunk_bytes one = {.data = part.data, .len = part.len};
+	assert_int_equal(chunk_merge_so(&one, 1, &how, &out, &result, &bad), -ECANCELED);
+	assert_int_equal(out.len, 0);
 	for (unsigned s = 0; s < ROLLUP_END; s++)
 		assert_int_equal(minutes[s].len, 0);
+	left = UINT_MAX;
+	assert_int_equal(chunk_merge_so(&one, 1, &how, &out, &result, &bad), 0);
+	assert_true(out.len > 0 && minutes[ROLLUP_LAST].len > 0);
+	for (unsigned s = 0; s < ROLLUP_END; s++)
+		buf_free(&minutes[s]);
 	buf_free(&part);
 	facts_free(&sent);
 }
