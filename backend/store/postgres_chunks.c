@@ -350,6 +350,22 @@ int postgres_seal(void *engine, const uint8_t host_id[16], int64_t was_us, int64
 	return r;
 }
 
+/* Pages beside those of the old chunks may be damaged: once more by a plan that touches these alone. */
+static int replace(struct postgres_engine *e, struct postgres_link *link, const uint8_t host_id[16], struct old *old,
+		   const struct store_chunk *chunks, size_t n, struct locked *locked)
+{
+	int r = end(link, replace_on(e, link, host_id, old, chunks, n, locked));
+	if (r != -EUCLEAN || !link->conn || PQpipelineStatus(link->conn) != PQ_PIPELINE_OFF)
+		return r;
+	int begun = postgres_exec(link, "ROLLBACK", NULL);
+	if (begun >= 0)
+		begun = postgres_by_index_begin(link);
+	if (begun >= 0)
+		r = end(link, replace_on(e, link, host_id, old, chunks, n, locked));
+	postgres_by_index_end(link);
+	return r;
+}
+
 int postgres_replace(void *engine, const uint8_t host_id[16], const struct store_chunk *old_chunks, size_t n_old,
 		     const struct store_chunk *chunks, size_t n)
 {
@@ -365,7 +381,7 @@ int postgres_replace(void *engine, const uint8_t host_id[16], const struct store
 	r = locked.ids ? borrow_alive(engine, &link) : -ENOMEM;
 	if (r == 0) {
 		link->wait_ms = wait_for(chunks, n) + wait_for(old_chunks, n_old);
-		r = end(link, replace_on(engine, link, host_id, &old, chunks, n, &locked));
+		r = replace(engine, link, host_id, &old, chunks, n, &locked);
 		link->wait_ms = 0;
 		postgres_return(engine, link);
 	}

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PART "SELECT ctid, id, last_us, data FROM %s"
 #define WAIT_MS 60000 /* a part that is deleted in part may hold much */
 
 /* A part of one of a tier's two tables that has something that is due. */
@@ -16,7 +17,7 @@ struct candidate {
 	int64_t part;
 	int64_t oldest_us; /* last tick of the chunk that is due first */
 	uint64_t bytes;	   /* of all that is due */
-	bool whole;
+	bool whole, damaged;
 };
 
 struct candidates {
@@ -43,30 +44,73 @@ static int64_t number(const PGresult *result, int column)
 	return strtoll(PQgetvalue(result, 0, column), NULL, 10);
 }
 
+/* As PART above, for what can be read of it. */
+static int sound(struct postgres_link *link, const char *name, struct buf *sql)
+{
+	int r = postgres_sound(link, name, "ctid, id, last_us, data", sql);
+	return r < 0 ? r : buf_append(sql, "", 1);
+}
+
+static int look_through(struct postgres_link *link, const char *source, int64_t before_us, PGresult **ret)
+{
+	char *sql = NULL;
+	if (asprintf(&sql,
+		     "SELECT count(*) FILTER (WHERE last_us < %lld), coalesce(min(last_us), 0),"
+		     " coalesce(sum(octet_length(data)) FILTER (WHERE last_us < %lld), 0), count(*) FROM (%s) c",
+		     (long long)before_us, (long long)before_us, source) < 0)
+		return -ENOMEM;
+	int rows = postgres_exec(link, sql, ret);
+	free(sql);
+	return rows;
+}
+
+static int look_around(struct postgres_link *link, const char *name, int64_t before_us, PGresult **ret)
+{
+	struct buf source BUF_CLEANUP = BUF_INIT(POSTGRES_SOUND_MAX);
+	int r = postgres_by_index_begin(link);
+	if (r == 0)
+		r = sound(link, name, &source);
+	if (r == 0)
+		r = look_through(link, (const char *)source.data, before_us, ret);
+	postgres_by_index_end(link);
+	return r;
+}
+
+/* What nobody can read is due when nothing of the part can be younger. */
+static bool is_past(enum postgres_table table, int64_t part, int64_t before_us)
+{
+	return part != POSTGRES_PART_REST && before_us >= INT64_MIN + POSTGRES_WINDOW_MAX_US &&
+	       postgres_part_begin(table, part + 1) <= before_us - POSTGRES_WINDOW_MAX_US;
+}
+
 /* Looks at a part; one that another backend has dropped is none. */
 static int look(struct postgres_link *link, enum postgres_table table, int64_t part, int64_t before_us,
 		struct candidates *all)
 {
 	PGresult *result = NULL;
-	char sql[512], name[48];
+	char source[sizeof(PART) + 48], name[48];
 	postgres_part_name(table, part, name);
-	snprintf(sql, sizeof(sql),
-		 "SELECT count(*) FILTER (WHERE due), coalesce(min(last_us), 0), coalesce(sum(octet_length(data))"
-		 " FILTER (WHERE due), 0), count(*) FROM (SELECT last_us, data, last_us < %lld AS due FROM %s) c",
-		 (long long)before_us, name);
-	int rows = postgres_exec(link, sql, &result);
+	snprintf(source, sizeof(source), PART, name);
+	int rows = look_through(link, source, before_us, &result);
+	bool damaged = rows == -EUCLEAN;
+	if (damaged)
+		rows = look_around(link, name, before_us, &result);
 	if (rows == -ENXIO)
 		return 0;
 	if (rows < 0)
 		return rows;
+	bool past = damaged && is_past(table, part, before_us);
 	struct candidate c = {
 		.table = table,
 		.part = part,
 		.oldest_us = number(result, 1),
 		.bytes = (uint64_t)number(result, 2),
-		.whole = number(result, 0) == number(result, 3) && part != POSTGRES_PART_REST,
+		.whole = number(result, 0) == number(result, 3) && part != POSTGRES_PART_REST && (!damaged || past),
+		.damaged = damaged,
 	};
-	bool due = number(result, 0) > 0;
+	bool due = number(result, 0) > 0 || past;
+	if (number(result, 3) == 0)
+		c.oldest_us = postgres_part_begin(table, part);
 	PQclear(result);
 	return due ? add(all, &c) : 0;
 }
@@ -101,9 +145,42 @@ static int drop_whole(struct postgres_engine *e, struct postgres_link *link, con
 {
 	char condition[192], name[48];
 	postgres_part_name(c->table, c->part, name);
+	/* Of what cannot be read nobody can say that it is not due. */
+	if (c->damaged)
+		return postgres_part_drop(e, link, c->table, c->part, "true");
 	snprintf(condition, sizeof(condition), "NOT EXISTS (SELECT FROM %s WHERE last_us >= %lld)", name,
 		 (long long)before_us);
 	return postgres_part_drop(e, link, c->table, c->part, condition);
+}
+
+static int delete_from(struct postgres_link *link, const char *source, const char *name, int64_t before_us,
+		       uint64_t bytes, PGresult **ret)
+{
+	char *sql = NULL;
+	int64_t enough = bytes > INT64_MAX ? INT64_MAX : (int64_t)bytes;
+	if (asprintf(&sql,
+		     "WITH due AS (SELECT ctid AS at, coalesce(sum(octet_length(data)) OVER (ORDER BY last_us, id ROWS"
+		     " BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS bytes FROM (%s) c WHERE last_us < %lld),"
+		     " gone AS (DELETE FROM %s WHERE ctid = ANY (ARRAY (SELECT at FROM due WHERE bytes < %lld))"
+		     " RETURNING octet_length(data) AS bytes) SELECT coalesce(sum(bytes), 0) FROM gone",
+		     source, (long long)before_us, name, (long long)enough) < 0)
+		return -ENOMEM;
+	int rows = postgres_exec(link, sql, ret);
+	free(sql);
+	return rows;
+}
+
+static int delete_around(struct postgres_link *link, const char *name, int64_t before_us, uint64_t bytes,
+			 PGresult **ret)
+{
+	struct buf source BUF_CLEANUP = BUF_INIT(POSTGRES_SOUND_MAX);
+	int r = postgres_by_index_begin(link);
+	if (r == 0)
+		r = sound(link, name, &source);
+	if (r == 0)
+		r = delete_from(link, (const char *)source.data, name, before_us, bytes, ret);
+	postgres_by_index_end(link);
+	return r;
 }
 
 /* The first of the due chunks that together have `bytes`, or all. */
@@ -111,16 +188,11 @@ static int delete_due(struct postgres_link *link, const struct candidate *c, int
 		      uint64_t *ret_bytes)
 {
 	PGresult *result = NULL;
-	char sql[768], name[48];
-	int64_t enough = bytes > INT64_MAX ? INT64_MAX : (int64_t)bytes;
+	char source[sizeof(PART) + 48], name[48];
 	postgres_part_name(c->table, c->part, name);
-	snprintf(sql, sizeof(sql),
-		 "WITH due AS (SELECT ctid AS at, coalesce(sum(octet_length(data)) OVER (ORDER BY last_us, id ROWS"
-		 " BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS bytes FROM %s WHERE last_us < %lld), gone AS"
-		 " (DELETE FROM %s WHERE ctid = ANY (ARRAY (SELECT at FROM due WHERE bytes < %lld)) RETURNING"
-		 " octet_length(data) AS bytes) SELECT coalesce(sum(bytes), 0) FROM gone",
-		 name, (long long)before_us, name, (long long)enough);
-	int rows = postgres_exec(link, sql, &result);
+	snprintf(source, sizeof(source), PART, name);
+	int rows = c->damaged ? delete_around(link, name, before_us, bytes, &result)
+			      : delete_from(link, source, name, before_us, bytes, &result);
 	if (rows == -ENXIO)
 		return 0;
 	if (rows < 0)

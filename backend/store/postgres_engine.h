@@ -137,6 +137,42 @@ int postgres_part_drop(struct postgres_engine *e, struct postgres_link *link, en
 /* What is known of partitions is no longer believed. */
 void postgres_parts_forget(struct postgres_engine *e);
 
+/* postgres_around.c */
+/* What follows is read by an index, or by the numbers of pages, and touches no other page. On a link that is in no
+ * transaction. */
+int postgres_by_index_begin(struct postgres_link *link) __attribute__((nonnull, warn_unused_result));
+void postgres_by_index_end(struct postgres_link *link) __attribute__((nonnull));
+/* On a link that is in a transaction with a savepoint "state", where it stands again afterwards. */
+/* As postgres_run(), by other plans when what the first one reads is damaged. -EUCLEAN: then nothing is where it was;
+ * the caller goes back to the savepoint. */
+int postgres_run_around(struct postgres_link *link, enum postgres_statement which, const struct postgres_parameters *p,
+			PGresult **ret) __attribute__((nonnull, warn_unused_result));
+/* A list of one table's chunks that failed with -EUCLEAN. */
+struct postgres_around {
+	enum postgres_table table;
+	const uint8_t *host_id;
+	uint32_t statistic;
+	int64_t from_us, to_us, first_window_us;
+	int (*take)(void *arg, const PGresult *result, size_t n); /* rows of PG_CHUNK_LIST, in no order */
+	void *arg;
+};
+/* Chunks of these windows that cannot be read, not even when they were. */
+struct postgres_lost {
+	int64_t first_window_us, last_window_us;
+	int64_t first_id;
+};
+/* All that can be read is given to take(); *ret, malloc'd, says where something is that cannot. */
+int postgres_list_around(struct postgres_link *link, const struct postgres_around *around, struct postgres_lost **ret,
+			 size_t *ret_n) __attribute__((nonnull, warn_unused_result));
+
+/* postgres_sound.c: SQL that reads what can be read of a part, or of all of a table, for a link that goes by the index.
+ * 1 when something cannot, 0, negative errno (-ENXIO: no such part). */
+int postgres_sound(struct postgres_link *link, const char *name, const char *columns, struct buf *sql)
+	__attribute__((nonnull, warn_unused_result));
+int postgres_sound_table(struct postgres_engine *e, struct postgres_link *link, enum postgres_table table,
+			 const char *columns, struct buf *sql) __attribute__((nonnull, warn_unused_result));
+#define POSTGRES_SOUND_MAX (1u << 20) /* of such SQL */
+
 /* postgres_expire.c */
 int postgres_expire(void *engine, unsigned limit);
 

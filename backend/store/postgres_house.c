@@ -3,6 +3,7 @@
 #include "backend/store/postgres_engine.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,6 +31,8 @@ int postgres_unsealed(void *engine, struct store_unsealed **ret, size_t *ret_n)
 	return 0;
 }
 
+/* --- windows ----------------------------------------------------------------------------------------------------- */
+
 static int read_window(const PGresult *result, int i, struct store_window *ret)
 {
 	*ret = (struct store_window){
@@ -39,6 +42,64 @@ static int read_window(const PGresult *result, int i, struct store_window *ret)
 		.newest_us = postgres_get_int(result, i, 4),
 	};
 	return postgres_copy_fixed(result, i, 0, ret->host_id, sizeof(ret->host_id));
+}
+
+static int64_t number(const PGresult *result, int row, int column)
+{
+	return strtoll(PQgetvalue(result, row, column), NULL, 10);
+}
+
+/* As the statement's, in text. */
+static int read_window_text(const PGresult *result, int i, struct store_window *ret)
+{
+	*ret = (struct store_window){
+		.statistic = (uint32_t)number(result, i, 1),
+		.window_us = number(result, i, 2),
+		.chunks = (uint32_t)number(result, i, 3),
+		.newest_us = number(result, i, 4),
+	};
+	return encoding_uuid_parse(PQgetvalue(result, i, 0), (size_t)PQgetlength(result, i, 0), ret->host_id) < 0
+		       ? -EUCLEAN
+		       : 0;
+}
+
+/* SQL around what can be read of a table: text results. */
+static int ask_sound(struct postgres_engine *e, enum postgres_table table, const char *columns, const char *before,
+		     const char *after, PGresult **ret)
+{
+	struct buf sql BUF_CLEANUP = BUF_INIT(POSTGRES_SOUND_MAX);
+	struct postgres_link *link;
+	int r = postgres_borrow(e, &link);
+	if (r < 0)
+		return r;
+	r = postgres_by_index_begin(link);
+	if (r == 0)
+		r = buf_append_str(&sql, before);
+	if (r == 0)
+		r = postgres_sound_table(e, link, table, columns, &sql);
+	if (r == 0)
+		r = buf_append_str(&sql, after);
+	if (r == 0)
+		r = buf_append(&sql, "", 1);
+	if (r == 0)
+		r = postgres_exec(link, (const char *)sql.data, ret);
+	postgres_by_index_end(link);
+	postgres_return(e, link);
+	return r;
+}
+
+static int windows_around(struct postgres_engine *e, enum store_tier tier, int64_t before_us, int64_t quiet_us,
+			  unsigned limit, PGresult **ret)
+{
+	char after[512];
+	snprintf(after, sizeof(after),
+		 ") s WHERE window_us < %lld GROUP BY s.host, statistic, window_us HAVING max(made_us) < %lld ORDER BY"
+		 " window_us, s.host, statistic LIMIT %u",
+		 (long long)before_us, (long long)quiet_us, limit);
+	return ask_sound(e, postgres_chunk_table(tier, false), "host, statistic, window_us, made_us",
+			 "SELECT (SELECT host_id FROM hosts WHERE hosts.host = s.host), statistic, window_us, count(*),"
+			 " max(made_us) FROM (",
+			 after, ret);
 }
 
 int postgres_windows(void *engine, enum store_tier tier, int64_t before_us, int64_t quiet_us, unsigned limit,
@@ -52,12 +113,15 @@ int postgres_windows(void *engine, enum store_tier tier, int64_t before_us, int6
 	postgres_add_int(&p, quiet_us);
 	postgres_add_int(&p, limit);
 	int rows = postgres_ask(engine, (enum postgres_statement)(PG_WINDOWS + tier - STORE_TIER_RAW), &p, &result);
+	bool around = rows == -EUCLEAN;
+	if (around)
+		rows = windows_around(engine, tier, before_us, quiet_us, limit, &result);
 	if (rows < 0)
 		return rows;
 	struct store_window *windows = calloc((size_t)rows + 1, sizeof(*windows));
 	int r = windows ? 0 : -ENOMEM;
 	for (int i = 0; i < rows && r == 0; i++)
-		r = read_window(result, i, &windows[i]);
+		r = around ? read_window_text(result, i, &windows[i]) : read_window(result, i, &windows[i]);
 	PQclear(result);
 	if (r < 0) {
 		free(windows);
@@ -68,13 +132,12 @@ int postgres_windows(void *engine, enum store_tier tier, int64_t before_us, int6
 	return 0;
 }
 
-/* A row a table; those without chunks say nothing of time. */
-static void add_usage(const PGresult *result, int row, struct store_usage *usage)
+/* --- usage ------------------------------------------------------------------------------------------------------- */
+
+/* Those without chunks say nothing of time. */
+static void add_usage(int64_t table, uint64_t chunks, uint64_t bytes, int64_t oldest, int64_t newest,
+		      struct store_usage *usage)
 {
-	int64_t table = postgres_get_int(result, row, 0);
-	uint64_t chunks = (uint64_t)postgres_get_int(result, row, 1),
-		 bytes = (uint64_t)postgres_get_int(result, row, 2);
-	int64_t oldest = postgres_get_int(result, row, 3), newest = postgres_get_int(result, row, 4);
 	if (chunks == 0 || table < 0 || table >= POSTGRES_CHUNK_TABLES)
 		return;
 	size_t tier = STORE_TIER_RAW + (size_t)table / 2;
@@ -96,13 +159,42 @@ static void add_rows(struct store_usage *usage, uint64_t bytes, uint64_t stored,
 	usage->row_bytes = stored > unsealed ? (uint64_t)((double)bytes / (double)stored * (double)unsealed) : bytes;
 }
 
+/* A row a table. */
+static void add_usages(const PGresult *result, int rows, struct store_usage *usage)
+{
+	for (int i = 0; i < rows; i++)
+		add_usage(postgres_get_int(result, i, 0), (uint64_t)postgres_get_int(result, i, 1),
+			  (uint64_t)postgres_get_int(result, i, 2), postgres_get_int(result, i, 3),
+			  postgres_get_int(result, i, 4), usage);
+}
+
+/* What cannot be read is not counted. */
+static int usage_around(struct postgres_engine *e, struct store_usage *usage)
+{
+	int rows = 0;
+	for (int table = 0; table < POSTGRES_CHUNK_TABLES && rows >= 0; table++) {
+		PGresult *result = NULL;
+		rows = ask_sound(e, (enum postgres_table)table, "first_us, last_us, data",
+				 "SELECT count(*), coalesce(sum(octet_length(data)), 0), coalesce(min(first_us), 0),"
+				 " coalesce(max(last_us), 0) FROM (",
+				 ") s", &result);
+		if (rows > 0)
+			add_usage(table, (uint64_t)number(result, 0, 0), (uint64_t)number(result, 0, 1),
+				  number(result, 0, 2), number(result, 0, 3), usage);
+		PQclear(result);
+	}
+	return rows;
+}
+
 int postgres_usage(void *engine, struct store_usage *ret)
 {
 	struct store_usage usage = {.disk_free_bytes = UINT64_MAX};
 	PGresult *result = NULL;
 	int rows = postgres_ask(engine, PG_USAGE, NULL, &result);
-	for (int i = 0; i < rows; i++)
-		add_usage(result, i, &usage);
+	if (rows == -EUCLEAN)
+		rows = usage_around(engine, &usage);
+	else
+		add_usages(result, rows, &usage);
 	PQclear(result);
 	if (rows < 0)
 		return rows;

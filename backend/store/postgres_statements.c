@@ -43,6 +43,11 @@
 	" $2::bigint AND id = ANY ($3::bigint[]) AND " key " >= $4::bigint AND " key " <= $5::bigint"
 #define CHUNK_HOST(table, key)                                                                                         \
 	"SELECT host, octet_length(data)::bigint FROM " table " WHERE id = $1::bigint AND " key " = $2::bigint"
+/* For what cannot be listed all at once: windows from $5 to $6, ids from $7 to $8. */
+#define CHUNK_LIST(table, key)                                                                                         \
+	"SELECT " CHUNK "0::bigint FROM " table " WHERE host = " HOST " AND statistic = $2::bigint AND last_us"        \
+	" >= $3::bigint AND first_us <= $4::bigint AND window_us >= $5::bigint AND window_us <= $6::bigint AND id >="  \
+	" $7::bigint AND id <= $8::bigint"
 #define USAGE(number, table)                                                                                           \
 	"SELECT " number "::bigint, count(*), coalesce(sum(octet_length(data)), 0)::bigint, coalesce(min(first_us),"   \
 	" 0)::bigint, coalesce(max(last_us), 0)::bigint FROM " table
@@ -183,6 +188,7 @@ const char *const postgres_sql[PG_STATEMENTS] = {
 	PER_TABLE(PG_CHUNK_READ, CHUNK_READ),
 	PER_TABLE(PG_CHUNK_HEADS, CHUNK_HEADS),
 	PER_TABLE(PG_CHUNK_HOST, CHUNK_HOST),
+	PER_TABLE(PG_CHUNK_LIST, CHUNK_LIST),
 	[PG_RESTORE_PUT + STORE_TENANTS] =
 		"INSERT INTO tenants (tenant_id, name) VALUES ($1::bigint, $2::text) ON CONFLICT (tenant_id) DO UPDATE"
 		" SET name = excluded.name",

@@ -162,14 +162,15 @@ static void list(struct postgres_view *view, int64_t host, const struct store_ch
 	*slot = (uint32_t)++view->n;
 }
 
-static struct store_chunk read_chunk(const PGresult *result, int i, enum store_tier tier, uint32_t statistic)
+static struct store_chunk read_chunk(const PGresult *result, int i, enum store_tier tier, uint32_t statistic,
+				     bool compacted)
 {
 	int64_t id = postgres_get_int(result, i, 1);
 	return (struct store_chunk){
 		.id = id,
 		.tier = tier,
 		.statistic = statistic,
-		.compacted = postgres_get_int(result, i, 7) != 0,
+		.compacted = compacted,
 		.window_us = postgres_get_int(result, i, 2),
 		.first_us = postgres_get_int(result, i, 3),
 		.last_us = postgres_get_int(result, i, 4),
@@ -189,10 +190,122 @@ static int take_list(struct postgres_view *view, const PGresult *result, size_t 
 		return r;
 	}
 	for (size_t i = 0; i < n; i++) {
-		chunks[i] = read_chunk(result, (int)i, tier, statistic);
+		bool compacted = postgres_get_int(result, (int)i, 7) != 0;
+		chunks[i] = read_chunk(result, (int)i, tier, statistic, compacted);
 		list(view, postgres_get_int(result, (int)i, 0), &chunks[i]);
 	}
 	*ret = chunks;
+	return 0;
+}
+
+/* A list that is put together of what can be read. */
+struct mending {
+	struct postgres_view *view;
+	enum store_tier tier;
+	uint32_t statistic;
+	bool compacted;
+	struct store_chunk *chunks;
+	size_t n;
+};
+
+static int make_room(struct mending *m, size_t more)
+{
+	struct store_chunk *chunks = reallocarray(m->chunks, m->n + more + 1, sizeof(*chunks));
+	if (!chunks)
+		return -ENOMEM;
+	m->chunks = chunks;
+	return 0;
+}
+
+static int take_some(void *arg, const PGresult *result, size_t n)
+{
+	struct mending *m = arg;
+	int r = make_room(m, n);
+	if (r == 0)
+		r = reserve(m->view, n);
+	for (size_t i = 0; i < n && r == 0; i++) {
+		m->chunks[m->n] = read_chunk(result, (int)i, m->tier, m->statistic, m->compacted);
+		list(m->view, postgres_get_int(result, (int)i, 0), &m->chunks[m->n++]);
+	}
+	return r;
+}
+
+static int take_lost(struct mending *m, const struct postgres_lost *lost, size_t n)
+{
+	int r = make_room(m, n);
+	for (size_t i = 0; i < n && r == 0; i++) {
+		bool ends = lost[i].last_window_us > INT64_MAX - POSTGRES_WINDOW_MAX_US;
+		m->chunks[m->n++] = (struct store_chunk){
+			.id = lost[i].first_id,
+			.generation = lost[i].first_id,
+			.tier = m->tier,
+			.statistic = m->statistic,
+			.compacted = m->compacted,
+			.window_us = lost[i].first_window_us,
+			.first_us = lost[i].first_window_us,
+			.last_us = ends ? INT64_MAX : lost[i].last_window_us + POSTGRES_WINDOW_MAX_US - 1,
+			.damaged = true,
+		};
+	}
+	return r;
+}
+
+/* How long a window is nobody has said: it ends where another begins. */
+static void end_lost(struct mending *m)
+{
+	for (size_t i = 0; i < m->n; i++) {
+		struct store_chunk *lost = &m->chunks[i];
+		bool ends = lost->last_us == INT64_MAX;
+		int64_t last_window_us = ends ? INT64_MAX : lost->last_us - POSTGRES_WINDOW_MAX_US + 1;
+		for (size_t k = 0; k < m->n && lost->damaged; k++) {
+			int64_t next_us = m->chunks[k].window_us;
+			if (next_us > last_window_us && next_us <= lost->last_us)
+				lost->last_us = next_us - 1;
+		}
+	}
+}
+
+/* What ends before the time that was asked for. */
+static void leave_out(struct mending *m, int64_t from_us)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < m->n; i++) {
+		if (m->chunks[i].last_us >= from_us)
+			m->chunks[n++] = m->chunks[i];
+	}
+	m->n = n;
+}
+
+static int by_time(const void *a, const void *b)
+{
+	const struct store_chunk *x = a, *y = b;
+	if (x->first_us != y->first_us)
+		return x->first_us < y->first_us ? -1 : 1;
+	return (x->generation > y->generation) - (x->generation < y->generation);
+}
+
+static int list_around(struct mending *m, struct postgres_around *around, struct store_chunk **ret, size_t *ret_n)
+{
+	int r = 0;
+	for (int compacted = 0; compacted < 2 && r == 0; compacted++) {
+		struct postgres_lost *lost = NULL;
+		size_t n = 0;
+		m->compacted = compacted != 0;
+		around->table = postgres_chunk_table(m->tier, m->compacted);
+		r = postgres_list_around(m->view->link, around, &lost, &n);
+		if (r == 0)
+			r = take_lost(m, lost, n);
+		free(lost);
+	}
+	if (r < 0) {
+		free(m->chunks);
+		return r;
+	}
+	end_lost(m);
+	leave_out(m, around->from_us);
+	qsort(m->chunks, m->n, sizeof(*m->chunks), by_time);
+	*ret = m->chunks;
+	*ret_n = m->n;
 	return 0;
 }
 
@@ -208,9 +321,21 @@ int postgres_view_chunks(void *arg, const uint8_t host_id[16], enum store_tier t
 	postgres_add_int(&p, statistic);
 	postgres_add_int(&p, from_us);
 	postgres_add_int(&p, to_us);
-	postgres_add_int(&p,
-			 from_us < INT64_MIN + POSTGRES_WINDOW_MAX_US ? INT64_MIN : from_us - POSTGRES_WINDOW_MAX_US);
+	int64_t first_window_us =
+		from_us < INT64_MIN + POSTGRES_WINDOW_MAX_US ? INT64_MIN : from_us - POSTGRES_WINDOW_MAX_US;
+	postgres_add_int(&p, first_window_us);
 	int rows = postgres_run(view->link, (enum postgres_statement)(PG_CHUNKS + tier - STORE_TIER_RAW), &p, &result);
+	if (rows == -EUCLEAN) {
+		struct mending mending = {.view = view, .tier = tier, .statistic = statistic};
+		struct postgres_around around = {.host_id = host_id,
+						 .statistic = statistic,
+						 .from_us = from_us,
+						 .to_us = to_us,
+						 .first_window_us = first_window_us,
+						 .take = take_some,
+						 .arg = &mending};
+		return list_around(&mending, &around, ret, ret_n);
+	}
 	if (rows < 0)
 		return recover(view, rows);
 	int r = take_list(view, result, (size_t)rows, tier, statistic, ret);
@@ -231,7 +356,7 @@ static int adopt(struct postgres_view *view, const struct store_chunk *chunk)
 	enum postgres_table table = postgres_chunk_table(chunk->tier, chunk->compacted);
 	postgres_add_int(&p, chunk->id);
 	postgres_add_int(&p, chunk->compacted ? chunk->window_us : chunk->made_us);
-	int rows = postgres_run(view->link, (enum postgres_statement)(PG_CHUNK_HOST + table), &p, &result);
+	int rows = postgres_run_around(view->link, (enum postgres_statement)(PG_CHUNK_HOST + table), &p, &result);
 	if (rows < 0)
 		return recover(view, rows);
 	int r = rows > 0 ? reserve(view, 1) : -ENOENT;
@@ -321,7 +446,7 @@ static int read_range(struct postgres_view *view, const struct listed *c, uint64
 	postgres_add_int(&p, c->key);
 	postgres_add_int(&p, (int64_t)offset);
 	postgres_add_int(&p, (int64_t)len);
-	int rows = postgres_run(view->link, (enum postgres_statement)(PG_CHUNK_READ + c->table), &p, &result);
+	int rows = postgres_run_around(view->link, (enum postgres_statement)(PG_CHUNK_READ + c->table), &p, &result);
 	if (rows < 0)
 		return recover(view, rows);
 	const uint8_t *bytes = rows > 0 ? postgres_get_bytes(result, 0, 0, &have) : NULL;

@@ -193,7 +193,7 @@ int store_view_chunks(struct store_view *view, const uint8_t host_id[16], enum s
 int store_view_read(struct store_view *view, const struct store_chunk *chunk, uint64_t offset, size_t len,
 		    uint8_t *data)
 {
-	return view->ops->view_read(view->view, chunk, offset, len, data);
+	return chunk->damaged ? -EUCLEAN : view->ops->view_read(view->view, chunk, offset, len, data);
 }
 
 int store_snapshots_between(struct store *s, const uint8_t host_id[16], int64_t from_us, int64_t to_us, bool backwards,

@@ -120,6 +120,9 @@ struct store_chunk {
 			     * store_seal() and store_replace() number them as they come, ascending for each host */
 	uint64_t len;
 	const uint8_t *data; /* of a chunk to be written, else NULL */
+	/* The disk has lost what was known of chunks of this window, perhaps of several, and whether there were any
+	 * from first_us to last_us: reading is -EUCLEAN. len is 0. */
+	bool damaged;
 };
 
 /* A consistent picture of the rows and chunks: what is sealed or replaced after it was opened does not change it. Of
