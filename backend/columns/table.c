@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define PAGE_BYTES 65536
+#define FIRST_PAGE_BYTES 8192 /* of a table of one metric */
 #define NONE UINT32_MAX
 
 struct table_page {
@@ -54,7 +55,8 @@ static void *keep(struct table *t, size_t size)
 	struct table_page *page = t->pages;
 	size = (size + 15) & ~(size_t)15;
 	if (!page || page->size - page->used < size) {
-		size_t room = size > PAGE_BYTES ? size : PAGE_BYTES;
+		size_t usual = page ? PAGE_BYTES : FIRST_PAGE_BYTES;
+		size_t room = size > usual ? size : usual;
 		page = charge(t, room) == 0 ? malloc(sizeof(*page) + room) : NULL;
 		if (!page)
 			return NULL;
@@ -141,7 +143,7 @@ static bool same_key(const void *arg, uint32_t number, const void *key)
 static int make_series(struct table *t, const struct columns_series *id)
 {
 	if (t->n == t->cap) {
-		uint32_t cap = t->cap ? t->cap * 2 : 256;
+		uint32_t cap = t->cap ? t->cap * 2 : 16;
 		struct table_series *series = realloc(t->series, cap * sizeof(*series));
 		if (!series)
 			return -ENOMEM;

@@ -98,6 +98,20 @@ struct query_cached *query_cache_get(struct query_cache *cache, const struct que
 	return cached;
 }
 
+struct query_cached *query_cache_take(struct query_cache *cache, const struct query_cache_key *key)
+{
+	struct query_cached *cached = NULL;
+	pthread_mutex_lock(&cache->lock);
+	struct entry *e = *slot_of(cache, key);
+	if (e) {
+		cached = e->cached;
+		atomic_fetch_add(&cached->references, 1);
+		forget(cache, e);
+	}
+	pthread_mutex_unlock(&cache->lock);
+	return cached;
+}
+
 void query_cache_put(struct query_cache *cache, const struct query_cache_key *key, struct query_cached *cached)
 {
 	struct entry *e = malloc(sizeof(*e));

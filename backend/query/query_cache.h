@@ -47,6 +47,10 @@ void query_cache_free(struct query_cache *cache); /* accepts NULL */
 /* A reference for the caller, or NULL. */
 struct query_cached *query_cache_get(struct query_cache *cache, const struct query_cache_key *key)
 	__attribute__((nonnull));
+/* The same, and it is not in the cache any more: for what only one may use at a time, and puts back when it has grown.
+ */
+struct query_cached *query_cache_take(struct query_cache *cache, const struct query_cache_key *key)
+	__attribute__((nonnull));
 /* Keeps a reference of its own, if there is room; what has the key already stays. */
 void query_cache_put(struct query_cache *cache, const struct query_cache_key *key, struct query_cached *cached)
 	__attribute__((nonnull));

@@ -1,3 +1,4 @@
+/* What a row costs is its bytes: thirty thousand of them, of which a metric's section is a few hundred. */
 #include "backend/query/source_rows.h"
 
 #include "common/schema/snapshot_index.h"
@@ -6,132 +7,132 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ROWS_PER_BLOCK 1024
-#define BLOCK_BYTES (64u << 20)
+#define BUILDER_BYTES (64u << 20)
+#define HEAD_FIRST 2048
+#define HEAD_SLACK 8 /* a part of what was needed: the next row may be a little longer */
+#define MORE 1	     /* from a callback: the beginning was too short */
+#define FULL 2	     /* there is no room for more rows */
+#define DAMAGED 3    /* the row cannot be read */
 
 int source_rows_init(struct source_rows *rows, struct source_reading *reading)
 {
-	*rows = (struct source_rows){.reading = reading, .ticks = malloc(ROWS_PER_BLOCK * sizeof(*rows->ticks))};
-	return rows->ticks ? 0 : -ENOMEM;
+	*rows = (struct source_rows){.reading = reading, .from_us = reading->range->from_us};
+	rows->listed = malloc(SOURCE_ROWS_AT_ONCE * sizeof(*rows->listed));
+	return rows->listed ? 0 : -ENOMEM;
+}
+
+/* --- what is kept from query to query ---------------------------------------------------------------------------- */
+
+/* Chunks have a tier above 0: no key is that of one. */
+static struct query_cache_key key_of(const struct source_reading *reading)
+{
+	struct query_cache_key key = {.section = reading->section};
+	uint64_t hash = 0xcbf29ce484222325;
+	for (const char *p = reading->range->metric; *p; p++)
+		hash = (hash ^ (uint8_t)*p) * 0x100000001b3;
+	memcpy(&key.id, &hash, sizeof(key.id));
+	memcpy(key.host_id, reading->range->host_id, sizeof(key.host_id));
+	return key;
+}
+
+static int take_kept(struct source_rows *rows)
+{
+	const struct source_reading *reading = rows->reading;
+	const struct query_cache_key key = key_of(reading);
+	if (rows->kept)
+		return 0;
+	if (reading->cache)
+		rows->kept = (struct kept_rows *)query_cache_take(reading->cache, &key);
+	if (rows->kept && strcmp(rows->kept->metric, reading->range->metric) == 0)
+		return 0;
+	if (rows->kept)
+		query_cached_unref(&rows->kept->cached);
+	rows->kept = NULL;
+	return kept_rows_new(reading->range->metric, &rows->kept);
+}
+
+static void give_kept_back(struct source_rows *rows)
+{
+	const struct query_cache_key key = key_of(rows->reading);
+	if (!rows->kept)
+		return;
+	kept_rows_weigh(rows->kept);
+	if (rows->reading->cache && !rows->kept->damaged && rows->kept->n > 0)
+		query_cache_put(rows->reading->cache, &key, &rows->kept->cached);
+	query_cached_unref(&rows->kept->cached);
+	rows->kept = NULL;
 }
 
 void source_rows_free(struct source_rows *rows)
 {
-	if (rows->has_table)
-		table_free(&rows->table);
+	if (rows->reading)
+		give_kept_back(rows);
 	chunk_builder_free(rows->builder);
 	schema_unref(rows->schema);
-	free(rows->ticks);
+	free(rows->listed);
+	free(rows->late);
 	*rows = (struct source_rows){.n = 0};
 }
 
-static int take_schema(struct source_rows *rows, const uint8_t hash[32])
-{
-	struct source_reading *reading = rows->reading;
-	struct schema *schema;
-	if (rows->schema && memcmp(rows->hash, hash, sizeof(rows->hash)) == 0)
-		return 0;
-	int r = schemas_get(reading->schemas, hash, &schema);
-	if (r < 0 && r != -EPROTO && r != -ENOENT && r != -EMSGSIZE)
-		return r;
-	/* A set that is lost or damaged: ours reads what it knows. */
-	if (r <= 0)
-		schema = schema_ref(schemas_own(reading->schemas));
-	if (rows->has_table)
-		table_forget_metrics(&rows->table);
-	schema_unref(rows->schema);
-	rows->schema = schema;
-	memcpy(rows->hash, hash, sizeof(rows->hash));
-	rows->row = schema_find(schema, reading->range->metric);
-	return 0;
-}
+/* --- reading ----------------------------------------------------------------------------------------------------- */
 
-static int on_sample(void *arg, const struct schema_sample *sample)
-{
-	struct source_rows *rows = arg;
-	const struct schema_metric *metric = sample->metric;
-	const char *asked = rows->reading->range->metric;
-	if (metric->n_numbers == 0 && strcmp(metric->path, asked) != 0 && strcmp(metric->name, asked) != 0)
-		return 0;
-	rows->reading->known = true;
-	return table_add(&rows->table, rows->tick, sample);
-}
+struct filling {
+	struct source_rows *rows;
+	uint32_t next; /* of the listed */
+	size_t head;
+};
 
-/* Of custom metrics nobody knows the names but the rows. */
-static int walk_custom(struct source_rows *rows, const struct store_row *row, const struct snapshot_index *index)
+static int on_head(void *arg, const struct store_row *row)
 {
-	for (uint32_t i = 0; i < index->n_sections; i++) {
-		const struct snapshot_slice *slice = &index->sections[i];
-		if (slice->number == COLUMNS_CUSTOM_SECTION)
-			return schema_walk(rows->schema, row->payload + slice->offset, slice->len, on_sample, rows);
-	}
-	return 0;
-}
-
-static struct columns_tick tick_of(const struct store_row *row, const struct snapshot_index *index)
-{
-	struct columns_tick tick = {
-		.time_us = row->agent_us,
-		.received_us = row->received_us,
-		.boottime_us = row->boottime_us,
-		.sequence = row->sequence,
-		.interval_ms = index->interval_ms,
-	};
-	memcpy(tick.instance, row->instance, sizeof(tick.instance));
-	memcpy(tick.boot_id, index->boot_id, sizeof(tick.boot_id));
-	return tick;
-}
-
-static int add(struct source_rows *rows, const struct store_row *row, const struct snapshot_index *index)
-{
-	int r = 0;
-	if (!rows->has_table)
-		table_init(&rows->table, BLOCK_BYTES);
-	rows->has_table = true;
-	rows->tick = rows->n;
-	table_begin(&rows->table);
-	if (rows->row) {
-		rows->reading->known = true;
-		r = schema_walk_metric(rows->schema, rows->row, row->payload, row->len, on_sample, rows);
-	} else {
-		r = walk_custom(rows, row, index);
-	}
-	if (r < 0 && r != -EPROTO) {
-		table_drop(&rows->table, rows->tick);
-		return r;
-	}
-	rows->ticks[rows->n++] = tick_of(row, index);
-	return 0;
-}
-
-/* In its turn: what came before it is told first. */
-static int tell_damaged(struct source_rows *rows, const struct store_row *row)
-{
-	int r = source_rows_flush(rows);
-	return r == 0 ? rows->reading->sink->damaged(rows->reading->sink->arg, row->agent_us, row->agent_us) : r;
-}
-
-int source_rows_add(struct source_rows *rows, const struct store_row *row)
-{
+	struct filling *f = arg;
+	struct source_rows *rows = f->rows;
+	struct kept_rows *kept = rows->kept;
 	struct snapshot_index index;
-	if (row->damaged)
-		return tell_damaged(rows, row);
-	if (snapshot_index_parse(row->payload, row->len, &index) < 0)
+	uint32_t section;
+	size_t need = 0;
+	/* What stands before the first has the same moment. */
+	if (f->next == rows->n || !kept_rows_same(row, &rows->listed[f->next]))
 		return 0;
-	int r = take_schema(rows, row->descriptor_hash);
-	if (r == 0 && rows->n == ROWS_PER_BLOCK)
-		r = source_rows_flush(rows);
+	if (row->damaged)
+		return DAMAGED;
+	int r = kept_rows_section(kept, rows->reading->schemas, row, &section);
 	if (r == 0)
-		r = add(rows, row, &index);
-	if (r != -EMSGSIZE || rows->n == 0)
-		return r;
-	r = source_rows_flush(rows);
-	return r == 0 ? add(rows, row, &index) : r;
+		r = snapshot_index_head(row->payload, row->len, row->whole_len, section, &index, &need);
+	if (r == -EAGAIN) {
+		f->head = need + need / HEAD_SLACK;
+		return MORE;
+	}
+	if (r == -EPROTO)
+		r = kept_rows_pass(kept, row);
+	else if (r == 0)
+		r = kept_rows_add(kept, row, &index);
+	if (r == -EMSGSIZE)
+		return FULL;
+	if (r == 0)
+		f->next++;
+	return r;
+}
+
+/* Listed rows from *next on become kept ones, until one does not: FULL or DAMAGED. */
+static int fill_kept(struct source_rows *rows, uint32_t *next)
+{
+	struct filling f = {.rows = rows, .next = *next, .head = rows->kept->head};
+	const struct source_reading *reading = rows->reading;
+	int r = MORE;
+	f.head = f.head > 0 ? f.head : HEAD_FIRST;
+	while (r == MORE && f.next < rows->n)
+		r = store_view_row_heads(reading->view, reading->range->host_id, rows->listed[f.next].agent_us,
+					 rows->listed[rows->n - 1].agent_us, f.head, on_head, &f);
+	rows->kept->head = f.head;
+	if (r == 0 && f.next < rows->n)
+		return -EUCLEAN; /* a row that the same view has just listed */
+	*next = f.next;
+	return r;
 }
 
 /* --- what they say ----------------------------------------------------------------------------------------------- */
 
-static int fill(const struct table_series *series, struct columns_values *values)
+static int fill_values(const struct table_series *series, struct columns_values *values)
 {
 	bool histogram = series->type == SCHEMA_VALUE_HISTOGRAM;
 	const struct table_column *columns = histogram ? series->parts : &series->value;
@@ -142,10 +143,22 @@ static int fill(const struct table_series *series, struct columns_values *values
 	for (uint32_t i = 0; r == 0 && i < values->n_parts; i++) {
 		const struct table_column *c = &columns[i];
 		values->parts[i].part = c->part;
-		for (uint32_t k = 0; k < values->n; k++)
-			values->parts[i].values[k] = c->values ? c->values[k] : c->constant;
+		if (c->values)
+			memcpy(values->parts[i].values, c->values, values->n * sizeof(*c->values));
+		for (uint32_t k = 0; !c->values && k < values->n; k++)
+			values->parts[i].values[k] = c->constant;
 	}
 	return r;
+}
+
+static bool is_within(const struct presence *presence, uint32_t first, uint32_t end)
+{
+	for (uint32_t i = 0; i < presence->n_runs; i++) {
+		const struct presence_run *run = &presence->runs[i];
+		if (run->first < end && run->first + run->n > first)
+			return true;
+	}
+	return false;
 }
 
 static int tell_series(struct source_reading *reading, const struct table_series *series)
@@ -156,32 +169,76 @@ static int tell_series(struct source_reading *reading, const struct table_series
 	int r = source_offer(reading, series->id, &wanted);
 	if (r < 0 || !wanted)
 		return r;
-	r = fill(series, values);
+	r = fill_values(series, values);
 	return r < 0 ? r : reading->sink->values(reading->sink->arg, wanted, of);
+}
+
+/* Kept rows [at, at + n). */
+static int tell(struct source_rows *rows, uint32_t at, uint32_t n)
+{
+	struct source_reading *reading = rows->reading;
+	struct kept_rows *kept = rows->kept;
+	struct query_block block = {.first = 0};
+	int r = kept_rows_settle(kept);
+	if (r < 0)
+		return r;
+	kept_rows_ticks(kept, at, n, &block.first, &block.end);
+	if (block.first == block.end)
+		return 0;
+	block.ticks = kept->told;
+	reading->any = true;
+	reading->known |= kept->known;
+	r = reading->sink->ticks(reading->sink->arg, &block);
+	for (uint32_t i = 0; r == 0 && i < kept->table.n; i++) {
+		if (is_within(&kept->table.series[i].presence, block.first, block.end))
+			r = tell_series(reading, &kept->table.series[i]);
+	}
+	return r;
+}
+
+/* In its turn: what came before it is told by now. */
+static int tell_damaged(struct source_rows *rows, const struct store_row *row)
+{
+	rows->kept->damaged = true;
+	int r = kept_rows_pass(rows->kept, row);
+	return r < 0 ? r : rows->reading->sink->damaged(rows->reading->sink->arg, row->agent_us, row->agent_us);
+}
+
+/* Listed rows from *done on, as many as go together. */
+static int tell_some(struct source_rows *rows, uint32_t *done)
+{
+	uint32_t first = *done, at;
+	uint32_t next = first + kept_rows_match(rows->kept, rows->listed + first, rows->n - first, rows->from_us, &at);
+	rows->from_us = INT64_MAX;
+	int stopped = next < rows->n ? fill_kept(rows, &next) : 0;
+	int r = stopped < 0 ? stopped : tell(rows, at, next - first);
+	*done = next;
+	if (r == 0 && stopped == DAMAGED)
+		r = tell_damaged(rows, &rows->listed[(*done)++]);
+	if (stopped != FULL)
+		return r;
+	/* One row alone that has no room fits nowhere. */
+	if (r == 0 && rows->kept->n == 0)
+		r = -EMSGSIZE;
+	kept_rows_clear(rows->kept);
+	return r;
 }
 
 int source_rows_flush(struct source_rows *rows)
 {
-	struct source_reading *reading = rows->reading;
-	struct query_ticks *ticks;
-	if (rows->n == 0)
-		return 0;
-	reading->any = true;
-	int r = query_ticks_new(rows->ticks, rows->n, false, &ticks);
-	if (r < 0)
-		return r;
-	const struct query_block block = {.ticks = ticks, .end = rows->n};
-	r = reading->sink->ticks(reading->sink->arg, &block);
-	if (r == 0)
-		r = table_settle(&rows->table);
-	for (uint32_t i = 0; r == 0 && i < rows->table.n; i++) {
-		if (rows->table.series[i].count > 0)
-			r = tell_series(reading, &rows->table.series[i]);
-	}
-	query_cached_unref(&ticks->cached);
-	table_free(&rows->table);
-	rows->has_table = false;
+	uint32_t done = 0;
+	int r = rows->n > 0 ? take_kept(rows) : 0;
+	while (r == 0 && done < rows->n)
+		r = tell_some(rows, &done);
 	rows->n = 0;
+	return r;
+}
+
+int source_rows_add(struct source_rows *rows, const struct store_row *row)
+{
+	int r = rows->n == SOURCE_ROWS_AT_ONCE ? source_rows_flush(rows) : 0;
+	if (r == 0)
+		rows->listed[rows->n++] = *row;
 	return r;
 }
 
@@ -189,28 +246,83 @@ int source_rows_flush(struct source_rows *rows)
 
 int source_rows_keep(struct source_rows *rows, const struct store_row *row)
 {
+	if (rows->n_late == SOURCE_ROWS_AT_ONCE)
+		return -EMSGSIZE;
+	if (!rows->late)
+		rows->late = malloc(SOURCE_ROWS_AT_ONCE * sizeof(*rows->late));
+	if (!rows->late)
+		return -ENOMEM;
+	rows->late[rows->n_late++] = *row;
+	return 0;
+}
+
+static int take_schema(struct source_rows *rows, const uint8_t hash[32])
+{
+	struct schemas *schemas = rows->reading->schemas;
+	struct schema *schema;
+	if (rows->schema && memcmp(rows->hash, hash, sizeof(rows->hash)) == 0)
+		return 0;
+	int r = schemas_get(schemas, hash, &schema);
+	if (r < 0 && r != -EPROTO && r != -ENOENT && r != -EMSGSIZE)
+		return r;
+	if (r <= 0)
+		schema = schema_ref(schemas_own(schemas));
+	schema_unref(rows->schema);
+	rows->schema = schema;
+	memcpy(rows->hash, hash, sizeof(rows->hash));
+	return 0;
+}
+
+static int build(struct source_rows *rows, const struct store_row *row)
+{
 	struct buf one BUF_CLEANUP = BUF_INIT(1u << 28);
 	struct snapshot_index index;
 	if (snapshot_index_parse(row->payload, row->len, &index) < 0)
 		return 0;
 	int r = take_schema(rows, row->descriptor_hash);
 	if (r == 0 && !rows->builder)
-		r = chunk_builder_new(BLOCK_BYTES, &rows->builder);
-	uint32_t section = rows->row ? rows->row->numbers[0] : COLUMNS_CUSTOM_SECTION;
+		r = chunk_builder_new(BUILDER_BYTES, &rows->builder);
 	if (r == 0)
-		r = snapshot_index_copy(row->payload, row->len, 1ull << (section & 63), &one);
-	const struct columns_tick tick = tick_of(row, &index);
+		r = snapshot_index_copy(row->payload, row->len, 1ull << (rows->reading->section & 63), &one);
+	struct columns_tick tick = {.time_us = row->agent_us,
+				    .received_us = row->received_us,
+				    .boottime_us = row->boottime_us,
+				    .sequence = row->sequence,
+				    .interval_ms = index.interval_ms};
+	memcpy(tick.instance, row->instance, sizeof(tick.instance));
+	memcpy(tick.boot_id, index.boot_id, sizeof(tick.boot_id));
 	if (r == 0)
 		r = chunk_builder_add(rows->builder, &tick, rows->schema, one.data ? one.data : row->payload, one.len);
 	return r == -EPROTO ? 0 : r;
 }
 
+static int on_late(void *arg, const struct store_row *row)
+{
+	struct source_rows *rows = arg;
+	if (rows->late_done == rows->n_late || !kept_rows_same(row, &rows->late[rows->late_done]))
+		return 0;
+	int r = build(rows, row);
+	if (r == -EMSGSIZE && rows->builder && chunk_builder_ticks(rows->builder) > 0)
+		return FULL;
+	if (r == 0)
+		rows->late_done++;
+	return r;
+}
+
 int source_rows_chunk(struct source_rows *rows, struct buf *out)
 {
+	const struct source_reading *reading = rows->reading;
 	int r = 0;
-	if (rows->builder && chunk_builder_ticks(rows->builder) > 0)
+	if (rows->late_done < rows->n_late)
+		r = store_view_row_heads(reading->view, reading->range->host_id, rows->late[rows->late_done].agent_us,
+					 rows->late[rows->n_late - 1].agent_us, SIZE_MAX, on_late, rows);
+	bool more = r == FULL;
+	if (!more)
+		rows->n_late = rows->late_done = 0;
+	r = r > 0 ? 0 : r;
+	if (r == 0 && rows->builder && chunk_builder_ticks(rows->builder) > 0)
 		r = chunk_builder_finish(rows->builder, COLUMNS_QUICK, out);
 	chunk_builder_free(rows->builder);
 	rows->builder = NULL;
-	return r;
+	return r < 0 ? r : more;
 }

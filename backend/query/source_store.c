@@ -181,13 +181,15 @@ static int tell_merged(struct plan *plan, const struct cluster *cluster)
 
 static int keep_rows(struct plan *plan)
 {
-	struct buf *kept = &plan->kept[plan->n_kept];
-	if (plan->n_kept == MERGE_AT_ONCE)
-		return -EMSGSIZE;
-	*kept = BUF_INIT(COLUMNS_MAX_SECTION);
-	int r = source_rows_chunk(&plan->rows, kept);
-	if (r == 0 && kept->len > 0)
-		plan->n_kept++;
+	int r = 1;
+	while (r == 1) {
+		struct buf *kept = &plan->kept[plan->n_kept];
+		if (plan->n_kept == MERGE_AT_ONCE)
+			return -EMSGSIZE;
+		*kept = BUF_INIT(COLUMNS_MAX_SECTION);
+		r = source_rows_chunk(&plan->rows, kept);
+		plan->n_kept += r >= 0 && kept->len > 0;
+	}
 	return r;
 }
 
@@ -460,7 +462,7 @@ static int run(struct plan *plan)
 	list_free(&minutes);
 	plan->minutes_us = range->from_us;
 	plan->row_window_us = INT64_MIN;
-	r = store_view_rows(plan->reading.view, range->host_id, range->from_us, range->to_us, false, on_row, plan);
+	r = store_view_row_heads(plan->reading.view, range->host_id, range->from_us, range->to_us, 0, on_row, plan);
 	if (r == 0)
 		r = tell_clusters(plan, INT64_MAX);
 	if (r == 0)

@@ -191,12 +191,16 @@ int postgres_latest(void *engine, const uint8_t host_id[16], uint8_t **ret_paylo
 /* On a link that stays as it is between pages. */
 int postgres_rows(struct postgres_link *link, const uint8_t host_id[16], int64_t from_us, int64_t to_us, bool backwards,
 		  store_row_fn fn, void *arg);
+int postgres_row_heads(struct postgres_link *link, const uint8_t host_id[16], int64_t from_us, int64_t to_us,
+		       size_t head, store_row_fn fn, void *arg);
 
 /* postgres_views.c */
 int postgres_view_open(void *engine, void **ret_view);
 void postgres_view_close(void *view);
 int postgres_view_rows(void *view, const uint8_t host_id[16], int64_t from_us, int64_t to_us, bool backwards,
 		       store_row_fn fn, void *arg);
+int postgres_view_row_heads(void *view, const uint8_t host_id[16], int64_t from_us, int64_t to_us, size_t head,
+			    store_row_fn fn, void *arg);
 int postgres_view_chunks(void *view, const uint8_t host_id[16], enum store_tier tier, uint32_t statistic,
 			 int64_t from_us, int64_t to_us, struct store_chunk **ret, size_t *ret_n);
 int postgres_view_read(void *view, const struct store_chunk *chunk, uint64_t offset, size_t len, uint8_t *data);

@@ -8,11 +8,13 @@
 #include <string.h>
 
 #define PAGE_ROWS 64
+#define PAGE_HEADS 1024
 #define PAGE_ROWS_FIRST 8
 #define PAGE_BYTES_ENOUGH (2u << 20)
+#define HEAD_WHOLE (1u << 20) /* a longer beginning is as good as all */
 #define RAW 0
 
-enum { SEQUENCE, AGENT_US, RECEIVED_US, INSTANCE, DESCRIPTOR_HASH, ENCODING, PAYLOAD, BOOTTIME_US };
+enum { SEQUENCE, AGENT_US, RECEIVED_US, INSTANCE, DESCRIPTOR_HASH, ENCODING, PAYLOAD, BOOTTIME_US, WHOLE_LEN };
 
 int postgres_durable(void *engine, const uint8_t host_id[16], const uint8_t instance[16], struct store_range **ret,
 		     size_t *ret_n)
@@ -41,14 +43,26 @@ int postgres_durable(void *engine, const uint8_t host_id[16], const uint8_t inst
 	return 0;
 }
 
-static int read_row(const PGresult *result, int i, struct store_row *ret)
+/* What a list says of a row. Of two rows with one number the instances differ. */
+static int read_listed(const PGresult *result, int i, struct store_row *ret)
 {
 	*ret = (struct store_row){
 		.sequence = (uint64_t)postgres_get_int(result, i, SEQUENCE),
 		.agent_us = postgres_get_int(result, i, AGENT_US),
 		.received_us = postgres_get_int(result, i, RECEIVED_US),
 	};
-	if (postgres_copy_fixed(result, i, INSTANCE, ret->instance, sizeof(ret->instance)) < 0 ||
+	uint64_t words[2], id;
+	if (postgres_copy_fixed(result, i, INSTANCE, ret->instance, sizeof(ret->instance)) < 0)
+		return -EUCLEAN;
+	memcpy(words, ret->instance, sizeof(words));
+	id = ret->sequence ^ words[0] ^ (words[1] * 0x9e3779b97f4a7c15u);
+	memcpy(&ret->id, &id, sizeof(id));
+	return 0;
+}
+
+static int read_row(const PGresult *result, int i, struct store_row *ret)
+{
+	if (read_listed(result, i, ret) < 0 ||
 	    postgres_copy_fixed(result, i, DESCRIPTOR_HASH, ret->descriptor_hash, sizeof(ret->descriptor_hash)) < 0 ||
 	    postgres_get_int(result, i, ENCODING) != RAW)
 		return -EUCLEAN;
@@ -77,22 +91,26 @@ int postgres_latest(void *engine, const uint8_t host_id[16], uint8_t **ret_paylo
 }
 
 struct page {
+	enum postgres_statement statement;
+	int64_t head;		    /* bytes of each payload; PG_ROW_HEADS only */
+	int64_t end_us;		    /* of all pages */
 	int64_t agent_us, sequence; /* of the last row, as the database orders them */
 	uint8_t instance[16];
 	int64_t rows; /* to ask for */
 };
 
-static int read_page(struct postgres_link *link, const uint8_t host_id[16], int64_t end_us, bool backwards,
-		     const struct page *page, PGresult **ret)
+static int read_page(struct postgres_link *link, const uint8_t host_id[16], const struct page *page, PGresult **ret)
 {
 	struct postgres_parameters p = {0};
 	postgres_add_bytes(&p, host_id, 16);
 	postgres_add_int(&p, page->agent_us);
 	postgres_add_int(&p, page->sequence);
 	postgres_add_bytes(&p, page->instance, 16);
-	postgres_add_int(&p, end_us);
+	postgres_add_int(&p, page->end_us);
 	postgres_add_int(&p, page->rows);
-	return postgres_run(link, backwards ? PG_ROWS_BACKWARDS : PG_ROWS_FORWARDS, &p, ret);
+	if (page->statement == PG_ROW_HEADS)
+		postgres_add_int(&p, page->head);
+	return postgres_run(link, page->statement, &p, ret);
 }
 
 static int hand_out(const PGresult *result, int n, store_row_fn fn, void *arg, struct page *page, size_t *ret_bytes)
@@ -101,10 +119,13 @@ static int hand_out(const PGresult *result, int n, store_row_fn fn, void *arg, s
 	int r = 0;
 	*ret_bytes = 0;
 	for (int i = 0; i < n && r == 0; i++) {
-		r = read_row(result, i, &row);
+		r = page->statement == PG_ROW_LIST ? read_listed(result, i, &row) : read_row(result, i, &row);
 		if (r < 0)
 			return r;
-		row.boottime_us = (uint64_t)postgres_get_int(result, i, BOOTTIME_US);
+		if (page->statement != PG_ROW_LIST) {
+			row.boottime_us = (uint64_t)postgres_get_int(result, i, BOOTTIME_US);
+			row.whole_len = (size_t)postgres_get_int(result, i, WHOLE_LEN);
+		}
 		page->agent_us = row.agent_us;
 		page->sequence = (int64_t)row.sequence;
 		memcpy(page->instance, row.instance, sizeof(page->instance));
@@ -114,28 +135,52 @@ static int hand_out(const PGresult *result, int n, store_row_fn fn, void *arg, s
 	return r;
 }
 
+static int read_pages(struct postgres_link *link, const uint8_t host_id[16], struct page *page, int64_t most,
+		      store_row_fn fn, void *arg)
+{
+	for (;;) {
+		PGresult *result = NULL;
+		size_t bytes = 0;
+		int n = read_page(link, host_id, page, &result);
+		if (n < 0)
+			return n;
+		int r = hand_out(result, n, fn, arg, page, &bytes);
+		PQclear(result);
+		if (r != 0 || n < page->rows)
+			return r;
+		/* As many as are likely to be enough. */
+		size_t mean = bytes / (size_t)n + 1;
+		page->rows = (int64_t)(PAGE_BYTES_ENOUGH / mean);
+		page->rows = page->rows < 1 ? 1 : page->rows > most ? most : page->rows;
+	}
+}
+
 int postgres_rows(struct postgres_link *link, const uint8_t host_id[16], int64_t from_us, int64_t to_us, bool backwards,
 		  store_row_fn fn, void *arg)
 {
-	struct page page = {.agent_us = backwards ? to_us : from_us,
+	struct page page = {.statement = backwards ? PG_ROWS_BACKWARDS : PG_ROWS_FORWARDS,
+			    .end_us = backwards ? from_us : to_us,
+			    .agent_us = backwards ? to_us : from_us,
 			    .sequence = backwards ? INT64_MAX : INT64_MIN,
 			    .rows = PAGE_ROWS_FIRST};
 	if (from_us > to_us)
 		return -EINVAL;
 	memset(page.instance, backwards ? 0xff : 0, sizeof(page.instance));
-	for (;;) {
-		PGresult *result = NULL;
-		size_t bytes = 0;
-		int n = read_page(link, host_id, backwards ? from_us : to_us, backwards, &page, &result);
-		if (n < 0)
-			return n;
-		int r = hand_out(result, n, fn, arg, &page, &bytes);
-		PQclear(result);
-		if (r != 0 || n < page.rows)
-			return r;
-		/* As many as are likely to be enough. */
-		size_t mean = bytes / (size_t)n + 1;
-		page.rows = (int64_t)(PAGE_BYTES_ENOUGH / mean);
-		page.rows = page.rows < 1 ? 1 : page.rows > PAGE_ROWS ? PAGE_ROWS : page.rows;
-	}
+	return read_pages(link, host_id, &page, PAGE_ROWS, fn, arg);
+}
+
+int postgres_row_heads(struct postgres_link *link, const uint8_t host_id[16], int64_t from_us, int64_t to_us,
+		       size_t head, store_row_fn fn, void *arg)
+{
+	struct page page = {.statement = head == 0 ? PG_ROW_LIST : PG_ROW_HEADS,
+			    .end_us = to_us,
+			    .agent_us = from_us,
+			    .sequence = INT64_MIN};
+	if (head > HEAD_WHOLE)
+		return postgres_rows(link, host_id, from_us, to_us, false, fn, arg);
+	if (from_us > to_us)
+		return -EINVAL;
+	page.head = (int64_t)head;
+	page.rows = head == 0 ? PAGE_HEADS : PAGE_ROWS;
+	return read_pages(link, host_id, &page, PAGE_HEADS, fn, arg);
 }

@@ -6,10 +6,16 @@
 #include "backend/store/postgres_link.h"
 #include "backend/store/store_records.h"
 
-#define ROW "sequence, agent_us, received_us, instance, descriptor_hash, encoding, payload"
+#define ROW_BUT "sequence, agent_us, received_us, instance, descriptor_hash, encoding"
+#define ROW ROW_BUT ", payload"
 #define HOST "(SELECT host FROM hosts WHERE host_id = $1::uuid)"
 
 #define SEALED "(SELECT sealed_us FROM hosts WHERE host_id = $1::uuid)"
+
+#define ROWS_FORWARDS                                                                                                  \
+	" FROM hot WHERE host = " HOST " AND received_us > " SEALED " AND (agent_us, sequence, instance) >"            \
+	" ($2::bigint, $3::bigint, $4::uuid) AND agent_us <= $5::bigint ORDER BY agent_us, sequence, instance"         \
+	" LIMIT $6::bigint"
 
 #define PER_TIER(which, sql) [(which)] = sql("raw"), [(which) + 1] = sql("processes"), [(which) + 2] = sql("minute")
 #define PER_TABLE(which, sql)                                                                                          \
@@ -99,12 +105,13 @@ const char *const postgres_sql[PG_STATEMENTS] = {
 	[PG_LATEST] = "(SELECT " ROW " FROM hot WHERE host = " HOST " ORDER BY agent_us DESC, sequence DESC, instance"
 		      " DESC LIMIT 1) UNION ALL SELECT " ROW " FROM latest WHERE host = " HOST
 		      " ORDER BY agent_us DESC LIMIT 1",
-	[PG_ROWS_FORWARDS] =
-		"SELECT " ROW ", boottime_us FROM hot WHERE host = " HOST " AND received_us > " SEALED
-		" AND (agent_us, sequence, instance) > ($2::bigint, $3::bigint, $4::uuid) AND agent_us <= $5::bigint"
-		" ORDER BY agent_us, sequence, instance LIMIT $6::bigint",
+	[PG_ROWS_FORWARDS] = "SELECT " ROW ", boottime_us, octet_length(payload)::bigint" ROWS_FORWARDS,
+	[PG_ROW_HEADS] = "SELECT " ROW_BUT ", substring(payload, 1, $7::bigint::int), boottime_us,"
+			 " octet_length(payload)::bigint" ROWS_FORWARDS,
+	[PG_ROW_LIST] = "SELECT sequence, agent_us, received_us, instance" ROWS_FORWARDS,
 	[PG_ROWS_BACKWARDS] =
-		"SELECT " ROW ", boottime_us FROM hot WHERE host = " HOST " AND received_us > " SEALED
+		"SELECT " ROW ", boottime_us, octet_length(payload)::bigint FROM hot WHERE host = " HOST
+		" AND received_us > " SEALED
 		" AND (agent_us, sequence, instance) < ($2::bigint, $3::bigint, $4::uuid) AND agent_us >= $5::bigint"
 		" ORDER BY agent_us DESC, sequence DESC, instance DESC LIMIT $6::bigint",
 	[PG_DESCRIPTORS_PUT] = "INSERT INTO descriptor_sets (hash, data) VALUES ($1::bytea, $2::bytea)"

@@ -99,13 +99,26 @@ static int recover(struct postgres_view *view, int error)
 	return error;
 }
 
+/* fn may have failed for reasons of its own, or have read what is damaged. */
+static int recover_rows(struct postgres_view *view, int error)
+{
+	bool in_error = view->link->conn && PQtransactionStatus(view->link->conn) == PQTRANS_INERROR;
+	return in_error ? recover(view, error) : error;
+}
+
 int postgres_view_rows(void *arg, const uint8_t host_id[16], int64_t from_us, int64_t to_us, bool backwards,
 		       store_row_fn fn, void *fn_arg)
 {
 	struct postgres_view *view = arg;
 	int r = postgres_rows(view->link, host_id, from_us, to_us, backwards, fn, fn_arg);
-	bool in_error = view->link->conn && PQtransactionStatus(view->link->conn) == PQTRANS_INERROR;
-	return in_error ? recover(view, r) : r;
+	return recover_rows(view, r);
+}
+
+int postgres_view_row_heads(void *arg, const uint8_t host_id[16], int64_t from_us, int64_t to_us, size_t head,
+			    store_row_fn fn, void *fn_arg)
+{
+	struct postgres_view *view = arg;
+	return recover_rows(view, postgres_row_heads(view->link, host_id, from_us, to_us, head, fn, fn_arg));
 }
 
 /* --- lists ------------------------------------------------------------------------------------------------------- */

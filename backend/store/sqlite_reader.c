@@ -10,20 +10,23 @@
 #define READERS_KEPT 4
 #define WAIT_S 10
 
+/* hot_time has all of it: no sorting, no row is touched that is sealed, and one that is damaged hides no other. */
+#define ROWS_FORWARDS                                                                                                  \
+	"SELECT rowid, agent_us, received_us FROM hot INDEXED BY hot_time WHERE host = ?1 AND agent_us BETWEEN ?2"     \
+	" AND ?3 AND received_us > ?4 ORDER BY agent_us, received_us, rowid"
+
 static const char *const sql[READ_N] = {
 	[READ_BEGIN] = "BEGIN",
 	[READ_END] = "ROLLBACK",
 	[READ_HOST] = "SELECT h.host, coalesce(s.sealed_us, -9223372036854775808) FROM hosts h LEFT JOIN sealing s"
 		      " ON s.host = h.host WHERE h.host_id = ?1",
-	/* hot_time has all of it: no sorting, no row is touched that is sealed, and one that is damaged hides no other.
-	 */
-	[READ_ROWS_FORWARDS] = "SELECT rowid, agent_us, received_us FROM hot INDEXED BY hot_time"
-			       " WHERE host = ?1 AND agent_us BETWEEN ?2 AND ?3 AND received_us > ?4"
-			       " ORDER BY agent_us, received_us, rowid",
+	[READ_ROWS_FORWARDS] = ROWS_FORWARDS,
 	[READ_ROWS_BACKWARDS] = "SELECT rowid, agent_us, received_us FROM hot INDEXED BY hot_time"
 				" WHERE host = ?1 AND agent_us BETWEEN ?2 AND ?3 AND received_us > ?4"
 				" ORDER BY agent_us DESC, received_us DESC, rowid DESC",
+	[READ_ROWS_LIST] = ROWS_FORWARDS, /* while another reads */
 	[READ_ROW] = "SELECT sequence, boottime_us, instance, descriptor_hash, payload FROM hot WHERE rowid = ?1",
+	[READ_ROW_HEAD] = "SELECT sequence, boottime_us, instance, descriptor_hash FROM hot WHERE rowid = ?1",
 	[READ_CHUNKS] = "SELECT chunk, compacted, window_us, first_us, last_us, made_us, generation, len FROM chunks"
 			" WHERE host = ?1 AND tier = ?2 AND statistic = ?3 AND first_us <= ?5 AND last_us >= ?4"
 			" ORDER BY first_us, chunk", /* as the key: no sorting */
@@ -53,6 +56,7 @@ static void close_reader(struct sqlite_reader *reader)
 	for (int i = 0; i < READ_N; i++)
 		sqlite3_finalize(reader->statements[i]);
 	sqlite3_close(reader->db);
+	free(reader->head);
 	free(reader);
 }
 

@@ -10,7 +10,9 @@ enum sqlite_read {
 	READ_HOST,
 	READ_ROWS_FORWARDS,
 	READ_ROWS_BACKWARDS,
+	READ_ROWS_LIST,
 	READ_ROW,
+	READ_ROW_HEAD,
 	READ_CHUNKS,
 	READ_UNSEALED,
 	READ_WINDOWS,
@@ -25,7 +27,10 @@ struct sqlite_reader {
 	struct sqlite_reader *next; /* of those nobody has */
 	sqlite3 *db;
 	sqlite3_stmt *statements[READ_N];
-	sqlite3_blob *piece; /* the one read last, inside a view */
+	sqlite3_blob *piece;   /* the one read last, inside a view */
+	sqlite3_blob *payload; /* the same of a row */
+	uint8_t *head;	       /* of it, while it is handed out */
+	size_t head_size;
 };
 
 /* Waits a while when all are lent. 0; -EBUSY when it waited in vain; negative errno. */

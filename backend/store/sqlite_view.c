@@ -30,7 +30,8 @@ void sqlite_view_close(void *view)
 {
 	struct sqlite_reader *reader = view;
 	sqlite3_blob_close(reader->piece);
-	reader->piece = NULL;
+	sqlite3_blob_close(reader->payload);
+	reader->piece = reader->payload = NULL;
 	for (int i = 0; i < READ_N; i++)
 		sqlite3_reset(reader->statements[i]); /* what was wrong was said when it was stepped */
 	if (!sqlite3_get_autocommit(reader->db)) {
@@ -58,11 +59,9 @@ static int find_host(struct sqlite_reader *reader, const uint8_t host_id[16], in
 enum { ROWID, AGENT_US, RECEIVED_US };
 enum { SEQUENCE, BOOTTIME_US, INSTANCE, DESCRIPTOR_HASH, PAYLOAD };
 
-/* 0, -EUCLEAN, negative errno. What is borrowed is valid until the statement is used again. */
-static int read_row(struct sqlite_reader *reader, int64_t rowid, struct store_row *row)
+/* 0, -EUCLEAN, negative errno: the columns that READ_ROW and READ_ROW_HEAD have both. */
+static int take_row(sqlite3_stmt *stmt, struct store_row *row)
 {
-	sqlite3_stmt *stmt = sqlite_read(reader, READ_ROW);
-	sqlite3_bind_int64(stmt, 1, rowid);
 	int r = sqlite_step(stmt);
 	if (r < 0)
 		return r;
@@ -70,53 +69,117 @@ static int read_row(struct sqlite_reader *reader, int64_t rowid, struct store_ro
 		return -EUCLEAN;
 	row->sequence = (uint64_t)sqlite3_column_int64(stmt, SEQUENCE);
 	row->boottime_us = (uint64_t)sqlite3_column_int64(stmt, BOOTTIME_US);
-	row->payload = sqlite3_column_blob(stmt, PAYLOAD);
-	row->len = (size_t)sqlite3_column_bytes(stmt, PAYLOAD);
 	memcpy(row->instance, sqlite3_column_blob(stmt, INSTANCE), 16);
 	memcpy(row->descriptor_hash, sqlite3_column_blob(stmt, DESCRIPTOR_HASH), 32);
+	return 0;
+}
+
+/* What is borrowed is valid until the statement is used again. */
+static int read_row(struct sqlite_reader *reader, struct store_row *row)
+{
+	sqlite3_stmt *stmt = sqlite_read(reader, READ_ROW);
+	sqlite3_bind_int64(stmt, 1, row->id);
+	int r = take_row(stmt, row);
+	if (r < 0)
+		return r;
+	row->payload = sqlite3_column_blob(stmt, PAYLOAD);
+	row->len = row->whole_len = (size_t)sqlite3_column_bytes(stmt, PAYLOAD);
 	/* The end of a payload may lie on a page that cannot be read. */
 	return row->len > 0 && !row->payload ? sqlite_error(sqlite3_errcode(reader->db)) : 0;
 }
 
-static int hand_out(struct sqlite_reader *reader, sqlite3_stmt *stmt, store_row_fn fn, void *arg)
+/* Goes to a row of a table's column, with the handle that was left on another. */
+static int open_blob(struct sqlite_reader *reader, const char *table, const char *column, int64_t rowid,
+		     sqlite3_blob **blob)
+{
+	int rc = *blob ? sqlite3_blob_reopen(*blob, rowid)
+		       : sqlite3_blob_open(reader->db, "main", table, column, rowid, 0, blob);
+	if (rc == SQLITE_OK)
+		return 0;
+	/* A handle that failed is of no more use. */
+	sqlite3_blob_close(*blob);
+	*blob = NULL;
+	/* "No such row": what a view shows is there unless the file is damaged. */
+	return rc == SQLITE_ERROR ? -EUCLEAN : sqlite_error(rc);
+}
+
+/* Of the pages of a payload only those that its beginning lies on are read. */
+static int read_row_head(struct sqlite_reader *reader, size_t head, struct store_row *row)
+{
+	sqlite3_stmt *stmt = sqlite_read(reader, READ_ROW_HEAD);
+	sqlite3_bind_int64(stmt, 1, row->id);
+	int r = take_row(stmt, row);
+	if (r == 0)
+		r = open_blob(reader, "hot", "payload", row->id, &reader->payload);
+	if (r < 0)
+		return r;
+	row->whole_len = (size_t)sqlite3_blob_bytes(reader->payload);
+	row->len = row->whole_len < head ? row->whole_len : head;
+	if (row->len > reader->head_size) {
+		uint8_t *more = realloc(reader->head, row->len);
+		if (!more)
+			return -ENOMEM;
+		reader->head = more;
+		reader->head_size = row->len;
+	}
+	row->payload = reader->head;
+	return row->len > 0 ? sqlite_error(sqlite3_blob_read(reader->payload, reader->head, (int)row->len, 0)) : 0;
+}
+
+/* As much as SIZE_MAX is all of it, which one statement reads. */
+static int hand_out(struct sqlite_reader *reader, sqlite3_stmt *stmt, size_t head, store_row_fn fn, void *arg)
 {
 	static const uint8_t no_message[1] = {0};
-	struct store_row row = {.agent_us = sqlite3_column_int64(stmt, AGENT_US),
-				.received_us = sqlite3_column_int64(stmt, RECEIVED_US)};
-	int r = read_row(reader, sqlite3_column_int64(stmt, ROWID), &row);
-	if (r == -EUCLEAN)
-		row = (struct store_row){.agent_us = row.agent_us,
-					 .received_us = row.received_us,
-					 .payload = no_message,
-					 .len = sizeof(no_message),
-					 .damaged = true};
-	else if (r < 0)
+	const struct store_row listed = {.agent_us = sqlite3_column_int64(stmt, AGENT_US),
+					 .received_us = sqlite3_column_int64(stmt, RECEIVED_US),
+					 .id = sqlite3_column_int64(stmt, ROWID)};
+	struct store_row row = listed;
+	int r = head == 0 ? 0 : head == SIZE_MAX ? read_row(reader, &row) : read_row_head(reader, head, &row);
+	if (r == -EUCLEAN) {
+		row = listed;
+		row.payload = no_message;
+		row.len = row.whole_len = sizeof(no_message);
+		row.damaged = true;
+	} else if (r < 0) {
 		return r;
+	}
 	return fn(arg, &row);
 }
 
-int sqlite_view_rows(void *view, const uint8_t host_id[16], int64_t from_us, int64_t to_us, bool backwards,
-		     store_row_fn fn, void *arg)
+static int view_rows(struct sqlite_reader *reader, enum sqlite_read which, const uint8_t host_id[16], int64_t from_us,
+		     int64_t to_us, size_t head, store_row_fn fn, void *arg)
 {
-	struct sqlite_reader *reader = view;
 	int64_t host, sealed_us;
 	if (from_us > to_us)
 		return -EINVAL;
 	int r = find_host(reader, host_id, &host, &sealed_us);
 	if (r != 1)
 		return r;
-	sqlite3_stmt *stmt = sqlite_read(reader, backwards ? READ_ROWS_BACKWARDS : READ_ROWS_FORWARDS);
+	sqlite3_stmt *stmt = sqlite_read(reader, which);
 	sqlite3_bind_int64(stmt, 1, host);
 	sqlite3_bind_int64(stmt, 2, from_us);
 	sqlite3_bind_int64(stmt, 3, to_us);
 	sqlite3_bind_int64(stmt, 4, sealed_us);
 	while ((r = sqlite_step(stmt)) == 1) {
-		r = hand_out(reader, stmt, fn, arg);
+		r = hand_out(reader, stmt, head, fn, arg);
 		if (r != 0)
 			break;
 	}
 	sqlite3_reset(stmt);
 	return r;
+}
+
+int sqlite_view_rows(void *view, const uint8_t host_id[16], int64_t from_us, int64_t to_us, bool backwards,
+		     store_row_fn fn, void *arg)
+{
+	return view_rows(view, backwards ? READ_ROWS_BACKWARDS : READ_ROWS_FORWARDS, host_id, from_us, to_us, SIZE_MAX,
+			 fn, arg);
+}
+
+int sqlite_view_row_heads(void *view, const uint8_t host_id[16], int64_t from_us, int64_t to_us, size_t head,
+			  store_row_fn fn, void *arg)
+{
+	return view_rows(view, head == 0 ? READ_ROWS_LIST : READ_ROWS_FORWARDS, host_id, from_us, to_us, head, fn, arg);
 }
 
 static void take_chunk(sqlite3_stmt *stmt, enum store_tier tier, uint32_t statistic, struct store_chunk *ret)
@@ -185,20 +248,6 @@ int sqlite_view_chunks(void *view, const uint8_t host_id[16], enum store_tier ti
 	return 0;
 }
 
-static int open_piece(struct sqlite_reader *reader, int64_t piece)
-{
-	int rc = reader->piece
-			 ? sqlite3_blob_reopen(reader->piece, piece)
-			 : sqlite3_blob_open(reader->db, "main", "chunk_pieces", "data", piece, 0, &reader->piece);
-	if (rc == SQLITE_OK)
-		return 0;
-	/* A handle that failed is of no more use. */
-	sqlite3_blob_close(reader->piece);
-	reader->piece = NULL;
-	/* "No such row": a view's chunk has all its pieces unless the file is damaged. */
-	return rc == SQLITE_ERROR ? -EUCLEAN : sqlite_error(rc);
-}
-
 int sqlite_view_read(void *view, const struct store_chunk *chunk, uint64_t offset, size_t len, uint8_t *data)
 {
 	struct sqlite_reader *reader = view;
@@ -208,7 +257,8 @@ int sqlite_view_read(void *view, const struct store_chunk *chunk, uint64_t offse
 		uint64_t index = offset / SQLITE_PIECE_BYTES;
 		size_t at = (size_t)(offset % SQLITE_PIECE_BYTES);
 		size_t take = len < SQLITE_PIECE_BYTES - at ? len : SQLITE_PIECE_BYTES - at;
-		int r = open_piece(reader, chunk->id * SQLITE_PIECES_MAX + (int64_t)index);
+		int r = open_blob(reader, "chunk_pieces", "data", chunk->id * SQLITE_PIECES_MAX + (int64_t)index,
+				  &reader->piece);
 		if (r < 0)
 			return r;
 		if ((size_t)sqlite3_blob_bytes(reader->piece) < at + take)

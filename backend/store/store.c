@@ -184,6 +184,12 @@ int store_view_rows(struct store_view *view, const uint8_t host_id[16], int64_t 
 	return view->ops->view_rows(view->view, host_id, from_us, to_us, backwards, fn, arg);
 }
 
+int store_view_row_heads(struct store_view *view, const uint8_t host_id[16], int64_t from_us, int64_t to_us,
+			 size_t head, store_row_fn fn, void *arg)
+{
+	return view->ops->view_row_heads(view->view, host_id, from_us, to_us, head, fn, arg);
+}
+
 int store_view_chunks(struct store_view *view, const uint8_t host_id[16], enum store_tier tier, uint32_t statistic,
 		      int64_t from_us, int64_t to_us, struct store_chunk **ret, size_t *ret_n)
 {

@@ -86,6 +86,9 @@ struct store_row {
 	uint8_t descriptor_hash[32];
 	const uint8_t *payload;
 	size_t len;
+	size_t whole_len; /* of the payload, of which `len` bytes are here: less when only its beginning was asked for
+			   */
+	int64_t id;	  /* the engine's: see store_view_row_heads() */
 	/* The disk has lost it: agent_us and received_us are known, the payload is a byte that is no message. */
 	bool damaged;
 };
@@ -136,6 +139,11 @@ void store_view_close(struct store_view *view); /* accepts NULL */
  * from above to); an unknown host has none. */
 int store_view_rows(struct store_view *view, const uint8_t host_id[16], int64_t from_us, int64_t to_us, bool backwards,
 		    store_row_fn fn, void *arg) __attribute__((warn_unused_result));
+/* The same, oldest first, with the first `head` bytes of each payload. With 0 it is a list: of a row agent_us,
+ * received_us and id are told and nothing is looked at, and fn may read rows through the view too, but not list them.
+ * These three are never those of another row of the host, not even of one that is gone and one that came later. */
+int store_view_row_heads(struct store_view *view, const uint8_t host_id[16], int64_t from_us, int64_t to_us,
+			 size_t head, store_row_fn fn, void *arg) __attribute__((warn_unused_result));
 /* The chunks of a host that have to do with [from_us, to_us], malloc'd, by (first_us, generation). 0 or negative errno.
  */
 int store_view_chunks(struct store_view *view, const uint8_t host_id[16], enum store_tier tier, uint32_t statistic,

@@ -41,6 +41,8 @@ struct store_ops {
 	void (*view_close)(void *view);
 	int (*view_rows)(void *view, const uint8_t host_id[16], int64_t from_us, int64_t to_us, bool backwards,
 			 store_row_fn fn, void *arg);
+	int (*view_row_heads)(void *view, const uint8_t host_id[16], int64_t from_us, int64_t to_us, size_t head,
+			      store_row_fn fn, void *arg);
 	int (*view_chunks)(void *view, const uint8_t host_id[16], enum store_tier tier, uint32_t statistic,
 			   int64_t from_us, int64_t to_us, struct store_chunk **ret, size_t *ret_n);
 	int (*view_read)(void *view, const struct store_chunk *chunk, uint64_t offset, size_t len, uint8_t *data);

@@ -154,6 +154,7 @@ const struct store_ops store_postgres = {
 	.view_open = postgres_view_open,
 	.view_close = postgres_view_close,
 	.view_rows = postgres_view_rows,
+	.view_row_heads = postgres_view_row_heads,
 	.view_chunks = postgres_view_chunks,
 	.view_read = postgres_view_read,
 	.unsealed = postgres_unsealed,

@@ -344,6 +344,7 @@ const struct store_ops store_sqlite = {
 	.view_open = sqlite_view_open,
 	.view_close = sqlite_view_close,
 	.view_rows = sqlite_view_rows,
+	.view_row_heads = sqlite_view_row_heads,
 	.view_chunks = sqlite_view_chunks,
 	.view_read = sqlite_view_read,
 	.unsealed = sqlite_unsealed,

@@ -112,6 +112,78 @@ int snapshot_index_parse(const uint8_t *data, size_t len, struct snapshot_index 
 	return 0;
 }
 
+/* A field's tag and, of one with bytes, its length: at most so many. */
+#define LONGEST_START 20
+
+/* Where the field at `at` ends, as far as its start says, and which it is. 0, -EPROTO, -EAGAIN. */
+static int look_at_start(const uint8_t *data, size_t at, size_t len, size_t whole, uint64_t *ret_number,
+			 size_t *ret_end)
+{
+	struct wire_reader reader = wire_reader(data + at, len - at);
+	uint64_t tag, bytes = 0;
+	if (len < whole && len - at < LONGEST_START)
+		return -EAGAIN;
+	if (wire_varint(&reader, &tag) != 1)
+		return -EPROTO;
+	*ret_number = tag >> 3;
+	*ret_end = at + 1; /* anything but bytes is all here */
+	if ((tag & 7) != WIRE_BYTES)
+		return 0;
+	if (wire_varint(&reader, &bytes) != 1 || bytes > whole - (size_t)(reader.p - data))
+		return -EPROTO;
+	*ret_end = (size_t)(reader.p - data) + (size_t)bytes;
+	return 0;
+}
+
+static int not_here(size_t needed, size_t whole, size_t *ret_need)
+{
+	*ret_need = needed < whole ? needed : whole;
+	return -EAGAIN;
+}
+
+int snapshot_index_head(const uint8_t *data, size_t len, size_t whole, uint32_t section, struct snapshot_index *ret,
+			size_t *ret_need)
+{
+	struct snapshot_index index = {.n_sections = 0};
+	struct wire_reader reader = wire_reader(data, len);
+	struct wire_field field;
+	bool boot = false, interval = false;
+	size_t at = 0, end;
+	uint64_t number;
+
+	if (len > whole || whole > UINT32_MAX)
+		return -EPROTO;
+	while (at < whole && !(boot && interval && index.n_sections > 0)) {
+		int r = at <= len ? look_at_start(data, at, len, whole, &number, &end) : -EAGAIN;
+		if (r == -EAGAIN)
+			return not_here(at + LONGEST_START, whole, ret_need);
+		if (r < 0)
+			return r;
+		bool wanted = number < FIRST_SECTION || number == section;
+		if (end > len && wanted)
+			return not_here(end, whole, ret_need);
+		if (end > len) {
+			at = end;
+			continue;
+		}
+		reader.p = data + at;
+		if (wire_next(&reader, &field) != 1)
+			return -EPROTO;
+		at = (size_t)(reader.p - data);
+		if (number < FIRST_SECTION)
+			r = parse_header_field(&field, &index);
+		else if (wanted)
+			r = add_section(&index, &field, (size_t)(field.begin - data),
+					at - (size_t)(field.begin - data));
+		if (r < 0)
+			return r;
+		boot |= number == BOOT_ID;
+		interval |= number == INTERVAL_MS;
+	}
+	*ret = index;
+	return 0;
+}
+
 bool snapshot_index_newer(const struct snapshot_index *index, const struct snapshot_index *than)
 {
 	if (memcmp(index->instance, than->instance, sizeof(index->instance)) == 0)

@@ -32,6 +32,12 @@ struct snapshot_index {
 int snapshot_index_parse(const uint8_t *data, size_t len, struct snapshot_index *ret)
 	__attribute__((nonnull(3), warn_unused_result));
 
+/* The same of a snapshot of `whole` bytes of which only the first `len` are here: the header's boot_id and interval_ms,
+ * and one section. What stands behind these is not looked at, and other sections are not listed. -EAGAIN when more must
+ * be here: *ret_need says how much (above len, at most whole), which may turn out to be still too little. */
+int snapshot_index_head(const uint8_t *data, size_t len, size_t whole, uint32_t section, struct snapshot_index *ret,
+			size_t *ret_need) __attribute__((nonnull(5, 6), warn_unused_result));
+
 /* Which of two snapshots of a host is the newer. Sequences order an instance, the boot clock orders the instances of a
  * boot, the wall clock orders boots, and what tells no boot clock. */
 bool snapshot_index_newer(const struct snapshot_index *index, const struct snapshot_index *than)

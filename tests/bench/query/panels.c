@@ -16,6 +16,7 @@
 #include "backend/registry/schemas.h"
 #include "common/clock.h"
 #include "common/schema/snapshot_index.h"
+#include "tests/bench/query/hot.h"
 #include "tests/bench/storage/recording.h"
 #include "tests/bench/storage/tile.h"
 
@@ -28,6 +29,11 @@
 
 #define SECTIONS (1ull << 11 | 1ull << 12)
 #define FLEET 100
+/* Of hosts that live: rows of so many seconds (between two seals and their grace, in the mean), chunks of ten minutes
+ * for so many hours. */
+#define HOT_S 330
+#define SEAL_S 600
+#define SEALED_HOURS 6
 #define MAX_HOURS 720
 #define DAYS 31
 
@@ -68,6 +74,31 @@ static void keep(struct made *made, enum store_tier tier, uint32_t statistic, st
 						     .data = bytes->data};
 	made->bytes[made->n++] = *bytes;
 	*bytes = BUF_INIT(0);
+}
+
+/* Raw chunks of the last hours become many, as they are before they are put together. */
+static void slice(struct made *made, int64_t hours, int64_t every_us)
+{
+	struct made cut = {.first_us = made->first_us, .last_us = made->last_us};
+	for (size_t i = 0; i < made->n; i++) {
+		const struct store_chunk *chunk = &made->chunks[i];
+		if (chunk->tier != STORE_TIER_RAW || chunk->last_us < made->last_us - hours * TIERS_HOUR_US) {
+			keep(&cut, chunk->tier, chunk->statistic, &made->bytes[i]);
+			continue;
+		}
+		for (int64_t at = chunk->first_us; at <= chunk->last_us; at += every_us) {
+			struct buf part = BUF_INIT(1u << 30);
+			hot_slice(chunk, at, at + every_us, &part);
+			if (part.len > 0) {
+				keep(&cut, STORE_TIER_RAW, 0, &part);
+				cut.chunks[cut.n - 1].compacted = false;
+			}
+		}
+		buf_free(&made->bytes[i]);
+	}
+	free(made->bytes);
+	free(made->chunks);
+	*made = cut;
 }
 
 static void build_hour(const char *path, uint64_t every, struct buf *out)
@@ -155,7 +186,7 @@ static void make(const char *recording, uint64_t every, unsigned hours, struct m
 	buf_free(&hour);
 }
 
-static void put(struct store *store, uint32_t number, const char *hostname, const struct made *made)
+static struct store_host put(struct store *store, uint32_t number, const char *hostname, const struct made *made)
 {
 	struct store_host host = {.tenant_id = STORE_TENANT_DEFAULT, .key_id = 1, .host_id = "bench"};
 	memcpy(host.host_id + 8, &number, sizeof(number));
@@ -165,6 +196,7 @@ static void put(struct store *store, uint32_t number, const char *hostname, cons
 		must(store_seal(store, host.host_id, i == 0 ? INT64_MIN : (int64_t)i, (int64_t)i + 1, 0, NULL,
 				&made->chunks[i], 1),
 		     "seal");
+	return host;
 }
 
 static uint64_t bytes_of(const struct made *made, enum store_tier tier)
@@ -188,15 +220,21 @@ static void fill(struct store *store, const char *recording)
 	static const struct {
 		const char *name;
 		uint64_t every;
-		unsigned hours;
-	} whats[] = {{"day", 1, 24}, {"month", 5, 720}, {"fleet", 5, 24}};
-	for (uint32_t i = 0; i < 3; i++) {
+		unsigned hours, hosts;
+		unsigned rows; /* above 0: what is sealed is not put together yet */
+	} whats[] = {{"day", 1, 24, 1, 0},     {"month", 5, 720, 1, 0},		  {"fleet", 5, 24, FLEET, 0},
+		     {"hot", 1, 24, 1, HOT_S}, {"live", 5, 24, FLEET, HOT_S / 5}, {"lively", 1, 24, FLEET, HOT_S}};
+	for (uint32_t i = 0; i < sizeof(whats) / sizeof(whats[0]); i++) {
 		struct made made;
 		char name[32];
 		make(recording, whats[i].every, whats[i].hours, &made);
-		for (uint32_t k = 0; k < (i == 2 ? FLEET : 1); k++) {
+		if (whats[i].rows > 0)
+			slice(&made, SEALED_HOURS, SEAL_S * 1000000ll);
+		for (uint32_t k = 0; k < whats[i].hosts; k++) {
 			snprintf(name, sizeof(name), "%s-%u", whats[i].name, k);
-			put(store, i * 1000 + k, name, &made);
+			struct store_host host = put(store, i * 1000 + k, name, &made);
+			if (whats[i].rows > 0)
+				hot_rows(store, host.host_id, recording, whats[i].every, whats[i].rows, made.last_us);
 		}
 		printf("%s: %zu chunks, %llu bytes raw, %llu of minutes, until %lld\n", whats[i].name, made.n,
 		       (unsigned long long)bytes_of(&made, STORE_TIER_RAW),
@@ -338,6 +376,17 @@ int main(int argc, char **argv)
 	panel(&bench, "15 min at 5 s, fleet", "fleet", counter, RANGE_RATE, fleet, 900, 15000000);
 	panel(&bench, "24 h at 5 s, fleet, every value", "fleet", counter, RANGE_RATE, fleet, 86400, 86000000);
 	panel(&bench, "24 h, fleet, minutes", "fleet", counter, RANGE_RATE, fleet, 86400, 300000000);
+	int64_t hot = last_us(store, &bench, "hot-") + HOT_S * 1000000ll,
+		live = last_us(store, &bench, "live-") + HOT_S * 1000000ll,
+		lively = last_us(store, &bench, "lively-") + HOT_S * 1000000ll;
+	panel(&bench, "15 min at 1 s, now", "hot-", counter, RANGE_RATE, hot, 900, 3000000);
+	panel(&bench, "1 h at 1 s, now", "hot-", counter, RANGE_RATE, hot, 3600, 12000000);
+	panel(&bench, "24 h at 1 s, now", "hot-", counter, RANGE_RATE, hot, 86400, 300000000);
+	panel(&bench, "15 min at 5 s, fleet, now", "live-", counter, RANGE_RATE, live, 900, 15000000);
+	panel(&bench, "1 h at 5 s, fleet, now", "live-", counter, RANGE_RATE, live, 3600, 15000000);
+	panel(&bench, "24 h at 5 s, fleet, now", "live-", counter, RANGE_RATE, live, 86400, 300000000);
+	panel(&bench, "15 min at 1 s, fleet, now", "lively-", counter, RANGE_RATE, lively, 900, 15000000);
+	panel(&bench, "24 h at 1 s, fleet, now", "lively-", counter, RANGE_RATE, lively, 86400, 300000000);
 	store_hosts_free(bench.hosts, bench.n);
 	query_cache_free(cache);
 	schemas_close(schemas);

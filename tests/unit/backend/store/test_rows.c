@@ -83,6 +83,67 @@ static void test_the_callback_stops_it(void **state)
 	assert_int_equal(seen.n, 65);
 }
 
+struct heads {
+	struct store_row rows[256];
+	size_t n, head;
+	struct store_view *view;
+};
+
+static int see_head(void *arg, const struct store_row *row)
+{
+	struct heads *heads = arg;
+	char whole[16];
+	heads->rows[heads->n++] = *row;
+	if (heads->head == 0)
+		return 0;
+	int len = snprintf(whole, sizeof(whole), "p%d", (int)row->sequence);
+	assert_int_equal(row->whole_len, len);
+	assert_int_equal(row->len, heads->head < (size_t)len ? heads->head : (size_t)len);
+	assert_memory_equal(row->payload, whole, row->len);
+	assert_memory_equal(row->instance, run_1, 16);
+	assert_false(row->damaged);
+	return 0;
+}
+
+/* Whoever lists may read meanwhile. */
+static int see_listed(void *arg, const struct store_row *row)
+{
+	struct heads *heads = arg, one = {.head = 3};
+	assert_int_equal(
+		store_view_row_heads(heads->view, host_a, row->agent_us, row->agent_us, one.head, see_head, &one), 0);
+	assert_int_equal(one.n, row->agent_us == 100000000 ? 100 : 1);
+	return see_head(arg, row);
+}
+
+static void test_beginnings_are_those_of_the_rows_listed(void **state)
+{
+	struct fixture *f = *state;
+	struct heads list = {.n = 0};
+	static const size_t lengths[] = {1, 3, 4, 4096, SIZE_MAX};
+	fill(f);
+	assert_int_equal(store_view_open(f->store, &list.view), 0);
+	assert_int_equal(store_view_row_heads(list.view, host_a, INT64_MIN, INT64_MAX, 0, see_listed, &list), 0);
+	assert_int_equal(list.n, 200);
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		struct heads heads = {.head = lengths[i]};
+		assert_int_equal(
+			store_view_row_heads(list.view, host_a, INT64_MIN, INT64_MAX, heads.head, see_head, &heads), 0);
+		assert_int_equal(heads.n, 200);
+		for (size_t k = 0; k < 200; k++) {
+			assert_int_equal(heads.rows[k].sequence, k + 1);
+			assert_int_equal(heads.rows[k].id, list.rows[k].id);
+			assert_int_equal(heads.rows[k].agent_us, list.rows[k].agent_us);
+			assert_int_equal(heads.rows[k].received_us, list.rows[k].received_us);
+		}
+	}
+	for (size_t k = 1; k < 200; k++)
+		assert_int_not_equal(list.rows[k].id, list.rows[k - 1].id);
+	assert_int_equal(store_view_row_heads(list.view, host_b, INT64_MIN, INT64_MAX, 1, see_head, &list), 0);
+	assert_int_equal(store_view_row_heads(list.view, host_a, 2, 1, 0, see_head, &list), -EINVAL);
+	assert_int_equal(list.n, 200);
+	store_view_close(list.view);
+}
+
 #define WITH_STORE(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -91,6 +152,7 @@ int main(void)
 		WITH_STORE(test_forwards_and_backwards),
 		WITH_STORE(test_bounds_are_inclusive),
 		WITH_STORE(test_the_callback_stops_it),
+		WITH_STORE(test_beginnings_are_those_of_the_rows_listed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

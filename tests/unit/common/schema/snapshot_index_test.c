@@ -195,6 +195,64 @@ static void tells_the_newer(void **state)
 		assert_int_equal(snapshot_index_newer(&cases[i].other, &now), cases[i].newer);
 }
 
+/* What a beginning says is what all says, and it says how much more it wants. */
+static void a_beginning_is_enough(void **state)
+{
+	BUF_CLEANUP struct buf b = build_header();
+	struct snapshot_index index, whole;
+	uint8_t big[3000] = {0};
+	size_t need = 0;
+	assert_int_equal(wire_put_bytes(&b, 10, big, 300), 0);
+	assert_int_equal(wire_put_bytes(&b, 12, "\x20\x01", 2), 0);
+	size_t after_12 = b.len;
+	assert_int_equal(wire_put_bytes(&b, 23, big, sizeof(big)), 0);
+	assert_int_equal(wire_put_uint(&b, 7, 5), 0);
+	assert_int_equal(wire_put_bytes(&b, 26, "abc", 3), 0);
+	assert_int_equal(snapshot_index_parse(b.data, b.len, &whole), 0);
+	static const uint32_t sections[] = {10, 12, 23, 26, 28};
+	for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
+		size_t len = 0, turns = 0;
+		int r;
+		while ((r = snapshot_index_head(b.data, len, b.len, sections[i], &index, &need)) == -EAGAIN) {
+			assert_true(need > len && need <= b.len);
+			len = need;
+			assert_true(++turns < 20);
+		}
+		assert_int_equal(r, 0);
+		assert_memory_equal(index.boot_id, whole.boot_id, 16);
+		assert_int_equal(index.interval_ms, whole.interval_ms);
+		assert_int_equal(index.n_sections, sections[i] != 28);
+		for (uint32_t k = 0; k < whole.n_sections; k++) {
+			if (whole.sections[k].number == sections[i])
+				assert_memory_equal(&index.sections[0], &whole.sections[k], sizeof(whole.sections[k]));
+		}
+		if (sections[i] == 12)
+			assert_true(len >= after_12 && len < after_12 + 64);
+	}
+	/* Any beginning of it is either too short or enough. */
+	for (size_t len = 0; len <= b.len; len++) {
+		int r = snapshot_index_head(b.data, len, b.len, 12, &index, &need);
+		assert_true(len < after_12 ? r == -EAGAIN : r == 0 || len < b.len);
+	}
+	assert_int_equal(snapshot_index_head(b.data, 5, 4, 12, &index, &need), -EPROTO);
+}
+
+/* A header behind the section is waited for. */
+static void a_header_may_come_last(void **state)
+{
+	BUF_CLEANUP struct buf b = BUF_INIT(1 << 16), header = build_header();
+	struct snapshot_index index;
+	size_t need = 0;
+	assert_int_equal(wire_put_bytes(&b, 12, "\x20\x01", 2), 0);
+	size_t len = b.len + 30;
+	assert_int_equal(buf_append(&b, header.data, header.len), 0);
+	assert_int_equal(snapshot_index_head(b.data, len, b.len, 12, &index, &need), -EAGAIN);
+	assert_true(need > len);
+	assert_int_equal(snapshot_index_head(b.data, b.len, b.len, 12, &index, &need), 0);
+	assert_int_equal(index.interval_ms, 1000);
+	assert_int_equal(index.n_sections, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -206,6 +264,8 @@ int main(void)
 		cmocka_unit_test(takes_the_largest_values),
 		cmocka_unit_test(copies_what_is_wanted),
 		cmocka_unit_test(tells_the_newer),
+		cmocka_unit_test(a_beginning_is_enough),
+		cmocka_unit_test(a_header_may_come_last),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,184 @@
+/* What is kept of rows from one query to the next: while rows come, come late, are sealed, and windows move, the answer
+ * is what it is to somebody who keeps nothing, and only rows that are new are read. */
+#include "backend/history/seal.h"
+#include "tests/unit/backend/query/history.h"
+#include "tests/unit/cmocka_all.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define N 400
+
+/* Rows that were read, not only listed. */
+static size_t rows_read;
+
+struct counting {
+	store_row_fn fn;
+	void *arg;
+};
+
+static int count(void *arg, const struct store_row *row)
+{
+	struct counting *c = arg;
+	rows_read++;
+	return c->fn(c->arg, row);
+}
+
+int __real_store_view_row_heads(struct store_view *view, const uint8_t host_id[16], int64_t from_us, int64_t to_us,
+				size_t head, store_row_fn fn, void *arg);
+int __wrap_store_view_row_heads(struct store_view *view, const uint8_t host_id[16], int64_t from_us, int64_t to_us,
+				size_t head, store_row_fn fn, void *arg);
+int __wrap_store_view_row_heads(struct store_view *view, const uint8_t host_id[16], int64_t from_us, int64_t to_us,
+				size_t head, store_row_fn fn, void *arg)
+{
+	struct counting c = {.fn = fn, .arg = arg};
+	return head == 0 ? __real_store_view_row_heads(view, host_id, from_us, to_us, head, fn, arg)
+			 : __real_store_view_row_heads(view, host_id, from_us, to_us, head, count, &c);
+}
+
+static const char *const selectors[] = {
+	"cpu.load1",   "cpu.cores.user_us",	"cpu.cores.user_us{cpu=\"0\"}", "tcp.families.active_setup_us",
+	"custom.jobs", "temperature_of___tage", "processes.processes.cpu_us",
+};
+#define N_SELECTORS (sizeof(selectors) / sizeof(selectors[0]))
+
+/* Of snapshots [arg >> 16, arg & 0xffff): every seventh comes late. */
+static bool in_time(size_t i, size_t arg)
+{
+	return i >= (arg >> 16) && i < (arg & 0xffff) && i % 7 != 0;
+}
+
+static bool late(size_t i, size_t arg)
+{
+	return i >= (arg >> 16) && i < (arg & 0xffff) && i % 7 == 0;
+}
+
+static size_t between(size_t first, size_t end)
+{
+	return first << 16 | end;
+}
+
+/* Rows received up to this moment become chunks. */
+static void seal(struct history *h, int64_t upto_us)
+{
+	struct store_unsealed *hosts;
+	struct seal_result result;
+	size_t n;
+	assert_int_equal(store_unsealed(h->store, &hosts, &n), 0);
+	if (n > 0 && hosts[0].sealed_us < upto_us) {
+		const struct seal_job job = {.store = h->store,
+					     .schemas = h->schemas,
+					     .host = &hosts[0],
+					     .upto_us = upto_us,
+					     .now_us = upto_us};
+		assert_int_equal(seal_host(&job, &result), 0);
+	}
+	free(hosts);
+}
+
+static void compare(struct history *h, int64_t from_us, int64_t to_us, const char *when)
+{
+	for (size_t i = 0; i < N_SELECTORS; i++) {
+		struct history_question q = {
+			.selector = selectors[i], .from_us = from_us, .to_us = to_us, .step_us = 9000000};
+		struct query_cache *cache = h->cache;
+		char name[128], errors[2][256] = {"", ""};
+		struct range_result a, b;
+		snprintf(name, sizeof(name), "%s: %s", when, selectors[i]);
+		int x = history_ask(h, &q, &a, errors[0], sizeof(errors[0]));
+		h->cache = NULL;
+		int y = history_ask(h, &q, &b, errors[1], sizeof(errors[1]));
+		h->cache = cache;
+		assert_int_equal(x, y);
+		if (x < 0)
+			continue;
+		history_same(&a, &b, 1e-14, name);
+		history_same_gaps(&a, &b, name);
+		range_result_free(&a);
+		range_result_free(&b);
+	}
+}
+
+static void whatever_happens_meanwhile(void **state)
+{
+	for (uint64_t seed = 1; seed <= 2; seed++) {
+		struct history h;
+		uint64_t chance = seed;
+		size_t end = 0, late_end = 0;
+		history_open(&h);
+		history_make(&h, seed, seed % 2, N);
+		int64_t first_us = h.snapshots[0].tick.time_us, now_us = first_us;
+		while (end < N) {
+			char when[64];
+			size_t more = end + 1 + fixture_random(&chance) % 40;
+			more = more < N ? more : N;
+			history_put_rows(&h, in_time, between(end, more));
+			end = more;
+			now_us = h.snapshots[end - 1].tick.time_us;
+			int64_t back_us = (int64_t)(fixture_random(&chance) % 400) * 1000000;
+			snprintf(when, sizeof(when), "seed %d, %zu rows", (int)seed, end);
+			compare(&h, now_us - 300000000, now_us + 1000000, when);
+			compare(&h, now_us - back_us - 10000000, now_us + 1000000, when);
+			if (fixture_random(&chance) % 4 == 0) {
+				history_put_rows(&h, late, between(late_end, end));
+				late_end = end;
+				compare(&h, now_us - 300000000, now_us + 1000000, "after late ones");
+			}
+			if (fixture_random(&chance) % 3 == 0) {
+				seal(&h, h.snapshots[end - 1].tick.received_us - 20000000);
+				compare(&h, now_us - 300000000, now_us - 5000000, "after sealing");
+			}
+		}
+		compare(&h, first_us, now_us + 1000000, "all of it");
+		history_close(&h);
+	}
+}
+
+static size_t read_for(struct history *h, const char *selector, int64_t from_us, int64_t to_us)
+{
+	struct history_question q = {.selector = selector, .from_us = from_us, .to_us = to_us, .step_us = 9000000};
+	rows_read = 0;
+	struct range_result result = history_answer(h, &q);
+	range_result_free(&result);
+	return rows_read;
+}
+
+static bool numbered(size_t i, size_t arg)
+{
+	return i >= (arg >> 16) && i < (arg & 0xffff);
+}
+
+static void only_what_is_new_is_read(void **state)
+{
+	struct history h;
+	history_open(&h);
+	history_make(&h, 5, false, 120);
+	query_cache_free(h.cache);
+	assert_int_equal(query_cache_new(8 << 20, &h.cache), 0);
+	history_put_rows(&h, numbered, between(0, 100));
+	int64_t from_us = h.snapshots[0].tick.time_us - 1000000, to_us = h.snapshots[119].tick.time_us + 1000000;
+	for (size_t i = 0; i < h.n; i++) {
+		int64_t time_us = h.snapshots[i].tick.time_us;
+		from_us = time_us <= from_us ? time_us - 1000000 : from_us;
+		to_us = time_us >= to_us ? time_us + 1000000 : to_us;
+	}
+	assert_in_range(read_for(&h, "cpu.load1", from_us, to_us), 100, 105);
+	assert_int_equal(read_for(&h, "cpu.load1", from_us, to_us), 0);
+	/* Other metrics are others'. */
+	assert_in_range(read_for(&h, "cpu.cores.user_us", from_us, to_us), 100, 105);
+	assert_int_equal(read_for(&h, "cpu.load1", from_us, to_us), 0);
+	/* A shorter window, and the long one again. */
+	assert_int_equal(read_for(&h, "cpu.load1", from_us + 40000000, to_us), 0);
+	assert_int_equal(read_for(&h, "cpu.load1", from_us, to_us), 0);
+	history_close(&h);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(whatever_happens_meanwhile),
+		cmocka_unit_test(only_what_is_new_is_read),
+	};
+	return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
+}
