@@ -14,6 +14,7 @@
 #define TIME_SIZE 64
 #define DEFAULT_RANGE_US (3600 * 1000000ll)
 #define DEFAULT_POINTS 300
+#define RANGE_THREADS 4 /* of a query over several hosts: with two CPUs two of them wait for the disk */
 #define PROCESSES_DEFAULT 100
 #define PROCESSES_MAX 100000u
 
@@ -425,8 +426,10 @@ static int fail_range(struct api_error *error, int r, const char *why)
 static int answer_range(struct api *api, struct range_wish *wish, const struct registry_name *names, size_t n,
 			struct buf *reply, struct api_error *error)
 {
-	struct query_store store = {
-		.store = api->sources.store, .schemas = registry_schemas(api->sources.registry), .cache = api->cache};
+	struct query_store store = {.store = api->sources.store,
+				    .schemas = registry_schemas(api->sources.registry),
+				    .cache = api->cache,
+				    .threads = RANGE_THREADS};
 	struct query_source source = query_source_store(&store);
 	const struct schema_metric *own = schema_find(api->schema, wish->selector.metric);
 	struct range_result result = {.n_groups = 0};

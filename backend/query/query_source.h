@@ -59,20 +59,24 @@ struct query_source {
 	 */
 	int (*read)(void *source, const struct query_range *range, const struct query_sink *sink);
 	void *source;
+	/* Several hosts may be read at once, by so many threads (0 as 1), each of the further ones from a source of its
+	 * own. open(): 0 or negative errno. */
+	unsigned threads;
+	int (*open)(void *source, void **ret_source);
+	void (*close)(void *source);
 };
 
 struct store;
 struct store_view;
 struct schemas;
 
-/* Over the store; all is borrowed. With a view all reads are of one picture, and by one thread; else each opens its
- * own.
- */
+/* Over the store; all is borrowed. With a view all reads of a thread are of one picture; else each opens its own. */
 struct query_store {
 	struct store *store;
 	struct schemas *schemas;
 	struct store_view *view;
 	struct query_cache *cache; /* or NULL */
+	unsigned threads;	   /* at most, for several hosts */
 };
 struct query_source query_source_store(struct query_store *store) __attribute__((nonnull));
 

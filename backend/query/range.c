@@ -1,48 +1,26 @@
-/* The source tells ticks and series, range_values.c makes points of them. What is known of the ticks of a block (steps,
- * boots, gaps) is found once for all of its series. */
+/* Hosts are read one by one, by several threads where the source has as many, and their answers put together in the
+ * order of hosts: the answer is the same whoever read what, and when.
+ *
+ *     next -> taken by the next thread that is free ... at most AHEAD behind ... merged -> the answer
+ *
+ * A host is read as if it were the only one. What depends on the others is looked at when it is its turn to be merged:
+ * the limits of all, and what the metric is, which the first host that has it says. */
 #include "backend/query/range.h"
 
-#include "backend/query/range_groups.h"
-#include "backend/query/range_values.h"
+#include "backend/query/range_merge.h"
 #include "common/clock.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define LOOKBACK_MIN_US 5000000ll
-#define LOOKBACK_MAX_US 120000000ll
-
-struct run {
-	const struct range_request *request;
-	struct range_result *result;
-	struct range_values values;
-	struct range_series_table table;
-	size_t host;
-	const char *hostname;
-	struct query_run last;	       /* of the last tick, as if it had begun there */
-	int64_t last_time_us, last_us; /* its time; when it was read: of a minute its last reading */
-	uint32_t sequences;	       /* that a whole minute had; 0 until one is known */
-	bool has_last, last_is_minute;
-	uint32_t epoch; /* one more at each boot */
-	uint64_t block; /* number of the one at hand, over all hosts */
-	uint64_t decoded_bytes, deadline_ns;
-	bool has_metric;
-	enum schema_value_type type; /* of the series at hand */
-	char *error;
-	size_t error_size;
-};
-
-__attribute__((format(printf, 3, 4))) static int fail(struct run *run, int error, const char *format, ...)
-{
-	va_list args;
-	va_start(args, format);
-	(void)vsnprintf(run->error, run->error_size, format, args);
-	va_end(args);
-	return error;
-}
+#define MAX_THREADS 8
+#define AHEAD 16	     /* hosts that were read and wait for one before them */
+#define HOSTS_FOR_A_THREAD 4 /* fewer are not worth one more */
 
 int range_function_of(enum schema_kind kind, enum range_function *function, char *error, size_t error_size)
 {
@@ -66,6 +44,16 @@ int range_function_of(enum schema_kind kind, enum range_function *function, char
 	return 0;
 }
 
+enum range_aggregate range_aggregate_of(const struct range_request *request, enum range_function function)
+{
+	if (request->aggregate != RANGE_BY_FUNCTION)
+		return request->aggregate;
+	return function == RANGE_AVG   ? RANGE_OF_AVG
+	       : function == RANGE_MIN ? RANGE_OF_MIN
+	       : function == RANGE_MAX ? RANGE_OF_MAX
+				       : RANGE_OF_SUM;
+}
+
 const char *range_cause_text(enum range_cause cause)
 {
 	static const char *const texts[] = {
@@ -79,296 +67,221 @@ const char *range_cause_text(enum range_cause cause)
 	return texts[cause];
 }
 
-/* --- gaps -------------------------------------------------------------------------------------------------------- */
+/* --- the hosts of a query ---------------------------------------------------------------------------------------- */
 
-static int add_gap(struct run *run, int64_t from_us, int64_t to_us, enum range_cause cause)
+/* A host that was read, until it is merged. */
+struct read_host {
+	struct range_partial *partial; /* NULL: no memory for it */
+	int result;
+	bool there;
+};
+
+struct sharing {
+	const struct query_source *source;
+	const struct range_request *request;
+	const struct range_host *hosts;
+	size_t n_hosts;
+	uint64_t deadline_ns;
+	atomic_bool stopped;
+	/* All else under the lock. */
+	pthread_mutex_t lock;
+	pthread_cond_t merged_more;
+	size_t next, merged;		    /* hosts that were taken, and that are in the answer */
+	struct read_host hosts_read[AHEAD]; /* host i at i % AHEAD */
+	struct range_partial whole;
+	int error;
+};
+
+/* One thread's own. */
+struct reader {
+	struct sharing *sharing;
+	struct query_source source;
+	struct range_request request; /* its selector is not shared: matching writes to it */
+	struct selector selector;
+	struct range_scratch scratch;
+	pthread_t thread;
+};
+
+__attribute__((format(printf, 3, 4))) static int fail(struct range_partial *partial, int error, const char *format, ...)
 {
-	struct range_result *result = run->result;
-	const struct range_request *request = run->request;
-	if (to_us <= request->from_us || from_us >= request->to_us || result->n_gaps == RANGE_MAX_GAPS)
-		return 0;
-	if (!result->gaps) {
-		result->gaps = calloc(RANGE_MAX_GAPS, sizeof(*result->gaps));
-		if (!result->gaps)
-			return -ENOMEM;
-	}
-	result->gaps[result->n_gaps++] =
-		(struct range_gap){.host = run->host, .from_us = from_us, .to_us = to_us, .cause = cause};
-	return 0;
+	va_list args;
+	va_start(args, format);
+	(void)vsnprintf(partial->error, sizeof(partial->error), format, args);
+	va_end(args);
+	return error;
 }
 
-static int64_t longest_us(uint32_t interval_ms)
+/* An empty partial that knows what the metric is if the hosts merged so far do. */
+static void begin(const struct range_partial *whole, struct range_partial *ret)
 {
-	return (int64_t)interval_ms * 2500;
+	*ret = (struct range_partial){.has_metric = whole->has_metric,
+				      .result = {.points = whole->result.points,
+						 .kind = whole->result.kind,
+						 .unit = whole->result.unit,
+						 .function = whole->result.function}};
 }
 
-/* Whether sequences of one instance are missing when they went on by `step`: between snapshots all that lie between,
- * between minutes more than the later one can have read itself. */
-static bool were_lost(const struct run *run, uint64_t step, bool minutes)
+static int read_host(struct reader *reader, size_t i, uint64_t decoded_bytes, struct range_partial *partial)
 {
-	uint64_t own = 1;
-	if (minutes || run->last_is_minute)
-		own = run->sequences > 0 ? run->sequences + 1 : QUERY_MINUTE_US / 1000000 + 1;
-	return step > own;
-}
-
-/* Between the last tick and one of this run that has this sequence. */
-static int look_for_gap(struct run *run, const struct query_run *next, uint64_t sequence, int64_t time_us, bool minutes)
-{
-	const struct query_run *last = &run->last;
-	enum range_cause cause = RANGE_PAUSED;
-	uint32_t longest = last->interval_ms > next->interval_ms ? last->interval_ms : next->interval_ms;
-	/* Who does not say how often it speaks is never late. */
-	if (last->interval_ms == 0 || next->interval_ms == 0 || time_us - run->last_time_us <= longest_us(longest))
-		return 0;
-	if (memcmp(next->boot_id, last->boot_id, sizeof(next->boot_id)) != 0)
-		cause = RANGE_HOST_RESTARTED;
-	else if (memcmp(next->instance, last->instance, sizeof(next->instance)) != 0)
-		cause = RANGE_AGENT_RESTARTED;
-	else if (sequence > last->sequence && were_lost(run, sequence - last->sequence, minutes))
-		cause = RANGE_LOST;
-	return add_gap(run, run->last_us, time_us, cause);
-}
-
-static int on_damaged(void *arg, int64_t from_us, int64_t to_us)
-{
-	struct run *run = arg;
-	/* That nothing comes from there is explained by this. */
-	if (run->has_last && run->last_time_us < to_us)
-		run->last_time_us = run->last_us = to_us;
-	return add_gap(run, from_us, to_us > from_us ? to_us : from_us + 1, RANGE_DAMAGED);
-}
-
-/* --- what the source tells --------------------------------------------------------------------------------------- */
-
-static int check_limits(struct run *run)
-{
-	if (run->decoded_bytes > RANGE_MAX_READ * sizeof(uint64_t))
-		return fail(run, -EMSGSIZE,
-			    "more than %u values would be read: ask for a shorter range, fewer hosts or a step of "
-			    "whole minutes",
-			    RANGE_MAX_READ);
-	if (clock_monotonic_ns() > run->deadline_ns)
-		return fail(run, -ETIME, "the query takes more than %d s: ask for a shorter range or fewer hosts",
-			    RANGE_MAX_SECONDS);
-	return 0;
-}
-
-static unsigned statistics_of(enum schema_kind kind, enum range_function function)
-{
-	if (kind == SCHEMA_KIND_HISTOGRAM)
-		return 1u << QUERY_LAST;
-	if (function == RANGE_RATE || function == RANGE_INCREASE)
-		return 1u << QUERY_LAST | 1u << QUERY_EXTRA;
-	if (kind == SCHEMA_KIND_COUNTER)
-		return 1u << QUERY_LAST;
-	return function == RANGE_AVG   ? 1u << QUERY_SUM | 1u << QUERY_COUNT
-	       : function == RANGE_MIN ? 1u << QUERY_MIN
-	       : function == RANGE_MAX ? 1u << QUERY_MAX
-	       : function == RANGE_SUM ? 1u << QUERY_SUM
-				       : 1u << QUERY_LAST;
-}
-
-/* The first to be found says what all of the answer is. */
-static int on_metric(void *arg, enum schema_kind kind, enum schema_unit unit, unsigned *ret_statistics)
-{
-	struct run *run = arg;
-	struct range_result *result = run->result;
-	if (!run->has_metric) {
-		enum range_function function = run->request->function;
-		if (range_function_of(kind, &function, run->error, run->error_size) < 0)
-			return -EINVAL;
-		run->has_metric = true;
-		result->kind = kind;
-		result->unit = unit;
-		result->function = function;
-		run->values.aggregate = run->request->aggregate;
-		if (run->values.aggregate == RANGE_BY_FUNCTION)
-			run->values.aggregate = function == RANGE_AVG	? RANGE_OF_AVG
-						: function == RANGE_MIN ? RANGE_OF_MIN
-						: function == RANGE_MAX ? RANGE_OF_MAX
-									: RANGE_OF_SUM;
-	}
-	*ret_statistics = statistics_of(result->kind, result->function);
-	return 0;
-}
-
-/* The steps that ticks [first, end) lie in; where what is asked for ends. */
-static uint32_t find_steps(const struct run *run, const struct query_ticks *ticks, uint32_t first, uint32_t end,
-			   int32_t *at)
-{
-	const struct range_request *request = run->request;
-	int64_t step = -1, next_us = request->from_us; /* where the step after it begins */
-	for (uint32_t i = first; i < end; i++) {
-		int64_t time_us = ticks->time_us[i];
-		if (time_us >= next_us) {
-			step = (time_us - request->from_us) / request->step_us;
-			next_us = request->from_us + (step + 1) * request->step_us;
-			if (step >= (int64_t)run->result->points)
-				return i;
-		}
-		at[i] = (int32_t)step;
-	}
-	return end;
-}
-
-/* Ticks [first, end) of a block, all of one run. */
-static int take_run(struct run *run, const struct query_block *block, const struct query_run *of, uint32_t first,
-		    uint32_t end)
-{
-	const int64_t *time_us = block->ticks->time_us;
-	struct range_ticks *t = &run->values.ticks;
-	uint64_t sequence = of->sequence + of->step * (first - of->first);
-	int r = 0;
-	if (run->has_last && memcmp(of->boot_id, run->last.boot_id, sizeof(of->boot_id)) != 0)
-		run->epoch++;
-	if (run->has_last)
-		r = look_for_gap(run, of, sequence, time_us[first], block->minutes);
-	if (block->minutes && run->has_last && run->last_is_minute && sequence > run->last.sequence &&
-	    time_us[first] == run->last_time_us + QUERY_MINUTE_US)
-		run->sequences = (uint32_t)(sequence - run->last.sequence);
-	run->has_last = true;
-	run->last = *of;
-	run->last_is_minute = block->minutes;
-	if (block->minutes)
-		run->last.interval_ms = QUERY_MINUTE_US / 1000;
-	int64_t longest = longest_us(run->last.interval_ms);
-	enum range_cause cause = were_lost(run, of->step, block->minutes) ? RANGE_LOST : RANGE_PAUSED;
-	for (uint32_t i = first; r == 0 && i < end; i++) {
-		t->epoch[i] = run->epoch;
-		if (i > first && longest > 0 && time_us[i] - time_us[i - 1] > longest)
-			r = add_gap(run, block->ticks->read_us[i - 1], time_us[i], cause);
-	}
-	if (block->minutes && end - first > 1 && cause == RANGE_PAUSED)
-		run->sequences = (uint32_t)of->step;
-	run->last.sequence = sequence + of->step * (end - 1 - first);
-	run->last_time_us = time_us[end - 1];
-	run->last_us = block->ticks->read_us[end - 1];
-	return r;
-}
-
-static int on_ticks(void *arg, const struct query_block *block)
-{
-	struct run *run = arg;
-	const struct query_ticks *ticks = block->ticks;
-	struct range_ticks *t = &run->values.ticks;
-	int r = range_ticks_reserve(t, ticks->n);
-	if (r < 0)
-		return r;
-	t->first = block->first;
-	t->end = find_steps(run, ticks, block->first, block->end, t->at);
-	t->minutes = block->minutes;
-	t->time_us = ticks->read_us;
-	run->block++;
-	for (uint32_t i = 0; r == 0 && i < ticks->n_runs; i++) {
-		uint32_t first = ticks->runs[i].first,
-			 end = i + 1 < ticks->n_runs ? ticks->runs[i + 1].first : ticks->n;
-		first = first > t->first ? first : t->first;
-		end = end < t->end ? end : t->end;
-		if (first < end)
-			r = take_run(run, block, &ticks->runs[i], first, end);
-	}
-	run->result->snapshots += t->end > t->first ? t->end - t->first : 0;
-	run->decoded_bytes += (uint64_t)ticks->n * sizeof(uint64_t);
-	return r < 0 ? r : check_limits(run);
-}
-
-static int open_series(struct run *run, const struct columns_series *id, struct range_series *series)
-{
+	struct sharing *s = reader->sharing;
+	const struct range_host *host = &s->hosts[i];
+	const struct range_limits limits = {.decoded_bytes = RANGE_MAX_READ * sizeof(uint64_t) - decoded_bytes,
+					    .deadline_ns = s->deadline_ns,
+					    .stopped = &s->stopped};
 	bool exhausted = false;
-	if (run->table.n > RANGE_MAX_SERIES)
-		return fail(run, -EMSGSIZE, "more than %d series of one host: narrow the selector", RANGE_MAX_SERIES);
-	if (!range_series_matches(series, run->request->selector, &exhausted))
-		return exhausted ? fail(run, -EMSGSIZE,
-					"a regular expression takes more steps than are allowed: make it simpler")
-				 : 0;
-	bool quantiles = id->type == SCHEMA_VALUE_HISTOGRAM && run->result->function != RANGE_RATE &&
-			 run->result->function != RANGE_INCREASE;
-	int r = range_group_find(run->result, run->request, series, quantiles, &series->group);
+	if (selector_label_matches(reader->request.selector, "host", host->hostname, strlen(host->hostname),
+				   &exhausted))
+		return range_host_read(&reader->source, &reader->request, host, i, &limits, &reader->scratch, partial);
+	return exhausted ? fail(partial, -EMSGSIZE,
+				"a regular expression takes more steps than are allowed: make it simpler")
+			 : 0;
+}
+
+/* A host that was read before those in front of it were merged may have taken the metric for another. */
+static bool is_another(const struct range_partial *whole, const struct range_partial *partial, int result)
+{
+	return whole->has_metric &&
+	       (result == -EINVAL || (partial->has_metric && (partial->result.kind != whole->result.kind ||
+							      partial->result.function != whole->result.function)));
+}
+
+static int take_partial(struct sharing *s, struct range_partial *partial)
+{
+	struct range_partial *whole = &s->whole;
+	whole->decoded_bytes += partial->decoded_bytes;
+	if (whole->decoded_bytes > RANGE_MAX_READ * sizeof(uint64_t))
+		return fail(whole, -EMSGSIZE, RANGE_TOO_MUCH_READ, RANGE_MAX_READ);
+	if (!whole->has_metric && partial->has_metric) {
+		whole->has_metric = true;
+		whole->result.kind = partial->result.kind;
+		whole->result.unit = partial->result.unit;
+		whole->result.function = partial->result.function;
+	}
+	int r = range_merge(range_aggregate_of(s->request, whole->result.function), &whole->result, &partial->result);
 	if (r == -EMSGSIZE)
-		return fail(run, r,
-			    "more than %d series, %d values or %d points of histograms: narrow the selector, "
-			    "group, or take a longer step",
-			    RANGE_MAX_GROUPS, RANGE_MAX_VALUES, RANGE_MAX_POINTS);
+		return fail(whole, r, RANGE_TOO_MANY_GROUPS, RANGE_MAX_GROUPS, RANGE_MAX_VALUES, RANGE_MAX_POINTS);
 	return r;
 }
 
-static int on_series(void *arg, const struct columns_series *id, void **ret)
+/* The host whose turn it is. */
+static int merge_one(struct reader *reader, struct read_host *host)
 {
-	struct run *run = arg;
-	struct range_series *series;
-	if (!run->has_metric || id->kind != run->result->kind)
-		return 0;
-	int r = range_series_find(&run->table, run->hostname, id, &series);
-	if (r == 1)
-		r = open_series(run, id, series);
-	/* A custom metric may have changed its type within a block: then its times would not ascend. */
-	if (r < 0 || !series->group || series->block == run->block)
-		return r;
-	series->block = run->block;
-	run->type = id->type;
-	*ret = series;
-	return 1;
+	struct sharing *s = reader->sharing;
+	struct range_partial *partial = host->partial;
+	int r = host->result;
+	if (!partial)
+		return -ENOMEM;
+	if (is_another(&s->whole, partial, r)) {
+		range_result_free(&partial->result);
+		begin(&s->whole, partial);
+		r = read_host(reader, s->merged, s->whole.decoded_bytes, partial);
+	}
+	if (r < 0)
+		return fail(&s->whole, r, "%s", partial->error);
+	return take_partial(s, partial);
 }
 
-static int on_values(void *arg, void *wanted, const struct columns_values *const of[QUERY_STATISTICS])
+static void free_partial(struct range_partial *partial)
 {
-	struct run *run = arg;
-	const struct range_ticks *t = &run->values.ticks;
-	struct range_series *series = wanted;
-	uint64_t most = 0;
-	for (size_t i = 0; i < QUERY_STATISTICS; i++) {
-		if (!of[i])
+	if (partial)
+		range_result_free(&partial->result);
+	free(partial);
+}
+
+static void merge(struct reader *reader)
+{
+	struct sharing *s = reader->sharing;
+	for (;; s->merged++) {
+		struct read_host *host = &s->hosts_read[s->merged % AHEAD];
+		if (!host->there)
+			break;
+		if (s->error == 0)
+			s->error = merge_one(reader, host);
+		free_partial(host->partial);
+		*host = (struct read_host){.there = false};
+	}
+	if (s->error < 0)
+		atomic_store(&s->stopped, true);
+	pthread_cond_broadcast(&s->merged_more);
+}
+
+/* A thread's work: hosts, until there are none. */
+static void read_hosts(struct reader *reader)
+{
+	struct sharing *s = reader->sharing;
+	pthread_mutex_lock(&s->lock);
+	while (s->next < s->n_hosts && s->error == 0) {
+		if (s->next - s->merged == AHEAD) {
+			pthread_cond_wait(&s->merged_more, &s->lock);
 			continue;
-		most = of[i]->n > most ? of[i]->n : most;
-		run->decoded_bytes += (uint64_t)of[i]->n * of[i]->n_parts * sizeof(uint64_t);
+		}
+		size_t i = s->next++;
+		struct read_host host = {.partial = malloc(sizeof(*host.partial)), .there = true};
+		uint64_t decoded_bytes = s->whole.decoded_bytes;
+		if (host.partial)
+			begin(&s->whole, host.partial);
+		pthread_mutex_unlock(&s->lock);
+		if (host.partial)
+			host.result = read_host(reader, i, decoded_bytes, host.partial);
+		pthread_mutex_lock(&s->lock);
+		s->hosts_read[i % AHEAD] = host;
+		merge(reader);
 	}
-	run->result->samples += most < t->end - t->first ? most : t->end - t->first;
-	int r = range_values_take(&run->values, series, run->type, of);
-	return r < 0 ? r : check_limits(run);
+	pthread_mutex_unlock(&s->lock);
 }
 
-/* --- the run ----------------------------------------------------------------------------------------------------- */
+/* --- threads ----------------------------------------------------------------------------------------------------- */
 
-static int64_t lookback_us(int64_t step_us)
+/* Without a source of its own, or memory for a selector, a thread leaves the work to the others. */
+static void *read_along(void *arg)
 {
-	int64_t lookback = 2 * step_us;
-	return lookback < LOOKBACK_MIN_US ? LOOKBACK_MIN_US : lookback > LOOKBACK_MAX_US ? LOOKBACK_MAX_US : lookback;
+	struct reader *reader = arg;
+	struct sharing *s = reader->sharing;
+	const struct query_source *from = s->source;
+	reader->source = *from;
+	if (from->open(from->source, &reader->source.source) < 0)
+		return NULL;
+	reader->request = *s->request;
+	reader->request.selector = &reader->selector;
+	if (selector_copy(s->request->selector, &reader->selector) == 0)
+		read_hosts(reader);
+	selector_free(&reader->selector);
+	range_scratch_free(&reader->scratch);
+	from->close(reader->source.source);
+	return NULL;
 }
 
-static int read_host(struct run *run, const struct query_source *source, const struct range_host *host)
+static void read_all(struct sharing *s)
 {
-	const struct range_request *request = run->request;
-	const struct query_sink sink = {.metric = on_metric,
-					.ticks = on_ticks,
-					.series = on_series,
-					.values = on_values,
-					.damaged = on_damaged,
-					.arg = run};
-	const struct query_range range = {.host_id = host->host_id,
-					  .from_us = request->from_us - lookback_us(request->step_us),
-					  .to_us = request->to_us - 1,
-					  .step_us = request->step_us,
-					  .metric = request->selector->metric};
-	run->hostname = host->hostname;
-	run->has_last = run->last_is_minute = false;
-	run->sequences = 0;
-	int r = source->read(source->source, &range, &sink);
-	if (r != -ENODATA && run->has_last)
-		run->result->known = true;
-	if (r == -ENODATA)
-		r = 0;
-	for (size_t i = 0; i < run->table.cap; i++) {
-		struct range_series *series = run->table.slots[i];
-		if (series && series->group)
-			range_values_close(&run->values, series);
+	struct reader readers[MAX_THREADS] = {{.sharing = s, .source = *s->source, .request = *s->request}};
+	size_t wanted = s->source->threads < MAX_THREADS ? s->source->threads : MAX_THREADS, n = 1;
+	if (wanted > s->n_hosts / HOSTS_FOR_A_THREAD)
+		wanted = s->n_hosts / HOSTS_FOR_A_THREAD;
+	for (; n < wanted; n++) {
+		readers[n].sharing = s;
+		if (pthread_create(&readers[n].thread, NULL, read_along, &readers[n]) != 0)
+			break;
 	}
-	range_series_clear(&run->table);
-	int64_t end = request->to_us < request->now_us ? request->to_us : request->now_us;
-	if (r == 0 && run->has_last && run->last.interval_ms > 0 &&
-	    end - run->last_us > longest_us(run->last.interval_ms) + 5000000)
-		r = add_gap(run, run->last_us, end, RANGE_SILENT);
-	return r;
+	read_hosts(&readers[0]);
+	range_scratch_free(&readers[0].scratch);
+	for (size_t i = 1; i < n; i++)
+		pthread_join(readers[i].thread, NULL);
+}
+
+/* --- the query --------------------------------------------------------------------------------------------------- */
+
+static int check(const struct range_request *request, struct range_partial *whole)
+{
+	if (request->from_us < 0 || request->to_us <= request->from_us)
+		return fail(whole, -EINVAL, "from must be before to");
+	if (request->step_us < 1000)
+		return fail(whole, -EINVAL, "step must be at least 1 ms");
+	int64_t points = (request->to_us - request->from_us - 1) / request->step_us + 1;
+	if (points > RANGE_MAX_POINTS)
+		return fail(whole, -EINVAL, "the range has %lld steps, and at most %d are answered: take a longer step",
+			    (long long)points, RANGE_MAX_POINTS);
+	whole->result.points = (size_t)points;
+	return 0;
 }
 
 static int by_host_and_time(const void *a, const void *b)
@@ -379,46 +292,43 @@ static int by_host_and_time(const void *a, const void *b)
 	return (x->from_us > y->from_us) - (x->from_us < y->from_us);
 }
 
+static void finish(const struct range_request *request, struct range_result *result)
+{
+	const struct range_values values = {
+		.request = request, .result = result, .aggregate = range_aggregate_of(request, result->function)};
+	range_values_finish(&values);
+	range_groups_sort(result);
+	if (result->n_gaps > 1)
+		qsort(result->gaps, result->n_gaps, sizeof(*result->gaps), by_host_and_time);
+}
+
 int range_run(const struct query_source *source, const struct range_request *request, const struct range_host *hosts,
 	      size_t n_hosts, struct range_result *ret, char *error, size_t error_size)
 {
-	struct range_result result = {.n_groups = 0};
-	struct run run = {.request = request,
-			  .result = &result,
-			  .values = {.request = request, .result = &result},
-			  .deadline_ns = clock_monotonic_ns() + RANGE_MAX_SECONDS * 1000000000ull,
-			  .error = error,
-			  .error_size = error_size};
-	if (request->from_us < 0 || request->to_us <= request->from_us)
-		return fail(&run, -EINVAL, "from must be before to");
-	if (request->step_us < 1000)
-		return fail(&run, -EINVAL, "step must be at least 1 ms");
-	int64_t points = (request->to_us - request->from_us - 1) / request->step_us + 1;
-	if (points > RANGE_MAX_POINTS)
-		return fail(&run, -EINVAL, "the range has %lld steps, and at most %d are answered: take a longer step",
-			    (long long)points, RANGE_MAX_POINTS);
-	result.points = (size_t)points;
-	int r = 0;
-	for (size_t i = 0; i < n_hosts && r == 0; i++) {
-		bool exhausted = false;
-		run.host = i;
-		if (selector_label_matches(request->selector, "host", hosts[i].hostname, strlen(hosts[i].hostname),
-					   &exhausted))
-			r = read_host(&run, source, &hosts[i]);
-		else if (exhausted)
-			r = fail(&run, -EMSGSIZE,
-				 "a regular expression takes more steps than are allowed: make it simpler");
+	struct sharing *s = calloc(1, sizeof(*s));
+	if (!s)
+		return -ENOMEM;
+	s->source = source;
+	s->request = request;
+	s->hosts = hosts;
+	s->n_hosts = n_hosts;
+	s->deadline_ns = clock_monotonic_ns() + RANGE_MAX_SECONDS * 1000000000ull;
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->merged_more, NULL);
+	int r = check(request, &s->whole);
+	if (r == 0) {
+		read_all(s);
+		r = s->error;
 	}
-	range_series_free(&run.table);
-	range_ticks_free(&run.values.ticks);
-	if (r < 0) {
-		range_result_free(&result);
-		return r;
+	if (r == 0) {
+		finish(request, &s->whole.result);
+		*ret = s->whole.result;
+	} else {
+		(void)snprintf(error, error_size, "%s", s->whole.error);
+		range_result_free(&s->whole.result);
 	}
-	range_values_finish(&run.values);
-	range_groups_sort(&result);
-	if (result.n_gaps > 1)
-		qsort(result.gaps, result.n_gaps, sizeof(*result.gaps), by_host_and_time);
-	*ret = result;
-	return 0;
+	pthread_cond_destroy(&s->merged_more);
+	pthread_mutex_destroy(&s->lock);
+	free(s);
+	return r;
 }

@@ -105,6 +105,10 @@ struct range_result {
 int range_function_of(enum schema_kind kind, enum range_function *function, char *error, size_t error_size)
 	__attribute__((nonnull, warn_unused_result));
 
+/* What lines are made of series by, for a function. */
+enum range_aggregate range_aggregate_of(const struct range_request *request, enum range_function function)
+	__attribute__((nonnull));
+
 /* 0; -EINVAL (bounds, points, function), -EMSGSIZE (a limit above), -ETIME (more than RANGE_MAX_SECONDS), each with a
  * sentence that names the limit; another negative errno of the source, -ENOMEM. */
 int range_run(const struct query_source *source, const struct range_request *request, const struct range_host *hosts,

@@ -194,18 +194,24 @@ static int group_key(const struct range_request *request, const struct range_ser
 	return r;
 }
 
-static int new_group(struct range_result *result, const struct buf *key, bool quantiles)
+int range_group_room(struct range_result *result, bool quantiles)
 {
 	size_t most = quantiles ? RANGE_MAX_POINTS : RANGE_MAX_VALUES;
 	if (result->n_groups == RANGE_MAX_GROUPS || (result->n_groups + 1) * result->points > most)
 		return -EMSGSIZE;
 	if (!result->groups)
-		result->groups = calloc(RANGE_MAX_GROUPS, sizeof(*result->groups));
-	if (!result->groups)
-		return -ENOMEM;
+		result->groups = malloc(RANGE_MAX_GROUPS * sizeof(*result->groups));
+	return result->groups ? 0 : -ENOMEM;
+}
+
+static int new_group(struct range_result *result, const struct buf *key, bool quantiles)
+{
+	int r = range_group_room(result, quantiles);
+	if (r < 0)
+		return r;
 	/* Counted at once: what it holds is released with the result. */
 	struct range_group *group = &result->groups[result->n_groups++];
-	group->key = malloc(key->len ? key->len : 1);
+	*group = (struct range_group){.key = malloc(key->len ? key->len : 1)};
 	group->values = calloc(result->points, sizeof(*group->values));
 	group->counts = calloc(result->points, sizeof(*group->counts));
 	if (quantiles)

@@ -52,4 +52,6 @@ bool range_series_matches(const struct range_series *series, const struct select
 int range_group_find(struct range_result *result, const struct range_request *request,
 		     const struct range_series *series, bool quantiles, struct range_group **ret)
 	__attribute__((nonnull, warn_unused_result));
+/* Room for one group more. 0, -EMSGSIZE (a limit of range.h), -ENOMEM. */
+int range_group_room(struct range_result *result, bool quantiles) __attribute__((nonnull, warn_unused_result));
 void range_groups_sort(struct range_result *result);

@@ -236,6 +236,33 @@ void selector_free(struct selector *selector)
 	*selector = (struct selector){.n_matchers = 0};
 }
 
+static int copy_matcher(const struct matcher *from, struct matcher *ret)
+{
+	*ret = *from;
+	ret->code = NULL;
+	ret->data = NULL;
+	ret->limits = NULL;
+	if (!from->code)
+		return 0;
+	ret->code = pcre2_code_copy(from->code);
+	ret->data = pcre2_match_data_create(1, NULL);
+	ret->limits = pcre2_match_context_copy(from->limits);
+	return ret->code && ret->data && ret->limits ? 0 : -ENOMEM;
+}
+
+int selector_copy(const struct selector *selector, struct selector *ret)
+{
+	int r = 0;
+	*ret = *selector;
+	ret->n_matchers = 0;
+	ret->matchers = calloc(selector->n_matchers + 1, sizeof(*ret->matchers));
+	if (!ret->matchers)
+		return -ENOMEM;
+	for (size_t i = 0; r == 0 && i < selector->n_matchers; i++)
+		r = copy_matcher(&selector->matchers[i], &ret->matchers[ret->n_matchers++]);
+	return r;
+}
+
 static bool holds(const struct matcher *m, const char *value, size_t len, bool *ret_exhausted)
 {
 	bool same = len == m->len && memcmp(value, m->value, len) == 0;

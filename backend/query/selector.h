@@ -26,11 +26,14 @@ int selector_parse(const char *text, size_t len, struct selector *ret, char *err
 	__attribute__((nonnull(3, 4), warn_unused_result));
 void selector_free(struct selector *selector); /* accepts a zeroed one */
 
+/* For another thread: matching writes to a selector. 0 or -ENOMEM; *ret is to be freed either way. */
+int selector_copy(const struct selector *selector, struct selector *ret) __attribute__((nonnull, warn_unused_result));
+
 /* The value of a label, NULL when the series does not have it. */
 typedef const char *(*selector_label_fn)(void *arg, const char *name, size_t *ret_len);
 
-/* Whether all matchers hold. A label that is not there has the value "". A regular expression that goes over its limits
- * sets *ret_exhausted and the answer is false. */
+/* Whether all matchers hold; one thread at a time. A label that is not there has the value "". A regular expression
+ * that goes over its limits sets *ret_exhausted and the answer is false. */
 bool selector_matches(const struct selector *selector, selector_label_fn label, void *arg, bool *ret_exhausted)
 	__attribute__((nonnull));
 /* The same of the matchers of one label alone: whether a value of it can match at all. */

@@ -500,7 +500,36 @@ static int read_store(void *source, const struct query_range *range, const struc
 	return r;
 }
 
+/* Another thread's: the same, of a picture of its own. */
+static int open_another(void *source, void **ret)
+{
+	const struct query_store *from = source;
+	struct query_store *another = malloc(sizeof(*another));
+	if (!another)
+		return -ENOMEM;
+	*another = *from;
+	another->view = NULL;
+	int r = from->view ? store_view_open(from->store, &another->view) : 0;
+	if (r < 0) {
+		free(another);
+		return r;
+	}
+	*ret = another;
+	return 0;
+}
+
+static void close_another(void *source)
+{
+	struct query_store *another = source;
+	store_view_close(another->view);
+	free(another);
+}
+
 struct query_source query_source_store(struct query_store *store)
 {
-	return (struct query_source){.read = read_store, .source = store};
+	return (struct query_source){.read = read_store,
+				     .source = store,
+				     .threads = store->threads,
+				     .open = open_another,
+				     .close = close_another};
 }

@@ -4,7 +4,7 @@
  *
  *     bench_panels RECORDING DATABASE [RUNS [PANEL]]
  *
- * With COLD set nothing decoded is kept from one run to the next.
+ * With COLD set nothing decoded is kept from one run to the next; THREADS read a fleet (4).
  * DATABASE: SQLite's file, or a URL as of --store. Fills the database when it is empty. Milliseconds of a whole query
  * but for the request's parsing and the reply's bytes. */
 #include "backend/columns/chunk.h"
@@ -356,7 +356,11 @@ int main(int argc, char **argv)
 	struct query_cache *cache = NULL;
 	if (!getenv("COLD"))
 		must(query_cache_new(48u << 20, &cache), "cache");
-	struct query_store from = {.store = store, .schemas = schemas, .cache = cache};
+	const char *threads = getenv("THREADS");
+	struct query_store from = {.store = store,
+				   .schemas = schemas,
+				   .cache = cache,
+				   .threads = threads ? (unsigned)strtoul(threads, NULL, 10) : 4};
 	bench.source = query_source_store(&from);
 	bench.store = store;
 	bench.from = &from;
