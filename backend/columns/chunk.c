@@ -1,12 +1,13 @@
 #include "backend/columns/chunk.h"
 
+#include "backend/columns/section_format.h"
 #include "backend/columns/ticks.h"
 
 #include <errno.h>
 #include <string.h>
 #include <zlib.h>
 
-#define VERSION 1
+#define NEWEST 2 /* the first with sections in the quick form; nothing else is new */
 #define FIXED 32 /* bytes before the table of sections */
 #define ENTRY 12
 
@@ -28,26 +29,32 @@ static int64_t long_word(const uint8_t *p)
 	return (int64_t)((uint64_t)word(p + 4) << 32 | word(p));
 }
 
-int chunk_put(const struct columns_tick *ticks, uint32_t n_ticks, const struct chunk_section *sections,
-	      uint32_t n_sections, struct buf *out)
+/* As old as it can be, so that only who cannot read it refuses it. */
+static uint8_t version_of(const struct chunk_section *sections, uint32_t n)
 {
-	struct buf column BUF_CLEANUP = BUF_INIT(COLUMNS_MAX_SECTION);
+	for (uint32_t i = 0; i < n; i++) {
+		if (!chunk_section_has_texts(sections[i].number) &&
+		    section_form_of(sections[i].data, sections[i].len) != COLUMNS_DENSE)
+			return NEWEST;
+	}
+	return 1;
+}
+
+int chunk_put_with_ticks_of(const struct chunk_reader *chunk, const struct chunk_section *sections, uint32_t n_sections,
+			    struct buf *out)
+{
 	uint8_t header[FIXED + ENTRY * COLUMNS_MAX_SECTIONS + 4] = {0};
-	int64_t first = n_ticks > 0 ? ticks[0].time_us : 0, last = n_ticks > 0 ? ticks[n_ticks - 1].time_us : 0;
 	if (n_sections > COLUMNS_MAX_SECTIONS)
 		return -EMSGSIZE;
-	int r = ticks_put(ticks, n_ticks, &column);
-	if (r < 0)
-		return r;
 	memcpy(header, magic, sizeof(magic));
-	header[4] = VERSION;
+	header[4] = version_of(sections, n_sections);
 	header[5] = (uint8_t)n_sections;
-	put_word(header + 8, n_ticks);
-	put_word(header + 12, (uint32_t)column.len);
-	put_word(header + 16, (uint32_t)first);
-	put_word(header + 20, (uint32_t)((uint64_t)first >> 32));
-	put_word(header + 24, (uint32_t)last);
-	put_word(header + 28, (uint32_t)((uint64_t)last >> 32));
+	put_word(header + 8, chunk->n_ticks);
+	put_word(header + 12, chunk->ticks_len);
+	put_word(header + 16, (uint32_t)chunk->first_us);
+	put_word(header + 20, (uint32_t)((uint64_t)chunk->first_us >> 32));
+	put_word(header + 24, (uint32_t)chunk->last_us);
+	put_word(header + 28, (uint32_t)((uint64_t)chunk->last_us >> 32));
 	uint8_t *p = header + FIXED;
 	for (uint32_t i = 0; i < n_sections; i++, p += ENTRY) {
 		put_word(p, sections[i].number);
@@ -55,12 +62,29 @@ int chunk_put(const struct columns_tick *ticks, uint32_t n_ticks, const struct c
 		put_word(p + 8, sections[i].len);
 	}
 	put_word(p, (uint32_t)crc32(0, header, (unsigned)(p - header)));
-	r = buf_append(out, header, (size_t)(p + 4 - header));
+	int r = buf_append(out, header, (size_t)(p + 4 - header));
 	if (r == 0)
-		r = buf_append(out, column.data, column.len);
+		r = buf_append(out, chunk->ticks, chunk->ticks_len);
 	for (uint32_t i = 0; r == 0 && i < n_sections; i++)
 		r = buf_append(out, sections[i].data, sections[i].len);
 	return r;
+}
+
+int chunk_put(const struct columns_tick *ticks, uint32_t n_ticks, const struct chunk_section *sections,
+	      uint32_t n_sections, struct buf *out)
+{
+	struct buf column BUF_CLEANUP = BUF_INIT(COLUMNS_MAX_SECTION);
+	int r = ticks_put(ticks, n_ticks, &column);
+	if (r < 0)
+		return r;
+	const struct chunk_reader chunk = {
+		.n_ticks = n_ticks,
+		.first_us = n_ticks > 0 ? ticks[0].time_us : 0,
+		.last_us = n_ticks > 0 ? ticks[n_ticks - 1].time_us : 0,
+		.ticks = column.data,
+		.ticks_len = (uint32_t)column.len,
+	};
+	return chunk_put_with_ticks_of(&chunk, sections, n_sections, out);
 }
 
 /* What lies behind the header follows each other in the order of its table. */
@@ -88,8 +112,8 @@ int chunk_open_head(const uint8_t *data, size_t head_len, uint64_t len, struct c
 	struct chunk_reader c = {0};
 	if (len < FIXED + 4 || head_len < sizeof(magic) + 2 || memcmp(data, magic, sizeof(magic)) != 0)
 		return -EPROTO;
-	if (data[4] != VERSION)
-		return data[4] > VERSION ? -ENOTSUP : -EPROTO;
+	if (data[4] == 0 || data[4] > NEWEST)
+		return data[4] > 0 ? -ENOTSUP : -EPROTO;
 	c.n_sections = data[5];
 	size_t header = FIXED + (size_t)ENTRY * c.n_sections;
 	if (c.n_sections > COLUMNS_MAX_SECTIONS || len < header + 4)

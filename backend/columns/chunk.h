@@ -54,3 +54,6 @@ const struct chunk_section *chunk_find(const struct chunk_reader *chunk, uint32_
  * 0, -EMSGSIZE, -ENOMEM. */
 int chunk_put(const struct columns_tick *ticks, uint32_t n_ticks, const struct chunk_section *sections,
 	      uint32_t n_sections, struct buf *out) __attribute__((nonnull(5), warn_unused_result));
+/* The same with the ticks of a chunk that was opened, whose bytes are taken as they are. */
+int chunk_put_with_ticks_of(const struct chunk_reader *chunk, const struct chunk_section *sections, uint32_t n_sections,
+			    struct buf *out) __attribute__((nonnull(1, 4), warn_unused_result));

@@ -218,6 +218,28 @@ struct integers_plan integers_plan(const uint64_t *v, size_t n)
 	return best.plan;
 }
 
+struct integers_plan integers_growths(const uint64_t *v, size_t n, int64_t *growths, unsigned *ret_shift)
+{
+	struct integers_plan plan = {.first = v[0], .factor = 1};
+	uint64_t any = 0, other = 0, before = v[0], first = n > 1 ? v[1] - v[0] : 0;
+	for (size_t i = 1; i < n; i++) {
+		uint64_t value = v[i], growth = value - before;
+		growths[i - 1] = (int64_t)growth;
+		any |= growth;
+		other |= growth ^ first;
+		before = value;
+	}
+	if (other == 0) {
+		plan.base = first;
+		plan.form = first == 0 ? INTEGERS_CONSTANT : INTEGERS_LINEAR;
+		return plan;
+	}
+	*ret_shift = (unsigned)__builtin_ctzll(any);
+	plan.form = INTEGERS_DELTA;
+	plan.factor = 1ull << *ret_shift;
+	return plan;
+}
+
 static void divide(int64_t *v, size_t n, uint64_t factor)
 {
 	struct exact exact = exact_of(factor);
@@ -261,6 +283,15 @@ void integers_join(const struct integers_plan *plan, const int64_t *residuals, s
 	if (plan->form == INTEGERS_PLAIN) {
 		for (size_t i = 0; i < n; i++)
 			ret[i] = plan->base + plan->factor * (uint64_t)residuals[i];
+		return;
+	}
+	if (plan->form == INTEGERS_DELTA && n > 0) {
+		for (size_t i = 0; i + 1 < n; i++) {
+			uint64_t residual = (uint64_t)residuals[i];
+			ret[i] = value;
+			value += plan->base + plan->factor * residual;
+		}
+		ret[n - 1] = value;
 		return;
 	}
 	/* residuals[i - 1] is read before ret[i - 1] would be written over it: one value is always held back. */

@@ -29,6 +29,12 @@ struct integers_plan {
 /* Chooses; n > 0. */
 struct integers_plan integers_plan(const uint64_t *values, size_t n) __attribute__((nonnull));
 
+/* Without a choice: constant, linear or growths, with no base and the largest power of two in all of them as factor,
+ * which is 1 << *ret_shift. Their n - 1 are put to `growths`, which may be the same memory, not yet divided by it. n >
+ * 0. */
+struct integers_plan integers_growths(const uint64_t *values, size_t n, int64_t *growths, unsigned *ret_shift)
+	__attribute__((nonnull));
+
 /* How many residuals a column of n values has in this form: 0, n - 1 or n. */
 static inline size_t integers_residuals(enum integers_form form, size_t n)
 {

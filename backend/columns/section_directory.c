@@ -193,7 +193,9 @@ static int take_plan(struct section_reader *r, struct column *c, const struct pa
 	c->scale = (uint8_t)scale;
 	if (integers_plan_take(plans, &c->plan) < 0)
 		return -EPROTO;
-	if (c->part >= COLUMNS_PART_BUCKET && c->plan.form != INTEGERS_CONSTANT && c->plan.form != INTEGERS_DELTA)
+	/* What the sum says of buckets it says of their growth. */
+	if (r->form == COLUMNS_DENSE && c->part >= COLUMNS_PART_BUCKET && c->plan.form != INTEGERS_CONSTANT &&
+	    c->plan.form != INTEGERS_DELTA)
 		return -EPROTO;
 	c->aggregate.count = r->presences[c->presence].count;
 	if (section_is_ratio(c))

@@ -48,6 +48,7 @@ struct section_reader {
 	uint64_t blocks_at; /* where they begin in it */
 	struct buf fetched; /* the open block */
 	size_t len;	    /* of all blocks */
+	enum columns_form form;
 	uint32_t section, n_ticks;
 	char *text; /* all texts, each terminated */
 	size_t text_used, text_cap;
@@ -66,7 +67,8 @@ struct section_reader {
 	uint32_t n_names, n_sets, n_presences, n_paths, n_columns, n_series, n_blocks;
 	/* Where decoding stands. */
 	uint32_t open_block, next_column, model_path;
-	struct range_decoder decoder;
+	struct wire_reader packed;    /* the quick form: what is left of the block */
+	struct range_decoder decoder; /* the dense one */
 	struct residuals_model models[SECTION_MODELS];
 	unsigned models_ready; /* one bit for each */
 	int64_t *scratch;
@@ -75,7 +77,7 @@ struct section_reader {
 	uint32_t budget_of;
 };
 
-/* Fills a reader of which data, len and n_ticks are set; on failure section_reader_free() releases what there is. 0,
+/* Fills a reader of which form, len and n_ticks are set; on failure section_reader_free() releases what there is. 0,
  * -EPROTO, -ENOMEM. */
 int section_directory_read(struct section_reader *reader, const uint8_t *directory, size_t len)
 	__attribute__((nonnull(1), warn_unused_result));

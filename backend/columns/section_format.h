@@ -1,11 +1,22 @@
 /* What writer and reader of a section agree on; README.md has it byte by byte. */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
-#define SECTION_HEADER 12	   /* packed and unpacked length of the directory, CRC of the packed bytes */
+/* Packed and unpacked length of the directory, CRC of the packed bytes. The upper four bits of the unpacked length are
+ * the form (enum columns_form), which is what the CRC begins with. */
+#define SECTION_HEADER 12
+#define SECTION_FORM_SHIFT 28
+#define SECTION_LENGTH_MASK ((1u << SECTION_FORM_SHIFT) - 1)
 #define SECTION_BLOCK_BYTES 4096   /* a block that has so many takes no further column */
 #define SECTION_BLOCK_VALUES 32768 /* nor does one with so many residuals */
+
+/* The form of a section, or 0 when there is not even a header. */
+static inline uint32_t section_form_of(const uint8_t *section, size_t len)
+{
+	return len < SECTION_HEADER ? 0 : section[7] >> (SECTION_FORM_SHIFT - 24);
+}
 
 /* What is learnt apart: values, the denominators of ratios and what is beside them, buckets. */
 enum section_model {

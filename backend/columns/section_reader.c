@@ -3,6 +3,7 @@
 #include "backend/columns/section_reader.h"
 
 #include "backend/columns/doubles.h"
+#include "backend/columns/packed.h"
 #include "backend/columns/section_directory.h"
 #include "common/wire.h"
 
@@ -39,12 +40,13 @@ static uint32_t word(const uint8_t *p)
 	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
-static int open_directory(const uint8_t *directory, size_t directory_len, size_t len, uint32_t n_ticks,
-			  struct section_reader **ret)
+static int open_directory(enum columns_form form, const uint8_t *directory, size_t directory_len, size_t len,
+			  uint32_t n_ticks, struct section_reader **ret)
 {
 	struct section_reader *r = calloc(1, sizeof(*r));
 	if (!r)
 		return -ENOMEM;
+	r->form = form;
 	r->len = len;
 	r->n_ticks = n_ticks;
 	r->open_block = UINT32_MAX;
@@ -57,10 +59,10 @@ static int open_directory(const uint8_t *directory, size_t directory_len, size_t
 	return e;
 }
 
-int section_reader_unpacked(const uint8_t *directory, size_t directory_len, const uint8_t *blocks, size_t len,
-			    uint32_t n_ticks, struct section_reader **ret)
+int section_reader_unpacked(enum columns_form form, const uint8_t *directory, size_t directory_len,
+			    const uint8_t *blocks, size_t len, uint32_t n_ticks, struct section_reader **ret)
 {
-	int e = open_directory(directory, directory_len, len, n_ticks, ret);
+	int e = open_directory(form, directory, directory_len, len, n_ticks, ret);
 	if (e == 0)
 		(*ret)->data = blocks;
 	return e;
@@ -70,10 +72,10 @@ int section_reader_unpacked(const uint8_t *directory, size_t directory_len, cons
 static int unpack(const uint8_t *header, const uint8_t *data, uint32_t packed, size_t behind, uint32_t n_ticks,
 		  struct section_reader **ret)
 {
-	uint32_t unpacked = word(header + 4);
-	if (unpacked > COLUMNS_MAX_DIRECTORY)
+	uint32_t unpacked = word(header + 4) & SECTION_LENGTH_MASK, form = word(header + 4) >> SECTION_FORM_SHIFT;
+	if (unpacked > COLUMNS_MAX_DIRECTORY || form > COLUMNS_QUICK)
 		return -EPROTO;
-	if ((uint32_t)crc32(0, data, packed) != word(header + 8))
+	if ((uint32_t)crc32(form, data, packed) != word(header + 8))
 		return -EBADMSG;
 	if (ZSTD_getFrameContentSize(data, packed) != unpacked)
 		return -EPROTO;
@@ -82,7 +84,7 @@ static int unpack(const uint8_t *header, const uint8_t *data, uint32_t packed, s
 		return -ENOMEM;
 	int e = ZSTD_decompress(directory, unpacked, data, packed) == unpacked ? 0 : -EPROTO;
 	if (e == 0)
-		e = open_directory((const uint8_t *)directory, unpacked, behind, n_ticks, ret);
+		e = open_directory(form, (const uint8_t *)directory, unpacked, behind, n_ticks, ret);
 	free(directory);
 	return e;
 }
@@ -143,6 +145,11 @@ uint32_t section_reader_number(const struct section_reader *r)
 uint32_t section_reader_series(const struct section_reader *r)
 {
 	return r->n_series;
+}
+
+enum columns_form section_reader_form(const struct section_reader *r)
+{
+	return r->form;
 }
 
 void section_reader_get(const struct section_reader *r, uint32_t i, struct columns_series *ret)
@@ -231,7 +238,10 @@ static int open_block(struct section_reader *r, uint32_t block)
 	}
 	if ((uint32_t)crc32(0, data, (unsigned)b->len) != b->crc)
 		return -EBADMSG;
-	range_decoder_init(&r->decoder, data, b->len);
+	if (r->form == COLUMNS_QUICK)
+		r->packed = wire_reader(data, b->len);
+	else
+		range_decoder_init(&r->decoder, data, b->len);
 	r->open_block = block;
 	r->next_column = b->first_column;
 	r->model_path = r->budget_of = UINT32_MAX;
@@ -281,6 +291,21 @@ static void decode_one(struct section_reader *r, const struct integers_plan *pla
 	residuals_decode(model_of(r, which), &r->decoder, to, integers_residuals(plan->form, n), hints);
 }
 
+/* One column further; into scratch if it is wanted. */
+static int unpack_next(struct section_reader *r, bool wanted)
+{
+	const struct column *c = &r->columns[r->next_column];
+	uint32_t n = c->aggregate.count;
+	const struct ratio_plans *p = section_is_ratio(c) ? &r->ratios[c->ratio] : NULL;
+	if (section_residuals(r, c) == 0)
+		return 0;
+	int e = make_scratch(r, 3ull * n);
+	const struct integers_plan *const plans[] = {&c->plan, p ? &p->denominators : NULL, p ? &p->beside : NULL};
+	for (size_t i = 0; e == 0 && i < 3 && plans[i]; i++)
+		e = packed_take(&r->packed, integers_residuals(plans[i]->form, n), wanted ? r->scratch + i * n : NULL);
+	return e;
+}
+
 /* One column further, into scratch; of ratios the denominators and what is beside behind the numerators. */
 static int decode_next(struct section_reader *r)
 {
@@ -319,8 +344,8 @@ static int decode(struct section_reader *r, uint32_t i)
 	if (block != r->open_block || i < r->next_column)
 		e = open_block(r, block);
 	for (; e == 0 && r->next_column <= i; r->next_column++)
-		e = decode_next(r);
-	if (e == 0 && r->decoder.beyond > 4)
+		e = r->form == COLUMNS_QUICK ? unpack_next(r, r->next_column == i) : decode_next(r);
+	if (e == 0 && r->form == COLUMNS_DENSE && r->decoder.beyond > 4)
 		e = -EPROTO;
 	if (e < 0)
 		r->open_block = UINT32_MAX;

@@ -11,9 +11,11 @@ struct section_reader;
 int section_reader_open(const uint8_t *data, size_t len, uint32_t n_ticks, struct section_reader **ret)
 	__attribute__((nonnull, warn_unused_result));
 /* The same of an unpacked directory and the blocks behind it; the directory is not needed any more afterwards. */
-int section_reader_unpacked(const uint8_t *directory, size_t directory_len, const uint8_t *blocks, size_t len,
-			    uint32_t n_ticks, struct section_reader **ret)
-	__attribute__((nonnull(1, 6), warn_unused_result));
+int section_reader_unpacked(enum columns_form form, const uint8_t *directory, size_t directory_len,
+			    const uint8_t *blocks, size_t len, uint32_t n_ticks, struct section_reader **ret)
+	__attribute__((nonnull(2, 7), warn_unused_result));
+/* In which form it is written. */
+enum columns_form section_reader_form(const struct section_reader *reader) __attribute__((nonnull));
 /* Where a section's bytes are when they are not in memory. */
 struct section_source {
 	/* Bytes [offset, offset + len) of the section. 0 or negative errno. */

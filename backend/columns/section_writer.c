@@ -4,12 +4,9 @@
 #include "backend/columns/section_writer.h"
 
 #include "backend/columns/aggregates.h"
-#include "backend/columns/budget.h"
-#include "backend/columns/doubles.h"
 #include "backend/columns/integers.h"
 #include "backend/columns/intern.h"
-#include "backend/columns/ratios.h"
-#include "backend/columns/residuals.h"
+#include "backend/columns/section_blocks.h"
 #include "backend/columns/section_format.h"
 #include "common/wire.h"
 
@@ -20,8 +17,8 @@
 #include <zstd.h>
 
 #define MAX_NAMES 4096
-#define DIRECTORY_LEVEL 6
-#define WORST_RESIDUAL 32 /* bytes */
+#define DENSE_LEVEL 6
+#define QUICK_LEVEL 1
 
 struct label_set {
 	size_t offset, len; /* in `keys` */
@@ -30,13 +27,12 @@ struct label_set {
 
 struct section_writer {
 	uint32_t section, n_ticks, n_series, n_columns;
-	enum columns_form form;
 	struct buf streams[SECTION_STREAMS];
-	struct buf blocks; /* those that are complete */
+	struct section_blocks blocks;
 	struct buf keys;
 	struct buf last_key, key;
 	size_t path_len;
-	uint32_t n_names, n_sets, n_presences, n_paths, n_blocks;
+	uint32_t n_names, n_sets, n_presences, n_paths;
 	char *name_text[MAX_NAMES];
 	struct intern set_map, presence_map;
 	struct label_set *sets;
@@ -48,15 +44,6 @@ struct section_writer {
 	uint32_t last_set, last_presence;
 	struct section_writer_place last_place;
 	struct intern_known known_sets, known_presences;
-	/* The open block. */
-	struct buf block;
-	struct range_encoder encoder;
-	struct residuals_model models[SECTION_MODELS];
-	unsigned models_ready; /* one bit for each */
-	uint32_t block_columns, block_values, block_path;
-	int64_t *scratch;
-	uint32_t cap_scratch;
-	struct budget budget; /* of the histogram at hand */
 };
 
 int section_writer_new(uint32_t section, uint32_t n_ticks, enum columns_form form, struct section_writer **ret)
@@ -66,13 +53,11 @@ int section_writer_new(uint32_t section, uint32_t n_ticks, enum columns_form for
 		return -ENOMEM;
 	w->section = section;
 	w->n_ticks = n_ticks;
-	w->form = form;
 	for (size_t i = 0; i < SECTION_STREAMS; i++)
 		w->streams[i] = BUF_INIT(COLUMNS_MAX_DIRECTORY);
-	w->blocks = w->block = BUF_INIT(COLUMNS_MAX_SECTION);
+	section_blocks_init(&w->blocks, form, &w->streams[SECTION_BLOCKS]);
 	w->keys = BUF_INIT(COLUMNS_MAX_DIRECTORY);
 	w->key = w->last_key = BUF_INIT(COLUMNS_MAX_DIRECTORY);
-	w->block_path = UINT32_MAX;
 	*ret = w;
 	return 0;
 }
@@ -83,8 +68,7 @@ void section_writer_free(struct section_writer *w)
 		return;
 	for (size_t i = 0; i < SECTION_STREAMS; i++)
 		buf_free(&w->streams[i]);
-	buf_free(&w->blocks);
-	buf_free(&w->block);
+	section_blocks_free(&w->blocks);
 	buf_free(&w->keys);
 	buf_free(&w->key);
 	buf_free(&w->last_key);
@@ -97,8 +81,6 @@ void section_writer_free(struct section_writer *w)
 	intern_known_free(&w->known_sets);
 	intern_known_free(&w->known_presences);
 	free(w->sets);
-	free(w->scratch);
-	budget_free(&w->budget);
 	intern_free(&w->set_map);
 	intern_free(&w->presence_map);
 	free(w);
@@ -283,163 +265,25 @@ static int begin_path(struct section_writer *w, const struct columns_series *s)
 
 /* --- columns --- */
 
-static int end_block(struct section_writer *w)
-{
-	struct buf *out = &w->streams[SECTION_BLOCKS];
-	if (w->block_columns == 0)
-		return 0;
-	range_encoder_finish(&w->encoder);
-	if (w->encoder.len > w->encoder.cap)
-		return -EMSGSIZE;
-	int r = buf_append(&w->blocks, w->encoder.out, w->encoder.len);
-	if (r == 0)
-		r = wire_put_varint(out, w->block_columns);
-	if (r == 0)
-		r = wire_put_varint(out, w->encoder.len);
-	if (r == 0)
-		r = wire_put_varint(out, crc32(0, w->encoder.out, (unsigned)w->encoder.len));
-	w->n_blocks++;
-	w->block_columns = w->block_values = 0;
-	w->block_path = UINT32_MAX;
-	return r;
-}
-
-static int begin_block(struct section_writer *w, size_t count)
-{
-	if (w->block_columns == 0)
-		range_encoder_init(&w->encoder, NULL, 0);
-	w->block.len = w->encoder.len;
-	int r = buf_reserve(&w->block, count * WORST_RESIDUAL + 16);
-	if (r < 0)
-		return r;
-	w->encoder.out = w->block.data;
-	w->encoder.cap = w->block.cap;
-	if (w->block_path != w->n_paths)
-		w->models_ready = 0;
-	w->block_path = w->n_paths;
-	w->block_columns++;
-	w->block_values += (uint32_t)count;
-	return 0;
-}
-
-static struct residuals_model *model_of(struct section_writer *w, enum section_model which)
-{
-	if (!(w->models_ready & 1u << which))
-		residuals_model_init(&w->models[which]);
-	w->models_ready |= 1u << which;
-	return &w->models[which];
-}
-
-static int encode(struct section_writer *w, const struct integers_plan *plan, const uint64_t *integers, uint32_t n,
-		  uint32_t part)
-{
-	size_t count = integers_residuals(plan->form, n);
-	bool is_bucket = part >= COLUMNS_PART_BUCKET;
-	int r = count > 0 ? begin_block(w, count) : 0;
-	if (r < 0 || count == 0)
-		return r;
-	integers_split(plan, integers, n, w->scratch);
-	if (is_bucket)
-		budget_hint(&w->budget, part - COLUMNS_PART_BUCKET);
-	residuals_encode(model_of(w, is_bucket ? SECTION_MODEL_BUCKETS : SECTION_MODEL_VALUES), &w->encoder, w->scratch,
-			 count, is_bucket ? w->budget.hints : NULL);
-	if (is_bucket)
-		budget_spend(&w->budget, part - COLUMNS_PART_BUCKET, w->scratch);
-	return 0;
-}
-
-/* Buckets are told as their growth and nothing else: that is what the sum knows about. */
-static struct integers_plan plan_of(const struct columns_part *part, const uint64_t *integers, uint32_t n)
-{
-	struct integers_plan plan = integers_plan(integers, n);
-	if (part->part >= COLUMNS_PART_BUCKET && plan.form != INTEGERS_CONSTANT)
-		plan = (struct integers_plan){.form = INTEGERS_DELTA, .first = integers[0], .factor = 1};
-	return plan;
-}
-
-/* Whether quotients cost less than the bits, whose plan is given; then they are in scratch, and the plans in plans. */
-static bool as_ratios(struct section_writer *w, const uint64_t *values, uint32_t n, double bits, unsigned *ret_scale,
-		      struct ratios *ratios, struct integers_plan *plans)
-{
-	uint64_t usual;
-	unsigned scale;
-	if (!ratios_likely(values, n, &scale, &usual))
-		return false;
-	uint64_t *room = (uint64_t *)w->scratch + n;
-	*ratios = (struct ratios){.numerators = room, .denominators = room + n, .beside = room + 2 * (size_t)n};
-	ratios_split(scale, usual, values, n, ratios);
-	plans[0] = integers_plan(ratios->numerators, n);
-	plans[1] = integers_plan(ratios->denominators, n);
-	plans[2] = integers_plan(ratios->beside, n);
-	*ret_scale = scale;
-	return plans[0].bits + plans[1].bits + plans[2].bits < bits;
-}
-
-static int encode_ratios(struct section_writer *w, const struct ratios *ratios, const struct integers_plan *plans,
-			 uint32_t n)
-{
-	uint64_t *const columns[] = {ratios->numerators, ratios->denominators, ratios->beside};
-	size_t count = 0;
-	for (size_t i = 0; i < 3; i++)
-		count += integers_residuals(plans[i].form, n);
-	int r = count > 0 ? begin_block(w, count) : 0;
-	for (size_t i = 0; r == 0 && i < 3; i++) {
-		integers_split(&plans[i], columns[i], n, w->scratch);
-		residuals_encode(model_of(w, SECTION_MODEL_VALUES + i), &w->encoder, w->scratch,
-				 integers_residuals(plans[i].form, n), NULL);
-	}
-	return r;
-}
-
-static int finish_column(struct section_writer *w, const struct columns_part *part, uint32_t n, unsigned scale,
-			 const struct integers_plan *plans, size_t n_plans)
+static int add_column(struct section_writer *w, const struct columns_part *part, uint32_t n)
 {
 	bool is_counter = w->path.kind != SCHEMA_KIND_GAUGE;
-	int r = 0;
-	if (w->path.type == SCHEMA_VALUE_DOUBLE)
-		r = wire_put_varint(&w->streams[SECTION_PLANS], scale);
-	for (size_t i = 0; r == 0 && i < n_plans; i++)
-		r = integers_plan_put(&plans[i], &w->streams[SECTION_PLANS]);
-	if (r == 0 && (plans[0].form != INTEGERS_CONSTANT || n_plans > 1)) {
+	struct buf *plans = &w->streams[SECTION_PLANS];
+	struct section_code code;
+	int r = section_blocks_add(&w->blocks, w->n_paths, w->path.type, part, n, &code);
+	if (r == 0 && w->path.type == SCHEMA_VALUE_DOUBLE)
+		r = wire_put_varint(plans, code.scale);
+	for (size_t i = 0; r == 0 && i < code.n_plans; i++)
+		r = integers_plan_put(&code.plans[i], plans);
+	if (r == 0 && (code.plans[0].form != INTEGERS_CONSTANT || code.n_plans > 1)) {
 		struct columns_aggregate a = columns_aggregate(part->values, n, w->path.type, is_counter);
-		r = aggregates_put(&a, w->path.type, w->path.kind, scale, &w->streams[SECTION_AGGREGATES]);
+		r = aggregates_put(&a, w->path.type, w->path.kind, code.scale, &w->streams[SECTION_AGGREGATES]);
 	}
 	if (r == 0)
 		r = wire_put_varint(&w->streams[SECTION_PARTS], part->part);
 	w->path_columns++;
 	w->n_columns++;
 	return r;
-}
-
-static int add_doubles(struct section_writer *w, const struct columns_part *part, uint32_t n)
-{
-	struct integers_plan plans[3], plan;
-	struct ratios ratios;
-	uint64_t *integers = (uint64_t *)w->scratch;
-	unsigned scale = doubles_split(part->values, n, integers);
-	plan = integers_plan(integers, n);
-	if (scale == DOUBLES_BITS && plan.bits > 0 &&
-	    as_ratios(w, part->values, n, plan.bits, &scale, &ratios, plans)) {
-		int r = encode_ratios(w, &ratios, plans, n);
-		return r < 0 ? r : finish_column(w, part, n, scale, plans, 3);
-	}
-	scale = scale > DOUBLES_DIGITS_MAX ? DOUBLES_BITS : scale;
-	int r = encode(w, &plan, integers, n, part->part);
-	return r < 0 ? r : finish_column(w, part, n, scale, &plan, 1);
-}
-
-static int add_column(struct section_writer *w, const struct columns_part *part, uint32_t n)
-{
-	int r = part->part == COLUMNS_PART_SUM ? budget_reserve(&w->budget, n) : 0;
-	if (r < 0)
-		return r;
-	if (w->path.type == SCHEMA_VALUE_DOUBLE)
-		return add_doubles(w, part, n);
-	if (part->part == COLUMNS_PART_SUM)
-		budget_begin(&w->budget, part->values, n);
-	struct integers_plan plan = plan_of(part, part->values, n);
-	r = encode(w, &plan, part->values, n, part->part);
-	return r < 0 ? r : finish_column(w, part, n, 0, &plan, 1);
 }
 
 static int check(struct section_writer *w, const struct columns_series *s, const struct columns_values *v)
@@ -450,15 +294,7 @@ static int check(struct section_writer *w, const struct columns_series *s, const
 	if (s->section != w->section || v->n == 0 || v->n_parts == 0 || p->count != v->n || p->n_runs == 0 ||
 	    p->runs[p->n_runs - 1].first + p->runs[p->n_runs - 1].n > w->n_ticks)
 		return -EINVAL;
-	if (v->n <= w->cap_scratch)
-		return 0;
-	free(w->scratch);
-	w->cap_scratch = v->n;
-	/* Of doubles also three columns of integers beside it. */
-	w->scratch = malloc(v->n * 4ull * sizeof(*w->scratch));
-	if (!w->scratch)
-		w->cap_scratch = 0;
-	return w->scratch ? 0 : -ENOMEM;
+	return 0;
 }
 
 static bool comes_behind(const struct section_writer *w)
@@ -482,9 +318,8 @@ static int add_parts(struct section_writer *w, uint32_t set, uint32_t presence, 
 		r = add_column(w, &v->parts[i], v->n);
 	}
 	/* A histogram stays in one block: its buckets cannot be read without its sum. */
-	if (r == 0 && w->block_columns > 0 &&
-	    (range_encoder_settled(&w->encoder) >= SECTION_BLOCK_BYTES || w->block_values >= SECTION_BLOCK_VALUES))
-		r = end_block(w);
+	if (r == 0)
+		r = section_blocks_end_series(&w->blocks);
 	w->n_series++;
 	return r;
 }
@@ -566,10 +401,11 @@ int section_writer_add_placed(struct section_writer *w, const struct columns_ser
 
 /* --- the end --- */
 
-static int put_header(struct buf *out, size_t packed, size_t unpacked, uint32_t crc)
+static int put_header(struct buf *out, const struct buf *packed, size_t unpacked, enum columns_form form)
 {
 	uint8_t bytes[SECTION_HEADER];
-	const uint32_t words[3] = {(uint32_t)packed, (uint32_t)unpacked, crc};
+	const uint32_t words[3] = {(uint32_t)packed->len, (uint32_t)unpacked | (uint32_t)form << SECTION_FORM_SHIFT,
+				   (uint32_t)crc32(form, packed->data, (unsigned)packed->len)};
 	for (size_t i = 0; i < sizeof(bytes); i++)
 		bytes[i] = (uint8_t)(words[i / 4] >> 8 * (i % 4));
 	return buf_append(out, bytes, sizeof(bytes));
@@ -581,7 +417,7 @@ static int gather(struct section_writer *w, struct buf *out)
 						  [SECTION_LABELS] = w->n_sets,
 						  [SECTION_PRESENCES] = w->n_presences,
 						  [SECTION_PATHS] = w->n_paths,
-						  [SECTION_BLOCKS] = w->n_blocks};
+						  [SECTION_BLOCKS] = w->blocks.n};
 	int r = wire_put_varint(out, w->section);
 	if (r == 0)
 		r = wire_put_varint(out, w->n_series);
@@ -599,7 +435,7 @@ int section_writer_finish(struct section_writer *w, struct buf *out)
 {
 	struct buf directory BUF_CLEANUP = BUF_INIT(COLUMNS_MAX_DIRECTORY);
 	struct buf packed BUF_CLEANUP = BUF_INIT(COLUMNS_MAX_DIRECTORY);
-	int r = end_block(w);
+	int r = section_blocks_finish(&w->blocks);
 	if (r == 0)
 		r = end_path(w);
 	if (r == 0)
@@ -608,11 +444,14 @@ int section_writer_finish(struct section_writer *w, struct buf *out)
 		r = buf_reserve(&packed, ZSTD_compressBound(directory.len));
 	if (r < 0)
 		return r;
-	size_t len = ZSTD_compress(packed.data, packed.cap, directory.data, directory.len, DIRECTORY_LEVEL);
-	if (ZSTD_isError(len))
+	enum columns_form form = w->blocks.form;
+	packed.len = ZSTD_compress(packed.data, packed.cap, directory.data, directory.len,
+				   form == COLUMNS_QUICK ? QUICK_LEVEL : DENSE_LEVEL);
+	if (ZSTD_isError(packed.len))
 		return -ENOMEM;
-	r = put_header(out, len, directory.len, (uint32_t)crc32(0, packed.data, (unsigned)len));
+	r = put_header(out, &packed, directory.len, form);
 	if (r == 0)
-		r = buf_append(out, packed.data, len);
-	return r == 0 && w->blocks.len > 0 ? buf_append(out, w->blocks.data, w->blocks.len) : r;
+		r = buf_append(out, packed.data, packed.len);
+	const struct buf *blocks = &w->blocks.bytes;
+	return r == 0 && blocks->len > 0 ? buf_append(out, blocks->data, blocks->len) : r;
 }

@@ -5,7 +5,6 @@
 
 #include "backend/columns/chunk.h"
 #include "backend/columns/chunk_builder.h"
-#include "backend/columns/ticks.h"
 #include "backend/history/tiers.h"
 #include "common/schema/snapshot_index.h"
 
@@ -51,8 +50,7 @@ int64_t seal_due_us(const uint8_t host_id[16], int64_t now_us, int64_t period_us
 
 /* --- chunks --- */
 
-static int add_chunk(struct sealing *s, enum store_tier tier, const struct chunk_reader *chunk,
-		     const struct columns_tick *ticks)
+static int add_chunk(struct sealing *s, enum store_tier tier, const struct chunk_reader *chunk)
 {
 	struct chunk_section sections[COLUMNS_MAX_SECTIONS];
 	struct buf bytes BUF_CLEANUP = BUF_INIT(MAX_CHUNK_BYTES);
@@ -66,7 +64,7 @@ static int add_chunk(struct sealing *s, enum store_tier tier, const struct chunk
 		return 0;
 	if (s->n_chunks == MAX_CHUNKS)
 		return -EMSGSIZE;
-	int r = chunk_put(ticks, chunk->n_ticks, sections, n, &bytes);
+	int r = chunk_put_with_ticks_of(chunk, sections, n, &bytes);
 	if (r < 0)
 		return r;
 	struct store_chunk *chunks = realloc(s->chunks, (s->n_chunks + 1) * sizeof(*chunks));
@@ -92,7 +90,6 @@ static int finish_chunk(struct sealing *s)
 {
 	struct buf bytes BUF_CLEANUP = BUF_INIT(MAX_CHUNK_BYTES);
 	struct chunk_reader chunk;
-	struct columns_tick *ticks = NULL;
 	if (!s->builder)
 		return 0;
 	int r = chunk_builder_ticks(s->builder) > 0 ? chunk_builder_finish(s->builder, COLUMNS_QUICK, &bytes) : 0;
@@ -104,14 +101,9 @@ static int finish_chunk(struct sealing *s)
 	} else if (r == 0 && bytes.len > 0) {
 		s->result.samples += chunk_builder_samples(s->builder);
 		r = chunk_open(bytes.data, bytes.len, &chunk);
-		if (r == 0) {
-			ticks = calloc(chunk.n_ticks + (size_t)1, sizeof(*ticks));
-			r = ticks ? ticks_take(chunk.ticks, chunk.ticks_len, chunk.n_ticks, ticks) : -ENOMEM;
-		}
 		for (enum store_tier tier = STORE_TIER_RAW; r == 0 && tier <= STORE_TIER_PROCESSES; tier++)
-			r = add_chunk(s, tier, &chunk, ticks);
+			r = add_chunk(s, tier, &chunk);
 	}
-	free(ticks);
 	s->result.duplicates += chunk_builder_duplicates(s->builder);
 	chunk_builder_free(s->builder);
 	s->builder = NULL;

@@ -1,7 +1,9 @@
 /* What a chunk's bytes may do to its reader, with the checksums mended that would keep everything else out: the header,
- * the ticks, residuals, and the minutes of a whole chunk of which header and ticks are mended. The first byte chooses.
+ * the ticks, residuals in both forms, and the minutes of a whole chunk of which header and ticks are mended. The first
+ * byte chooses.
  */
 #include "backend/columns/chunk.h"
+#include "backend/columns/packed.h"
 #include "backend/columns/residuals.h"
 #include "backend/columns/rollup.h"
 #include "backend/columns/section_reader.h"
@@ -102,6 +104,26 @@ static void read_chunk(uint8_t *data, size_t size)
 	}
 }
 
+/* What was taken is written to what is taken as the same, and passed over where it was taken. */
+static void read_packed(const uint8_t *data, size_t size)
+{
+	int64_t numbers[MANY], again[MANY];
+	struct buf out BUF_CLEANUP = BUF_INIT(1 << 20);
+	for (size_t n = 1; n <= MANY; n *= 2) {
+		struct wire_reader in = wire_reader(data, size), over = in;
+		int r = packed_take(&in, n, numbers);
+		if (packed_take(&over, n, NULL) != r || (r == 0 && over.p != in.p))
+			abort();
+		buf_reset(&out);
+		if (r < 0 || packed_put(numbers, n, 0, &out) < 0)
+			continue;
+		in = wire_reader(out.data, out.len);
+		if (packed_take(&in, n, again) < 0 || in.p != in.end ||
+		    memcmp(numbers, again, n * sizeof(*numbers)) != 0)
+			abort();
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	int64_t values[MANY];
@@ -117,6 +139,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		read_ticks(copy, size - 1);
 	} else if (data[0] == 'm') {
 		roll_up(copy, size - 1);
+	} else if (data[0] == 'p') {
+		read_packed(copy, size - 1);
 	} else if (data[0] == 'r') {
 		residuals_model_init(&model);
 		range_decoder_init(&decoder, copy, size - 1);

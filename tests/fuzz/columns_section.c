@@ -1,5 +1,5 @@
 /* The directory of a section with its blocks: whatever opens can be read to the end. Two bytes say how long the
- * directory is, one how many ticks the chunk has. */
+ * directory is, one how many ticks the chunk has, and with its upper bit that the section is in the quick form. */
 #include "backend/columns/section_reader.h"
 
 #include <stdlib.h>
@@ -32,7 +32,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t len = (size_t)data[0] | (size_t)data[1] << 8;
 	if (len > size - 3)
 		return 0;
-	if (section_reader_unpacked(data + 3, len, data + 3 + len, size - 3 - len, data[2], &reader) < 0)
+	enum columns_form form = data[2] & 0x80 ? COLUMNS_QUICK : COLUMNS_DENSE;
+	if (section_reader_unpacked(form, data + 3, len, data + 3 + len, size - 3 - len, data[2] & 0x7f, &reader) < 0)
 		return 0;
 	for (uint32_t i = 0; i < section_reader_series(reader); i++)
 		read_series(reader, i, &values);

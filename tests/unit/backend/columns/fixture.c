@@ -408,6 +408,11 @@ void fixture_finish(struct chunk_builder *b, struct buf *chunk)
 
 void fixture_chunk(uint64_t seed, bool wild, uint32_t n, struct buf *chunk)
 {
+	fixture_chunk_as(COLUMNS_QUICK, seed, wild, n, chunk);
+}
+
+void fixture_chunk_as(enum columns_form form, uint64_t seed, bool wild, uint32_t n, struct buf *chunk)
+{
 	struct buf payload BUF_CLEANUP = BUF_INIT(1 << 20);
 	struct chunk_builder *b;
 	struct maker maker;
@@ -417,7 +422,8 @@ void fixture_chunk(uint64_t seed, bool wild, uint32_t n, struct buf *chunk)
 		maker_next(&maker, &payload);
 		fixture_add(b, &maker.tick, &payload);
 	}
-	fixture_finish(b, chunk);
+	ok(chunk_builder_finish(b, form, chunk));
+	chunk_builder_free(b);
 }
 
 /* --- custom metrics --- */

@@ -50,10 +50,11 @@ void maker_next(struct maker *maker, struct buf *payload);
 
 /* Adds with the group's schema, which succeeds. */
 void fixture_add(struct chunk_builder *builder, const struct columns_tick *tick, const struct buf *payload);
-/* Appends the chunk and frees its builder. */
+/* Appends the chunk, in the form in which chunks are sealed, and frees its builder. */
 void fixture_finish(struct chunk_builder *builder, struct buf *chunk);
-/* A chunk of so many snapshots of a maker. */
+/* A chunk of so many snapshots of a maker, in that form or in any. */
 void fixture_chunk(uint64_t seed, bool wild, uint32_t n, struct buf *chunk);
+void fixture_chunk_as(enum columns_form form, uint64_t seed, bool wild, uint32_t n, struct buf *chunk);
 
 /* A snapshot of one custom gauge and one custom counter, by hand. */
 void fixture_custom_double(struct buf *payload, const char *name, uint64_t bits);
@@ -61,7 +62,7 @@ void fixture_custom_uint(struct buf *payload, const char *name, uint64_t value);
 void fixture_custom_int(struct buf *payload, const char *name, int64_t value);
 /* Wraps what was put with the three above into a section of a snapshot. */
 void fixture_custom_section(const struct buf *metrics, struct buf *payload);
-/* What a chunk of nothing but such snapshots has of a metric: there is one of that name, labelled as above. The texts of
- * *id are the closed section's. */
+/* What a chunk of nothing but such snapshots has of a metric: there is one of that name, labelled as above. The texts
+ * of *id are the closed section's. */
 void fixture_custom_find(const struct buf *chunk, const char *name, struct columns_values *values,
 			 struct columns_series *id);

@@ -11,11 +11,11 @@
 #include <zstd.h>
 
 /* Any one byte: it is noticed, and nothing untrue is read. */
-static void a_changed_byte_is_noticed(void **state)
+static void change_a_byte(enum columns_form form)
 {
 	struct buf bytes BUF_CLEANUP = BUF_INIT(1 << 28);
 	struct facts whole = {0};
-	fixture_chunk(41, true, 40, &bytes);
+	fixture_chunk_as(form, 41, true, 40, &bytes);
 	assert_int_equal(facts_of_chunk(&whole, bytes.data, bytes.len), 0);
 	for (size_t i = 0; i < bytes.len; i += 1 + i / 200) {
 		struct facts rest = {0};
@@ -26,6 +26,12 @@ static void a_changed_byte_is_noticed(void **state)
 		facts_free(&rest);
 	}
 	facts_free(&whole);
+}
+
+static void a_changed_byte_is_noticed(void **state)
+{
+	change_a_byte(COLUMNS_DENSE);
+	change_a_byte(COLUMNS_QUICK);
 }
 
 static void a_cut_is_noticed(void **state)
@@ -42,14 +48,14 @@ static void a_cut_is_noticed(void **state)
 }
 
 /* A block of many: the series in it are lost, those in others are not, and a merge keeps what there is. */
-static void a_damaged_block_costs_itself(void **state)
+static void damage_a_block(enum columns_form form)
 {
 	struct buf bytes BUF_CLEANUP = BUF_INIT(1 << 28), merged BUF_CLEANUP = BUF_INIT(1 << 28);
 	struct facts whole = {0}, rest = {0};
 	struct chunk_reader chunk;
 	struct chunk_merge_result result;
 	uint32_t bad;
-	fixture_chunk(47, true, 600, &bytes);
+	fixture_chunk_as(form, 47, true, 600, &bytes);
 	assert_int_equal(facts_of_chunk(&whole, bytes.data, bytes.len), 0);
 	assert_int_equal(chunk_open(bytes.data, bytes.len, &chunk), 0);
 	const struct chunk_section *s = chunk_find(&chunk, 23);
@@ -66,6 +72,12 @@ static void a_damaged_block_costs_itself(void **state)
 	facts_expect(&rest, &merged);
 	facts_free(&whole);
 	facts_free(&rest);
+}
+
+static void a_damaged_block_costs_itself(void **state)
+{
+	damage_a_block(COLUMNS_DENSE);
+	damage_a_block(COLUMNS_QUICK);
 }
 
 static void a_damaged_directory_costs_its_section(void **state)
@@ -107,19 +119,20 @@ static void read_all(struct section_reader *reader)
 }
 
 /* Directories that no writer wrote, with checksums that fit: never a crash, never a value out of bounds. */
-static void forged_directories_do_no_harm(void **state)
+static void forge_directories(enum columns_form form)
 {
 	struct buf bytes BUF_CLEANUP = BUF_INIT(1 << 28);
 	struct chunk_reader chunk;
 	uint64_t seed = 59;
 	uint32_t opened = 0;
-	fixture_chunk(61, true, 12, &bytes);
+	fixture_chunk_as(form, 61, true, 12, &bytes);
 	assert_int_equal(chunk_open(bytes.data, bytes.len, &chunk), 0);
 	for (uint32_t k = 0; k < chunk.n_sections; k++) {
 		const struct chunk_section *s = &chunk.sections[k];
 		uint32_t packed, unpacked;
 		memcpy(&packed, s->data, 4);
 		memcpy(&unpacked, s->data + 4, 4);
+		unpacked &= SECTION_LENGTH_MASK;
 		uint8_t *whole = malloc(unpacked), *copy = malloc(unpacked);
 		assert_int_equal(ZSTD_decompress(whole, unpacked, s->data + SECTION_HEADER, packed), unpacked);
 		const uint8_t *blocks = s->data + SECTION_HEADER + packed;
@@ -128,8 +141,8 @@ static void forged_directories_do_no_harm(void **state)
 			memcpy(copy, whole, unpacked);
 			for (uint64_t n = fixture_random(&seed) % 3; n < 3; n++)
 				copy[fixture_random(&seed) % unpacked] = (uint8_t)fixture_random(&seed);
-			if (section_reader_unpacked(copy, unpacked, blocks, s->len - SECTION_HEADER - packed,
-						    chunk.n_ticks, &reader) < 0)
+			if (section_reader_unpacked(section_form_of(s->data, s->len), copy, unpacked, blocks,
+						    s->len - SECTION_HEADER - packed, chunk.n_ticks, &reader) < 0)
 				continue;
 			opened++;
 			read_all(reader);
@@ -139,6 +152,12 @@ static void forged_directories_do_no_harm(void **state)
 		free(copy);
 	}
 	assert_true(opened > 100);
+}
+
+static void forged_directories_do_no_harm(void **state)
+{
+	forge_directories(COLUMNS_DENSE);
+	forge_directories(COLUMNS_QUICK);
 }
 
 int main(void)
