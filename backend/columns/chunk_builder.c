@@ -16,6 +16,8 @@ struct chunk_builder {
 	uint32_t n_ticks, cap_ticks;
 	struct intern tick_map;
 	struct schema *schema; /* of the last snapshot */
+	struct schema_trail *trail;
+	size_t max_bytes;
 	uint64_t duplicates;
 };
 
@@ -25,6 +27,7 @@ int chunk_builder_new(size_t max_bytes, struct chunk_builder **ret)
 	if (!b)
 		return -ENOMEM;
 	table_init(&b->table, max_bytes);
+	b->max_bytes = max_bytes;
 	int r = texts_gather_new(max_bytes / 2, &b->texts);
 	if (r < 0)
 		chunk_builder_free(b);
@@ -40,6 +43,7 @@ void chunk_builder_free(struct chunk_builder *b)
 	table_free(&b->table);
 	texts_gather_free(b->texts);
 	intern_free(&b->tick_map);
+	schema_trail_free(b->trail);
 	schema_unref(b->schema);
 	free(b->ticks);
 	free(b);
@@ -93,40 +97,82 @@ static int add_tick(struct chunk_builder *b, const struct columns_tick *tick)
 	return intern_get(&b->tick_map, intern_hash(key, sizeof(key)), same_tick, b, tick, &number);
 }
 
-struct adding {
-	struct table *table;
-	uint32_t tick;
-};
+/* --- what a snapshot says --- */
 
-static int on_sample(void *arg, const struct schema_sample *sample)
+static int on_labels(void *arg, const struct schema_label_value *labels, size_t n, uint32_t *ret)
 {
-	struct adding *adding = arg;
-	return table_add(adding->table, adding->tick, sample);
+	struct chunk_builder *b = arg;
+	return table_names_labels(&b->table.names, labels, n, 0, ret);
+}
+
+static int on_value(void *arg, uint32_t labels, const struct schema_metric *metric, uint32_t *column, uint64_t bits)
+{
+	struct chunk_builder *b = arg;
+	return table_value(&b->table, b->n_ticks, labels, metric, column, bits);
+}
+
+static int on_histogram(void *arg, uint32_t labels, const struct schema_metric *metric, uint32_t *column,
+			const uint8_t *data, size_t len)
+{
+	struct chunk_builder *b = arg;
+	return table_histogram(&b->table, b->n_ticks, labels, metric, column, data, len);
+}
+
+static int on_custom(void *arg, const struct schema_sample *sample)
+{
+	struct chunk_builder *b = arg;
+	return table_add(&b->table, b->n_ticks, sample);
+}
+
+static int on_row(void *arg, const struct schema_trail_row *row)
+{
+	struct chunk_builder *b = arg;
+	const struct table_labels *labels = &b->table.names.labels[row->labels];
+	return texts_gather_row(b->texts, b->n_ticks, row, labels->labels, labels->n);
+}
+
+static void forget(struct chunk_builder *b)
+{
+	schema_trail_free(b->trail);
+	b->trail = NULL;
+	table_forget_metrics(&b->table);
+}
+
+static int read_snapshot(struct chunk_builder *b, struct schema *schema, const uint8_t *payload, size_t len)
+{
+	const struct schema_trail_taker taker = {.arg = b,
+						 .labels = on_labels,
+						 .value = on_value,
+						 .histogram = on_histogram,
+						 .custom = on_custom,
+						 .row = on_row};
+	if (schema != b->schema) {
+		forget(b);
+		schema_unref(b->schema);
+		b->schema = schema_ref(schema);
+	}
+	int r = b->trail ? 0 : schema_trail_new(schema, b->max_bytes / 4, &b->trail);
+	if (r < 0)
+		return r;
+	table_begin(&b->table);
+	return schema_trail_walk(b->trail, payload, len, &taker);
 }
 
 int chunk_builder_add(struct chunk_builder *b, const struct columns_tick *tick, struct schema *schema,
 		      const uint8_t *payload, size_t len)
 {
-	struct adding adding = {.table = &b->table, .tick = b->n_ticks};
 	int r = add_tick(b, tick);
 	if (r != 0) {
 		b->duplicates += r > 0;
 		return r < 0 ? r : 0;
 	}
-	if (schema != b->schema) {
-		table_forget_metrics(&b->table);
-		schema_unref(b->schema);
-		b->schema = schema_ref(schema);
-	}
-	table_begin(&b->table);
-	texts_gather_begin(b->texts, adding.tick);
-	r = schema_walk_rows(schema, payload, len, on_sample, &adding, texts_gather_room(b->texts), texts_gather_row,
-			     b->texts);
+	r = read_snapshot(b, schema, payload, len);
 	if (r == 0 || r == -EPROTO) {
 		b->n_ticks++;
 	} else {
-		table_drop(&b->table, adding.tick);
-		texts_gather_drop(b->texts, adding.tick);
+		table_drop(&b->table, b->n_ticks);
+		texts_gather_drop(b->texts, b->n_ticks);
+		forget(b);
 	}
 	return r;
 }
@@ -193,9 +239,10 @@ static void take_values(const struct table_column *c, const struct place *places
 		to[i] = c->constant;
 }
 
-static int write_series(struct section_writer *w, const struct table_series *s, const struct order *order,
-			struct columns_values *values)
+static int write_series(struct section_writer *w, const struct table *t, const struct table_series *s,
+			const struct order *order, struct columns_values *values)
 {
+	struct columns_series id;
 	struct presence sorted = {0};
 	struct place *places = NULL;
 	bool histogram = s->type == SCHEMA_VALUE_HISTOGRAM;
@@ -220,22 +267,17 @@ static int write_series(struct section_writer *w, const struct table_series *s, 
 	values->n = n;
 	values->n_parts = n_columns;
 	values->presence = places ? &sorted : &s->presence;
+	table_identity(t, s, &id);
 	if (r == 0)
-		r = section_writer_add(w, s->id, values);
+		r = section_writer_add(w, &id, values);
 	presence_free(&sorted);
 	free(places);
 	return r;
 }
 
-static int by_key(const void *a, const void *b, void *arg)
+static uint32_t section_of(const struct table *t, uint32_t series)
 {
-	const struct table *t = arg;
-	const struct table_series *x = &t->series[*(const uint32_t *)a], *y = &t->series[*(const uint32_t *)b];
-	if (x->id->section != y->id->section)
-		return x->id->section < y->id->section ? -1 : 1;
-	uint32_t least = x->key_len < y->key_len ? x->key_len : y->key_len;
-	int c = memcmp(x->key, y->key, least);
-	return c ? c : x->key_len < y->key_len ? -1 : x->key_len > y->key_len;
+	return t->names.paths[t->series[series].path].section;
 }
 
 struct written {
@@ -251,13 +293,13 @@ static int write_section(struct chunk_builder *b, const uint32_t *sorted, uint32
 {
 	struct section_writer *w = NULL;
 	const struct table *t = &b->table;
-	uint32_t number = t->series[sorted[0]].id->section;
+	uint32_t number = section_of(t, sorted[0]);
 	if (written->n == COLUMNS_MAX_SECTIONS)
 		return -EMSGSIZE;
 	int r = section_writer_new(number, b->n_ticks, written->form, &w);
 	for (uint32_t i = 0; r == 0 && i < n; i++) {
 		if (t->series[sorted[i]].presence.count > 0)
-			r = write_series(w, &t->series[sorted[i]], order, values);
+			r = write_series(w, t, &t->series[sorted[i]], order, values);
 	}
 	size_t before = written->bytes.len;
 	uint32_t n_series = r == 0 ? section_writer_series(w) : 0;
@@ -278,13 +320,11 @@ static int write_sections(struct chunk_builder *b, const struct order *order, st
 	struct columns_values values = {0};
 	uint32_t *sorted = calloc(t->n + 1u, sizeof(*sorted)), end;
 	int r = sorted ? table_settle(t) : -ENOMEM;
-	for (uint32_t i = 0; r == 0 && i < t->n; i++)
-		sorted[i] = i;
 	if (r == 0)
-		qsort_r(sorted, t->n, sizeof(*sorted), by_key, t);
+		r = table_sort(t, sorted);
 	for (uint32_t i = 0; r == 0 && i < t->n; i = end) {
 		for (end = i + 1; end < t->n; end++) {
-			if (t->series[sorted[end]].id->section != t->series[sorted[i]].id->section)
+			if (section_of(t, sorted[end]) != section_of(t, sorted[i]))
 				break;
 		}
 		r = write_section(b, sorted + i, end - i, order, &values, written);

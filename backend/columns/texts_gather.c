@@ -1,5 +1,4 @@
-/* Nearly every row is the one that followed the same row in the snapshot before, with the same text: it is compared
- * with that one, and looked up only where it is another. */
+/* Nearly every row is known by its number and has the text it had: nothing but the tick is added then. */
 #include "backend/columns/texts_gather.h"
 
 #include "backend/columns/intern.h"
@@ -9,7 +8,6 @@
 #include <string.h>
 
 #define NONE UINT32_MAX
-#define ROOM_MAX (64u << 20)
 
 struct change {
 	uint32_t tick;
@@ -21,7 +19,6 @@ struct row {
 	struct schema_place place;
 	const uint8_t *key;
 	uint32_t key_len;
-	uint32_t next; /* the row that followed it */
 	uint32_t twin; /* the one that differs by the next ordinal */
 	struct presence presence;
 	struct presence_run open; /* the ticks it was last at, not yet in presence; n 0: none */
@@ -47,10 +44,8 @@ struct texts_gather {
 	struct text *texts;
 	uint32_t n_texts, cap_texts;
 	struct page *pages;
-	struct buf key, room;
+	struct buf key;
 	size_t bytes, max_bytes;
-	uint32_t first, last; /* of the snapshot */
-	uint32_t tick;
 };
 
 int texts_gather_new(size_t max_bytes, struct texts_gather **ret)
@@ -60,8 +55,6 @@ int texts_gather_new(size_t max_bytes, struct texts_gather **ret)
 		return -ENOMEM;
 	g->max_bytes = max_bytes;
 	g->key = BUF_INIT(COLUMNS_MAX_DIRECTORY);
-	g->room = BUF_INIT(ROOM_MAX);
-	g->first = g->last = NONE;
 	*ret = g;
 	return 0;
 }
@@ -84,7 +77,6 @@ void texts_gather_free(struct texts_gather *g)
 	intern_free(&g->map);
 	intern_free(&g->text_map);
 	buf_free(&g->key);
-	buf_free(&g->room);
 	free(g);
 }
 
@@ -135,21 +127,6 @@ static int grow(struct texts_gather *g, void **array, uint32_t *cap, uint32_t n,
 
 /* --- rows --- */
 
-static bool same_place(const struct schema_place *a, const struct schema_place *b)
-{
-	if (a->n_numbers != b->n_numbers || a->n_labels != b->n_labels ||
-	    memcmp(a->numbers, b->numbers, a->n_numbers * sizeof(*a->numbers)) != 0)
-		return false;
-	for (size_t i = 0; i < a->n_labels; i++) {
-		const struct schema_label_value *x = &a->labels[i], *y = &b->labels[i];
-		if (x->is_text != y->is_text || x->role != y->role ||
-		    (x->is_text ? x->len != y->len || memcmp(x->text, y->text, x->len) != 0 : x->number != y->number) ||
-		    strcmp(x->name, y->name) != 0)
-			return false;
-	}
-	return true;
-}
-
 static bool same_key(const void *arg, uint32_t number, const void *key)
 {
 	const struct texts_gather *g = arg;
@@ -157,46 +134,21 @@ static bool same_key(const void *arg, uint32_t number, const void *key)
 	       memcmp(g->rows[number].key, g->key.data, g->key.len) == 0;
 }
 
-static int keep_place(struct texts_gather *g, const struct schema_place *place, struct row *row)
+static int look_up(struct texts_gather *g, const struct schema_place *place, uint32_t *ret)
 {
-	struct schema_label_value labels[SCHEMA_MAX_LABELS];
-	const void *p = NULL;
-	int r = 0;
-	for (size_t i = 0; r == 0 && i < place->n_labels; i++) {
-		labels[i] = place->labels[i];
-		r = keep(g, labels[i].name, strlen(labels[i].name) + 1, &p);
-		labels[i].name = p;
-		if (r == 0 && labels[i].is_text)
-			r = keep(g, labels[i].text, labels[i].len, &p);
-		labels[i].text = labels[i].is_text ? p : "";
-	}
-	row->place = *place;
-	if (r == 0)
-		r = keep(g, labels, place->n_labels * sizeof(*labels), &p);
-	row->place.labels = p;
-	if (r == 0)
-		r = keep(g, g->key.data, g->key.len, &p);
-	row->key = p;
-	row->key_len = (uint32_t)g->key.len;
-	return r;
-}
-
-static int look_up(struct texts_gather *g, const struct schema_place *place, uint32_t ordinal, uint32_t *ret)
-{
-	struct schema_place wanted = *place;
 	uint32_t number = g->n;
-	wanted.ordinal = ordinal;
+	const void *key = NULL;
 	buf_reset(&g->key);
-	int r = ordinal > COLUMNS_MAX_ORDINAL || g->n == TEXTS_MAX_ROWS ? -EMSGSIZE : texts_key(&wanted, &g->key);
+	int r = place->ordinal > COLUMNS_MAX_ORDINAL || g->n == TEXTS_MAX_ROWS ? -EMSGSIZE : texts_key(place, &g->key);
 	if (r == 0)
 		r = grow(g, (void **)&g->rows, &g->cap, g->n, sizeof(*g->rows));
 	/* A slot of a row that then finds no room stays unused: the builder takes no more after that. */
 	if (r == 0)
 		r = intern_get(&g->map, intern_hash(g->key.data, g->key.len), same_key, g, NULL, &number);
 	if (r == 0) {
-		struct row *row = &g->rows[number];
-		*row = (struct row){.next = NONE, .twin = NONE};
-		r = keep_place(g, &wanted, row);
+		r = keep(g, g->key.data, g->key.len, &key);
+		g->rows[number] =
+			(struct row){.place = *place, .key = key, .key_len = (uint32_t)g->key.len, .twin = NONE};
 		g->n += r == 0;
 	}
 	*ret = number;
@@ -208,16 +160,24 @@ static bool at_tick(const struct row *row, uint32_t tick)
 	return row->open.n > 0 && row->open.first + row->open.n == tick + 1;
 }
 
-static int find(struct texts_gather *g, const struct schema_place *place, uint32_t *ret)
+static int find(struct texts_gather *g, uint32_t tick, const struct schema_trail_row *source,
+		const struct schema_label_value *labels, size_t n_labels, uint32_t *ret)
 {
-	uint32_t number = g->last == NONE ? g->first : g->rows[g->last].next;
 	int r = 0;
-	if (number == NONE || g->rows[number].place.ordinal != 0 || !same_place(&g->rows[number].place, place))
-		r = look_up(g, place, 0, &number);
+	if (*source->number == NONE) {
+		struct schema_place place = {.n_numbers = source->n_numbers, .labels = labels, .n_labels = n_labels};
+		memcpy(place.numbers, source->numbers, source->n_numbers * sizeof(place.numbers[0]));
+		r = look_up(g, &place, source->number);
+	}
+	uint32_t number = *source->number;
 	/* The same row again in one snapshot: the next of its kind. */
-	for (uint32_t ordinal = 1; r == 0 && at_tick(&g->rows[number], g->tick); ordinal++) {
+	while (r == 0 && at_tick(&g->rows[number], tick)) {
 		uint32_t twin = g->rows[number].twin;
-		r = twin == NONE ? look_up(g, place, ordinal, &twin) : 0;
+		if (twin == NONE) {
+			struct schema_place place = g->rows[number].place;
+			place.ordinal++;
+			r = look_up(g, &place, &twin);
+		}
 		if (r == 0)
 			g->rows[number].twin = twin;
 		number = twin;
@@ -264,42 +224,29 @@ static int number_of(struct texts_gather *g, const struct text *text, uint32_t *
 	return r < 0 ? r : 0;
 }
 
-int texts_gather_row(void *arg, const struct schema_row *source)
+int texts_gather_row(struct texts_gather *g, uint32_t tick, const struct schema_trail_row *source,
+		     const struct schema_label_value *labels, size_t n_labels)
 {
-	struct texts_gather *g = arg;
 	struct text text = {.data = source->text, .len = source->len};
 	uint32_t number;
-	int r = find(g, &source->place, &number);
+	int r = find(g, tick, source, labels, n_labels, &number);
 	if (r < 0)
 		return r;
-	if (g->last != NONE)
-		g->rows[g->last].next = number;
-	else
-		g->first = number;
-	g->last = number;
 	struct row *row = &g->rows[number];
-	r = add_tick(row, g->tick);
+	r = add_tick(row, tick);
 	const struct change *before = row->n > 0 ? &row->changes[row->n - 1] : NULL;
-	if (r < 0 || (before && before->bare == source->bare && same_text(g, before->text, &text)))
+	if (r < 0 || (before && before->bare == source->bare && (source->same || same_text(g, before->text, &text))))
 		return r;
-	struct change change = {.tick = g->tick, .bare = source->bare};
-	r = number_of(g, &text, &change.text);
+	struct change change = {.tick = tick, .bare = source->bare};
+	if (source->same && before)
+		change.text = before->text;
+	else
+		r = number_of(g, &text, &change.text);
 	if (r == 0)
 		r = grow(g, (void **)&row->changes, &row->cap, row->n, sizeof(*row->changes));
 	if (r == 0)
 		row->changes[row->n++] = change;
 	return r;
-}
-
-void texts_gather_begin(struct texts_gather *g, uint32_t tick)
-{
-	g->last = NONE;
-	g->tick = tick;
-}
-
-struct buf *texts_gather_room(struct texts_gather *g)
-{
-	return &g->room;
 }
 
 void texts_gather_drop(struct texts_gather *g, uint32_t tick)

@@ -3,18 +3,18 @@
 #pragma once
 
 #include "backend/columns/texts.h"
+#include "common/schema/trail.h"
 
 struct texts_gather;
 
 int texts_gather_new(size_t max_bytes, struct texts_gather **ret) __attribute__((nonnull, warn_unused_result));
 void texts_gather_free(struct texts_gather *gather); /* accepts NULL */
 
-/* Before the rows of a snapshot; ticks ascend. */
-void texts_gather_begin(struct texts_gather *gather, uint32_t tick) __attribute__((nonnull));
-/* Room for schema_walk_rows(), whose callback the next is, with the gathering as its argument: 0; -EMSGSIZE, -ENOMEM:
- * then drop the tick. */
-struct buf *texts_gather_room(struct texts_gather *gather) __attribute__((nonnull));
-int texts_gather_row(void *gather, const struct schema_row *row) __attribute__((nonnull, warn_unused_result));
+/* A row of a snapshot, whose labels the caller keeps for as long as this. Ticks ascend. 0; -EMSGSIZE, -ENOMEM: then
+ * drop the tick. */
+int texts_gather_row(struct texts_gather *gather, uint32_t tick, const struct schema_trail_row *row,
+		     const struct schema_label_value *labels, size_t n_labels)
+	__attribute__((nonnull(1, 3), warn_unused_result));
 /* Forgets what a tick, the last one, brought. */
 void texts_gather_drop(struct texts_gather *gather, uint32_t tick) __attribute__((nonnull));
 

@@ -161,12 +161,14 @@ static bool is_within(const struct presence *presence, uint32_t first, uint32_t 
 	return false;
 }
 
-static int tell_series(struct source_reading *reading, const struct table_series *series)
+static int tell_series(struct source_reading *reading, const struct table *table, const struct table_series *series)
 {
+	struct columns_series id;
 	struct columns_values *values = &reading->values[QUERY_LAST];
 	const struct columns_values *of[QUERY_STATISTICS] = {[QUERY_LAST] = values};
 	void *wanted;
-	int r = source_offer(reading, series->id, &wanted);
+	table_identity(table, series, &id);
+	int r = source_offer(reading, &id, &wanted);
 	if (r < 0 || !wanted)
 		return r;
 	r = fill_values(series, values);
@@ -191,7 +193,7 @@ static int tell(struct source_rows *rows, uint32_t at, uint32_t n)
 	r = reading->sink->ticks(reading->sink->arg, &block);
 	for (uint32_t i = 0; r == 0 && i < kept->table.n; i++) {
 		if (is_within(&kept->table.series[i].presence, block.first, block.end))
-			r = tell_series(reading, &kept->table.series[i]);
+			r = tell_series(reading, &kept->table, &kept->table.series[i]);
 	}
 	return r;
 }

@@ -102,6 +102,7 @@ static int add_metric(struct builder *b, const struct plan_field *f, struct plan
 	m->help = f->help;
 	m->kind = f->kind;
 	m->unit = f->unit;
+	m->type = f->kind == SCHEMA_KIND_HISTOGRAM ? SCHEMA_VALUE_HISTOGRAM : plan_value_type(f->type);
 	m->n_numbers = b->place.depth;
 	memcpy(m->numbers, b->place.numbers, sizeof(m->numbers));
 	m->n_labels = b->place.n_labels;
@@ -186,6 +187,8 @@ static int build_node(struct builder *b, const struct plan_message *m, struct pl
 		node->has_labels = true;
 	}
 	for (size_t i = 0; i < m->n; i++) {
+		node->children[i].type = (uint8_t)m->fields[i].type;
+		node->children[i].wire = (uint8_t)plan_wire_type(m->fields[i].type);
 		int r = build_child(b, &m->fields[i], &node->children[i]);
 		if (r < 0)
 			return r;

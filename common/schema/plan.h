@@ -79,6 +79,7 @@ struct plan_node {
 	bool has_labels;
 	struct plan_child {
 		enum { PLAN_CHECK_ONLY, PLAN_LABEL, PLAN_METRIC, PLAN_NODE, PLAN_CUSTOM } action;
+		uint8_t type, wire; /* enum plan_type and wire_type of the field, beside what the walk looks at */
 		union {
 			const struct schema_metric *metric;
 			const struct plan_node *node;

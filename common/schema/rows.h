@@ -1,7 +1,7 @@
-/* The messages of a snapshot one by one, and the way back. A row is a message on the way to metrics: its place is the
- * fields that lead to it and the labels gathered until then; its text is what it says besides: fields that are neither
- * labels nor metrics nor rows of their own (names, states, reasons, events). Values and texts put together again are a
- * snapshot's section. */
+/* Where in a snapshot something stands, and the way back to snapshots (trail.h takes them apart). A row is a message on
+ * the way to metrics: its place is the fields that lead to it and the labels gathered until then; its text is what it
+ * says besides: fields that are neither labels nor metrics nor rows of their own (names, states, reasons, events).
+ * Values and texts put together again are a snapshot's section. */
 #pragma once
 
 #include "common/schema/schema.h"
@@ -13,25 +13,6 @@ struct schema_place {
 	size_t n_labels;
 	uint32_t ordinal; /* tells rows with the same labels apart; 0 for the first */
 };
-
-/* --- apart ------------------------------------------------------------------------------------------------------ */
-
-struct schema_row {
-	struct schema_place place; /* ordinal is 0: rows come in the order in which they stand */
-	const uint8_t *text;	   /* wire bytes, as they came */
-	size_t len;
-	bool bare; /* there is no value in it nor in rows below it */
-};
-
-/* Anything but 0 stops and is returned. */
-typedef int (*schema_row_fn)(void *arg, const struct schema_row *row);
-
-/* schema_walk(), and in the same go every row of the Snapshot, the rows in it before it. Of a section's State what is
- * said of this one reading (when it began, how long it took) is left out. The room is for texts, and used again. Rows
- * before a fault have been yielded by then. 0, a callback's value, -EPROTO, -ENOMEM, -EMSGSIZE. */
-int schema_walk_rows(const struct schema *schema, const uint8_t *data, size_t len, schema_sample_fn fn, void *arg,
-		     struct buf *room, schema_row_fn row_fn, void *row_arg)
-	__attribute__((nonnull(1, 4, 6, 7), warn_unused_result));
 
 /* --- together --------------------------------------------------------------------------------------------------- */
 

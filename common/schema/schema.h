@@ -35,6 +35,8 @@ enum schema_unit {
 	SCHEMA_UNIT_LAST = SCHEMA_UNIT_VOLTS,
 };
 
+enum schema_value_type { SCHEMA_VALUE_UINT, SCHEMA_VALUE_INT, SCHEMA_VALUE_DOUBLE, SCHEMA_VALUE_HISTOGRAM };
+
 #define SCHEMA_MAX_DEPTH 8	  /* nesting of messages below Snapshot */
 #define SCHEMA_MAX_LABELS 16	  /* labels a series can gather on its way down */
 #define SCHEMA_MAX_METRICS 65536  /* a hostile descriptor set cannot ask for more */
@@ -52,6 +54,7 @@ struct schema_metric {
 	const char *help; /* "" if none */
 	enum schema_kind kind;
 	enum schema_unit unit;
+	enum schema_value_type type;
 	double scale;			    /* times this is base units: 1e-6 for microseconds */
 	uint32_t numbers[SCHEMA_MAX_DEPTH]; /* field-number path: the identity of the series besides its labels */
 	size_t n_numbers;
@@ -74,7 +77,6 @@ const struct schema_metric *schema_metrics(const struct schema *schema, size_t *
 const struct schema_metric *schema_find(const struct schema *schema, const char *path_or_name);
 
 /* What a metric's values are, and for each of its labels whether it is text (or a number). 0 or -ENOENT. */
-enum schema_value_type { SCHEMA_VALUE_UINT, SCHEMA_VALUE_INT, SCHEMA_VALUE_DOUBLE, SCHEMA_VALUE_HISTOGRAM };
 int schema_metric_types(const struct schema *schema, const struct schema_metric *metric, enum schema_value_type *ret,
 			bool is_text[SCHEMA_MAX_LABELS]) __attribute__((nonnull, warn_unused_result));
 

@@ -58,27 +58,6 @@ int plan_check_field(const struct plan_field *f, const struct wire_field *w, uns
 
 /* --- values --- */
 
-/* Nearly all are what their bits say, and no two fields in a row need be of one type. */
-static void set_value(enum plan_type type, uint64_t bits, struct schema_sample *sample)
-{
-	static const uint8_t types[] = {
-		[PLAN_DOUBLE] = SCHEMA_VALUE_DOUBLE, [PLAN_FLOAT] = SCHEMA_VALUE_DOUBLE,
-		[PLAN_SINT32] = SCHEMA_VALUE_INT,    [PLAN_SINT64] = SCHEMA_VALUE_INT,
-		[PLAN_INT32] = SCHEMA_VALUE_INT,     [PLAN_INT64] = SCHEMA_VALUE_INT,
-		[PLAN_SFIXED64] = SCHEMA_VALUE_INT,  [PLAN_SFIXED32] = SCHEMA_VALUE_INT,
-	};
-	union {
-		uint32_t u;
-		float f;
-	} single = {.u = (uint32_t)bits};
-	sample->type = (enum schema_value_type)types[type];
-	sample->u = type >= PLAN_SINT32 ? (uint64_t)wire_zigzag(bits) : bits;
-	if (type == PLAN_FLOAT)
-		sample->d = (double)single.f;
-	else if (type == PLAN_SFIXED32)
-		sample->i = (int32_t)(uint32_t)bits;
-}
-
 static int emit_histogram(struct walk *walk, struct schema_sample *sample, const struct wire_field *w)
 {
 	struct schema_histogram histogram;
@@ -100,11 +79,12 @@ static int emit(struct walk *walk, const struct plan_field *f, const struct sche
 		return -EPROTO;
 	if (metric->kind == SCHEMA_KIND_HISTOGRAM)
 		return emit_histogram(walk, &sample, w);
-	set_value(f->type, w->value, &sample);
+	sample.type = metric->type;
+	sample.u = walk_bits(f->type, w->value);
 	return walk->fn(walk->arg, &sample);
 }
 
-static int take_label(struct walk *walk, size_t base, const struct plan_field *f, const struct wire_field *w)
+int walk_label(struct walk *walk, size_t base, const struct plan_field *f, const struct wire_field *w)
 {
 	struct schema_label_value label = {.name = f->name, .role = f->label};
 	if (w->type != plan_wire_type(f->type))
@@ -199,7 +179,8 @@ static int custom_value(struct custom *c, const struct wire_field *w)
 		[CUSTOM_DOUBLE] = PLAN_DOUBLE, [CUSTOM_UINT] = PLAN_UINT64, [CUSTOM_INT] = PLAN_SINT64};
 	if (w->type != plan_wire_type(types[w->number]))
 		return -EPROTO;
-	set_value(types[w->number], w->value, &c->sample);
+	c->sample.type = plan_value_type(types[w->number]);
+	c->sample.u = walk_bits(types[w->number], w->value);
 	c->has_value = true;
 	return 0;
 }
@@ -240,7 +221,7 @@ static int custom_field(struct walk *walk, struct custom *c, const struct wire_f
 	}
 }
 
-static int emit_custom(struct walk *walk, const struct wire_field *field)
+int walk_custom(struct walk *walk, const struct wire_field *field)
 {
 	struct custom c;
 	struct wire_field w;
@@ -263,8 +244,13 @@ static int emit_custom(struct walk *walk, const struct wire_field *field)
 	}
 	if (r < 0 || !c.name)
 		return -EPROTO;
-	const struct schema_metric metric = {
-		.path = c.path, .name = c.name, .help = c.help, .kind = c.kind, .unit = c.unit, .scale = 1};
+	const struct schema_metric metric = {.path = c.path,
+					     .name = c.name,
+					     .help = c.help,
+					     .kind = c.kind,
+					     .unit = c.unit,
+					     .type = c.sample.type,
+					     .scale = 1};
 	c.sample.metric = &metric;
 	c.sample.labels = walk->labels;
 	c.sample.n_labels = walk->n_labels;
@@ -277,67 +263,32 @@ static int emit_custom(struct walk *walk, const struct wire_field *field)
 
 /* --- the tree --- */
 
-/* A field of a message that has been read, and whose meaning has been looked up. */
-struct field {
-	struct wire_field wire;
-	const uint8_t *end;
-	int child;
-};
+static int walk_node(struct walk *walk, const struct plan_node *node, const uint8_t *data, size_t len);
 
-/* 1, 0 at the end, -EPROTO. Fields the schema does not know are passed over. */
-static inline int next_field(const struct walk *walk, const struct plan_node *node, struct wire_reader *reader,
-			     struct field *ret)
-{
-	int r;
-	while ((r = wire_next_inline(reader, walk->limit, &ret->wire)) == 1) {
-		ret->child = plan_find_field(node->message, ret->wire.number);
-		if (ret->child < 0)
-			continue;
-		ret->end = reader->p;
-		return 1;
-	}
-	return r;
-}
-
-static int go_into(struct walk *walk, const struct plan_child *child, const struct wire_field *w, bool *ret_values)
-{
-	struct rows *rows = walk->rows;
-	if (w->type != WIRE_BYTES || (rows && rows->depth == SCHEMA_MAX_DEPTH))
-		return -EPROTO;
-	if (!rows)
-		return walk_node(walk, child->node, w->data, w->len, ret_values);
-	rows->numbers[rows->depth++] = w->number;
-	int r = walk_node(walk, child->node, w->data, w->len, ret_values);
-	rows->depth--;
-	return r;
-}
-
-static int walk_field(struct walk *walk, const struct plan_node *node, const struct field *f, bool *ret_values)
+static int walk_field(struct walk *walk, const struct plan_node *node, const struct walk_field *f)
 {
 	const struct plan_child *child = &node->children[f->child];
 	const struct plan_field *field = &node->message->fields[f->child];
 	switch (child->action) {
 	case PLAN_METRIC:
-		*ret_values = true;
 		return emit(walk, field, child->metric, &f->wire);
 	case PLAN_NODE:
-		return go_into(walk, child, &f->wire, ret_values);
+		return f->wire.type == WIRE_BYTES ? walk_node(walk, child->node, f->wire.data, f->wire.len) : -EPROTO;
 	case PLAN_CUSTOM:
-		*ret_values = true;
-		return emit_custom(walk, &f->wire);
+		return walk_custom(walk, &f->wire);
 	case PLAN_LABEL:
 		return 0;
 	default:
-		return walk->rows ? rows_text(walk, field, &f->wire, f->end) : plan_check_field(field, &f->wire, 0);
+		return plan_check_field(field, &f->wire, 0);
 	}
 }
 
-static int walk_fields(struct walk *walk, const struct plan_node *node, struct wire_reader *reader, bool *ret_values)
+static int walk_fields(struct walk *walk, const struct plan_node *node, struct wire_reader *reader)
 {
-	struct field f;
+	struct walk_field f;
 	int r;
-	while ((r = next_field(walk, node, reader, &f)) == 1) {
-		r = walk_field(walk, node, &f, ret_values);
+	while ((r = walk_next(walk, node, reader, &f)) == 1) {
+		r = walk_field(walk, node, &f);
 		if (r != 0)
 			return r;
 	}
@@ -346,21 +297,21 @@ static int walk_fields(struct walk *walk, const struct plan_node *node, struct w
 
 /* Takes the labels of a message. Its other fields are kept, as many as there is room for; the reader is left behind
  * these. */
-static int take_labels(struct walk *walk, const struct plan_node *node, struct wire_reader *reader, struct field *kept,
-		       size_t room, size_t *ret_n)
+static int take_labels(struct walk *walk, const struct plan_node *node, struct wire_reader *reader,
+		       struct walk_field *kept, size_t room, size_t *ret_n)
 {
 	struct wire_reader ahead = *reader;
-	struct field f;
+	struct walk_field f;
 	size_t base = walk->n_labels, n = 0;
 	int r;
 	walk->row++;
 	for (;;) {
-		struct field *to = n < room ? &kept[n] : &f;
-		r = next_field(walk, node, &ahead, to);
+		struct walk_field *to = n < room ? &kept[n] : &f;
+		r = walk_next(walk, node, &ahead, to);
 		if (r != 1)
 			break;
 		if (node->children[to->child].action == PLAN_LABEL)
-			r = take_label(walk, base, &node->message->fields[to->child], &to->wire);
+			r = walk_label(walk, base, &node->message->fields[to->child], &to->wire);
 		else
 			n += to != &f;
 		if (r < 0)
@@ -373,41 +324,32 @@ static int take_labels(struct walk *walk, const struct plan_node *node, struct w
 }
 
 /* A message is read once: what stands before a label waits until all labels are known. */
-static int walk_labelled(struct walk *walk, const struct plan_node *node, struct wire_reader *reader, bool *ret_values)
+static int walk_labelled(struct walk *walk, const struct plan_node *node, struct wire_reader *reader)
 {
-	struct field kept[FIELDS_KEPT];
+	struct walk_field kept[FIELDS_KEPT];
 	size_t n = 0;
 	int r = take_labels(walk, node, reader, kept, FIELDS_KEPT, &n);
 	for (size_t i = 0; r == 0 && i < n; i++)
-		r = walk_field(walk, node, &kept[i], ret_values);
-	return r != 0 ? r : walk_fields(walk, node, reader, ret_values);
+		r = walk_field(walk, node, &kept[i]);
+	return r != 0 ? r : walk_fields(walk, node, reader);
 }
 
-int walk_node(struct walk *walk, const struct plan_node *node, const uint8_t *data, size_t len, bool *ret_values)
+static int walk_node(struct walk *walk, const struct plan_node *node, const uint8_t *data, size_t len)
 {
 	struct wire_reader reader = wire_reader(data, len);
-	struct rows *rows = walk->rows;
-	size_t labels = walk->n_labels, base = rows ? rows->room->len : 0;
-	bool values = false;
-	int r = node->has_labels ? walk_labelled(walk, node, &reader, &values)
-				 : walk_fields(walk, node, &reader, &values);
+	size_t labels = walk->n_labels;
+	int r = node->has_labels ? walk_labelled(walk, node, &reader) : walk_fields(walk, node, &reader);
 	if (r != 0)
 		return r;
-	if (rows && rows->depth > 0)
-		r = rows_yield(walk, base, values);
-	if (rows)
-		rows->room->len = base;
 	walk->n_labels = labels;
 	walk->row += node->has_labels;
-	*ret_values |= values;
-	return r;
+	return 0;
 }
 
 int schema_walk(const struct schema *s, const uint8_t *data, size_t len, schema_sample_fn fn, void *arg)
 {
 	struct walk walk = {.fn = fn, .arg = arg, .limit = wire_reader(data, len).end};
-	bool values = false;
-	return walk_node(&walk, s->root, data, len, &values);
+	return walk_node(&walk, s->root, data, len);
 }
 
 /* --- one metric --- */

@@ -2,16 +2,7 @@
 #pragma once
 
 #include "common/schema/plan.h"
-#include "common/schema/rows.h"
-
-/* What a walk that also yields rows has besides. */
-struct rows {
-	schema_row_fn fn;
-	void *arg;
-	struct buf *room; /* texts of the rows that are open, one behind the other */
-	uint32_t numbers[SCHEMA_MAX_DEPTH];
-	size_t depth;
-};
+#include "common/wire_next.h"
 
 struct walk {
 	schema_sample_fn fn;
@@ -19,15 +10,46 @@ struct walk {
 	const uint8_t *limit; /* of the snapshot */
 	struct schema_label_value labels[SCHEMA_MAX_LABELS];
 	size_t n_labels;
-	uint32_t row;	   /* another whenever labels may be */
-	struct rows *rows; /* NULL: samples alone */
+	uint32_t row; /* another whenever labels may be */
 };
 
-/* Everything in a message at this node. *ret_values becomes true when there was a value in it. 0, a callback's value,
- * -EPROTO; with rows also -ENOMEM, -EMSGSIZE. */
-int walk_node(struct walk *walk, const struct plan_node *node, const uint8_t *data, size_t len, bool *ret_values);
+/* A field of a message that has been read, and whose meaning has been looked up. */
+struct walk_field {
+	struct wire_field wire;
+	const uint8_t *end;
+	int child;
+};
 
-/* A field that is neither label nor metric nor row, and ends at `end`: checks it and adds it to the row's text. */
-int rows_text(struct walk *walk, const struct plan_field *field, const struct wire_field *wire, const uint8_t *end);
-/* The row that is open, whose text begins at `base` of the room, to the callback. */
-int rows_yield(struct walk *walk, size_t base, bool values);
+/* 1, 0 at the end, -EPROTO. Fields the schema does not know are passed over. */
+static inline int walk_next(const struct walk *walk, const struct plan_node *node, struct wire_reader *reader,
+			    struct walk_field *ret)
+{
+	int r;
+	while ((r = wire_next_inline(reader, walk->limit, &ret->wire)) == 1) {
+		ret->child = plan_find_field(node->message, ret->wire.number);
+		if (ret->child < 0)
+			continue;
+		ret->end = reader->p;
+		return 1;
+	}
+	return r;
+}
+
+/* What a number says in struct schema_sample. Nearly all are what their bits say. */
+static inline uint64_t walk_bits(enum plan_type type, uint64_t bits)
+{
+	union {
+		uint32_t u;
+		float f;
+	} single = {.u = (uint32_t)bits};
+	if (type == PLAN_FLOAT)
+		return wire_double_bits((double)single.f);
+	if (type == PLAN_SFIXED32)
+		return (uint64_t)(int64_t)(int32_t)(uint32_t)bits;
+	return type >= PLAN_SINT32 ? (uint64_t)wire_zigzag(bits) : bits;
+}
+
+/* A label of a message whose labels begin at `base`. 0 or -EPROTO. */
+int walk_label(struct walk *walk, size_t base, const struct plan_field *field, const struct wire_field *wire);
+/* One of the section `custom`, to the callback. 0, its value or -EPROTO. */
+int walk_custom(struct walk *walk, const struct wire_field *wire);

@@ -3,6 +3,7 @@
 #include "backend/columns/ticks.h"
 #include "common/wire.h"
 #include "tests/unit/backend/columns/fixture.h"
+#include "tests/unit/backend/columns/told.h"
 #include "tests/unit/cmocka_all.h"
 
 #include <errno.h>
@@ -107,6 +108,43 @@ static void few_and_none_come_back(void **state)
 {
 	for (uint32_t n = 0; n < 8; n++)
 		round_trip(50 + n, n, true);
+}
+
+static void add_by(struct chunk_builder *b, struct schema *schema, const struct columns_tick *tick,
+		   const struct buf *payload)
+{
+	assert_int_equal(chunk_builder_add(b, tick, schema, payload->data, payload->len), 0);
+}
+
+/* What is remembered from snapshot to snapshot, which a change of schema ends, makes no difference. */
+static void what_is_remembered_changes_nothing(void **state)
+{
+	struct schema *other = fixture_schema_new();
+	for (uint64_t seed = 1; seed < 9; seed++) {
+		struct buf payload BUF_CLEANUP = BUF_INIT(1 << 20), remembered BUF_CLEANUP = BUF_INIT(1 << 28),
+				   forgotten BUF_CLEANUP = BUF_INIT(1 << 28);
+		struct chunk_builder *a, *b;
+		struct maker maker;
+		struct told told;
+		assert_int_equal(chunk_builder_new(1 << 28, &a), 0);
+		assert_int_equal(chunk_builder_new(1 << 28, &b), 0);
+		maker_init(&maker, seed, seed % 4 == 0);
+		told_init(&told, seed);
+		for (uint32_t i = 0; i < 150; i++) {
+			if (seed % 2 == 0)
+				maker_next(&maker, &payload);
+			else
+				told_next(&told, &payload);
+			const struct columns_tick *tick = seed % 2 == 0 ? &maker.tick : &told.tick;
+			add_by(a, fixture_schema(), tick, &payload);
+			add_by(b, i % 2 == 0 ? fixture_schema() : other, tick, &payload);
+		}
+		fixture_finish(a, &remembered);
+		fixture_finish(b, &forgotten);
+		assert_int_equal(remembered.len, forgotten.len);
+		assert_memory_equal(remembered.data, forgotten.data, remembered.len);
+	}
+	schema_unref(other);
 }
 
 /* Late snapshots: in the order of their time, not of their coming. */
@@ -253,15 +291,11 @@ static void schemas_may_change(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(plausible_snapshots_come_back),
-		cmocka_unit_test(wild_snapshots_come_back),
-		cmocka_unit_test(few_and_none_come_back),
-		cmocka_unit_test(late_snapshots_take_their_place),
-		cmocka_unit_test(extremes_of_every_kind_come_back),
-		cmocka_unit_test(absence_costs_nothing),
-		cmocka_unit_test(a_full_builder_says_so),
-		cmocka_unit_test(malformed_payloads_are_told),
-		cmocka_unit_test(schemas_may_change),
+		cmocka_unit_test(plausible_snapshots_come_back),   cmocka_unit_test(wild_snapshots_come_back),
+		cmocka_unit_test(few_and_none_come_back),	   cmocka_unit_test(what_is_remembered_changes_nothing),
+		cmocka_unit_test(late_snapshots_take_their_place), cmocka_unit_test(extremes_of_every_kind_come_back),
+		cmocka_unit_test(absence_costs_nothing),	   cmocka_unit_test(a_full_builder_says_so),
+		cmocka_unit_test(malformed_payloads_are_told),	   cmocka_unit_test(schemas_may_change),
 	};
 	return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }

@@ -1,0 +1,315 @@
+/* The key of a series (columns_series_key()) is that of its metric and that of its labels behind each other, and
+ * neither begins another of its kind unless it is the same: whoever knows the order of both knows that of the series.
+ */
+#include "backend/columns/table_names.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PAGE_BYTES 65536
+#define KNOWN 1024
+#define FIRST_PAGE_BYTES 8192 /* of a table of one metric */
+
+struct table_page {
+	struct table_page *next;
+	size_t used, size;
+	_Alignas(16) unsigned char bytes[];
+};
+
+void table_names_free(struct table_names *t)
+{
+	free(t->paths);
+	free(t->labels);
+	free(t->known);
+	intern_free(&t->path_map);
+	intern_free(&t->label_map);
+	buf_free(&t->key);
+	while (t->pages) {
+		struct table_page *page = t->pages;
+		t->pages = page->next;
+		free(page);
+	}
+}
+
+int table_names_charge(struct table_names *t, size_t bytes)
+{
+	if (bytes > t->max_bytes - t->bytes)
+		return -EMSGSIZE;
+	t->bytes += bytes;
+	return 0;
+}
+
+/* A copy that lives as long as the table, aligned for anything. */
+static int keep(struct table_names *t, const void *data, size_t len, const void **ret)
+{
+	struct table_page *page = t->pages;
+	size_t size = (len + 15) & ~(size_t)15;
+	if (!page || page->size - page->used < size) {
+		size_t usual = page ? PAGE_BYTES : FIRST_PAGE_BYTES, room = size > usual ? size : usual;
+		int r = table_names_charge(t, room);
+		page = r == 0 ? malloc(sizeof(*page) + room) : NULL;
+		if (!page)
+			return r < 0 ? r : -ENOMEM;
+		page->size = room;
+		page->used = 0;
+		page->next = t->pages;
+		t->pages = page;
+	}
+	void *p = page->bytes + page->used;
+	page->used += size;
+	if (len > 0)
+		memcpy(p, data, len);
+	*ret = p;
+	return 0;
+}
+
+static int grow(struct table_names *t, void **array, uint32_t *cap, uint32_t n, size_t size)
+{
+	if (n < *cap)
+		return 0;
+	uint32_t want = *cap ? *cap * 2 : 16;
+	int r = table_names_charge(t, (size_t)(want - *cap) * size);
+	void *more = r == 0 ? reallocarray(*array, want, size) : NULL;
+	if (!more)
+		return r < 0 ? r : -ENOMEM;
+	*array = more;
+	*cap = want;
+	return 0;
+}
+
+/* --- metrics --- */
+
+static bool same_path(const void *arg, uint32_t number, const void *key)
+{
+	const struct table_names *t = arg;
+	const struct table_path *p = key;
+	return number < t->n_paths && t->paths[number].key_len == p->key_len &&
+	       memcmp(t->paths[number].key, p->key, p->key_len) == 0;
+}
+
+static int keep_path(struct table_names *t, struct table_path *path)
+{
+	const void *key = NULL, *custom = "";
+	int r = keep(t, path->key, path->key_len, &key);
+	if (r == 0 && path->custom[0])
+		r = keep(t, path->custom, strlen(path->custom) + 1, &custom);
+	path->key = key;
+	path->custom = custom;
+	return r;
+}
+
+static int look_up_path(struct table_names *t, const struct schema_metric *m, uint32_t *ret)
+{
+	/* The path of a custom metric is its name as it was sent. */
+	struct columns_series series = {.n_numbers = m->n_numbers,
+					.custom = m->n_numbers > 0 ? "" : m->path + strlen("custom."),
+					.kind = m->kind,
+					.unit = m->unit,
+					.type = m->type};
+	struct table_path path = {.section = m->n_numbers > 0 ? m->numbers[0] : COLUMNS_CUSTOM_SECTION,
+				  .n_numbers = m->n_numbers,
+				  .custom = series.custom,
+				  .kind = m->kind,
+				  .unit = m->unit,
+				  .type = m->type};
+	uint32_t number = t->n_paths;
+	memcpy(series.numbers, m->numbers, m->n_numbers * sizeof(m->numbers[0]));
+	memcpy(path.numbers, series.numbers, sizeof(path.numbers));
+	buf_reset(&t->key);
+	int r = columns_series_key(&series, &t->key, &path.key_len);
+	path.key = t->key.data;
+	if (r == 0)
+		r = grow(t, (void **)&t->paths, &t->cap_paths, t->n_paths, sizeof(*t->paths));
+	/* A slot entered for what then finds no room stays unused: the builder takes no more after that. */
+	if (r == 0)
+		r = intern_get(&t->path_map, intern_hash(path.key, path.key_len), same_path, t, &path, &number);
+	if (r == 0) {
+		r = keep_path(t, &path);
+		if (r == 0)
+			t->paths[t->n_paths++] = path;
+	}
+	*ret = number;
+	return r < 0 ? r : 0;
+}
+
+static size_t known_at(const struct schema_metric *metric)
+{
+	return (size_t)((uint64_t)(uintptr_t)metric * 0x9e3779b97f4a7c15ull >> 54);
+}
+
+int table_names_path(struct table_names *t, const struct schema_metric *metric, uint32_t *ret)
+{
+	/* Custom ones are made up for the call. */
+	if (metric->n_numbers == 0)
+		return look_up_path(t, metric, ret);
+	if (t->last.metric == metric) {
+		*ret = t->last.path;
+		return 0;
+	}
+	if (!t->known && t->last.metric)
+		t->known = calloc(KNOWN, sizeof(*t->known));
+	struct table_known *known = t->known ? &t->known[known_at(metric)] : &t->last;
+	if (known->metric != metric) {
+		uint32_t path;
+		int r = look_up_path(t, metric, &path);
+		if (r < 0)
+			return r;
+		*known = (struct table_known){.metric = metric, .path = path};
+	}
+	t->last = *known;
+	*ret = known->path;
+	return 0;
+}
+
+void table_names_forget_metrics(struct table_names *t)
+{
+	free(t->known);
+	t->known = NULL;
+	t->last.metric = NULL;
+}
+
+/* --- labels --- */
+
+struct wanted {
+	const uint8_t *key;
+	size_t len;
+};
+
+static bool same_key(const void *arg, uint32_t number, const void *key)
+{
+	const struct table_names *t = arg;
+	const struct wanted *wanted = key;
+	return number < t->n_labels && t->labels[number].key_len == wanted->len &&
+	       memcmp(t->labels[number].key, wanted->key, wanted->len) == 0;
+}
+
+static int keep_labels(struct table_names *t, const struct wanted *wanted, const struct schema_label_value *labels,
+		       size_t n, struct table_labels *ret)
+{
+	struct schema_label_value copies[SCHEMA_MAX_LABELS];
+	const void *p;
+	int r = keep(t, wanted->key, wanted->len, &p);
+	ret->key = p;
+	ret->key_len = wanted->len;
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		copies[i] = labels[i];
+		r = keep(t, labels[i].name, strlen(labels[i].name) + 1, &p);
+		copies[i].name = p;
+		if (r == 0 && labels[i].is_text)
+			r = keep(t, labels[i].text, labels[i].len, &p);
+		copies[i].text = labels[i].is_text ? p : "";
+	}
+	if (r == 0)
+		r = keep(t, copies, n * sizeof(*copies), &p);
+	ret->labels = p;
+	ret->n = n;
+	return r;
+}
+
+int table_names_labels(struct table_names *t, const struct schema_label_value *labels, size_t n, uint32_t ordinal,
+		       uint32_t *ret)
+{
+	struct columns_series series;
+	uint32_t number = t->n_labels;
+	size_t path_len;
+	series.n_numbers = 0;
+	series.custom = "";
+	series.kind = SCHEMA_KIND_NONE;
+	series.unit = SCHEMA_UNIT_NONE;
+	series.type = SCHEMA_VALUE_UINT;
+	series.n_labels = n;
+	series.ordinal = ordinal;
+	if (n > 0)
+		memcpy(series.labels, labels, n * sizeof(*labels));
+	buf_reset(&t->key);
+	int r = ordinal > COLUMNS_MAX_ORDINAL ? -EMSGSIZE : columns_series_key(&series, &t->key, &path_len);
+	if (r == 0)
+		r = grow(t, (void **)&t->labels, &t->cap_labels, t->n_labels, sizeof(*t->labels));
+	if (r < 0)
+		return r;
+	const struct wanted wanted = {.key = t->key.data + path_len, .len = t->key.len - path_len};
+	r = intern_get(&t->label_map, intern_hash(wanted.key, wanted.len), same_key, t, &wanted, &number);
+	if (r == 0) {
+		struct table_labels *new = &t->labels[number];
+		*new = (struct table_labels){.ordinal = ordinal, .twin = TABLE_NONE, .next = TABLE_NONE};
+		r = keep_labels(t, &wanted, labels, n, new);
+		t->n_labels += r == 0;
+	}
+	*ret = number;
+	return r < 0 ? r : 0;
+}
+
+int table_names_twin(struct table_names *t, uint32_t number, uint32_t *ret)
+{
+	const struct table_labels *labels = &t->labels[number];
+	uint32_t twin = labels->twin;
+	if (twin == TABLE_NONE) {
+		int r = table_names_labels(t, labels->labels, labels->n, labels->ordinal + 1, &twin);
+		if (r < 0)
+			return r;
+		t->labels[number].twin = twin;
+	}
+	*ret = twin;
+	return 0;
+}
+
+bool table_names_same(const struct table_labels *labels, const struct schema_sample *sample)
+{
+	if (labels->n != sample->n_labels || labels->ordinal != 0)
+		return false;
+	for (size_t i = 0; i < labels->n; i++) {
+		const struct schema_label_value *a = &labels->labels[i], *b = &sample->labels[i];
+		if (a->is_text != b->is_text || a->role != b->role ||
+		    (a->is_text ? a->len != b->len || memcmp(a->text, b->text, a->len) != 0 : a->number != b->number) ||
+		    strcmp(a->name, b->name) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* --- the order --- */
+
+static int by_bytes(const uint8_t *a, size_t a_len, const uint8_t *b, size_t b_len)
+{
+	int c = memcmp(a, b, a_len < b_len ? a_len : b_len);
+	return c ? c : a_len < b_len ? -1 : a_len > b_len;
+}
+
+static int by_path(const void *a, const void *b, void *arg)
+{
+	const struct table_names *t = arg;
+	const struct table_path *x = &t->paths[*(const uint32_t *)a], *y = &t->paths[*(const uint32_t *)b];
+	if (x->section != y->section)
+		return x->section < y->section ? -1 : 1;
+	return by_bytes(x->key, x->key_len, y->key, y->key_len);
+}
+
+static int by_labels(const void *a, const void *b, void *arg)
+{
+	const struct table_names *t = arg;
+	const struct table_labels *x = &t->labels[*(const uint32_t *)a], *y = &t->labels[*(const uint32_t *)b];
+	return by_bytes(x->key, x->key_len, y->key, y->key_len);
+}
+
+static void rank(uint32_t *room, uint32_t n, int (*compare)(const void *, const void *, void *),
+		 const struct table_names *t, uint32_t *ranks)
+{
+	for (uint32_t i = 0; i < n; i++)
+		room[i] = i;
+	qsort_r(room, n, sizeof(*room), compare, (void *)t);
+	for (uint32_t i = 0; i < n; i++)
+		ranks[room[i]] = i;
+}
+
+int table_names_rank(const struct table_names *t, uint32_t *path_ranks, uint32_t *label_ranks)
+{
+	uint32_t n = t->n_paths > t->n_labels ? t->n_paths : t->n_labels;
+	uint32_t *room = calloc(n + 1u, sizeof(*room));
+	if (!room)
+		return -ENOMEM;
+	rank(room, t->n_paths, by_path, t, path_ranks);
+	rank(room, t->n_labels, by_labels, t, label_ranks);
+	free(room);
+	return 0;
+}

@@ -1,0 +1,69 @@
+/* Who the series of a table are: metrics and sets of labels, each kept once. Private to the table. */
+#pragma once
+
+#include "backend/columns/columns.h"
+#include "backend/columns/intern.h"
+
+#define TABLE_NONE UINT32_MAX
+
+/* A metric, as it stands in keys. */
+struct table_path {
+	uint32_t section;
+	uint32_t numbers[SCHEMA_MAX_DEPTH];
+	size_t n_numbers;
+	const char *custom;
+	enum schema_kind kind;
+	enum schema_unit unit;
+	enum schema_value_type type;
+	const uint8_t *key;
+	size_t key_len;
+};
+
+/* Labels, and which of the rows of a snapshot that have the same. */
+struct table_labels {
+	const struct schema_label_value *labels;
+	size_t n;
+	uint32_t ordinal;
+	const uint8_t *key;
+	size_t key_len;
+	uint32_t twin; /* the same with the next ordinal; TABLE_NONE: none yet */
+	uint32_t next; /* those that followed them when samples were added; TABLE_NONE: none yet */
+};
+
+struct table_names {
+	struct table_path *paths;
+	struct table_labels *labels;
+	uint32_t n_paths, cap_paths, n_labels, cap_labels;
+	struct intern path_map, label_map;
+	/* Metrics of the schema at hand whose path was looked up, by their address. */
+	struct table_known {
+		const struct schema_metric *metric;
+		uint32_t path;
+	} * known; /* NULL in a table of one metric, which is `last` */
+	struct table_known last;
+	struct table_page *pages;
+	struct buf key;
+	size_t bytes, max_bytes; /* of these and of what is charged */
+};
+
+void table_names_free(struct table_names *names);
+
+/* Pointers to metrics of earlier schemas mean nothing any more. */
+void table_names_forget_metrics(struct table_names *names);
+
+/* 0 or -EMSGSIZE. */
+int table_names_charge(struct table_names *names, size_t bytes);
+
+/* Numbers: 0, -EMSGSIZE, -ENOMEM. */
+int table_names_path(struct table_names *names, const struct schema_metric *metric, uint32_t *ret)
+	__attribute__((nonnull, warn_unused_result));
+int table_names_labels(struct table_names *names, const struct schema_label_value *labels, size_t n, uint32_t ordinal,
+		       uint32_t *ret) __attribute__((nonnull(1, 5), warn_unused_result));
+/* Of labels those with the next ordinal. */
+int table_names_twin(struct table_names *names, uint32_t labels, uint32_t *ret)
+	__attribute__((nonnull, warn_unused_result));
+bool table_names_same(const struct table_labels *labels, const struct schema_sample *sample);
+
+/* Ranks in the order of keys, those of metrics by section before. 0 or -ENOMEM. */
+int table_names_rank(const struct table_names *names, uint32_t *path_ranks, uint32_t *label_ranks)
+	__attribute__((nonnull(1), warn_unused_result));
