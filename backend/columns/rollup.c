@@ -162,6 +162,15 @@ int rollup_add(struct rollup *u, const struct columns_series *series, const stru
 	return r < 0 ? r : rollup_series(u, series);
 }
 
+int rollup_add_constant(struct rollup *u, const struct columns_series *series, const struct presence *presence,
+			uint64_t value, const struct section_writer_place *place)
+{
+	int r = find_groups(u, presence);
+	u->place = place;
+	u->result.samples += presence->count;
+	return r < 0 ? r : rollup_constant(u, series, value);
+}
+
 int rollup_end(struct rollup *u)
 {
 	int r = 0;

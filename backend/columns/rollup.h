@@ -54,6 +54,10 @@ void rollup_free(struct rollup *rollup); /* accepts NULL */
 int rollup_begin(struct rollup *rollup, uint32_t section) __attribute__((nonnull, warn_unused_result));
 int rollup_add(struct rollup *rollup, const struct columns_series *series, const struct columns_values *values,
 	       const struct section_writer_place *place) __attribute__((nonnull(1, 2, 3), warn_unused_result));
+/* The same of a series, no histogram, that has one value at all its ticks. */
+int rollup_add_constant(struct rollup *rollup, const struct columns_series *series, const struct presence *presence,
+			uint64_t value, const struct section_writer_place *place)
+	__attribute__((nonnull, warn_unused_result));
 int rollup_end(struct rollup *rollup) __attribute__((nonnull, warn_unused_result));
 /* As rollup_minutes(): -ENOMEM, -EMSGSIZE. */
 int rollup_finish(struct rollup *rollup, struct buf out[ROLLUP_END], struct rollup_result *ret)

@@ -13,20 +13,31 @@
 /* Which set of minutes, of those that a set of ticks leads to. */
 enum minutes { ALL, BOOT, SOME };
 
+static const struct presence *presence_of(const struct rollup *u, enum minutes minutes)
+{
+	return minutes == ALL ? &u->all : minutes == BOOT ? &u->boot : &u->some;
+}
+
+static struct section_writer_place place_of(const struct rollup *u, enum minutes minutes)
+{
+	struct section_writer_place place = *u->place;
+	place.ticks = minutes == SOME			 ? SECTION_WRITER_UNKNOWN
+		      : minutes == ALL || u->boot_is_all ? 2 * u->place->ticks
+							 : 2 * u->place->ticks + 1;
+	return place;
+}
+
 static int write_out(struct rollup *u, enum rollup_statistic statistic, const struct columns_series *series,
 		     enum minutes minutes)
 {
 	struct section_writer *writer = u->outputs[statistic].writer;
-	u->out.presence = minutes == ALL ? &u->all : minutes == BOOT ? &u->boot : &u->some;
+	u->out.presence = presence_of(u, minutes);
 	u->out.n = u->out.presence->count;
 	if (u->out.n == 0)
 		return 0;
 	if (!u->place)
 		return section_writer_add(writer, series, &u->out);
-	struct section_writer_place place = *u->place;
-	place.ticks = minutes == SOME			 ? SECTION_WRITER_UNKNOWN
-		      : minutes == ALL || u->boot_is_all ? 2 * u->place->ticks
-							 : 2 * u->place->ticks + 1;
+	const struct section_writer_place place = place_of(u, minutes);
 	return section_writer_add_placed(writer, series, &u->out, &place);
 }
 
@@ -131,27 +142,33 @@ static uint64_t told(const struct rollup_gauge *g, enum rollup_statistic statist
 	}
 }
 
+static int write_gauge_as(struct rollup *u, enum rollup_statistic statistic, const struct columns_series *series,
+			  enum minutes minutes)
+{
+	uint32_t n = 0;
+	int r = columns_values_reserve(&u->out, 1, u->n_groups);
+	for (uint32_t i = 0; r == 0 && i < u->n_groups; i++) {
+		if (u->gauges[i].count > 0)
+			u->out.parts[0].values[n++] = told(&u->gauges[i], statistic);
+	}
+	u->out.parts[0].part = COLUMNS_PART_VALUE;
+	u->out.n_parts = 1;
+	return r < 0 ? r : write_out(u, statistic, series, minutes);
+}
+
 static int write_gauge(struct rollup *u, const struct columns_series *series)
 {
 	struct columns_series id = *series;
-	bool may, all = u->some.count == u->all.count;
+	enum minutes minutes = u->some.count == u->all.count ? ALL : SOME;
+	bool may;
 	int r = may_write(u, series, &may);
-	if (r == 0)
-		r = columns_values_reserve(&u->out, 1, u->n_groups);
-	u->out.parts[0].part = COLUMNS_PART_VALUE;
-	u->out.n_parts = 1;
 	u->result.left_out += !may;
 	for (enum rollup_statistic s = ROLLUP_MIN; r == 0 && s <= (may ? ROLLUP_COUNT : ROLLUP_MAX); s++) {
-		uint32_t n = 0;
-		for (uint32_t i = 0; i < u->n_groups; i++) {
-			if (u->gauges[i].count > 0)
-				u->out.parts[0].values[n++] = told(&u->gauges[i], s);
-		}
 		if (s == ROLLUP_SUM)
 			id.type = SCHEMA_VALUE_DOUBLE;
 		else if (s == ROLLUP_COUNT)
 			id.type = SCHEMA_VALUE_UINT;
-		r = write_out(u, s, &id, all ? ALL : SOME);
+		r = write_gauge_as(u, s, &id, minutes);
 	}
 	return r;
 }
@@ -296,4 +313,66 @@ int rollup_series(struct rollup *u, const struct columns_series *series)
 	if (series->kind == SCHEMA_KIND_COUNTER)
 		return r < 0 ? r : write_extra(u, series);
 	return r < 0 ? r : write_gauges(u, series);
+}
+
+/* --- one value --- */
+
+static int write_one(struct rollup *u, enum rollup_statistic statistic, const struct columns_series *series,
+		     uint64_t value, enum minutes minutes)
+{
+	const struct presence *presence = presence_of(u, minutes);
+	const struct section_writer_place place = place_of(u, minutes);
+	return presence->count == 0
+		       ? 0
+		       : section_writer_add_constant(u->outputs[statistic].writer, series, presence, value, &place);
+}
+
+/* Added one by one, as a sum of different ones is. */
+static double sum_of(double value, uint64_t count)
+{
+	double sum = 0;
+	for (uint64_t i = 0; i < count; i++)
+		sum += value;
+	return sum;
+}
+
+/* SUM and COUNT are as many as there are in a minute, which is mostly the same number. */
+static int write_counts(struct rollup *u, const struct columns_series *series, uint64_t value)
+{
+	struct columns_series sum_id = *series, count_id = *series;
+	struct rollup_gauge g = {0};
+	double real = as_double(value, series->type);
+	bool same = true;
+	sum_id.type = SCHEMA_VALUE_DOUBLE;
+	count_id.type = SCHEMA_VALUE_UINT;
+	for (uint32_t i = 0; i < u->n_groups; i++) {
+		uint64_t count = u->groups[i].to - u->groups[i].from;
+		same &= i == 0 || count == g.count;
+		if (count != g.count)
+			g = (struct rollup_gauge){.count = count, .sum = sum_of(real, count)};
+		u->gauges[i] = g;
+	}
+	if (same) {
+		int r = write_one(u, ROLLUP_SUM, &sum_id, wire_double_bits(g.sum), ALL);
+		return r < 0 ? r : write_one(u, ROLLUP_COUNT, &count_id, g.count, ALL);
+	}
+	int r = write_gauge_as(u, ROLLUP_SUM, &sum_id, ALL);
+	return r < 0 ? r : write_gauge_as(u, ROLLUP_COUNT, &count_id, ALL);
+}
+
+int rollup_constant(struct rollup *u, const struct columns_series *series, uint64_t value)
+{
+	bool gauge = series->kind != SCHEMA_KIND_COUNTER, may;
+	int r = write_one(u, ROLLUP_LAST, series, value, gauge ? ALL : BOOT);
+	/* What never grows has nothing to say in EXTRA. */
+	if (r < 0 || !gauge)
+		return r;
+	r = may_write(u, series, &may);
+	u->result.left_out += !may;
+	if (r < 0 || is_nan(value, series->type))
+		return r;
+	r = write_one(u, ROLLUP_MIN, series, value, ALL);
+	if (r == 0)
+		r = write_one(u, ROLLUP_MAX, series, value, ALL);
+	return r < 0 || !may ? r : write_counts(u, series, value);
 }

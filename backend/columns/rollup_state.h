@@ -64,3 +64,6 @@ static inline bool rollup_same_boot(const struct columns_tick *a, const struct c
 /* Writes all statistics of the series at hand. 0, -EINVAL, -EMSGSIZE, -ENOMEM. */
 int rollup_series(struct rollup *rollup, const struct columns_series *series)
 	__attribute__((nonnull, warn_unused_result));
+/* The same of a series that has one value at all its ticks. */
+int rollup_constant(struct rollup *rollup, const struct columns_series *series, uint64_t value)
+	__attribute__((nonnull, warn_unused_result));

@@ -19,8 +19,9 @@
 struct input {
 	const struct section_merge_input *from;
 	struct section_reader *reader;
-	uint32_t next, n;	/* series */
-	uint32_t *paths, *sets; /* of the section to numbers of keys, then to ranks */
+	uint32_t next, n;		 /* series */
+	uint64_t *who;			 /* of each path << 32 | set: numbers of keys, then ranks */
+	const struct presence *presence; /* of the series at hand */
 	struct columns_values values;
 };
 
@@ -52,7 +53,8 @@ struct merge {
 	struct ranks paths, sets;
 	struct section_writer *writer;
 	/* The series at hand. */
-	uint32_t *taking; /* the inputs that have it */
+	struct columns_series series;
+	uint32_t *taking; /* the inputs that have it, and are one further already */
 	uint32_t n_taking;
 	struct columns_values values;
 	struct ticks **ticks; /* all so far */
@@ -88,8 +90,7 @@ static void merge_free(struct merge *m)
 {
 	for (uint32_t i = 0; m->inputs && i < m->job->n; i++) {
 		input_close(&m->inputs[i]);
-		free(m->inputs[i].paths);
-		free(m->inputs[i].sets);
+		free(m->inputs[i].who);
 		columns_values_free(&m->inputs[i].values);
 	}
 	for (uint32_t i = 0; i < m->n_ticks; i++)
@@ -109,63 +110,59 @@ static void merge_free(struct merge *m)
 
 /* --- who they are --- */
 
-static int gather_keys(struct merge *m, struct input *in)
+static int gather_who(struct merge *m, struct input *in, uint32_t *paths, uint32_t *sets)
 {
 	struct buf key BUF_CLEANUP = BUF_INIT(COLUMNS_MAX_DIRECTORY);
-	uint32_t n_paths = section_reader_paths(in->reader), n_sets = section_reader_sets(in->reader), path, set;
+	uint32_t path, set;
 	int r = 0;
-	in->paths = malloc((n_paths + 1u) * sizeof(*in->paths));
-	in->sets = malloc((n_sets + 1u) * sizeof(*in->sets));
-	if (!in->paths || !in->sets)
-		return -ENOMEM;
-	memset(in->paths, 0xff, (n_paths + 1u) * sizeof(*in->paths));
-	memset(in->sets, 0xff, (n_sets + 1u) * sizeof(*in->sets));
 	for (uint32_t i = 0; r == 0 && i < in->n; i++) {
 		struct columns_series series;
 		size_t path_len;
 		section_reader_place(in->reader, i, &path, &set);
-		if (in->paths[path] != NONE && in->sets[set] != NONE)
-			continue;
-		section_reader_get(in->reader, i, &series);
-		buf_reset(&key);
-		r = columns_series_key(&series, &key, &path_len);
-		if (r == 0)
-			r = ranks_number(&m->paths, key.data, path_len, &in->paths[path]);
-		if (r == 0)
-			r = ranks_number(&m->sets, key.data + path_len, key.len - path_len, &in->sets[set]);
+		if (paths[path] == NONE || sets[set] == NONE) {
+			section_reader_get(in->reader, i, &series);
+			buf_reset(&key);
+			r = columns_series_key(&series, &key, &path_len);
+			if (r == 0)
+				r = ranks_number(&m->paths, key.data, path_len, &paths[path]);
+			if (r == 0)
+				r = ranks_number(&m->sets, key.data + path_len, key.len - path_len, &sets[set]);
+		}
+		in->who[i] = (uint64_t)paths[path] << 32 | sets[set];
 	}
 	return r;
 }
 
-static uint64_t head_of(const struct input *in)
+static int gather_keys(struct merge *m, struct input *in)
 {
-	uint32_t path, set;
-	if (in->next == in->n)
-		return END;
-	section_reader_place(in->reader, in->next, &path, &set);
-	return (uint64_t)in->paths[path] << 32 | in->sets[set];
+	size_t n_paths = section_reader_paths(in->reader), n = n_paths + section_reader_sets(in->reader) + 1;
+	uint32_t *numbers = malloc(n * sizeof(*numbers));
+	in->who = calloc(in->n + 1u, sizeof(*in->who));
+	int r = numbers && in->who ? 0 : -ENOMEM;
+	if (r == 0) {
+		memset(numbers, 0xff, n * sizeof(*numbers));
+		r = gather_who(m, in, numbers, numbers + n_paths);
+	}
+	free(numbers);
+	return r;
 }
 
 /* Numbers become ranks. Series that do not ascend no writer wrote. */
 static void begin_input(struct merge *m, uint32_t i)
 {
 	struct input *in = &m->inputs[i];
-	uint64_t before = 0, head;
-	for (uint32_t k = 0; k < section_reader_paths(in->reader); k++)
-		in->paths[k] = in->paths[k] == NONE ? NONE : m->paths.rank[in->paths[k]];
-	for (uint32_t k = 0; k < section_reader_sets(in->reader); k++)
-		in->sets[k] = in->sets[k] == NONE ? NONE : m->sets.rank[in->sets[k]];
-	for (in->next = 0; in->next < in->n; in->next++, before = head) {
-		head = head_of(in);
-		if (in->next > 0 && head <= before)
-			break;
+	bool ascend = true;
+	for (uint32_t k = 0; k < in->n; k++) {
+		in->who[k] = (uint64_t)m->paths.rank[in->who[k] >> 32] << 32 | m->sets.rank[(uint32_t)in->who[k]];
+		ascend &= k == 0 || in->who[k] > in->who[k - 1];
 	}
-	if (in->next < in->n) {
+	if (!ascend) {
 		m->result.damaged_sections++;
 		input_close(in);
 	}
 	in->next = 0;
-	m->heads[i] = in->reader ? head_of(in) : END;
+	in->who[in->n] = END;
+	m->heads[i] = in->who[0];
 }
 
 static int open_input(struct merge *m, struct input *in)
@@ -238,8 +235,8 @@ static int find_places(struct merge *m)
 	m->n_places = 0;
 	for (uint32_t i = 0; i < m->n_taking; i++) {
 		const struct input *in = &m->inputs[m->taking[i]];
-		struct presence_cursor cursor = {.presence = in->values.presence};
-		int r = reserve_places(m, (size_t)m->n_places + in->values.n);
+		struct presence_cursor cursor = {.presence = in->presence};
+		int r = reserve_places(m, (size_t)m->n_places + in->presence->count);
 		if (r < 0)
 			return r;
 		for (uint32_t k = 0; presence_next(&cursor, &tick); k++) {
@@ -295,7 +292,7 @@ static int fill_ticks(struct merge *m, struct ticks *t)
 	t->n_runs = m->n_runs;
 	for (uint32_t i = 0; i < m->n_taking; i++) {
 		t->inputs[i] = m->taking[i];
-		t->from[i] = m->inputs[m->taking[i]].values.presence;
+		t->from[i] = m->inputs[m->taking[i]].presence;
 	}
 	if (m->n_runs > 0)
 		memcpy(t->runs, m->runs, m->n_runs * sizeof(*t->runs));
@@ -309,7 +306,7 @@ static bool fits(const struct merge *m, const struct ticks *t)
 	if (t->n_inputs != m->n_taking || memcmp(t->inputs, m->taking, m->n_taking * sizeof(*t->inputs)) != 0)
 		return false;
 	for (uint32_t i = 0; i < m->n_taking; i++) {
-		if (t->from[i] != m->inputs[m->taking[i]].values.presence)
+		if (t->from[i] != m->inputs[m->taking[i]].presence)
 			return false;
 	}
 	return true;
@@ -338,7 +335,7 @@ static int find_ticks(struct merge *m, const struct ticks **ret)
 	}
 	uint64_t hash = 0;
 	for (uint32_t i = 0; i < m->n_taking; i++) {
-		uint64_t presence = (uint64_t)(uintptr_t)m->inputs[m->taking[i]].values.presence;
+		uint64_t presence = (uint64_t)(uintptr_t)m->inputs[m->taking[i]].presence;
 		hash = (hash ^ presence >> 3 ^ (uint64_t)m->taking[i] << 40) * 0x9e3779b97f4a7c15ull;
 		hash ^= hash >> 32;
 	}
@@ -386,12 +383,12 @@ static const uint64_t *part_of(const struct columns_values *v, uint32_t part)
 	return NULL;
 }
 
-static int gather_values(struct merge *m, const struct columns_series *series, const struct ticks *t)
+static int gather_values(struct merge *m, const struct ticks *t)
 {
 	const uint32_t value = COLUMNS_PART_VALUE;
 	uint32_t found[COLUMNS_MAX_PARTS], n_parts = 1;
 	const uint32_t *parts = &value;
-	if (series->type == SCHEMA_VALUE_HISTOGRAM) {
+	if (m->series.type == SCHEMA_VALUE_HISTOGRAM) {
 		n_parts = find_parts(m, found);
 		parts = found;
 	}
@@ -420,50 +417,96 @@ static int gather_values(struct merge *m, const struct columns_series *series, c
 	return 0;
 }
 
-static int write_series(struct merge *m, uint64_t who, const struct columns_series *series)
+/* Those whose values cannot be read have no part in the series. */
+static int read_values(struct merge *m)
 {
-	const struct ticks *t;
-	int r = m->n_taking > 0 ? find_ticks(m, &t) : 0;
-	if (r < 0 || m->n_taking == 0 || t->presence.count == 0)
-		return r;
-	r = gather_values(m, series, t);
-	const struct section_writer_place place = {
-		.path = (uint32_t)(who >> 32), .set = (uint32_t)who, .ticks = t->number};
-	if (r == 0)
-		r = section_writer_add_placed(m->writer, series, &m->values, &place);
-	if (r == 0 && m->job->minutes)
-		r = rollup_add(m->job->minutes, series, &m->values, &place);
-	m->result.samples += r == 0 ? t->presence.count : 0;
-	return r;
-}
-
-/* The series that comes next, of all inputs that have it. 1, 0 at the end, or negative errno. */
-static int next_series(struct merge *m, uint64_t *ret_who, struct columns_series *ret)
-{
-	uint64_t least = END;
-	bool got = false;
-	for (uint32_t i = 0; i < m->job->n; i++)
-		least = m->heads[i] < least ? m->heads[i] : least;
-	*ret_who = least;
-	m->n_taking = 0;
-	for (uint32_t i = 0; least != END && i < m->job->n; i++) {
-		struct input *in = &m->inputs[i];
-		if (m->heads[i] != least)
-			continue;
-		if (!got)
-			section_reader_get(in->reader, in->next, ret);
-		got = true;
-		int r = section_reader_values(in->reader, in->next, &in->values);
-		in->next++;
-		m->heads[i] = head_of(in);
+	uint32_t n = 0;
+	int r = 0;
+	for (uint32_t i = 0; i < m->n_taking; i++) {
+		struct input *in = &m->inputs[m->taking[i]];
+		r = section_reader_values(in->reader, in->next - 1, &in->values);
 		if (r == -EBADMSG || r == -EPROTO)
 			m->result.damaged_series++;
 		else if (r < 0)
 			return r;
 		else
-			m->taking[m->n_taking++] = i;
+			m->taking[n++] = m->taking[i];
 	}
-	return got;
+	m->n_taking = n;
+	return 0;
+}
+
+/* Whether all inputs that have the series have one value, the same, and nothing else. */
+static bool is_constant(const struct merge *m, uint64_t *ret)
+{
+	uint64_t value;
+	for (uint32_t i = 0; i < m->n_taking; i++) {
+		const struct input *in = &m->inputs[m->taking[i]];
+		if (!section_reader_constant(in->reader, in->next - 1, i == 0 ? ret : &value) ||
+		    (i > 0 && value != *ret))
+			return false;
+	}
+	return true;
+}
+
+/* Labels are copied only for those who want to see them. */
+static void get_series(struct merge *m, const struct section_writer_place *place)
+{
+	const struct input *in = &m->inputs[m->taking[0]];
+	if (m->job->minutes || !section_writer_knows(m->writer, place))
+		section_reader_get(in->reader, in->next - 1, &m->series);
+}
+
+static int write_constant(struct merge *m, const struct ticks *t, uint64_t value,
+			  const struct section_writer_place *place)
+{
+	int r = section_writer_add_constant(m->writer, &m->series, &t->presence, value, place);
+	return r < 0 || !m->job->minutes ? r
+					 : rollup_add_constant(m->job->minutes, &m->series, &t->presence, value, place);
+}
+
+static int write_values(struct merge *m, const struct ticks *t, const struct section_writer_place *place)
+{
+	int r = gather_values(m, t);
+	if (r == 0)
+		r = section_writer_add_placed(m->writer, &m->series, &m->values, place);
+	return r < 0 || !m->job->minutes ? r : rollup_add(m->job->minutes, &m->series, &m->values, place);
+}
+
+static int write_series(struct merge *m, uint64_t who)
+{
+	const struct ticks *t;
+	uint64_t value;
+	bool constant = is_constant(m, &value);
+	int r = constant ? 0 : read_values(m);
+	if (r == 0 && m->n_taking > 0)
+		r = find_ticks(m, &t);
+	if (r < 0 || m->n_taking == 0 || t->presence.count == 0)
+		return r;
+	const struct section_writer_place place = {
+		.path = (uint32_t)(who >> 32), .set = (uint32_t)who, .ticks = t->number};
+	get_series(m, &place);
+	r = constant ? write_constant(m, t, value, &place) : write_values(m, t, &place);
+	m->result.samples += r == 0 ? t->presence.count : 0;
+	return r;
+}
+
+/* The series that comes next, of all inputs that have it; END at the end. */
+static uint64_t next_series(struct merge *m)
+{
+	uint64_t least = END;
+	for (uint32_t i = 0; i < m->job->n; i++)
+		least = m->heads[i] < least ? m->heads[i] : least;
+	m->n_taking = 0;
+	for (uint32_t i = 0; least != END && i < m->job->n; i++) {
+		struct input *in = &m->inputs[i];
+		if (m->heads[i] != least)
+			continue;
+		in->presence = section_reader_presence(in->reader, in->next);
+		m->heads[i] = in->who[++in->next];
+		m->taking[m->n_taking++] = i;
+	}
+	return least;
 }
 
 int section_merge(const struct section_merge_job *job, struct buf *out, struct section_merge_result *ret)
@@ -473,16 +516,12 @@ int section_merge(const struct section_merge_job *job, struct buf *out, struct s
 		.paths = {.bytes = BUF_INIT(COLUMNS_MAX_SECTION)},
 		.sets = {.bytes = BUF_INIT(COLUMNS_MAX_SECTION)},
 	};
-	struct columns_series series;
 	uint64_t who;
 	int r = open_inputs(&m);
 	if (r == 0)
 		r = section_writer_new(job->section, job->n_ticks, COLUMNS_DENSE, &m.writer);
-	while (r == 0 && (r = next_series(&m, &who, &series)) == 1) {
-		r = job->patience && !job->patience->go_on(job->patience->arg) ? -ECANCELED : 0;
-		if (r == 0)
-			r = write_series(&m, who, &series);
-	}
+	while (r == 0 && (who = next_series(&m)) != END)
+		r = job->patience && !job->patience->go_on(job->patience->arg) ? -ECANCELED : write_series(&m, who);
 	if (r < 0)
 		return r;
 	m.result.series = section_writer_series(m.writer);

@@ -218,6 +218,15 @@ uint32_t section_reader_aggregate(const struct section_reader *r, uint32_t i, ui
 	return c->part;
 }
 
+bool section_reader_constant(const struct section_reader *r, uint32_t i, uint64_t *ret_value)
+{
+	const struct column *c = &r->columns[r->series[i]];
+	if (c->part != COLUMNS_PART_VALUE || c->plan.form != INTEGERS_CONSTANT || section_is_ratio(c))
+		return false;
+	*ret_value = c->aggregate.first;
+	return true;
+}
+
 /* --- values --- */
 
 static int open_block(struct section_reader *r, uint32_t block)

@@ -51,6 +51,10 @@ uint32_t section_reader_parts(const struct section_reader *reader, uint32_t i) _
 uint32_t section_reader_aggregate(const struct section_reader *reader, uint32_t i, uint32_t part_index,
 				  struct columns_aggregate *ret) __attribute__((nonnull));
 
+/* Whether series i, which is no histogram then, has one value at all its ticks. */
+bool section_reader_constant(const struct section_reader *reader, uint32_t i, uint64_t *ret_value)
+	__attribute__((nonnull));
+
 /* The values of series i, into memory of `values`, which is used again. Cheapest in ascending order. 0; -EBADMSG for a
  * damaged block; -EPROTO; -ENOMEM. */
 int section_reader_values(struct section_reader *reader, uint32_t i, struct columns_values *values)

@@ -4,6 +4,7 @@
 #include "backend/columns/section_writer.h"
 
 #include "backend/columns/aggregates.h"
+#include "backend/columns/doubles.h"
 #include "backend/columns/integers.h"
 #include "backend/columns/intern.h"
 #include "backend/columns/section_blocks.h"
@@ -286,15 +287,20 @@ static int add_column(struct section_writer *w, const struct columns_part *part,
 	return r;
 }
 
-static int check(struct section_writer *w, const struct columns_series *s, const struct columns_values *v)
+static int check_place(const struct section_writer *w, const struct columns_series *s, const struct presence *p,
+		       uint32_t n_parts)
 {
-	const struct presence *p = v->presence;
-	if (w->n_series == COLUMNS_MAX_SERIES || v->n_parts > COLUMNS_MAX_COLUMNS - w->n_columns)
+	if (w->n_series == COLUMNS_MAX_SERIES || n_parts > COLUMNS_MAX_COLUMNS - w->n_columns)
 		return -EMSGSIZE;
-	if (s->section != w->section || v->n == 0 || v->n_parts == 0 || p->count != v->n || p->n_runs == 0 ||
+	if (s->section != w->section || n_parts == 0 || p->n_runs == 0 ||
 	    p->runs[p->n_runs - 1].first + p->runs[p->n_runs - 1].n > w->n_ticks)
 		return -EINVAL;
 	return 0;
+}
+
+static int check(const struct section_writer *w, const struct columns_series *s, const struct columns_values *v)
+{
+	return v->n == 0 || v->n != v->presence->count ? -EINVAL : check_place(w, s, v->presence, v->n_parts);
 }
 
 static bool comes_behind(const struct section_writer *w)
@@ -304,18 +310,23 @@ static bool comes_behind(const struct section_writer *w)
 	return w->n_series == 0 || order < 0 || (order == 0 && w->last_key.len < w->key.len);
 }
 
+static int put_place(struct section_writer *w, uint32_t set, uint32_t presence)
+{
+	int r = wire_put_varint(&w->streams[SECTION_WHO], zigzag((uint64_t)set - w->last_set));
+	if (r == 0)
+		r = wire_put_varint(&w->streams[SECTION_WHEN], zigzag((uint64_t)presence - w->last_presence));
+	w->last_set = set;
+	w->last_presence = presence;
+	return r;
+}
+
 static int add_parts(struct section_writer *w, uint32_t set, uint32_t presence, const struct columns_values *v)
 {
 	int r = 0;
 	for (uint32_t i = 0; r == 0 && i < v->n_parts; i++) {
-		r = wire_put_varint(&w->streams[SECTION_WHO], zigzag((uint64_t)set - w->last_set));
+		r = put_place(w, set, presence);
 		if (r == 0)
-			r = wire_put_varint(&w->streams[SECTION_WHEN], zigzag((uint64_t)presence - w->last_presence));
-		if (r < 0)
-			break;
-		w->last_set = set;
-		w->last_presence = presence;
-		r = add_column(w, &v->parts[i], v->n);
+			r = add_column(w, &v->parts[i], v->n);
 	}
 	/* A histogram stays in one block: its buckets cannot be read without its sum. */
 	if (r == 0)
@@ -380,23 +391,62 @@ static int placed_presence(struct section_writer *w, const struct presence *p, u
 	return r;
 }
 
+static int take_place(struct section_writer *w, const struct columns_series *s, const struct presence *p,
+		      const struct section_writer_place *place, uint32_t *ret_set, uint32_t *ret_presence)
+{
+	const struct section_writer_place *last = &w->last_place;
+	int r = 0;
+	if (w->n_series > 0 && (place->path < last->path || (place->path == last->path && place->set <= last->set)))
+		return -EINVAL;
+	if (w->n_series == 0 || place->path != last->path)
+		r = begin_path(w, s);
+	if (r == 0)
+		r = placed_set(w, s, place->set, ret_set);
+	if (r == 0)
+		r = placed_presence(w, p, place->ticks, ret_presence);
+	w->last_place = *place;
+	return r;
+}
+
+bool section_writer_knows(const struct section_writer *w, const struct section_writer_place *place)
+{
+	return w->n_series > 0 && w->last_place.path == place->path && place->set < w->known_sets.cap &&
+	       w->known_sets.numbers[place->set] != 0;
+}
+
 int section_writer_add_placed(struct section_writer *w, const struct columns_series *s, const struct columns_values *v,
 			      const struct section_writer_place *place)
 {
-	const struct section_writer_place *last = &w->last_place;
 	uint32_t set, presence;
 	int r = check(w, s, v);
-	if (r == 0 && w->n_series > 0 &&
-	    (place->path < last->path || (place->path == last->path && place->set <= last->set)))
-		r = -EINVAL;
-	if (r == 0 && (w->n_series == 0 || place->path != last->path))
-		r = begin_path(w, s);
 	if (r == 0)
-		r = placed_set(w, s, place->set, &set);
-	if (r == 0)
-		r = placed_presence(w, v->presence, place->ticks, &presence);
-	w->last_place = *place;
+		r = take_place(w, s, v->presence, place, &set, &presence);
 	return r == 0 ? add_parts(w, set, presence, v) : r;
+}
+
+int section_writer_add_constant(struct section_writer *w, const struct columns_series *s, const struct presence *p,
+				uint64_t value, const struct section_writer_place *place)
+{
+	struct buf *plans = &w->streams[SECTION_PLANS];
+	struct integers_plan plan = {.form = INTEGERS_CONSTANT, .first = value, .factor = 1};
+	uint32_t set, presence, scale;
+	int r = check_place(w, s, p, 1);
+	if (r == 0)
+		r = take_place(w, s, p, place, &set, &presence);
+	if (r == 0)
+		r = put_place(w, set, presence);
+	if (r == 0 && w->path.type == SCHEMA_VALUE_DOUBLE) {
+		scale = doubles_split(&value, 1, &plan.first);
+		r = wire_put_varint(plans, scale > DOUBLES_DIGITS_MAX ? DOUBLES_BITS : scale);
+	}
+	if (r == 0)
+		r = integers_plan_put(&plan, plans);
+	if (r == 0)
+		r = wire_put_varint(&w->streams[SECTION_PARTS], COLUMNS_PART_VALUE);
+	w->path_columns++;
+	w->n_columns++;
+	w->n_series++;
+	return r;
 }
 
 /* --- the end --- */

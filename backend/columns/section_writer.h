@@ -27,10 +27,18 @@ struct section_writer_place {
 };
 #define SECTION_WRITER_UNKNOWN UINT32_MAX
 
-/* The same bytes, without looking at what these numbers say. */
+/* The same bytes, without looking at what these numbers say; nor at the labels of a series whose path was that of the
+ * series before and whose set it knows. */
+bool section_writer_knows(const struct section_writer *writer, const struct section_writer_place *place)
+	__attribute__((nonnull));
 int section_writer_add_placed(struct section_writer *writer, const struct columns_series *series,
 			      const struct columns_values *values, const struct section_writer_place *place)
 	__attribute__((nonnull, warn_unused_result));
+
+/* The same of a series, no histogram, that has one value at all its ticks. */
+int section_writer_add_constant(struct section_writer *writer, const struct columns_series *series,
+				const struct presence *presence, uint64_t value,
+				const struct section_writer_place *place) __attribute__((nonnull, warn_unused_result));
 
 uint32_t section_writer_number(const struct section_writer *writer) __attribute__((nonnull));
 uint32_t section_writer_series(const struct section_writer *writer) __attribute__((nonnull));

@@ -21,6 +21,33 @@ static struct chunk_merge_result merge(const struct buf *parts, uint32_t n, int6
 	return result;
 }
 
+/* Minutes made on the way are those of what came of it, read again. */
+static void expect_minutes(const struct buf *parts, uint32_t n, const struct buf *merged)
+{
+	struct buf again BUF_CLEANUP = BUF_INIT(1 << 28), made[ROLLUP_END], read[ROLLUP_END];
+	struct chunk_bytes bytes[PARTS];
+	struct chunk_merge_result result;
+	struct rollup_result rolled;
+	const struct chunk_merge_how how = {.from_us = INT64_MIN, .to_us = INT64_MAX, .minutes = made};
+	uint32_t bad;
+	for (uint32_t i = 0; i < n; i++)
+		bytes[i] = (struct chunk_bytes){.data = parts[i].data, .len = parts[i].len};
+	for (unsigned s = 0; s < ROLLUP_END; s++)
+		made[s] = read[s] = BUF_INIT(1 << 28);
+	assert_int_equal(chunk_merge_so(bytes, n, &how, &again, &result, &bad), 0);
+	assert_int_equal(again.len, merged->len);
+	assert_memory_equal(again.data, merged->data, merged->len);
+	assert_int_equal(rollup_minutes(merged->data, merged->len, read, &rolled), 0);
+	assert_memory_equal(&rolled, &result.minutes, sizeof(rolled));
+	assert_true(read[ROLLUP_LAST].len > 0 && read[ROLLUP_SUM].len > 0 && read[ROLLUP_EXTRA].len > 0);
+	for (unsigned s = 0; s < ROLLUP_END; s++) {
+		assert_int_equal(made[s].len, read[s].len);
+		assert_true(made[s].len == 0 || memcmp(made[s].data, read[s].data, made[s].len) == 0);
+		buf_free(&made[s]);
+		buf_free(&read[s]);
+	}
+}
+
 /* Snapshots dealt out to chunks, by turns (late data everywhere) or one after the other (hours of a day). */
 static void merge_of(uint64_t seed, bool wild, bool by_turns)
 {
@@ -45,6 +72,7 @@ static void merge_of(uint64_t seed, bool wild, bool by_turns)
 	assert_int_equal(result.samples + 300, sent.n);
 	assert_int_equal(result.replaced + result.damaged_series + result.damaged_sections, 0);
 	facts_expect(&sent, &merged);
+	expect_minutes(parts, PARTS, &merged);
 	for (size_t i = 0; i < PARTS; i++)
 		buf_free(&parts[i]);
 	facts_free(&sent);
