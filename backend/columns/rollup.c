@@ -142,13 +142,14 @@ static int find_groups(struct rollup *u, const struct presence *presence)
 
 /* --- sections --- */
 
+/* Quick, for they are put together with those of the rest of their day before that day is over. */
 int rollup_begin(struct rollup *u, uint32_t section)
 {
 	int r = 0;
 	u->from = NULL;
 	u->has_written = false;
 	for (enum rollup_statistic s = ROLLUP_LAST; r == 0 && s < ROLLUP_END; s++)
-		r = section_writer_new(section, u->n_minutes, COLUMNS_DENSE, &u->outputs[s].writer);
+		r = section_writer_new(section, u->n_minutes, COLUMNS_QUICK, &u->outputs[s].writer);
 	return r;
 }
 
