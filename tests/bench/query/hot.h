@@ -9,5 +9,5 @@
 int64_t hot_rows(struct store *store, const uint8_t host_id[16], const char *recording, uint64_t every, unsigned n,
 		 int64_t after_us);
 
-/* A part of a chunk, which may be empty. */
+/* A part of a chunk, in the form in which rows are sealed; nothing when it has no tick. */
 void hot_slice(const struct store_chunk *chunk, int64_t from_us, int64_t to_us, struct buf *out);
