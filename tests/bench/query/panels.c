@@ -290,6 +290,8 @@ static void panel(const struct bench *bench, const char *name, const char *prefi
 			hosts[n++] = (struct range_host){.host_id = bench->hosts[i].host_id,
 							 .hostname = bench->hosts[i].hostname};
 	}
+	if (n == 0)
+		return;
 	must(selector_parse(text, strlen(text), &selector, error, sizeof(error)), error);
 	request.selector = &selector;
 	for (unsigned i = 0; i < bench->runs; i++) {
