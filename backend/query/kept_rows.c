@@ -16,7 +16,7 @@ static void rows_free(struct query_cached *cached)
 	table_free(&kept->table);
 	schema_unref(kept->schema);
 	free(kept->rows);
-	free(kept->ticks);
+	free(kept->untold);
 	free(kept->metric);
 	free(kept);
 }
@@ -37,16 +37,12 @@ int kept_rows_new(const char *metric, struct kept_rows **ret)
 	return 0;
 }
 
-static void forget_told(struct kept_rows *kept)
+void kept_rows_clear(struct kept_rows *kept)
 {
 	if (kept->told)
 		query_cached_unref(&kept->told->cached);
 	kept->told = NULL;
-}
-
-void kept_rows_clear(struct kept_rows *kept)
-{
-	forget_told(kept);
+	kept->n_untold = 0;
 	table_free(&kept->table);
 	table_init(&kept->table, TABLE_BYTES);
 	kept->n = kept->n_ticks = 0;
@@ -153,26 +149,23 @@ static int walk(struct kept_rows *kept, const struct store_row *row, const struc
 	return 0;
 }
 
-static int reserve(struct kept_rows *kept)
+/* Room for one more. Not twice as much as there is: there are many of these. */
+static int grow(void **items, uint32_t n, uint32_t *cap, size_t size)
 {
-	if (kept->n < kept->cap)
+	if (n < *cap)
 		return 0;
-	uint32_t cap = kept->cap ? kept->cap * 2 : 64;
-	struct kept_row *rows = realloc(kept->rows, cap * sizeof(*rows));
-	if (!rows)
+	uint32_t more = *cap + *cap / 4 + 16;
+	void *grown = realloc(*items, more * size);
+	if (!grown)
 		return -ENOMEM;
-	kept->rows = rows;
-	struct columns_tick *ticks = realloc(kept->ticks, cap * sizeof(*ticks));
-	if (!ticks)
-		return -ENOMEM;
-	kept->ticks = ticks;
-	kept->cap = cap;
+	*items = grown;
+	*cap = more;
 	return 0;
 }
 
 int kept_rows_pass(struct kept_rows *kept, const struct store_row *row)
 {
-	int r = reserve(kept);
+	int r = grow((void **)&kept->rows, kept->n, &kept->cap, sizeof(*kept->rows));
 	if (r < 0)
 		return r;
 	struct kept_row *to = &kept->rows[kept->n++];
@@ -188,13 +181,15 @@ int kept_rows_add(struct kept_rows *kept, const struct store_row *row, const str
 	table_begin(&kept->table);
 	int r = walk(kept, row, index);
 	if (r == 0 || r == -EPROTO)
+		r = grow((void **)&kept->untold, kept->n_untold, &kept->cap_untold, sizeof(*kept->untold));
+	if (r == 0)
 		r = kept_rows_pass(kept, row);
 	if (r < 0) {
 		table_drop(&kept->table, kept->n_ticks);
 		return r;
 	}
-	forget_told(kept);
-	struct columns_tick *tick = &kept->ticks[kept->n_ticks++];
+	struct columns_tick *tick = &kept->untold[kept->n_untold++];
+	kept->n_ticks++;
 	*tick = (struct columns_tick){.time_us = row->agent_us,
 				      .received_us = row->received_us,
 				      .boottime_us = row->boottime_us,
@@ -209,8 +204,19 @@ int kept_rows_add(struct kept_rows *kept, const struct store_row *row, const str
 
 int kept_rows_settle(struct kept_rows *kept)
 {
-	int r = kept->told ? 0 : query_ticks_new(kept->ticks, kept->n_ticks, false, &kept->told);
-	return r < 0 ? r : table_settle(&kept->table);
+	struct query_ticks *told;
+	if (kept->n_untold == 0)
+		return table_settle(&kept->table);
+	int r = query_ticks_more(kept->told, kept->untold, kept->n_untold, &told);
+	if (r < 0)
+		return r;
+	if (kept->told)
+		query_cached_unref(&kept->told->cached);
+	kept->told = told;
+	free(kept->untold);
+	kept->untold = NULL;
+	kept->n_untold = kept->cap_untold = 0;
+	return table_settle(&kept->table);
 }
 
 void kept_rows_ticks(const struct kept_rows *kept, uint32_t at, uint32_t n, uint32_t *ret_first, uint32_t *ret_end)
@@ -222,6 +228,6 @@ void kept_rows_ticks(const struct kept_rows *kept, uint32_t at, uint32_t n, uint
 void kept_rows_weigh(struct kept_rows *kept)
 {
 	kept->cached.bytes = sizeof(*kept) + strlen(kept->metric) + kept->table.names.bytes +
-			     kept->cap * (sizeof(*kept->rows) + sizeof(*kept->ticks)) +
+			     kept->cap * sizeof(*kept->rows) + kept->cap_untold * sizeof(*kept->untold) +
 			     (kept->told ? kept->told->cached.bytes : 0);
 }

@@ -21,12 +21,13 @@ struct kept_rows {
 	char *metric;		    /* as it was asked for */
 	struct table table;
 	struct kept_row *rows;
-	struct columns_tick *ticks;
 	uint32_t n, cap, n_ticks;
-	struct query_ticks *told; /* of all ticks; NULL since they are others */
-	size_t head;		  /* bytes of a row that were enough */
-	bool known;		  /* some row, or its schema, knows the metric */
-	bool damaged;		  /* something of it should be read again */
+	struct query_ticks *told;    /* all ticks but the last; NULL: none */
+	struct columns_tick *untold; /* those */
+	uint32_t n_untold, cap_untold;
+	size_t head;  /* bytes of a row that were enough */
+	bool known;   /* some row, or its schema, knows the metric */
+	bool damaged; /* something of it should be read again */
 	/* The schema of the last row, and its row for the metric. */
 	struct schema *schema; /* a reference */
 	uint8_t hash[32];
@@ -56,7 +57,7 @@ int kept_rows_add(struct kept_rows *kept, const struct store_row *row, const str
 /* The same of one that cannot be read. */
 int kept_rows_pass(struct kept_rows *kept, const struct store_row *row) __attribute__((nonnull, warn_unused_result));
 
-/* Makes `told` and `table` complete: 0 or -ENOMEM. */
+/* Makes `told` and `table` complete; there is a tick. 0 or -ENOMEM. */
 int kept_rows_settle(struct kept_rows *kept) __attribute__((nonnull, warn_unused_result));
 /* Ticks of rows [at, at + n). */
 void kept_rows_ticks(const struct kept_rows *kept, uint32_t at, uint32_t n, uint32_t *ret_first, uint32_t *ret_end)

@@ -15,10 +15,9 @@ static void ticks_free(struct query_cached *cached)
 }
 
 /* Whether tick i, the one behind the run's last, is of it too. */
-static bool goes_on(const struct query_run *run, const struct columns_tick *ticks, uint32_t i)
+static bool goes_on(const struct query_run *run, const struct columns_tick *tick, uint32_t i)
 {
-	const struct columns_tick *tick = &ticks[i];
-	uint64_t step = tick->sequence - ticks[i - 1].sequence;
+	uint64_t step = tick->sequence - (run->sequence + run->step * (i - 1 - run->first));
 	return (run->step == 0 || run->step == step) && step > 0 && step <= UINT32_MAX &&
 	       tick->interval_ms == run->interval_ms &&
 	       memcmp(tick->instance, run->instance, sizeof(run->instance)) == 0 &&
@@ -33,13 +32,16 @@ static struct query_run run_at(const struct columns_tick *tick, uint32_t i)
 	return run;
 }
 
-static int make_runs(struct query_ticks *t, const struct columns_tick *ticks)
+/* Of ticks [first, t->n); the runs of those before are there. */
+static int make_runs(struct query_ticks *t, const struct columns_tick *ticks, uint32_t first)
 {
-	uint32_t cap = 0;
-	for (uint32_t i = 0; i < t->n; i++) {
+	uint32_t cap = t->n_runs;
+	for (uint32_t i = first; i < t->n; i++) {
+		const struct columns_tick *tick = &ticks[i - first];
 		struct query_run *last = t->n_runs > 0 ? &t->runs[t->n_runs - 1] : NULL;
-		if (last && goes_on(last, ticks, i)) {
-			last->step = ticks[i].sequence - ticks[i - 1].sequence;
+		if (last && goes_on(last, tick, i)) {
+			if (last->step == 0)
+				last->step = tick->sequence - last->sequence;
 			continue;
 		}
 		if (t->n_runs == cap) {
@@ -49,30 +51,57 @@ static int make_runs(struct query_ticks *t, const struct columns_tick *ticks)
 				return -ENOMEM;
 			t->runs = runs;
 		}
-		t->runs[t->n_runs++] = run_at(&ticks[i], i);
+		t->runs[t->n_runs++] = run_at(tick, i);
 	}
 	t->cached.bytes += cap * sizeof(*t->runs);
 	return 0;
 }
 
-int query_ticks_new(const struct columns_tick *ticks, uint32_t n, bool minutes, struct query_ticks **ret)
+static int copy_runs(struct query_ticks *t, const struct query_ticks *old)
+{
+	if (!old || old->n_runs == 0)
+		return 0;
+	t->runs = malloc(old->n_runs * sizeof(*t->runs));
+	if (!t->runs)
+		return -ENOMEM;
+	memcpy(t->runs, old->runs, old->n_runs * sizeof(*t->runs));
+	t->n_runs = old->n_runs;
+	return 0;
+}
+
+static int make(const struct query_ticks *old, const struct columns_tick *ticks, uint32_t more, bool minutes,
+		struct query_ticks **ret)
 {
 	struct query_ticks *t = calloc(1, sizeof(*t));
+	uint32_t first = old ? old->n : 0, n = first + more;
 	if (!t)
 		return -ENOMEM;
 	query_cached_init(&t->cached, ticks_free, sizeof(*t) + n * sizeof(*t->time_us) * (1u + minutes));
 	t->n = n;
 	t->time_us = malloc((n + (size_t)1) * sizeof(*t->time_us));
 	t->read_us = minutes ? malloc((n + (size_t)1) * sizeof(*t->read_us)) : t->time_us;
-	if (!t->time_us || !t->read_us || make_runs(t, ticks) < 0) {
+	if (!t->time_us || !t->read_us || copy_runs(t, old) < 0 || make_runs(t, ticks, first) < 0) {
 		query_cached_unref(&t->cached);
 		return -ENOMEM;
 	}
-	for (uint32_t i = 0; i < n; i++) {
-		t->time_us[i] = ticks[i].time_us;
+	if (old)
+		memcpy(t->time_us, old->time_us, first * sizeof(*t->time_us));
+	for (uint32_t i = first; i < n; i++) {
+		t->time_us[i] = ticks[i - first].time_us;
 		if (minutes)
-			t->read_us[i] = ticks[i].received_us;
+			t->read_us[i] = ticks[i - first].received_us;
 	}
 	*ret = t;
 	return 0;
+}
+
+int query_ticks_new(const struct columns_tick *ticks, uint32_t n, bool minutes, struct query_ticks **ret)
+{
+	return make(NULL, ticks, n, minutes, ret);
+}
+
+int query_ticks_more(const struct query_ticks *old, const struct columns_tick *ticks, uint32_t n,
+		     struct query_ticks **ret)
+{
+	return make(old, ticks, n, false, ret);
 }

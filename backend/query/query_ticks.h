@@ -22,6 +22,10 @@ struct query_ticks {
 	struct query_run *runs;
 };
 
+/* The ticks of `old`, or none, and n more raw ones behind them, as others than `old`. 0 or -ENOMEM; one reference for
+ * the caller. */
+int query_ticks_more(const struct query_ticks *old, const struct columns_tick *ticks, uint32_t n,
+		     struct query_ticks **ret) __attribute__((nonnull(4), warn_unused_result));
 /* 0 or -ENOMEM; one reference for the caller. */
 int query_ticks_new(const struct columns_tick *ticks, uint32_t n, bool minutes, struct query_ticks **ret)
 	__attribute__((nonnull(4), warn_unused_result));

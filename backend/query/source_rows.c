@@ -181,12 +181,12 @@ static int tell(struct source_rows *rows, uint32_t at, uint32_t n)
 	struct source_reading *reading = rows->reading;
 	struct kept_rows *kept = rows->kept;
 	struct query_block block = {.first = 0};
-	int r = kept_rows_settle(kept);
-	if (r < 0)
-		return r;
 	kept_rows_ticks(kept, at, n, &block.first, &block.end);
 	if (block.first == block.end)
 		return 0;
+	int r = kept_rows_settle(kept);
+	if (r < 0)
+		return r;
 	block.ticks = kept->told;
 	reading->any = true;
 	reading->known |= kept->known;
