@@ -26,6 +26,7 @@ enum {
 	STORAGE_DISK_FREE,
 	STORAGE_KEEPS_HOUSE,
 	STORAGE_LOOKED_AT,
+	STORAGE_DAMAGED_TABLES,
 };
 
 static int put_tier(struct buf *reply, enum store_tier tier, const struct store_usage *usage,
@@ -70,6 +71,8 @@ static int put_storage(struct api *api, const struct store_usage *usage, int64_t
 	if (keeper)
 		keeper_get(keeper, &counters);
 	r = r ? r : wire_put_uint(reply, STORAGE_KEEPS_HOUSE, counters.leads);
+	if (usage->damaged_tables > 0)
+		r = r ? r : wire_put_uint(reply, STORAGE_DAMAGED_TABLES, usage->damaged_tables);
 	return r ? r : api_put_time(reply, STORAGE_LOOKED_AT, looked_us);
 }
 

@@ -115,10 +115,9 @@ static int insert_row(struct sqlite_engine *e, int64_t host, const uint8_t insta
 	return sqlite_run(stmt);
 }
 
-int sqlite_append(void *engine, const uint8_t host_id[16], const uint8_t instance[16], const struct store_snapshot *s,
-		  enum store_fate *ret_fate)
+static int append(struct sqlite_engine *e, const uint8_t host_id[16], const uint8_t instance[16],
+		  const struct store_snapshot *s, enum store_fate *ret_fate)
 {
-	struct sqlite_engine *e = engine;
 	struct store_range below = {0};
 	uint8_t digest[DIGEST_BYTES];
 	int64_t host = 0, sealed_us = 0;
@@ -138,6 +137,18 @@ int sqlite_append(void *engine, const uint8_t host_id[16], const uint8_t instanc
 	if (r == 0)
 		*ret_fate = STORE_ACCEPTED;
 	return r;
+}
+
+int sqlite_append(void *engine, const uint8_t host_id[16], const uint8_t instance[16], const struct store_snapshot *s,
+		  enum store_fate *ret_fate)
+{
+	struct sqlite_engine *e = engine;
+	int r = append(e, host_id, instance, s, ret_fate);
+	if (r != -EUCLEAN)
+		return r;
+	/* The whole group is written again if there is another place for it. */
+	int back = sqlite_run(sqlite_statement(e, STATEMENT_ROLLBACK));
+	return back == 0 && sqlite_mend(e) > 0 ? -EAGAIN : r;
 }
 
 int sqlite_durable(void *engine, const uint8_t host_id[16], const uint8_t instance[16], struct store_range **ret,

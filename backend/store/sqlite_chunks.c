@@ -245,13 +245,10 @@ static int apply(struct sqlite_engine *e, const struct change *c, struct writing
 	return r < 0 ? r : put_sealing(e, &s);
 }
 
-static int change(struct sqlite_engine *e, const struct change *c, const struct store_chunk *chunks, size_t n)
+static int try_change(struct sqlite_engine *e, const struct change *c, const struct store_chunk *chunks, size_t n)
 {
 	struct writing w;
-	int r = check_chunks(chunks, n);
-	if (r < 0)
-		return r;
-	r = start_writing(e, chunks, n, &w);
+	int r = start_writing(e, chunks, n, &w);
 	if (r == 0) {
 		r = sqlite_begin_step(e, c->seals && !w.ahead ? STEP_SEALING : STEP_DURABLE);
 		if (r == 0)
@@ -259,6 +256,21 @@ static int change(struct sqlite_engine *e, const struct change *c, const struct 
 		r = sqlite_end_step(e, r);
 	}
 	end_writing(&w);
+	return r;
+}
+
+static int change(struct sqlite_engine *e, const struct change *c, const struct store_chunk *chunks, size_t n)
+{
+	int r = check_chunks(chunks, n);
+	if (r < 0)
+		return r;
+	r = try_change(e, c, chunks, n);
+	if (r == -EUCLEAN) {
+		pthread_mutex_lock(&e->write_lock);
+		bool mended = sqlite_mend(e) > 0;
+		pthread_mutex_unlock(&e->write_lock);
+		r = mended ? try_change(e, c, chunks, n) : r;
+	}
 	if (r == 0 && c->n_old > 0) {
 		/* What remains of them is done with the next; nothing depends on it. */
 		int collected = sqlite_collect(e);

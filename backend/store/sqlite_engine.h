@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
 
 enum statement {
 	/* on the writing connection */
@@ -82,6 +83,7 @@ struct sqlite_engine {
 	int log_pages;
 	bool checkpoints_later; /* by whoever has the lock, after giving it back */
 	bool rests;
+	uint64_t mended_ns; /* 0: not yet */
 	bool reserve_given; /* what it held is for deleting alone */
 	uint64_t reserve_bytes;
 	sqlite3 *checkpoint; /* under checkpoint_lock, which comes before write_lock */
@@ -93,6 +95,7 @@ struct sqlite_engine {
 	struct sqlite_reader *idle_readers;
 	unsigned n_readers; /* lent or not */
 	int lock_fd;
+	atomic_uint pieces_aside; /* tables of pieces up to this number may be there; SQLITE_PIECES_ASIDE */
 };
 
 /* A result code of SQLite as a negative errno (store_ops.h); 0 for SQLITE_OK, ROW and DONE. */
@@ -157,6 +160,14 @@ bool sqlite_reserve_give(struct sqlite_engine *e) __attribute__((nonnull, warn_u
 int sqlite_reserve_check(struct sqlite_engine *e) __attribute__((nonnull, warn_unused_result));
 /* UINT64_MAX: not known. */
 uint64_t sqlite_disk_free(const struct sqlite_engine *e) __attribute__((nonnull));
+
+/* sqlite_mend.c */
+/* Sets tables aside that nothing can be written to any more because pages of them are damaged, and begins new ones.
+ * Under write_lock, outside a transaction. How many there were; 0 also when it was looked at within this minute. */
+int sqlite_mend(struct sqlite_engine *e) __attribute__((nonnull, warn_unused_result));
+/* Pieces that are read where they are. Finds out on this connection how many such tables there are. */
+#define SQLITE_PIECES_ASIDE "damaged_pieces_%u"
+int sqlite_pieces_aside(struct sqlite_engine *e, sqlite3 *db) __attribute__((nonnull, warn_unused_result));
 
 /* sqlite_append.c */
 int sqlite_append(void *engine, const uint8_t host_id[16], const uint8_t instance[16],

@@ -112,6 +112,13 @@ static int rows_usage(struct sqlite_reader *reader, struct store_usage *usage)
 		usage->row_bytes = (uint64_t)((double)usage->rows * sqlite3_column_double(stmt, 1));
 	}
 	sqlite3_reset(stmt);
+	if (r < 0)
+		return r;
+	stmt = sqlite_read(reader, READ_DAMAGED_USAGE);
+	r = sqlite_step(stmt);
+	if (r == 1)
+		usage->damaged_tables = (uint64_t)sqlite3_column_int64(stmt, 0);
+	sqlite3_reset(stmt);
 	return r < 0 ? r : 0;
 }
 

@@ -19,6 +19,7 @@ enum sqlite_read {
 	READ_USAGE,
 	READ_UNCOMPACTED,
 	READ_ROWS_USAGE,
+	READ_DAMAGED_USAGE,
 	READ_N,
 };
 
@@ -28,6 +29,7 @@ struct sqlite_reader {
 	sqlite3 *db;
 	sqlite3_stmt *statements[READ_N];
 	sqlite3_blob *piece;   /* the one read last, inside a view */
+	unsigned piece_table;  /* which it is of */
 	sqlite3_blob *payload; /* the same of a row */
 	uint8_t *head;	       /* of it, while it is handed out */
 	size_t head_size;

@@ -6,6 +6,7 @@
 #include "common/log.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #define STEP_BYTES ((int64_t)SQLITE_STEP_PIECES * SQLITE_PIECE_BYTES)
 #define STEP_CHUNKS 64
@@ -140,6 +141,19 @@ static int delete_pieces(struct sqlite_engine *e, int64_t chunk)
 	return r < 0 ? r : sqlite3_changes(e->write) < SQLITE_STEP_PIECES;
 }
 
+/* Those that lie in tables which were set aside. What cannot be freed there stays. */
+static void delete_aside(struct sqlite_engine *e, int64_t chunk)
+{
+	unsigned n = atomic_load(&e->pieces_aside);
+	for (unsigned i = 1; i <= n; i++) {
+		char sql[160];
+		snprintf(sql, sizeof(sql), "DELETE FROM " SQLITE_PIECES_ASIDE " WHERE piece BETWEEN %lld AND %lld", i,
+			 (long long)(chunk * SQLITE_PIECES_MAX), (long long)((chunk + 1) * SQLITE_PIECES_MAX - 1));
+		int rc = sqlite3_exec(e->write, sql, NULL, NULL, NULL);
+		(void)rc;
+	}
+}
+
 static int forget_buried(struct sqlite_engine *e, int64_t chunk)
 {
 	sqlite3_stmt *stmt = sqlite_statement(e, STATEMENT_BURIED_DELETE);
@@ -155,6 +169,8 @@ static int collect_some(struct sqlite_engine *e, struct buried *buried)
 		if (r != 1)
 			return r;
 		r = delete_pieces(e, buried->chunk);
+		if (r == 1)
+			delete_aside(e, buried->chunk);
 		if (r == 1)
 			r = forget_buried(e, buried->chunk);
 		if (r < 0)

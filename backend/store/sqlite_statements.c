@@ -82,7 +82,8 @@ static const char *const sql[STATEMENT_N] = {
 			      " ORDER BY first < 0, first", /* those from 2^63 on are stored as negative numbers */
 	[STATEMENT_LATEST] =
 		"SELECT * FROM (SELECT payload, descriptor_hash, received_us, agent_us FROM hot WHERE host ="
-		" (SELECT host FROM hosts WHERE host_id = ?1) ORDER BY agent_us DESC, received_us DESC LIMIT 1)"
+		" (SELECT host FROM hosts WHERE host_id = ?1) AND (length(payload) > 1 OR payload <> x'00') ORDER BY"
+		" agent_us DESC, received_us DESC LIMIT 1)"
 		" UNION ALL SELECT payload, descriptor_hash, received_us, agent_us FROM latest WHERE host ="
 		" (SELECT host FROM hosts WHERE host_id = ?1) ORDER BY agent_us DESC LIMIT 1",
 	[STATEMENT_HOSTS] = "SELECT host_id, tenant_id, key_id, hostname, first_seen_us, last_seen_us, facts FROM "

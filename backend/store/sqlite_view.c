@@ -3,6 +3,7 @@
 #include "backend/store/sqlite_reader.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -135,6 +136,9 @@ static int hand_out(struct sqlite_reader *reader, sqlite3_stmt *stmt, size_t hea
 					 .id = sqlite3_column_int64(stmt, ROWID)};
 	struct store_row row = listed;
 	int r = head == 0 ? 0 : head == SIZE_MAX ? read_row(reader, &row) : read_row_head(reader, head, &row);
+	/* No snapshot is a byte that is no message: it was put where one is lost. */
+	if (r == 0 && row.len > 0 && row.whole_len == sizeof(no_message) && row.payload[0] == no_message[0])
+		r = -EUCLEAN;
 	if (r == -EUCLEAN) {
 		row = listed;
 		row.payload = no_message;
@@ -195,6 +199,7 @@ static void take_chunk(sqlite3_stmt *stmt, enum store_tier tier, uint32_t statis
 		.made_us = sqlite3_column_int64(stmt, 5),
 		.generation = sqlite3_column_int64(stmt, 6),
 		.len = (uint64_t)sqlite3_column_int64(stmt, 7),
+		.damaged = sqlite3_column_int64(stmt, 7) == 0, /* sqlite_mend.c */
 	};
 }
 
@@ -248,6 +253,29 @@ int sqlite_view_chunks(void *view, const uint8_t host_id[16], enum store_tier ti
 	return 0;
 }
 
+/* In the table of pieces, or in one that was set aside. */
+static int open_piece(struct sqlite_reader *reader, int64_t piece)
+{
+	unsigned aside = atomic_load(&reader->engine->pieces_aside);
+	int first = 0;
+	for (unsigned i = 0; i <= aside; i++) {
+		unsigned table = i == 0 ? 0 : aside + 1 - i;
+		char name[32] = "chunk_pieces";
+		if (table > 0)
+			snprintf(name, sizeof(name), SQLITE_PIECES_ASIDE, table);
+		if (reader->piece_table != table) {
+			sqlite3_blob_close(reader->piece);
+			reader->piece = NULL;
+		}
+		reader->piece_table = table;
+		int r = open_blob(reader, name, "data", piece, &reader->piece);
+		if (r == 0)
+			return 0;
+		first = i == 0 ? r : first;
+	}
+	return first;
+}
+
 int sqlite_view_read(void *view, const struct store_chunk *chunk, uint64_t offset, size_t len, uint8_t *data)
 {
 	struct sqlite_reader *reader = view;
@@ -257,8 +285,7 @@ int sqlite_view_read(void *view, const struct store_chunk *chunk, uint64_t offse
 		uint64_t index = offset / SQLITE_PIECE_BYTES;
 		size_t at = (size_t)(offset % SQLITE_PIECE_BYTES);
 		size_t take = len < SQLITE_PIECE_BYTES - at ? len : SQLITE_PIECE_BYTES - at;
-		int r = open_blob(reader, "chunk_pieces", "data", chunk->id * SQLITE_PIECES_MAX + (int64_t)index,
-				  &reader->piece);
+		int r = open_piece(reader, chunk->id * SQLITE_PIECES_MAX + (int64_t)index);
 		if (r < 0)
 			return r;
 		if ((size_t)sqlite3_blob_bytes(reader->piece) < at + take)

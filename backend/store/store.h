@@ -204,6 +204,7 @@ struct store_usage {
 	uint64_t rows, row_bytes; /* not sealed, or not freed yet; about */
 	uint64_t total_bytes;	  /* of the database, with all that is around */
 	uint64_t disk_free_bytes; /* UINT64_MAX: not known (the disk is a server's) */
+	uint64_t damaged_tables;  /* set aside, so that what is new has a place */
 };
 /* Looks at every chunk's row: for once a minute. */
 int store_usage(struct store *store, struct store_usage *ret) __attribute__((nonnull, warn_unused_result));

@@ -19,7 +19,8 @@ struct store_ops {
 
 	/* One transaction of the writer. After a failure of any of them rollback() is called. */
 	int (*begin)(void *engine);
-	/* -ENOENT: no such host is registered (nothing was changed). The engine may put the work off until commit():
+	/* -EAGAIN: the transaction is lost, and the next one has another place for it.
+	 * -ENOENT: no such host is registered (nothing was changed). The engine may put the work off until commit():
 	 * what it is given stays valid, and the fate is written, until then. The row's received_us is at least one more
 	 * than the host's sealed_us, which is read in this same transaction and, with several backends, under a lock
 	 * that seal() takes too: a row can never be committed below the line. */

@@ -199,7 +199,8 @@ int sqlite_connect(struct sqlite_engine *e, sqlite3 **ret)
 }
 
 /* Numbers of chunks are not used twice while the program runs: whoever holds an old one finds nothing under it. Where
- * the page that says which are taken is damaged, the time is beyond them: they ascend slower than its milliseconds. */
+ * the page that says which are taken is damaged, or was, the time is beyond them: they ascend slower than its
+ * milliseconds. */
 static int find_next_chunk(struct sqlite_engine *e)
 {
 	sqlite3_stmt *stmt = NULL;
@@ -212,8 +213,10 @@ static int find_next_chunk(struct sqlite_engine *e)
 		r = sqlite_step(stmt);
 	if (r == 1)
 		e->next_chunk = sqlite3_column_int64(stmt, 0);
-	else if (r == -EUCLEAN)
-		e->next_chunk = clock_wall_us() / 1000;
+	if (r == -EUCLEAN || atomic_load(&e->pieces_aside) > 0) {
+		int64_t by_clock = clock_wall_us() / 1000;
+		e->next_chunk = by_clock > e->next_chunk ? by_clock : e->next_chunk;
+	}
 	sqlite3_finalize(stmt);
 	return r < 0 && r != -EUCLEAN ? r : 0;
 }
@@ -245,6 +248,8 @@ static int open_rest(struct sqlite_engine *e)
 		r = exec(e->checkpoint, "PRAGMA user_version"); /* before it has read, a checkpoint does nothing */
 	if (r == 0)
 		r = sqlite_statements_prepare(e);
+	if (r == 0)
+		r = sqlite_pieces_aside(e, e->read);
 	if (r == 0)
 		r = find_next_chunk(e);
 	if (r == 0) {
@@ -304,6 +309,8 @@ static int open_reading(struct sqlite_engine *e, char **ret_error)
 								    : "use a newer sonde-backend");
 	if (r == 0)
 		r = sqlite_statements_prepare(e);
+	if (r == 0)
+		r = sqlite_pieces_aside(e, e->read);
 	return r < 0 ? store_refuse(r, ret_error, "%s cannot be read: %s", e->path, strerror(-r)) : 0;
 }
 

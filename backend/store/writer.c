@@ -150,7 +150,9 @@ static const char *advice(int error)
 	case -EACCES:
 		return "database is not writable: check permissions and mounts; retrying";
 	case -EUCLEAN:
-		return "database is corrupt: writing has stopped; restore a backup and restart";
+		return "database is corrupt where new data goes: restore a backup; retrying";
+	case -EAGAIN:
+		return "a damaged table of the database is set aside and begun anew; retrying";
 	case -ENOTCONN:
 		return "the database server cannot be reached: start it or mend the network; retrying";
 	case -ETIMEDOUT:
@@ -258,7 +260,7 @@ static bool wait_to_retry(struct writer *w, int error)
 			go_on = false;
 			break;
 		}
-		if (error != -EUCLEAN && now >= until)
+		if (now >= until)
 			break;
 		wait_ms(w, 100);
 	}
