@@ -213,7 +213,7 @@ int postgres_restore(void *engine, const struct store_record *records, size_t n)
 int postgres_restore_end(void *engine);
 
 /* postgres_chunks.c */
-#define POSTGRES_WINDOW_MAX_US (24 * 3600 * 1000000ll) /* no chunk reaches further from where its window begins */
+#define POSTGRES_WINDOW_MAX_US STORE_WINDOW_MAX_US
 int postgres_seal(void *engine, const uint8_t host_id[16], int64_t was_us, int64_t upto_us, uint64_t rows,
 		  const struct store_row *latest, const struct store_chunk *chunks, size_t n);
 int postgres_replace(void *engine, const uint8_t host_id[16], const struct store_chunk *old, size_t n_old,

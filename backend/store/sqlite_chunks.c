@@ -177,9 +177,12 @@ static int put_chunks(struct writing *w, struct sealing *s)
 static int check_chunks(const struct store_chunk *chunks, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		if (!chunks[i].data || chunks[i].len == 0 || chunks[i].first_us > chunks[i].last_us)
+		const struct store_chunk *c = &chunks[i];
+		/* What lists of chunks rely on. */
+		if (!c->data || c->len == 0 || c->first_us > c->last_us || c->window_us > c->first_us ||
+		    (uint64_t)c->last_us - (uint64_t)c->window_us > (uint64_t)STORE_WINDOW_MAX_US)
 			return -EINVAL;
-		if (chunks[i].len > (uint64_t)SQLITE_PIECES_MAX * SQLITE_PIECE_BYTES)
+		if (c->len > (uint64_t)SQLITE_PIECES_MAX * SQLITE_PIECE_BYTES)
 			return -EMSGSIZE;
 	}
 	return 0;

@@ -28,7 +28,8 @@ static const char *const sql[READ_N] = {
 	[READ_ROW] = "SELECT sequence, boottime_us, instance, descriptor_hash, payload FROM hot WHERE rowid = ?1",
 	[READ_ROW_HEAD] = "SELECT sequence, boottime_us, instance, descriptor_hash FROM hot WHERE rowid = ?1",
 	[READ_CHUNKS] = "SELECT chunk, compacted, window_us, first_us, last_us, made_us, generation, len FROM chunks"
-			" WHERE host = ?1 AND tier = ?2 AND statistic = ?3 AND first_us <= ?5 AND last_us >= ?4"
+			" WHERE host = ?1 AND tier = ?2 AND statistic = ?3 AND first_us BETWEEN ?6 AND ?5"
+			" AND last_us >= ?4"
 			" ORDER BY first_us, chunk", /* as the key: no sorting */
 	[READ_UNSEALED] = "SELECT h.host_id, coalesce(s.sealed_us, -9223372036854775808) AS until,"
 			  " (SELECT count(*) FROM hot WHERE hot.host = h.host AND received_us >"

@@ -233,6 +233,9 @@ int sqlite_view_chunks(void *view, const uint8_t host_id[16], enum store_tier ti
 	sqlite3_bind_int64(stmt, 3, statistic);
 	sqlite3_bind_int64(stmt, 4, from_us);
 	sqlite3_bind_int64(stmt, 5, to_us);
+	/* A chunk lies within its window: what begins before that has ended. */
+	sqlite3_bind_int64(stmt, 6,
+			   from_us < INT64_MIN + STORE_WINDOW_MAX_US ? INT64_MIN : from_us - STORE_WINDOW_MAX_US);
 	while ((r = sqlite_step(stmt)) == 1) {
 		struct store_chunk *slot = sqlite_grow((void **)&chunks, n, &cap, sizeof(*chunks));
 		if (!slot) {

@@ -111,12 +111,14 @@ enum store_tier {
 	STORE_TIER_END,
 };
 
+#define STORE_WINDOW_MAX_US (24 * 3600 * 1000000ll)
+
 struct store_chunk {
 	int64_t id; /* the engine's; nobody else's business */
 	enum store_tier tier;
-	uint32_t statistic;	   /* of STORE_TIER_MINUTE, else 0: history's business */
-	bool compacted;		   /* else it waits to be put together with the others of its window */
-	int64_t window_us;	   /* where that window begins */
+	uint32_t statistic; /* of STORE_TIER_MINUTE, else 0: history's business */
+	bool compacted;	    /* else it waits to be put together with the others of its window */
+	int64_t window_us;  /* where that window begins; at most STORE_WINDOW_MAX_US long, and all ticks lie in it */
 	int64_t first_us, last_us; /* of its ticks */
 	int64_t made_us;
 	int64_t generation; /* of chunks that say something of the same moment the one with the higher is right;

@@ -269,6 +269,25 @@ static void test_listing(void **state)
 	assert_int_equal(store_replace(f->store, run_2, NULL, 0, chunks, 1), -ENOENT);
 }
 
+/* The longest there may be is found by its last moment, and none that is longer is taken. */
+static void test_long_ones_are_found_by_their_ends(void **state)
+{
+	struct fixture *f = *state;
+	struct store_chunk chunk = make_chunk(STORE_TIER_MINUTE, 24 * HOUR_US, 0, (const uint8_t *)"x", 1),
+			   *found = NULL;
+	chunk.last_us = chunk.window_us + STORE_WINDOW_MAX_US;
+	put(f->store, host_a, &chunk, 1);
+	assert_int_equal(list(f->store, host_a, STORE_TIER_MINUTE, chunk.last_us, INT64_MAX, &found), 1);
+	free(found);
+	assert_int_equal(list(f->store, host_a, STORE_TIER_MINUTE, chunk.last_us + 1, INT64_MAX, &found), 0);
+	free(found);
+	chunk.last_us++;
+	assert_int_equal(store_replace(f->store, host_a, NULL, 0, &chunk, 1), -EINVAL);
+	chunk.last_us -= 2;
+	chunk.window_us = chunk.first_us + 1;
+	assert_int_equal(store_replace(f->store, host_a, NULL, 0, &chunk, 1), -EINVAL);
+}
+
 static void test_reading_parts(void **state)
 {
 	struct fixture *f = *state;
@@ -523,6 +542,7 @@ int main(void)
 		WITH_STORE(test_a_late_row_is_not_taken_for_sealed),
 		WITH_STORE(test_latest_outlives_the_rows),
 		WITH_STORE(test_listing),
+		WITH_STORE(test_long_ones_are_found_by_their_ends),
 		WITH_STORE(test_reading_parts),
 		WITH_STORE(test_replacing),
 		WITH_STORE(test_a_view_does_not_change),
