@@ -243,11 +243,7 @@ bool batch_is_held(const struct batch *batch)
 {
 	if (!atomic_load_explicit(&batch->ingest->hold_backfill, memory_order_relaxed))
 		return false;
-	for (size_t i = 0; i < batch->n_rows; i++) {
-		if (batch->rows[i].received_us - batch->rows[i].agent_us <= INGEST_BACKFILL_US)
-			return false;
-	}
-	return true;
+	return store_is_late(batch->rows, batch->n_rows);
 }
 
 int batch_append(struct batch *batch, void (*done)(struct batch *batch))
@@ -265,7 +261,8 @@ int batch_append(struct batch *batch, void (*done)(struct batch *batch))
 int batch_keep(struct batch *batch, const uint8_t *data, size_t len)
 {
 	struct ingest *ingest = batch->ingest;
-	if (atomic_fetch_add(&ingest->pending_bytes, len) + len > INGEST_PENDING_MAX) {
+	size_t max = store_is_late(batch->rows, batch->n_rows) ? INGEST_PENDING_LATE_MAX : INGEST_PENDING_MAX;
+	if (atomic_fetch_add(&ingest->pending_bytes, len) + len > max) {
 		atomic_fetch_sub(&ingest->pending_bytes, len);
 		return -EAGAIN;
 	}

@@ -15,7 +15,6 @@
 struct ingest;
 
 #define INGEST_MAX_BATCH 1000
-#define INGEST_BACKFILL_US 600000000ll /* all of a batch is older than that: it is a backlog */
 
 struct ingest_limits {
 	struct rates_limits key;
@@ -30,7 +29,7 @@ void ingest_close(struct ingest *ingest);
 /* The service to register with the server; lives as long as ingest. */
 const struct grpc_service *ingest_service(struct ingest *ingest);
 uint32_t ingest_connected(struct ingest *ingest);
-/* While it is held, what is older than INGEST_BACKFILL_US waits: streams that bring such pause, Push is told to come
+/* While it is held, what is older than STORE_LATE_US waits: streams that bring such pause, Push is told to come
  * again; what is live goes on. For when history cannot make columns of rows as fast as they come. Any thread. */
 void ingest_hold_backfill(struct ingest *ingest, bool hold);
 /* Call about once a second: ends streams that never say Hello, warns of machines that share an identity. */

@@ -56,8 +56,13 @@ enum store_fate {
  * be written (locked, disk full) the batch stays queued and is tried again. */
 typedef void (*store_append_fn)(void *arg, int error, const enum store_fate *fates, size_t n);
 
+#define STORE_LATE_US 600000000ll /* received so long after it was taken */
+
+/* All of it is that late: a backlog. */
+bool store_is_late(const struct store_snapshot *snapshots, size_t n);
 /* Queues snapshots of one (host, instance); copies the payloads. 0; -EAGAIN when the queue is full (64 MiB or 10,000
- * snapshots): stop reading from that agent and try again; -ESHUTDOWN; -ENOMEM. */
+ * snapshots; a quarter of it for a backlog, which has a queue of its own so that nothing live waits behind it): stop
+ * reading from that agent and try again; -ESHUTDOWN; -ENOMEM. */
 int store_append(struct store *store, const uint8_t host_id[16], const uint8_t instance[16],
 		 const struct store_snapshot *snapshots, size_t n, store_append_fn done, void *arg)
 	__attribute__((warn_unused_result));

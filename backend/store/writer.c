@@ -1,6 +1,7 @@
 /* Group commit: a commit costs an fsync whatever it holds, so all that came while the last one ran goes into the next.
- * No delay is added: an idle store commits one batch at once, a busy one commits many together. Callbacks run with no
- * lock held. */
+ * No delay is added: an idle store commits one batch at once, a busy one commits many together. Backlogs stand in a
+ * line of their own, a little of which goes with each group: a thousand hosts that come back do not hold up who is
+ * live. Callbacks run with no lock held. */
 #include "backend/store/writer.h"
 
 #include "common/clock.h"
@@ -21,8 +22,23 @@
 #define EXPIRE_ROWS 200 /* appends wait for it */
 #define EXPIRE_PAUSE_MS 5
 
+enum line { LIVE, LATE, LINES };
+
+static const struct {
+	size_t snapshots, bytes, group;
+} limits[LINES] = {
+	[LIVE] = {WRITER_MAX_SNAPSHOTS, WRITER_MAX_BYTES, WRITER_GROUP_SNAPSHOTS},
+	[LATE] = {WRITER_LATE_MAX_SNAPSHOTS, WRITER_LATE_MAX_BYTES, WRITER_LATE_GROUP_SNAPSHOTS},
+};
+
+struct queue {
+	struct batch *first, **last;
+	size_t snapshots, bytes; /* the group being written included */
+};
+
 struct batch {
 	struct batch *next;
+	enum line line;
 	uint8_t host_id[16];
 	uint8_t instance[16];
 	store_append_fn done;
@@ -41,8 +57,7 @@ struct writer {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
-	struct batch *first, **last;
-	size_t snapshots, bytes; /* queued, the group being written included */
+	struct queue queues[LINES];
 	bool stopping;
 	uint64_t stop_deadline_ns;
 	char status[256];
@@ -83,30 +98,51 @@ static struct batch *new_batch(const struct store_snapshot *snapshots, size_t n)
 	return b;
 }
 
-static bool has_room(const struct writer *w, size_t snapshots, size_t bytes)
+static bool has_room(const struct writer *w, enum line line, size_t snapshots, size_t bytes)
 {
+	const struct queue *q = &w->queues[line];
 	/* One batch larger than the limit still gets in when nothing else is there. */
-	return w->snapshots == 0 ||
-	       (w->snapshots + snapshots <= WRITER_MAX_SNAPSHOTS && w->bytes + bytes <= WRITER_MAX_BYTES);
+	return q->snapshots == 0 ||
+	       (q->snapshots + snapshots <= limits[line].snapshots && q->bytes + bytes <= limits[line].bytes);
 }
 
 /* 0, or why these may not come in now. The lock is held. */
-static int admission(const struct writer *w, size_t snapshots, size_t bytes)
+static int admission(const struct writer *w, enum line line, size_t snapshots, size_t bytes)
 {
 	if (w->stopping)
 		return -ESHUTDOWN;
-	return has_room(w, snapshots, bytes) ? 0 : -EAGAIN;
+	return has_room(w, line, snapshots, bytes) ? 0 : -EAGAIN;
+}
+
+bool store_is_late(const struct store_snapshot *snapshots, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (snapshots[i].received_us - snapshots[i].agent_us <= STORE_LATE_US)
+			return false;
+	}
+	return true;
+}
+
+static void enqueue(struct writer *w, struct batch *b)
+{
+	struct queue *q = &w->queues[b->line];
+	*q->last = b;
+	q->last = &b->next;
+	q->snapshots += b->n;
+	q->bytes += b->bytes;
+	pthread_cond_signal(&w->wake);
 }
 
 int writer_append(struct writer *w, const uint8_t host_id[16], const uint8_t instance[16],
 		  const struct store_snapshot *snapshots, size_t n, store_append_fn done, void *arg)
 {
 	size_t bytes = 0;
+	enum line line = store_is_late(snapshots, n) ? LATE : LIVE;
 	for (size_t i = 0; i < n; i++)
 		bytes += snapshots[i].len;
 	/* Looked at first, so that a full queue does not cost a copy; looked at again when it counts. */
 	pthread_mutex_lock(&w->lock);
-	int r = admission(w, n, bytes);
+	int r = admission(w, line, n, bytes);
 	pthread_mutex_unlock(&w->lock);
 	if (r < 0)
 		return r;
@@ -115,17 +151,13 @@ int writer_append(struct writer *w, const uint8_t host_id[16], const uint8_t ins
 		return -ENOMEM;
 	memcpy(b->host_id, host_id, sizeof(b->host_id));
 	memcpy(b->instance, instance, sizeof(b->instance));
+	b->line = line;
 	b->done = done;
 	b->arg = arg;
 	pthread_mutex_lock(&w->lock);
-	r = admission(w, n, bytes);
-	if (r == 0) {
-		*w->last = b;
-		w->last = &b->next;
-		w->snapshots += n;
-		w->bytes += bytes;
-		pthread_cond_signal(&w->wake);
-	}
+	r = admission(w, line, n, bytes);
+	if (r == 0)
+		enqueue(w, b);
 	pthread_mutex_unlock(&w->lock);
 	if (r < 0)
 		free_batch(b);
@@ -212,17 +244,26 @@ static int write_group(struct writer *w, struct batch *group)
 	return r;
 }
 
-/* Takes up to a group's worth off the queue; what it holds stays counted until it is finished. */
+/* Takes up to a group's worth off each line, what is live first; what it holds stays counted until it is finished. */
 static struct batch *take_group(struct writer *w)
 {
-	struct batch *group = w->first, **end = &w->first;
-	for (size_t n = 0; *end && n < WRITER_GROUP_SNAPSHOTS; end = &(*end)->next)
-		n += (*end)->n;
-	w->first = *end;
-	if (!w->first)
-		w->last = &w->first;
+	struct batch *group = NULL, **end = &group;
+	for (enum line line = LIVE; line < LINES; line++) {
+		struct queue *q = &w->queues[line];
+		*end = q->first;
+		for (size_t n = 0; *end && n < limits[line].group; end = &(*end)->next)
+			n += (*end)->n;
+		q->first = *end;
+		if (!q->first)
+			q->last = &q->first;
+	}
 	*end = NULL;
 	return group;
+}
+
+static bool is_empty(const struct writer *w)
+{
+	return !w->queues[LIVE].first && !w->queues[LATE].first;
 }
 
 static void finish_group(struct writer *w, struct batch *group, int error)
@@ -232,8 +273,8 @@ static void finish_group(struct writer *w, struct batch *group, int error)
 		int e = error ? error : b->error;
 		group = b->next;
 		pthread_mutex_lock(&w->lock);
-		w->snapshots -= b->n;
-		w->bytes -= b->bytes;
+		w->queues[b->line].snapshots -= b->n;
+		w->queues[b->line].bytes -= b->bytes;
 		pthread_mutex_unlock(&w->lock);
 		b->done(b->arg, e, e ? NULL : b->fates, b->n);
 		free_batch(b);
@@ -300,7 +341,7 @@ static void *run(void *arg)
 	struct writer *w = arg;
 	for (;;) {
 		pthread_mutex_lock(&w->lock);
-		if (!w->first && !w->stopping)
+		if (is_empty(w) && !w->stopping)
 			wait_ms(w, w->expires_more ? EXPIRE_PAUSE_MS : 1000);
 		struct batch *group = take_group(w);
 		bool end = !group && w->stopping;
@@ -336,7 +377,8 @@ int writer_start(const struct store_ops *ops, void *engine, struct writer **ret)
 		return -ENOMEM;
 	w->ops = ops;
 	w->engine = engine;
-	w->last = &w->first;
+	for (enum line line = LIVE; line < LINES; line++)
+		w->queues[line].last = &w->queues[line].first;
 	snprintf(w->status, sizeof(w->status), "ok");
 	pthread_mutex_init(&w->lock, NULL);
 	condition_init(&w->wake);

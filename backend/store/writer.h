@@ -7,6 +7,10 @@
 #define WRITER_MAX_BYTES (64u << 20)
 #define WRITER_MAX_SNAPSHOTS 10000
 #define WRITER_GROUP_SNAPSHOTS 2000 /* one transaction at the most */
+/* Of a backlog: what is live waits for the transaction that runs, so it is a short one. */
+#define WRITER_LATE_MAX_BYTES (WRITER_MAX_BYTES / 4)
+#define WRITER_LATE_MAX_SNAPSHOTS (WRITER_MAX_SNAPSHOTS / 4)
+#define WRITER_LATE_GROUP_SNAPSHOTS 500 /* behind what is live, in the same transaction */
 
 struct writer;
 

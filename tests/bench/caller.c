@@ -90,9 +90,18 @@ void caller_open(struct caller *c)
 	caller_flush(c);
 }
 
+/* What a peer that went away is told by; everything else is a bench's own mistake. */
+static int lost_or(struct caller *c, int r)
+{
+	c->lost |= r == -ECONNRESET || r == -EPIPE || r == -ETIMEDOUT;
+	return c->lost ? 0 : r;
+}
+
 void caller_flush(struct caller *c)
 {
-	caller_must(channel_write(c->channel), "writing");
+	caller_must(lost_or(c, channel_write(c->channel)), "writing");
+	if (c->lost)
+		return;
 	bool writing = channel_wants_write(c->channel);
 	if (writing == c->writing)
 		return;
@@ -105,14 +114,14 @@ bool caller_read(struct caller *c)
 {
 	int status;
 	const char *text;
-	caller_must(channel_read(c->channel), "reading");
-	return !call_ended(c->call, &status, &text);
+	caller_must(lost_or(c, channel_read(c->channel)), "reading");
+	return !c->lost && !call_ended(c->call, &status, &text);
 }
 
 void caller_complain(const struct caller *c)
 {
 	int status = -1;
-	const char *text = "no";
+	const char *text = "because the connection is lost";
 	(void)call_ended(c->call, &status, &text);
 	(void)fprintf(stderr, "%s: the call ended with %d %s\n", program_invocation_short_name, status, text);
 	exit(1);
@@ -124,7 +133,7 @@ void caller_close(struct caller *c)
 	channel_close(c->channel);
 	c->call = NULL;
 	c->channel = NULL;
-	c->welcomed = c->writing = false;
+	c->welcomed = c->writing = c->lost = false;
 }
 
 void caller_take_key(const char *path, char key[CALLER_KEY_SIZE])

@@ -23,7 +23,7 @@ struct caller {
 	void (*on_field)(void *arg, uint32_t number, const uint8_t *data, size_t len);
 	void *arg;
 	/* Read by the owner. */
-	bool welcomed;
+	bool welcomed, lost; /* lost: the backend has closed the connection */
 	struct channel *channel;
 	struct call *call;
 	bool writing;
@@ -37,9 +37,9 @@ void caller_open(struct caller *caller);
 void caller_send_batch(struct caller *caller, const void *batch, size_t len);
 /* What is queued goes out as far as the socket takes it. */
 void caller_flush(struct caller *caller);
-/* Behind an event of its socket. False when the backend has ended the call. */
+/* Behind an event of its socket. False when the backend has ended the call, or closed the connection. */
 bool caller_read(struct caller *caller);
-/* Ends the program with what the backend said when it ended the call. */
+/* Ends the program with what the backend said when it ended the call, if it did. */
 _Noreturn void caller_complain(const struct caller *caller);
 /* It can be opened again. */
 void caller_close(struct caller *caller);

@@ -5,8 +5,8 @@
  * Live: the clock shows `begin` when CLOCK_MONOTONIC shows `zero` (now, if it is not given) and runs at `rate` times
  * its pace, as that of a backend under faketime does; each host sends each snapshot in its time, for --hours.
  * Backlog: each host has --hours that ended at `begin` and sends them as an agent does: 64 at a time, while less than
- * 64 KiB wait for the socket. Who is told to come again does, at the moment it was told, and sends what was not
- * acknowledged.
+ * 64 KiB wait for the socket. Who is told to come again does, when it was told to, and sends what was not
+ * acknowledged; so does who lost its connection.
  *
  * CONNECTED when all are; then each line on standard input is answered with a line of JSON: what happened since the
  * line before. When all is acknowledged, or standard input ends and what was sent is acknowledged: the last of them. */
@@ -33,6 +33,7 @@ enum { ACKNOWLEDGEMENT = 2, ACK_ACCEPTED = 1, ACK_REJECTED = 2 };
 #define WAITING_BYTES (64u << 10)
 #define AT_A_TIME 16 /* hosts that send before replies are looked at */
 #define RETRY_MS 5000
+#define LOST_MS 1000
 
 struct host {
 	struct caller caller; /* the first: an event's */
@@ -184,19 +185,31 @@ static void connect_host(struct host *h)
 	caller_open(&h->caller);
 }
 
-/* As an agent does that was told to come again: nothing is lost, and what was not acknowledged is sent again. */
+/* As an agent does that was told to come again or lost its connection: nothing is lost, and what was not acknowledged
+ * is sent again. */
 static void disconnect(struct host *h)
 {
 	int status = -1;
 	const char *text;
 	uint64_t wait_ms = call_retry_ms(h->caller.call);
-	if (!call_ended(h->caller.call, &status, &text) || status != GRPC_UNAVAILABLE || !h->fleet->backlog)
+	bool told = call_ended(h->caller.call, &status, &text) && status == GRPC_UNAVAILABLE;
+	if (!told && !h->caller.lost)
 		caller_complain(&h->caller);
+	wait_ms = wait_ms ? wait_ms : told ? RETRY_MS : LOST_MS;
 	caller_close(&h->caller);
 	h->connected = false;
-	h->retry_ns = clock_monotonic_ns() + (wait_ms ? wait_ms : RETRY_MS) * 1000000 +
-		      (uint64_t)(h->number % 100) * 20000000;
+	/* Not all at the same moment. */
+	h->retry_ns = clock_monotonic_ns() + wait_ms * (1000000 + (uint64_t)(h->number % 100) * 5000);
 	h->fleet->phase.reconnects++;
+}
+
+static void go_on(struct host *h)
+{
+	bool there = caller_read(&h->caller);
+	if (there)
+		caller_flush(&h->caller);
+	if (!there || h->caller.lost)
+		disconnect(h);
 }
 
 static void read_replies(struct fleet *f, int timeout_ms)
@@ -207,10 +220,8 @@ static void read_replies(struct fleet *f, int timeout_ms)
 		struct host *h = events[i].data.ptr;
 		if (!h)
 			take_word(f);
-		else if (caller_read(&h->caller))
-			caller_flush(&h->caller);
-		else
-			disconnect(h);
+		else if (h->connected)
+			go_on(h);
 	}
 }
 
@@ -238,7 +249,9 @@ static bool send_live(struct host *h, int64_t now_us)
 	struct fleet *f = h->fleet;
 	struct buf batch = BUF_INIT(4u << 20);
 	int64_t due_us = 0;
-	for (unsigned i = 0; i < BATCH && h->next - h->accepted < RING && !f->ending; i++) {
+	if (!h->caller.welcomed || f->ending)
+		return false;
+	for (unsigned i = 0; i < BATCH && h->next - h->accepted < RING; i++) {
 		due_us = warp_time_us(f->warp, h->number, h->next, h->begin_us);
 		if (due_us >= f->end_us)
 			h->total = h->next;
@@ -287,6 +300,8 @@ static bool send_some(struct fleet *f)
 		if (!h->connected || !(f->backlog ? send_backlog(h) : send_live(h, now_us)))
 			continue;
 		caller_flush(&h->caller);
+		if (h->caller.lost)
+			disconnect(h);
 		sent++;
 	}
 	return sent > 0;

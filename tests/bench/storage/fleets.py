@@ -167,8 +167,8 @@ def day(options):
                       begin=f"{begin:.6f}", zero=zero).connected()
         try:
             print(f"\n{hosts} hosts, a snapshot each {options.every} s, sections: {options.sections}; the backend's clock x{rate}, {hours} h of it\n\n"
-                  "| hour | resident MiB | PSS MiB | most in the hour | database MiB | snapshots | samples each | acknowledged p99 ms | latest s behind | backend, % of a core |\n"
-                  "|---|---|---|---|---|---|---|---|---|---|", flush=True)
+                  "| hour | resident MiB | PSS MiB | most in the hour | database MiB | snapshots | samples each | acknowledged p99 ms | latest s behind | connections lost | backend, % of a core |\n"
+                  "|---|---|---|---|---|---|---|---|---|---|---|", flush=True)
             points = follow(it, fleet, zero, rate, hours)
             tell_slope(points)
             fleet.finish()
@@ -194,7 +194,7 @@ def follow(it, fleet, zero, rate, hours):
             continue
         phase, now, spent = fleet.phase(), time.monotonic_ns(), process_cpu_ns(it.backend.pid)
         print(f"| {step // 6} | {points[-1][1]:.1f} | {pss_mib(it.backend.pid):.1f} | {max(p[2] for p in points[-6:]):.1f} | {database_mib(it):.0f} | "
-              f"{phase['accepted']} | {phase['samples'] / max(1, phase['sent']):.0f} | {phase['p99_ms']:.0f} | {phase['late_ms'] / 1000:.1f} | "
+              f"{phase['accepted']} | {phase['samples'] / max(1, phase['sent']):.0f} | {phase['p99_ms']:.0f} | {phase['late_ms'] / 1000:.1f} | {phase['reconnects']} | "
               f"{(spent - cpu) / (now - shown) * 100:.0f} |", flush=True)
         cpu, shown = spent, now
     return points
@@ -221,8 +221,8 @@ LIVE_HOSTS, DRAWN = 100, 10
 
 class Watch:
     """What a backend does while a backlog comes, a line of a table at a time."""
-    head = ("| when | s | late acknowledged | rows wait | live a second | live p50 ms | p99 | worst | resident MiB | most | database MiB | backend, % of a core |\n"
-            "|---|---|---|---|---|---|---|---|---|---|---|---|")
+    head = ("| when | s | late acknowledged | rows wait | live a second | live p50 ms | p99 | worst | live, late sent away | resident MiB | most | database MiB | backend, % of a core |\n"
+            "|---|---|---|---|---|---|---|---|---|---|---|---|---|")
 
     def __init__(self, it, live):
         self.it, self.live, self.token = it, live, token_of(it)
@@ -244,7 +244,7 @@ class Watch:
         peak, disk, waiting = peak_since(self.it.backend), database_mib(self.it), self.waiting()
         self.most_mib, self.most_disk = max(peak, self.most_mib), max(disk, self.most_disk)
         print(f"| {when} | {time.monotonic() - self.begin:.0f} | {self.late:,} | {waiting:,.0f} | {live['accepted'] / live['seconds']:.0f} | {live['p50_ms']:.1f} | "
-              f"{live['p99_ms']:.1f} | {live['worst_ms']:.0f} | {memory_mib(self.it.backend):.0f} | {peak:.0f} | {disk:.0f} | "
+              f"{live['p99_ms']:.1f} | {live['worst_ms']:.0f} | {live['reconnects']}, {late['reconnects'] if late else 0} | {memory_mib(self.it.backend):.0f} | {peak:.0f} | {disk:.0f} | "
               f"{(spent - self.cpu) / (now - self.shown) * 100:.0f} |", flush=True)
         self.cpu, self.shown = spent, now
         return waiting

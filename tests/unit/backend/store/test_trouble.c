@@ -85,6 +85,54 @@ static void test_queue_is_bounded(void **state)
 	assert_durable(f->store, host_a, run_1, "1-10001");
 }
 
+struct order {
+	struct waiter waiter; /* the first: it is what waiter_done() gets */
+	struct order *other;
+	unsigned calls_of_other; /* when this one was done */
+};
+
+static void order_done(void *arg, int error, const enum store_fate *fates, size_t n)
+{
+	struct order *order = arg;
+	order->calls_of_other = (unsigned)order->other->waiter.calls;
+	waiter_done(&order->waiter, error, fates, n);
+}
+
+/* Whoever has a backlog waits behind it; who is live does not. */
+static void test_a_backlog_holds_up_nobody_else(void **state)
+{
+	struct fixture *f = *state;
+	sqlite3 *db = NULL;
+	struct order late = {0}, live = {.other = &late};
+	late.other = &live;
+	waiter_init(&late.waiter);
+	waiter_init(&live.waiter);
+	assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+	sqlite3_busy_timeout(db, 5000); /* the writer may be at its retention step */
+	assert_int_equal(sqlite3_exec(db, "BEGIN EXCLUSIVE", NULL, NULL, NULL), SQLITE_OK);
+	uint64_t queued = 0;
+	int r = 0;
+	while (queued <= WRITER_MAX_SNAPSHOTS && r == 0) {
+		struct store_snapshot s = make_snapshot(queued + 1, "q");
+		s.agent_us = s.received_us - STORE_LATE_US - 1;
+		r = store_append(f->store, host_a, run_1, &s, 1, order_done, &late);
+		queued += r == 0;
+	}
+	assert_int_equal(r, -EAGAIN);
+	assert_int_equal(queued, WRITER_LATE_MAX_SNAPSHOTS);
+	struct store_snapshot s = make_snapshot(1, "live");
+	s.agent_us = s.received_us - STORE_LATE_US;
+	assert_int_equal(store_append(f->store, host_a, run_2, &s, 1, order_done, &live), 0);
+	assert_int_equal(sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+	waiter_wait(&live.waiter, 1, 60);
+	waiter_wait(&late.waiter, queued, 60);
+	/* Behind what the writer had in hand when the database was locked, and before the rest. */
+	assert_true(live.calls_of_other <= WRITER_LATE_GROUP_SNAPSHOTS);
+	assert_durable(f->store, host_a, run_1, "1-2500");
+	assert_durable(f->store, host_a, run_2, "1-1");
+}
+
 static void test_bytes_are_bounded(void **state)
 {
 	struct fixture *f = *state;
@@ -203,9 +251,10 @@ static void test_corrupted_while_running(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH_STORE(test_locked_database),  WITH_STORE(test_close_while_locked),
-		WITH_STORE(test_queue_is_bounded), WITH_STORE(test_bytes_are_bounded),
-		cmocka_unit_test(test_full_disk),  WITH_STORE(test_corrupted_while_running),
+		WITH_STORE(test_locked_database),	  WITH_STORE(test_close_while_locked),
+		WITH_STORE(test_queue_is_bounded),	  WITH_STORE(test_a_backlog_holds_up_nobody_else),
+		WITH_STORE(test_bytes_are_bounded),	  cmocka_unit_test(test_full_disk),
+		WITH_STORE(test_corrupted_while_running),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
