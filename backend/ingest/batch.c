@@ -258,6 +258,23 @@ int batch_append(struct batch *batch, void (*done)(struct batch *batch))
 	return store_append(store, batch->host_id, batch->instance, batch->rows, batch->n_rows, stored, batch);
 }
 
+bool batch_is_backlog(const uint8_t *data, size_t len)
+{
+	struct wire_reader reader = wire_reader(data, len);
+	struct wire_field f, last = {0};
+	struct snapshot_index index;
+	while (batch_next(&reader, &f) == 1)
+		last = f;
+	if (!last.data || snapshot_index_parse(last.data, last.len, &index) < 0)
+		return false;
+	return clock_wall_us() - index.timestamp_us > STORE_LATE_US;
+}
+
+bool batch_is_crowded_out(struct ingest *ingest, size_t len)
+{
+	return atomic_load(&ingest->pending_bytes) + len > INGEST_PENDING_LATE_MAX;
+}
+
 int batch_keep(struct batch *batch, const uint8_t *data, size_t len)
 {
 	struct ingest *ingest = batch->ingest;

@@ -45,5 +45,9 @@ bool batch_is_held(const struct batch *batch);
 /* As store_append(); -EAGAIN also while it is held back. On 0 the batch belongs to the store until it calls done on its
  * own thread, with `lost` or the outcomes set; done owns it then. */
 int batch_append(struct batch *batch, void (*done)(struct batch *batch)) __attribute__((warn_unused_result));
+/* Whether the newest of a Batch's snapshots is one: by its bytes, before anything else is known of them. */
+bool batch_is_backlog(const uint8_t *data, size_t len);
+/* Backlogs that wait for the store are so many already that one more would not be kept. */
+bool batch_is_crowded_out(struct ingest *ingest, size_t len);
 /* Makes the rows independent of the bytes they came in. 0, -EAGAIN (too much is kept already), -ENOMEM. */
 int batch_keep(struct batch *batch, const uint8_t *data, size_t len) __attribute__((warn_unused_result));

@@ -8,6 +8,7 @@
 
 #define RETRY_MS 5000 /* a database that is too slow at present */
 #define HELD_MS 30000 /* history that has to catch up */
+#define TURN_MS 30000 /* backlogs of others come first: each try costs what is sent for nothing */
 
 enum { BACKEND_ACKNOWLEDGEMENT = 2 };
 
@@ -55,15 +56,23 @@ static int append(struct stream *stream, struct batch *batch)
 	return r;
 }
 
+static void wait_for_turn(struct stream *stream)
+{
+	stream_finish_later(stream, GRPC_UNAVAILABLE, "older snapshots of other hosts come first: send it again",
+			    TURN_MS);
+}
+
 static void refuse(struct stream *stream, struct batch *batch, int error)
 {
-	bool held = batch_is_held(batch);
+	bool held = batch_is_held(batch), late = store_is_late(batch->rows, batch->n_rows);
 	batch_free(batch);
 	if (error == -ESHUTDOWN)
 		grpc_call_finish(stream->call, GRPC_UNAVAILABLE, "the backend is stopping: send it again");
 	else if (error == -EAGAIN && held)
 		stream_finish_later(stream, GRPC_UNAVAILABLE,
 				    "older snapshots wait until history has caught up: send it again", HELD_MS);
+	else if (error == -EAGAIN && late && !stream->unary)
+		wait_for_turn(stream);
 	else if (error == -EAGAIN)
 		stream_finish_later(stream, GRPC_UNAVAILABLE, "the database is too slow at present: send it again",
 				    RETRY_MS);
@@ -91,6 +100,12 @@ void batch_retry(struct stream *stream)
 		stream_resume(stream);
 }
 
+/* What is not going to be kept is not looked at either: of a thousand hosts that come back most are told to wait. */
+static bool has_no_room(const struct stream *stream, const uint8_t *data, size_t len)
+{
+	return !stream->unary && batch_is_crowded_out(stream->source.ingest, len) && batch_is_backlog(data, len);
+}
+
 void batch_take(struct stream *stream, const uint8_t *data, size_t len)
 {
 	int count = batch_count(data, len);
@@ -102,6 +117,10 @@ void batch_take(struct stream *stream, const uint8_t *data, size_t len)
 	}
 	if (atomic_load(&stream->superseded))
 		return;
+	if (has_no_room(stream, data, len)) {
+		wait_for_turn(stream);
+		return;
+	}
 	stream->batch_snapshots = (size_t)count;
 	atomic_store(&stream->batch_ns, clock_monotonic_ns());
 	struct batch *batch = batch_new(&stream->source, (size_t)count);

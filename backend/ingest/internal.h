@@ -20,7 +20,7 @@
 #define INGEST_MAX_MESSAGE (4u << 20)
 #define INGEST_KEY_TEXT_MAX 128
 #define INGEST_PENDING_MAX (64u << 20) /* bytes of batches the store had no room for, of all streams */
-#define INGEST_PENDING_LATE_MAX (INGEST_PENDING_MAX / 4 * 3) /* by backlogs: the rest is for what is live */
+#define INGEST_PENDING_LATE_MAX (INGEST_PENDING_MAX / 4) /* by backlogs: the rest is for what is live */
 #define INGEST_REPLY_MAX (1u << 20)
 
 struct ingest {

@@ -42,7 +42,9 @@ struct host {
 	int64_t begin_us;
 	uint64_t total;	   /* snapshots it has; UINT64_MAX while nobody knows */
 	uint64_t next;	   /* to send, from 0 */
-	uint64_t accepted; /* all before it are */
+	uint64_t accepted; /* all before it are, and those marked in `done` */
+	bool *done;
+	size_t cap_done;
 	uint64_t retry_ns; /* it is not connected before */
 	uint64_t *sent_ns; /* RING, live */
 	bool connected;
@@ -88,7 +90,24 @@ static void note_latency(struct fleet *f, uint64_t ns)
 	p->latencies_us[p->n++] = (uint32_t)(ns / 1000 < UINT32_MAX ? ns / 1000 : UINT32_MAX);
 }
 
-/* Ranges of a host come in the order they were sent in; what came again after a reconnect is counted once. */
+static void note_accepted(struct host *h, uint64_t i, uint64_t now_ns)
+{
+	while (i >= h->cap_done) {
+		size_t cap = h->cap_done ? 2 * h->cap_done : 1024;
+		h->done = realloc(h->done, cap);
+		caller_must(h->done ? 0 : -ENOMEM, "memory");
+		memset(h->done + h->cap_done, 0, cap - h->cap_done);
+		h->cap_done = cap;
+	}
+	if (h->done[i])
+		return;
+	h->done[i] = true;
+	h->fleet->phase.accepted++;
+	if (h->sent_ns)
+		note_latency(h->fleet, now_ns - h->sent_ns[i % RING]);
+}
+
+/* What came again after a reconnect is counted once. */
 static void accept(struct host *h, const struct wire_field *range)
 {
 	struct wire_reader reader = wire_reader(range->data, range->len);
@@ -98,17 +117,15 @@ static void accept(struct host *h, const struct wire_field *range)
 		first = f.number == 1 ? f.value : first;
 		last = f.number == 2 ? f.value : last;
 	}
-	if (first == 0 || first > h->accepted + 1) {
-		(void)fprintf(stderr, "bench_fleet: host %u: accepted from %llu on, but %llu are known\n", h->number,
-			      (unsigned long long)first, (unsigned long long)h->accepted);
+	if (first == 0 || last > h->next) {
+		(void)fprintf(stderr, "bench_fleet: host %u: %llu to %llu are accepted, %llu were sent\n", h->number,
+			      (unsigned long long)first, (unsigned long long)last, (unsigned long long)h->next);
 		exit(1);
 	}
-	for (; h->accepted < last; h->accepted++) {
-		h->fleet->phase.accepted++;
-		if (h->sent_ns)
-			note_latency(h->fleet, now_ns - h->sent_ns[h->accepted % RING]);
-	}
-	h->next = h->next > h->accepted ? h->next : h->accepted;
+	for (uint64_t sequence = first; sequence <= last; sequence++)
+		note_accepted(h, sequence - 1, now_ns);
+	while (h->accepted < h->cap_done && h->done[h->accepted])
+		h->accepted++;
 }
 
 static void on_field(void *arg, uint32_t number, const uint8_t *data, size_t len)
