@@ -209,7 +209,9 @@ static void disconnect(struct host *h)
 	int status = -1;
 	const char *text;
 	uint64_t wait_ms = call_retry_ms(h->caller.call);
-	bool told = call_ended(h->caller.call, &status, &text) && status == GRPC_UNAVAILABLE;
+	/* The second: a backend whose clock is fast soon tires of waiting for Hello. */
+	bool told = call_ended(h->caller.call, &status, &text) &&
+		    (status == GRPC_UNAVAILABLE || status == GRPC_DEADLINE_EXCEEDED);
 	if (!told && !h->caller.lost)
 		caller_complain(&h->caller);
 	wait_ms = wait_ms ? wait_ms : told ? RETRY_MS : LOST_MS;
@@ -266,9 +268,9 @@ static bool send_live(struct host *h, int64_t now_us)
 	struct fleet *f = h->fleet;
 	struct buf batch = BUF_INIT(4u << 20);
 	int64_t due_us = 0;
-	if (!h->caller.welcomed || f->ending)
+	if (!h->caller.welcomed || f->ending || call_backlog(h->caller.call) >= WAITING_BYTES)
 		return false;
-	for (unsigned i = 0; i < BATCH && h->next - h->accepted < RING; i++) {
+	for (unsigned i = 0; i < BATCH && batch.len < BATCH_BYTES && h->next - h->accepted < RING; i++) {
 		due_us = warp_time_us(f->warp, h->number, h->next, h->begin_us);
 		if (due_us >= f->end_us)
 			h->total = h->next;
