@@ -1,5 +1,6 @@
 #include "backend/archive/export_format.h"
 
+#include "common/double_text.h"
 #include "common/histogram.h"
 
 #include <inttypes.h>
@@ -61,18 +62,12 @@ int export_put_labels(enum export_format format, const struct schema_label_value
 
 static int put_double(struct buf *out, double d, bool json)
 {
-	char text[40];
+	char text[DOUBLE_TEXT_SIZE + 2];
 	if (isnan(d))
 		return buf_append_str(out, json ? "\"NaN\"" : "NaN");
 	if (isinf(d))
 		return buf_append_str(out, json ? (d > 0 ? "\"+Inf\"" : "\"-Inf\"") : (d > 0 ? "+Inf" : "-Inf"));
-	/* The shortest that is read back the same. */
-	for (int digits = 15; digits <= 17; digits++) {
-		snprintf(text, sizeof(text), "%.*g", digits, d);
-		double back;
-		if (sscanf(text, "%lf", &back) == 1 && back == d)
-			break;
-	}
+	(void)double_text(d, text);
 	/* In JSON lines a double is told from an integer. */
 	if (json && !strpbrk(text, ".eE"))
 		strcat(text, ".0");

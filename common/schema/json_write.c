@@ -1,5 +1,6 @@
 /* JSON from wire bytes, by descriptor. Encoders write fields in ascending order, so one pass with arrays opened and
  * closed on the way is enough nearly always; bytes in another order (they are legal) are gathered field by field. */
+#include "common/double_text.h"
 #include "common/encoding.h"
 #include "common/schema/plan.h"
 
@@ -43,16 +44,21 @@ int schema_json_string(struct buf *out, const char *text, size_t len)
 	return r < 0 ? r : buf_append(out, "\"", 1);
 }
 
-static int write_double(struct buf *out, double d, int digits)
+static int write_double(struct buf *out, double d)
+{
+	char text[DOUBLE_TEXT_SIZE];
+	return isfinite(d) ? buf_append(out, text, double_text(d, text)) : buf_append_str(out, "null");
+}
+
+/* The shortest that reads back as the same number. */
+static int write_float(struct buf *out, float f)
 {
 	char text[40];
-	if (!isfinite(d))
+	if (!isfinite(f))
 		return buf_append_str(out, "null");
-	/* The shortest that reads back as the same number. */
-	for (int n = digits - 2; n <= digits; n++) {
-		snprintf(text, sizeof(text), "%.*g", n, d);
-		double back = strtod(text, NULL);
-		if (back == d || (digits < 15 && (float)back == (float)d))
+	for (int n = 7; n <= 9; n++) {
+		snprintf(text, sizeof(text), "%.*g", n, (double)f);
+		if ((float)strtod(text, NULL) == f)
 			break;
 	}
 	return buf_append_str(out, text);
@@ -123,9 +129,9 @@ static int write_number(struct buf *out, const struct plan_field *f, uint64_t bi
 	} single = {.u = (uint32_t)bits};
 	switch (f->type) {
 	case PLAN_DOUBLE:
-		return write_double(out, wire_double(bits), 17);
+		return write_double(out, wire_double(bits));
 	case PLAN_FLOAT:
-		return write_double(out, (double)single.f, 9);
+		return write_float(out, single.f);
 	case PLAN_BOOL:
 		return buf_append_str(out, bits ? "true" : "false");
 	case PLAN_ENUM:
