@@ -70,13 +70,15 @@ struct store;
 struct store_view;
 struct schemas;
 
-/* Over the store; all is borrowed. With a view all reads of a thread are of one picture; else each opens its own. */
+/* Over the store; all is borrowed; of one thread at a time. With a view all reads are of one picture; else each opens
+ * its own. */
 struct query_store {
 	struct store *store;
 	struct schemas *schemas;
 	struct store_view *view;
-	struct query_cache *cache; /* or NULL */
-	unsigned threads;	   /* at most, for several hosts */
+	struct query_cache *cache;	   /* or NULL */
+	unsigned threads;		   /* at most, for several hosts */
+	const struct schema_metric *found; /* private: in our own schema, for the host before */
 };
 struct query_source query_source_store(struct query_store *store) __attribute__((nonnull));
 

@@ -390,17 +390,27 @@ static int on_row(void *arg, const struct store_row *row)
 
 /* --- what is asked ----------------------------------------------------------------------------------------------- */
 
+/* A fleet asks for one metric again and again. */
+static const struct schema_metric *find_own(struct query_store *from, struct schema *own, const char *metric)
+{
+	const struct schema_metric *found = from->found;
+	if (!found || (strcmp(found->path, metric) != 0 && strcmp(found->name, metric) != 0))
+		from->found = schema_find(own, metric);
+	return from->found;
+}
+
 /* Our own schema, or that of the host's agent if it is newer. Field numbers never change, so that any schema which has
  * the name reads all chunks. */
-static int find_metric(struct plan *plan, struct store *store)
+static int find_metric(struct plan *plan, struct query_store *from)
 {
 	struct source_reading *reading = &plan->reading;
 	uint8_t hash[32], *payload = NULL;
 	int64_t received_us;
 	size_t len;
 	reading->schema = schema_ref(schemas_own(reading->schemas));
-	reading->row = schema_find(reading->schema, reading->range->metric);
-	if (!reading->row && store_latest(store, reading->range->host_id, &payload, &len, hash, &received_us) == 1) {
+	reading->row = find_own(from, reading->schema, reading->range->metric);
+	if (!reading->row &&
+	    store_latest(from->store, reading->range->host_id, &payload, &len, hash, &received_us) == 1) {
 		struct schema *schema;
 		free(payload);
 		if (schemas_get(reading->schemas, hash, &schema) == 1) {
@@ -472,7 +482,7 @@ static int run(struct plan *plan)
 
 static int read_store(void *source, const struct query_range *range, const struct query_sink *sink)
 {
-	const struct query_store *from = source;
+	struct query_store *from = source;
 	struct plan *plan = calloc(1, sizeof(*plan));
 	if (!plan)
 		return -ENOMEM;
@@ -480,7 +490,7 @@ static int read_store(void *source, const struct query_range *range, const struc
 		(struct source_reading){.schemas = from->schemas, .cache = from->cache, .range = range, .sink = sink};
 	int r = source_rows_init(&plan->rows, &plan->reading);
 	if (r == 0)
-		r = find_metric(plan, from->store);
+		r = find_metric(plan, from);
 	plan->reading.view = from->view;
 	if (r == 0 && !from->view)
 		r = store_view_open(from->store, &plan->reading.view);
