@@ -47,6 +47,7 @@ void kept_rows_clear(struct kept_rows *kept)
 	table_init(&kept->table, TABLE_BYTES);
 	kept->n = kept->n_ticks = 0;
 	kept->known = kept->row != NULL;
+	kept->head = 0;
 	kept->damaged = false;
 }
 

@@ -4,14 +4,18 @@
 #include "tests/unit/backend/query/history.h"
 #include "tests/unit/cmocka_all.h"
 
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define N 400
 
 /* Rows that were read, not only listed. */
-static size_t rows_read;
+static atomic_size_t rows_read;
 
 struct counting {
 	store_row_fn fn;
@@ -174,11 +178,82 @@ static void only_what_is_new_is_read(void **state)
 	history_close(&h);
 }
 
+/* --- at once ------------------------------------------------------------------------------------------------------ */
+
+struct asking {
+	struct history *h;
+	struct history_question question;
+	struct range_result expected;
+	atomic_bool stop;
+	atomic_int asked, wrong;
+};
+
+static bool is_same(const struct range_result *a, const struct range_result *b)
+{
+	if (a->n_groups != b->n_groups || a->points != b->points || a->n_gaps != b->n_gaps)
+		return false;
+	for (size_t i = 0; i < a->n_groups; i++) {
+		for (size_t k = 0; k < a->points; k++) {
+			double x = a->groups[i].values[k], y = b->groups[i].values[k];
+			if (isnan(x) != isnan(y) || (!isnan(x) && fabs(x - y) > 1e-12 * (fabs(x) + fabs(y))))
+				return false;
+		}
+	}
+	return true;
+}
+
+static void *ask(void *arg)
+{
+	struct asking *asking = arg;
+	char error[256];
+	while (!atomic_load(&asking->stop)) {
+		struct range_result result;
+		if (history_ask(asking->h, &asking->question, &result, error, sizeof(error)) < 0) {
+			asking->wrong++;
+			continue;
+		}
+		asking->wrong += !is_same(&result, &asking->expected);
+		asking->asked++;
+		range_result_free(&result);
+	}
+	return NULL;
+}
+
+/* One answer, however many ask for it while row after row becomes a chunk. */
+static void rows_are_sealed_while_others_ask(void **state)
+{
+	struct history h;
+	struct asking asking = {.h = &h, .question = {.selector = "cpu.cores.user_us", .step_us = 7000000}};
+	pthread_t threads[3];
+	history_open(&h);
+	history_make(&h, 5, false, 240);
+	history_put_rows(&h, NULL, 0);
+	asking.question.from_us = h.snapshots[0].tick.time_us;
+	asking.question.to_us = h.snapshots[239].tick.time_us;
+	asking.expected = history_answer(&h, &asking.question);
+	assert_true(asking.expected.n_groups > 0 && asking.expected.samples > 200);
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, ask, &asking), 0);
+	for (size_t i = 5; i < 240; i += 5) {
+		int asked = atomic_load(&asking.asked);
+		seal(&h, h.snapshots[i].tick.received_us);
+		while (atomic_load(&asking.asked) < asked + 3 && atomic_load(&asking.wrong) == 0)
+			usleep(200);
+	}
+	atomic_store(&asking.stop, true);
+	for (size_t i = 0; i < 3; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(asking.wrong, 0);
+	range_result_free(&asking.expected);
+	history_close(&h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(whatever_happens_meanwhile),
 		cmocka_unit_test(only_what_is_new_is_read),
+		cmocka_unit_test(rows_are_sealed_while_others_ask),
 	};
 	return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }
