@@ -127,9 +127,14 @@ static int encode(struct section_blocks *b, uint32_t path, const struct integers
 /* Buckets are told as their growth and nothing else: that is what the sum knows about. */
 static struct integers_plan plan_of(const struct columns_part *part, const uint64_t *integers, uint32_t n)
 {
-	struct integers_plan plan = integers_plan(integers, n);
-	if (part->part >= COLUMNS_PART_BUCKET && plan.form != INTEGERS_CONSTANT)
-		plan = (struct integers_plan){.form = INTEGERS_DELTA, .first = integers[0], .factor = 1};
+	if (part->part < COLUMNS_PART_BUCKET)
+		return integers_plan(integers, n);
+	struct integers_plan plan = {.form = INTEGERS_CONSTANT, .first = integers[0], .factor = 1};
+	uint64_t other = 0;
+	for (uint32_t i = 1; i < n; i++)
+		other |= integers[i] ^ integers[0];
+	if (other != 0)
+		plan.form = INTEGERS_DELTA;
 	return plan;
 }
 
