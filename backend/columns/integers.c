@@ -118,26 +118,30 @@ INLINE unsigned length_of(uint64_t v)
 /* Counted in turns: one counter is not counted up by two values in a row. */
 #define TURNS 2
 
-/* How many residuals have each length; the sum of these. From `enough` on nobody asks for more. */
+/* How many residuals have each length, and which is the greatest; the sum of these. From `enough` on nobody asks for
+ * more. */
 INLINE uint64_t count_lengths(enum integers_form form, uint64_t base, uint64_t factor, const uint64_t *v, size_t n,
-			      double enough, uint32_t (*lengths)[LENGTHS])
+			      double enough, uint32_t (*lengths)[LENGTHS], unsigned *ret_longest)
 {
 	struct exact exact = exact_of(factor);
 	size_t first = first_of(form), i = first;
-	uint64_t below = 0;
+	uint64_t below = 0, all = 0;
 	/* The growth before the first may be that of another part of the column, and no multiple. */
 	if (form == INTEGERS_DELTA2 && i < n) {
-		below = length_of(magnitude(difference(form, base, v, i++)) / factor);
+		all = magnitude(difference(form, base, v, i++)) / factor;
+		below = length_of(all);
 		lengths[0][below]++;
 	}
 	while (i < n && (double)below <= enough) {
 		for (size_t end = n - i < 64 ? n : i + 64; i < end; i++) {
-			uint64_t r = magnitude(difference(form, base, v, i));
-			unsigned length = length_of((r >> exact.shift) * exact.inverse);
+			uint64_t r = (magnitude(difference(form, base, v, i)) >> exact.shift) * exact.inverse;
+			unsigned length = length_of(r);
 			lengths[i % TURNS][length]++;
 			below += length;
+			all |= r;
 		}
 	}
+	*ret_longest = length_of(all);
 	return below;
 }
 
@@ -148,12 +152,13 @@ INLINE double find_cost(enum integers_form form, uint64_t base, uint64_t factor,
 	uint32_t lengths[TURNS][LENGTHS] = {0};
 	size_t count = n - first_of(form);
 	double bits = 0;
+	unsigned longest;
 	/* The sign stands for the leading bit. */
-	uint64_t below = count_lengths(form, base, factor, v, n, lowest, lengths);
-	if ((double)below > lowest)
-		return INFINITY;
-	for (size_t i = 0; i < LENGTHS; i++) {
+	uint64_t below = count_lengths(form, base, factor, v, n, lowest, lengths, &longest);
+	for (size_t i = 0; i <= longest; i++) {
 		uint32_t of = lengths[0][i] + lengths[1][i];
+		if (bits + (double)below > lowest)
+			return INFINITY;
 		if (of > 0)
 			bits -= of * log2((double)of / (double)count);
 	}
