@@ -201,9 +201,10 @@ INLINE void consider(struct choice *best, enum integers_form form, uint64_t base
 	best->plan.factor = factor;
 }
 
-struct integers_plan integers_plan(const uint64_t *v, size_t n)
+struct integers_plan integers_plan(const uint64_t *v, size_t n, double *ret_bits)
 {
 	struct choice best = {.plan = {.first = v[0], .factor = 1}, .lowest = INFINITY, .rank = UINT_MAX};
+	*ret_bits = 0;
 	if (is_linear(v, n, &best.plan.base)) {
 		best.plan.form = best.plan.base == 0 ? INTEGERS_CONSTANT : INTEGERS_LINEAR;
 		return best.plan;
@@ -219,7 +220,7 @@ struct integers_plan integers_plan(const uint64_t *v, size_t n)
 	if (level != 0)
 		consider(&best, INTEGERS_PLAIN, 0, 1, &c);
 	consider(&best, INTEGERS_DELTA2, v[1] - v[0], 4, &c);
-	best.plan.bits = best.lowest * (double)n / (double)part;
+	*ret_bits = best.lowest * (double)n / (double)part;
 	return best.plan;
 }
 

@@ -19,15 +19,14 @@ enum integers_form {
 };
 
 struct integers_plan {
-	enum integers_form form;
 	uint64_t first;	 /* the first value; INTEGERS_PLAIN does not need it */
 	uint64_t base;	 /* signed */
 	uint64_t factor; /* of all residuals; at least 1 */
-	double bits;	 /* what it may cost; not told */
+	enum integers_form form;
 };
 
-/* Chooses; n > 0. */
-struct integers_plan integers_plan(const uint64_t *values, size_t n) __attribute__((nonnull));
+/* Chooses; n > 0. *ret_bits is what it may cost. */
+struct integers_plan integers_plan(const uint64_t *values, size_t n, double *ret_bits) __attribute__((nonnull));
 
 /* Without a choice: constant, linear or growths, with no base and the largest power of two in all of them as factor,
  * which is 1 << *ret_shift. Their n - 1 are put to `growths`, which may be the same memory, not yet divided by it. n >

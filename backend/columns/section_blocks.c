@@ -127,8 +127,9 @@ static int encode(struct section_blocks *b, uint32_t path, const struct integers
 /* Buckets are told as their growth and nothing else: that is what the sum knows about. */
 static struct integers_plan plan_of(const struct columns_part *part, const uint64_t *integers, uint32_t n)
 {
+	double bits;
 	if (part->part < COLUMNS_PART_BUCKET)
-		return integers_plan(integers, n);
+		return integers_plan(integers, n, &bits);
 	struct integers_plan plan = {.form = INTEGERS_CONSTANT, .first = integers[0], .factor = 1};
 	uint64_t other = 0;
 	for (uint32_t i = 1; i < n; i++)
@@ -149,10 +150,11 @@ static bool as_ratios(struct section_blocks *b, const uint64_t *values, uint32_t
 	uint64_t *room = (uint64_t *)b->scratch + n;
 	*ratios = (struct ratios){.numerators = room, .denominators = room + n, .beside = room + 2 * (size_t)n};
 	ratios_split(code.scale, usual, values, n, ratios);
-	code.plans[0] = integers_plan(ratios->numerators, n);
-	code.plans[1] = integers_plan(ratios->denominators, n);
-	code.plans[2] = integers_plan(ratios->beside, n);
-	if (code.plans[0].bits + code.plans[1].bits + code.plans[2].bits >= bits)
+	double cost[3];
+	code.plans[0] = integers_plan(ratios->numerators, n, &cost[0]);
+	code.plans[1] = integers_plan(ratios->denominators, n, &cost[1]);
+	code.plans[2] = integers_plan(ratios->beside, n, &cost[2]);
+	if (cost[0] + cost[1] + cost[2] >= bits)
 		return false;
 	*ret = code;
 	return true;
@@ -178,11 +180,11 @@ static int add_doubles(struct section_blocks *b, uint32_t path, const struct col
 		       struct section_code *ret)
 {
 	struct ratios ratios;
+	double bits;
 	uint64_t *integers = (uint64_t *)b->scratch;
 	ret->scale = doubles_split(part->values, n, integers);
-	ret->plans[0] = integers_plan(integers, n);
-	if (ret->scale == DOUBLES_BITS && ret->plans[0].bits > 0 &&
-	    as_ratios(b, part->values, n, ret->plans[0].bits, &ratios, ret))
+	ret->plans[0] = integers_plan(integers, n, &bits);
+	if (ret->scale == DOUBLES_BITS && bits > 0 && as_ratios(b, part->values, n, bits, &ratios, ret))
 		return encode_ratios(b, path, &ratios, ret->plans, n);
 	return encode(b, path, &ret->plans[0], integers, n, part->part);
 }

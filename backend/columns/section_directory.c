@@ -130,7 +130,7 @@ static int read_places(struct section_reader *r, struct wire_reader *who, struct
 		       struct wire_reader *when)
 {
 	uint32_t path = 0, in_path = 0, n_series = 0;
-	uint64_t set = 0, presence = 0, v;
+	uint64_t set = 0, presence = 0, v, part;
 	for (uint32_t i = 0; i < r->n_columns; i++, in_path++) {
 		struct column *c = &r->columns[i], *before = i > 0 ? c - 1 : NULL;
 		while (in_path == r->paths[path].n_columns) {
@@ -140,8 +140,9 @@ static int read_places(struct section_reader *r, struct wire_reader *who, struct
 		c->path = path;
 		if (take(who, UINT64_MAX, &v) < 0 || (set += (uint64_t)wire_zigzag(v)) >= r->n_sets ||
 		    take(when, UINT64_MAX, &v) < 0 || (presence += (uint64_t)wire_zigzag(v)) >= r->n_presences ||
-		    take32(parts, COLUMNS_PART_BUCKET + 251, &c->part) < 0)
+		    take(parts, COLUMNS_PART_BUCKET + 251, &part) < 0)
 			return -EPROTO;
+		c->part = (uint8_t)part;
 		c->set = (uint32_t)set;
 		c->presence = (uint32_t)presence;
 		bool histogram = r->paths[path].type == SCHEMA_VALUE_HISTOGRAM;
@@ -164,7 +165,7 @@ static int read_places(struct section_reader *r, struct wire_reader *who, struct
 	return n_series == r->n_series ? 0 : -EPROTO;
 }
 
-static int take_ratio(struct section_reader *r, struct column *c, struct wire_reader *plans)
+static int take_ratio(struct section_reader *r, struct column *c, struct wire_reader *plans, uint64_t *ret_first)
 {
 	if (r->n_ratios == r->cap_ratios) {
 		uint32_t cap = r->cap_ratios ? r->cap_ratios * 2 : 16;
@@ -179,12 +180,30 @@ static int take_ratio(struct section_reader *r, struct column *c, struct wire_re
 		return -EPROTO;
 	const struct ratios one = {
 		.numerators = &c->plan.first, .denominators = &p->denominators.first, .beside = &p->beside.first};
-	ratios_join(c->scale, &one, 1, &c->aggregate.first);
+	ratios_join(c->scale, &one, 1, ret_first);
 	c->ratio = r->n_ratios++;
 	return 0;
 }
 
-static int take_plan(struct section_reader *r, struct column *c, const struct path *p, struct wire_reader *plans)
+static int take_aggregate(struct section_reader *r, struct column *c, const struct path *p, uint64_t first,
+			  struct wire_reader *aggregates)
+{
+	if (r->n_aggregates == r->cap_aggregates) {
+		uint32_t cap = r->cap_aggregates ? r->cap_aggregates * 2 : 16;
+		struct columns_aggregate *grown = realloc(r->aggregates, cap * sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		r->aggregates = grown;
+		r->cap_aggregates = cap;
+	}
+	c->aggregate = r->n_aggregates++;
+	r->aggregates[c->aggregate] = (struct columns_aggregate){.count = c->count, .first = first};
+	return aggregates_take(aggregates, (enum schema_value_type)p->type, (enum schema_kind)p->kind, c->scale,
+			       &r->aggregates[c->aggregate]);
+}
+
+static int take_plan(struct section_reader *r, struct column *c, const struct path *p, struct wire_reader *plans,
+		     uint64_t *ret_first)
 {
 	uint32_t scale = 0;
 	bool is_double = p->type == SCHEMA_VALUE_DOUBLE;
@@ -197,10 +216,10 @@ static int take_plan(struct section_reader *r, struct column *c, const struct pa
 	if (r->form == COLUMNS_DENSE && c->part >= COLUMNS_PART_BUCKET && c->plan.form != INTEGERS_CONSTANT &&
 	    c->plan.form != INTEGERS_DELTA)
 		return -EPROTO;
-	c->aggregate.count = r->presences[c->presence].count;
+	c->count = r->presences[c->presence].count;
 	if (section_is_ratio(c))
-		return take_ratio(r, c, plans);
-	c->aggregate.first = aggregates_value(c->plan.first, c->scale, is_double);
+		return take_ratio(r, c, plans, ret_first);
+	*ret_first = aggregates_value(c->plan.first, c->scale, is_double);
 	return 0;
 }
 
@@ -210,13 +229,11 @@ static int read_plans(struct section_reader *r, struct wire_reader *plans, struc
 	for (uint32_t i = 0; i < r->n_columns; i++) {
 		struct column *c = &r->columns[i];
 		const struct path *p = &r->paths[c->path];
-		int e = take_plan(r, c, p, plans);
-		c->block = UINT32_MAX;
-		if (e == 0 && c->plan.form == INTEGERS_CONSTANT && !section_is_ratio(c))
-			aggregates_constant(&c->aggregate, (enum schema_value_type)p->type);
-		else if (e == 0)
-			e = aggregates_take(aggregates, (enum schema_value_type)p->type, (enum schema_kind)p->kind,
-					    c->scale, &c->aggregate);
+		uint64_t first;
+		int e = take_plan(r, c, p, plans, &first);
+		c->block = c->aggregate = UINT32_MAX;
+		if (e == 0 && (c->plan.form != INTEGERS_CONSTANT || section_is_ratio(c)))
+			e = take_aggregate(r, c, p, first, aggregates);
 		if (e < 0)
 			return e;
 		if (section_residuals(r, c) == 0)
@@ -267,7 +284,8 @@ static int make_room(struct section_reader *r, const struct wire_reader *streams
 	r->labels = calloc(labels / 2 + 1, sizeof(*r->labels));
 	r->presences = calloc(r->n_presences + 1u, sizeof(*r->presences));
 	r->paths = calloc(r->n_paths + 1u, sizeof(*r->paths));
-	r->columns = calloc(r->n_columns + 1u, sizeof(*r->columns));
+	/* All of each is said below. */
+	r->columns = malloc((r->n_columns + (size_t)1) * sizeof(*r->columns));
 	r->series = calloc(r->n_series + 1u, sizeof(*r->series));
 	r->blocks = calloc(r->n_blocks + 1u, sizeof(*r->blocks));
 	return r->text && r->names && r->sets && r->labels && r->presences && r->paths && r->columns && r->series &&

@@ -10,15 +10,16 @@
 #include "backend/columns/section_format.h"
 #include "backend/columns/section_reader.h"
 
+/* A host has a hundred thousand processes a day: what only some columns have is not in here. */
 struct column {
-	uint32_t path, set, presence;
-	uint32_t part;
-	uint32_t first; /* column of its series: a histogram's sum */
-	uint32_t block; /* UINT32_MAX: needs none */
-	uint8_t scale;
-	uint32_t ratio; /* of those with such a scale: their other two plans */
 	struct integers_plan plan;
-	struct columns_aggregate aggregate;
+	uint32_t path, set, presence;
+	uint32_t count;	    /* of values */
+	uint32_t first;	    /* column of its series: a histogram's sum */
+	uint32_t block;	    /* UINT32_MAX: needs none */
+	uint32_t aggregate; /* UINT32_MAX: it is constant, and has none */
+	uint32_t ratio;	    /* of those with such a scale: their other two plans */
+	uint8_t part, scale;
 };
 
 struct path {
@@ -64,6 +65,8 @@ struct section_reader {
 		struct integers_plan denominators, beside;
 	} * ratios;
 	uint32_t n_ratios, cap_ratios;
+	struct columns_aggregate *aggregates;
+	uint32_t n_aggregates, cap_aggregates;
 	uint32_t n_names, n_sets, n_presences, n_paths, n_columns, n_series, n_blocks;
 	/* Where decoding stands. */
 	uint32_t open_block, next_column, model_path;
@@ -90,9 +93,9 @@ static inline bool section_is_ratio(const struct column *c)
 /* How many a column has in its block. */
 static inline size_t section_residuals(const struct section_reader *r, const struct column *c)
 {
-	size_t n = integers_residuals(c->plan.form, c->aggregate.count);
+	size_t n = integers_residuals(c->plan.form, c->count);
 	if (section_is_ratio(c))
-		n += integers_residuals(r->ratios[c->ratio].denominators.form, c->aggregate.count) +
-		     integers_residuals(r->ratios[c->ratio].beside.form, c->aggregate.count);
+		n += integers_residuals(r->ratios[c->ratio].denominators.form, c->count) +
+		     integers_residuals(r->ratios[c->ratio].beside.form, c->count);
 	return n;
 }

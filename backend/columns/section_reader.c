@@ -2,6 +2,7 @@
  * checked. */
 #include "backend/columns/section_reader.h"
 
+#include "backend/columns/aggregates.h"
 #include "backend/columns/doubles.h"
 #include "backend/columns/packed.h"
 #include "backend/columns/section_directory.h"
@@ -29,6 +30,7 @@ void section_reader_free(struct section_reader *r)
 	free(r->series);
 	free(r->blocks);
 	free(r->ratios);
+	free(r->aggregates);
 	free(r->scratch);
 	buf_free(&r->fetched);
 	budget_free(&r->budget);
@@ -214,7 +216,14 @@ uint32_t section_reader_aggregate(const struct section_reader *r, uint32_t i, ui
 				  struct columns_aggregate *ret)
 {
 	const struct column *c = &r->columns[r->series[i] + part_index];
-	*ret = c->aggregate;
+	const struct path *p = &r->paths[c->path];
+	if (c->aggregate != UINT32_MAX) {
+		*ret = r->aggregates[c->aggregate];
+		return c->part;
+	}
+	*ret = (struct columns_aggregate){
+		.count = c->count, .first = aggregates_value(c->plan.first, c->scale, p->type == SCHEMA_VALUE_DOUBLE)};
+	aggregates_constant(ret, (enum schema_value_type)p->type);
 	return c->part;
 }
 
@@ -223,7 +232,7 @@ bool section_reader_constant(const struct section_reader *r, uint32_t i, uint64_
 	const struct column *c = &r->columns[r->series[i]];
 	if (c->part != COLUMNS_PART_VALUE || c->plan.form != INTEGERS_CONSTANT || section_is_ratio(c))
 		return false;
-	*ret_value = c->aggregate.first;
+	*ret_value = aggregates_value(c->plan.first, c->scale, r->paths[c->path].type == SCHEMA_VALUE_DOUBLE);
 	return true;
 }
 
@@ -275,13 +284,13 @@ static int begin_budget(struct section_reader *r, uint32_t first, const int64_t 
 {
 	const struct column *c = &r->columns[first];
 	struct integers_plan plan = c->plan;
-	int e = budget_reserve(&r->budget, c->aggregate.count);
+	int e = budget_reserve(&r->budget, c->count);
 	if (e < 0)
 		return e;
 	if (!residuals && plan.form > INTEGERS_LINEAR)
 		plan.form = INTEGERS_CONSTANT;
-	integers_join(&plan, residuals, c->aggregate.count, r->budget.left);
-	budget_begin(&r->budget, r->budget.left, c->aggregate.count);
+	integers_join(&plan, residuals, c->count, r->budget.left);
+	budget_begin(&r->budget, r->budget.left, c->count);
 	r->budget_of = first;
 	return 0;
 }
@@ -304,7 +313,7 @@ static void decode_one(struct section_reader *r, const struct integers_plan *pla
 static int unpack_next(struct section_reader *r, bool wanted)
 {
 	const struct column *c = &r->columns[r->next_column];
-	uint32_t n = c->aggregate.count;
+	uint32_t n = c->count;
 	const struct ratio_plans *p = section_is_ratio(c) ? &r->ratios[c->ratio] : NULL;
 	if (section_residuals(r, c) == 0)
 		return 0;
@@ -319,7 +328,7 @@ static int unpack_next(struct section_reader *r, bool wanted)
 static int decode_next(struct section_reader *r)
 {
 	const struct column *c = &r->columns[r->next_column];
-	uint32_t n = c->aggregate.count;
+	uint32_t n = c->count;
 	if (section_residuals(r, c) == 0)
 		return 0;
 	int e = make_scratch(r, 3ull * n);
@@ -364,7 +373,7 @@ static int decode(struct section_reader *r, uint32_t i)
 static int join_ratios(struct section_reader *r, const struct column *c, uint64_t *values)
 {
 	const struct ratio_plans *p = &r->ratios[c->ratio];
-	size_t n = c->aggregate.count;
+	size_t n = c->count;
 	int e = make_scratch(r, 3 * n);
 	if (e < 0)
 		return e;

@@ -23,7 +23,6 @@
 
 struct label_set {
 	size_t offset, len; /* in `keys` */
-	uint64_t numbers[SCHEMA_MAX_LABELS];
 };
 
 struct section_writer {
@@ -43,6 +42,7 @@ struct section_writer {
 	struct columns_series path; /* of the columns being added */
 	uint32_t path_columns;
 	uint32_t last_set, last_presence;
+	uint64_t last_numbers[SCHEMA_MAX_LABELS]; /* of the newest set of labels; 0 where there is none */
 	struct section_writer_place last_place;
 	struct intern_known known_sets, known_presences;
 };
@@ -129,10 +129,10 @@ static int name_number(struct section_writer *w, const char *name, uint32_t *ret
 }
 
 /* Numbers are told as the difference to the same place of the set before: process ids ascend. */
-static int put_set(struct section_writer *w, const struct columns_series *s, const struct label_set *before,
-		   struct label_set *set)
+static int put_set(struct section_writer *w, const struct columns_series *s)
 {
 	struct buf *out = &w->streams[SECTION_LABELS];
+	uint64_t numbers[SCHEMA_MAX_LABELS] = {0};
 	int r = wire_put_varint(out, s->n_labels);
 	for (size_t i = 0; r == 0 && i < s->n_labels; i++) {
 		const struct schema_label_value *label = &s->labels[i];
@@ -145,10 +145,11 @@ static int put_set(struct section_writer *w, const struct columns_series *s, con
 		if (label->is_text) {
 			r = put_text(out, label->text, label->len);
 		} else {
-			set->numbers[i] = label->number;
-			r = wire_put_varint(out, zigzag(label->number - (before ? before->numbers[i] : 0)));
+			numbers[i] = label->number;
+			r = wire_put_varint(out, zigzag(label->number - w->last_numbers[i]));
 		}
 	}
+	memcpy(w->last_numbers, numbers, sizeof(numbers));
 	return r < 0 ? r : wire_put_varint(out, s->ordinal);
 }
 
@@ -177,11 +178,10 @@ static int set_number(struct section_writer *w, const struct columns_series *s, 
 		w->sets = sets;
 		w->cap_sets = cap;
 	}
-	struct label_set *set = &w->sets[w->n_sets];
-	*set = (struct label_set){.offset = w->keys.len, .len = len};
+	w->sets[w->n_sets] = (struct label_set){.offset = w->keys.len, .len = len};
 	r = buf_append(&w->keys, w->key.data + w->path_len, len);
 	if (r == 0)
-		r = put_set(w, s, w->n_sets > 0 ? set - 1 : NULL, set);
+		r = put_set(w, s);
 	*ret = w->n_sets++;
 	return r;
 }

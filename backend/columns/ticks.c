@@ -113,10 +113,10 @@ static int work_init(struct work *w, uint32_t n)
 
 static int put_columns(struct work *w, uint32_t n, struct buf *out)
 {
-	struct buf bits BUF_CLEANUP = BUF_INIT(COLUMNS_MAX_SECTION);
+	struct buf coded BUF_CLEANUP = BUF_INIT(COLUMNS_MAX_SECTION);
 	struct range_encoder encoder;
-	int r = buf_reserve(&bits, (size_t)n * COLUMNS * WORST_RESIDUAL + 16);
-	range_encoder_init(&encoder, bits.data, bits.cap);
+	int r = buf_reserve(&coded, (size_t)n * COLUMNS * WORST_RESIDUAL + 16);
+	range_encoder_init(&encoder, coded.data, coded.cap);
 	for (size_t i = 0; r == 0 && n > 0 && i < COLUMNS; i++) {
 		/* Of the steps, the first is where the grid begins. */
 		size_t skip = i == STEPS;
@@ -124,7 +124,8 @@ static int put_columns(struct work *w, uint32_t n, struct buf *out)
 			r = wire_put_varint(out, w->columns[STEPS][0]);
 		if (r < 0 || n == skip)
 			continue;
-		struct integers_plan plan = integers_plan(w->columns[i] + skip, n - skip);
+		double bits;
+		struct integers_plan plan = integers_plan(w->columns[i] + skip, n - skip, &bits);
 		r = integers_plan_put(&plan, out);
 		residuals_model_init(w->model);
 		integers_split(&plan, w->columns[i] + skip, n - skip, w->residuals);
