@@ -27,6 +27,7 @@ int chunk_builder_new(size_t max_bytes, struct chunk_builder **ret)
 	if (!b)
 		return -ENOMEM;
 	table_init(&b->table, max_bytes);
+	table_trust(&b->table);
 	b->max_bytes = max_bytes;
 	int r = texts_gather_new(max_bytes / 2, &b->texts);
 	if (r < 0)
@@ -131,11 +132,18 @@ static int on_row(void *arg, const struct schema_trail_row *row)
 	return texts_gather_row(b->texts, b->n_ticks, row, labels->labels, labels->n);
 }
 
-static void forget(struct chunk_builder *b)
+static int on_forget(void *arg)
+{
+	struct chunk_builder *b = arg;
+	return table_doubt(&b->table);
+}
+
+static int forget(struct chunk_builder *b)
 {
 	schema_trail_free(b->trail);
 	b->trail = NULL;
 	table_forget_metrics(&b->table);
+	return table_doubt(&b->table);
 }
 
 static int read_snapshot(struct chunk_builder *b, struct schema *schema, const uint8_t *payload, size_t len)
@@ -145,17 +153,27 @@ static int read_snapshot(struct chunk_builder *b, struct schema *schema, const u
 						 .value = on_value,
 						 .histogram = on_histogram,
 						 .custom = on_custom,
+						 .forget = on_forget,
 						 .row = on_row};
+	int r = b->schema && schema != b->schema ? forget(b) : 0;
 	if (schema != b->schema) {
-		forget(b);
 		schema_unref(b->schema);
 		b->schema = schema_ref(schema);
 	}
-	int r = b->trail ? 0 : schema_trail_new(schema, b->max_bytes / 4, &b->trail);
+	if (r == 0 && !b->trail)
+		r = schema_trail_new(schema, b->max_bytes / 4, &b->trail);
 	if (r < 0)
 		return r;
 	table_begin(&b->table);
 	return schema_trail_walk(b->trail, payload, len, &taker);
+}
+
+/* Forgets what this snapshot brought, and what is remembered of those before it. */
+static int drop(struct chunk_builder *b)
+{
+	table_drop(&b->table, b->n_ticks);
+	texts_gather_drop(b->texts, b->n_ticks);
+	return forget(b);
 }
 
 int chunk_builder_add(struct chunk_builder *b, const struct columns_tick *tick, struct schema *schema,
@@ -167,14 +185,17 @@ int chunk_builder_add(struct chunk_builder *b, const struct columns_tick *tick, 
 		return r < 0 ? r : 0;
 	}
 	r = read_snapshot(b, schema, payload, len);
+	if (r == -EAGAIN) {
+		r = drop(b);
+		if (r == 0)
+			r = read_snapshot(b, schema, payload, len);
+	}
 	if (r == 0 || r == -EPROTO) {
 		b->n_ticks++;
-	} else {
-		table_drop(&b->table, b->n_ticks);
-		texts_gather_drop(b->texts, b->n_ticks);
-		forget(b);
+		return r;
 	}
-	return r;
+	int dropped = drop(b);
+	return dropped < 0 ? dropped : r;
 }
 
 /* --- the end --- */
@@ -228,50 +249,58 @@ static int by_tick(const void *a, const void *b)
 	return x->tick < y->tick ? -1 : x->tick > y->tick;
 }
 
-/* The values of one column as they lie, or in the order of places. */
-static void take_values(const struct table_column *c, const struct place *places, uint64_t *to)
+/* Where the values of a series come, and when that is. */
+static int sort_places(const struct presence *presence, const uint32_t *rank, struct place *places,
+		       struct presence *sorted)
 {
-	if (c->values && !places)
-		memcpy(to, c->values, c->n * sizeof(*to));
-	for (uint32_t i = 0; c->values && places && i < c->n; i++)
-		to[i] = c->values[places[i].index];
-	for (uint32_t i = 0; !c->values && i < c->n; i++)
-		to[i] = c->constant;
+	struct presence_cursor cursor = {.presence = presence};
+	uint32_t n = 0, tick;
+	int r = 0;
+	for (; presence_next(&cursor, &tick); n++)
+		places[n] = (struct place){.tick = rank[tick], .index = n};
+	qsort(places, n, sizeof(*places), by_tick);
+	for (uint32_t i = 0; r == 0 && i < n; i++)
+		r = presence_add(sorted, places[i].tick);
+	return r;
 }
 
-static int write_series(struct section_writer *w, const struct table *t, const struct table_series *s,
-			const struct order *order, struct columns_values *values)
+/* Values that lie in the order of their coming, in the order of places. */
+static void sort_values(uint64_t *values, const struct place *places, uint32_t n, uint64_t *room)
+{
+	memcpy(room, values, n * sizeof(*room));
+	for (uint32_t i = 0; i < n; i++)
+		values[i] = room[places[i].index];
+}
+
+static int sort_series(const struct order *order, struct columns_values *values, struct presence *sorted)
+{
+	struct place *places = calloc(values->n, sizeof(*places));
+	uint64_t *room = calloc(values->n, sizeof(*room));
+	int r = places && room ? sort_places(values->presence, order->rank, places, sorted) : -ENOMEM;
+	for (uint32_t i = 0; r == 0 && i < values->n_parts; i++)
+		sort_values(values->parts[i].values, places, values->n, room);
+	values->presence = sorted;
+	free(places);
+	free(room);
+	return r;
+}
+
+static int write_series(struct section_writer *w, struct table *t, uint32_t series, const struct order *order,
+			struct columns_values *values)
 {
 	struct columns_series id;
-	struct presence sorted = {0};
-	struct place *places = NULL;
-	bool histogram = s->type == SCHEMA_VALUE_HISTOGRAM;
-	const struct table_column *columns = histogram ? s->parts : &s->value;
-	uint32_t n = s->presence.count, n_columns = histogram ? s->n_parts : 1, tick, i = 0;
-	int r = columns_values_reserve(values, n_columns, n);
-	if (r == 0 && !order->ascending) {
-		struct presence_cursor cursor = {.presence = &s->presence};
-		places = malloc(n * sizeof(*places));
-		r = places ? 0 : -ENOMEM;
-		for (; r == 0 && presence_next(&cursor, &tick); i++)
-			places[i] = (struct place){.tick = order->rank[tick], .index = i};
-		if (r == 0)
-			qsort(places, n, sizeof(*places), by_tick);
-		for (i = 0; r == 0 && i < n; i++)
-			r = presence_add(&sorted, places[i].tick);
-	}
-	for (i = 0; r == 0 && i < n_columns; i++) {
-		values->parts[i].part = columns[i].part;
-		take_values(&columns[i], places, values->parts[i].values);
-	}
-	values->n = n;
-	values->n_parts = n_columns;
-	values->presence = places ? &sorted : &s->presence;
-	table_identity(t, s, &id);
+	struct presence_run run;
+	struct presence presence, sorted = {0};
+	int r = table_presence(t, series, &run, &presence);
+	if (r == 0)
+		r = table_values(t, series, values);
+	values->presence = &presence;
+	if (r == 0 && !order->ascending)
+		r = sort_series(order, values, &sorted);
+	table_identity(t, series, &id);
 	if (r == 0)
 		r = section_writer_add(w, &id, values);
 	presence_free(&sorted);
-	free(places);
 	return r;
 }
 
@@ -292,14 +321,14 @@ static int write_section(struct chunk_builder *b, const uint32_t *sorted, uint32
 			 struct columns_values *values, struct written *written)
 {
 	struct section_writer *w = NULL;
-	const struct table *t = &b->table;
+	struct table *t = &b->table;
 	uint32_t number = section_of(t, sorted[0]);
 	if (written->n == COLUMNS_MAX_SECTIONS)
 		return -EMSGSIZE;
 	int r = section_writer_new(number, b->n_ticks, written->form, &w);
 	for (uint32_t i = 0; r == 0 && i < n; i++) {
-		if (t->series[sorted[i]].presence.count > 0)
-			r = write_series(w, t, &t->series[sorted[i]], order, values);
+		if (t->ends[sorted[i]].n > 0)
+			r = write_series(w, t, sorted[i], order, values);
 	}
 	size_t before = written->bytes.len;
 	uint32_t n_series = r == 0 ? section_writer_series(w) : 0;
@@ -319,9 +348,7 @@ static int write_sections(struct chunk_builder *b, const struct order *order, st
 	struct table *t = &b->table;
 	struct columns_values values = {0};
 	uint32_t *sorted = calloc(t->n + 1u, sizeof(*sorted)), end;
-	int r = sorted ? table_settle(t) : -ENOMEM;
-	if (r == 0)
-		r = table_sort(t, sorted);
+	int r = sorted ? table_sort(t, sorted) : -ENOMEM;
 	for (uint32_t i = 0; r == 0 && i < t->n; i = end) {
 		for (end = i + 1; end < t->n; end++) {
 			if (section_of(t, sorted[end]) != section_of(t, sorted[i]))

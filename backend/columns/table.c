@@ -2,11 +2,15 @@
  * bucket by bucket without asking which is which. */
 #include "backend/columns/table.h"
 
+#include "common/wire_next.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define NONE TABLE_NONE
+#define FIRST_BLOCK 7u /* values; with the link a cache line */
+#define LARGEST_BLOCK 6
 
 void table_init(struct table *t, size_t max_bytes)
 {
@@ -18,13 +22,11 @@ void table_free(struct table *t)
 {
 	for (uint32_t i = 0; i < t->n; i++) {
 		presence_free(&t->series[i].presence);
-		for (uint32_t k = 0; k < t->series[i].n_parts; k++)
-			free(t->series[i].parts[k].values);
-		free(t->series[i].parts);
-		free(t->series[i].indexes);
-		free(t->series[i].value.values);
+		if (t->series[i].histogram)
+			free(t->series[i].histogram->parts);
 	}
 	free(t->series);
+	free(t->ends);
 	intern_free(&t->map);
 	table_names_free(&t->names);
 	*t = (struct table){0};
@@ -41,31 +43,71 @@ static bool same_series(const void *arg, uint32_t number, const void *key)
 
 static int make_series(struct table *t, const uint32_t key[2])
 {
+	void *histogram = NULL;
+	bool is_histogram = t->names.paths[key[0]].type == SCHEMA_VALUE_HISTOGRAM;
 	if (t->n == t->cap) {
 		uint32_t cap = t->cap ? t->cap * 2 : 16;
 		struct table_series *series = realloc(t->series, cap * sizeof(*series));
-		if (!series)
+		if (series)
+			t->series = series;
+		struct table_end *ends = series ? realloc(t->ends, cap * sizeof(*ends)) : NULL;
+		if (!ends)
 			return -ENOMEM;
-		t->series = series;
+		t->ends = ends;
 		t->cap = cap;
 	}
-	int r = table_names_charge(&t->names, sizeof(*t->series));
+	int r = table_names_charge(&t->names, sizeof(*t->series) + sizeof(*t->ends));
+	if (r == 0 && is_histogram)
+		r = table_names_room(&t->names, sizeof(struct table_histogram), &histogram);
 	if (r < 0)
 		return r;
-	t->series[t->n++] =
-		(struct table_series){.path = key[0], .labels = key[1], .type = t->names.paths[key[0]].type};
+	if (histogram)
+		memset(histogram, 0, sizeof(struct table_histogram));
+	t->ends[t->n] = (struct table_end){.n = 0};
+	t->series[t->n++] = (struct table_series){
+		.path = key[0], .labels = key[1], .type = t->names.paths[key[0]].type, .histogram = histogram};
 	return 0;
+}
+
+/* Those that the caller's columns do not tell. */
+static bool is_mapped(const struct table *t, uint32_t path, uint32_t labels)
+{
+	return !t->trusts || t->names.paths[path].n_numbers == 0 || t->names.labels[labels].ordinal > 0;
+}
+
+static int find_mapped(struct table *t, const uint32_t key[2], uint32_t *number)
+{
+	uint64_t hash = ((uint64_t)key[0] << 32 | key[1]) * 0x9e3779b97f4a7c15ull;
+	return intern_get(&t->map, hash ^ hash >> 32, same_series, t, key, number);
+}
+
+void table_trust(struct table *t)
+{
+	t->trusts = true;
+}
+
+int table_doubt(struct table *t)
+{
+	int r = 0;
+	for (uint32_t i = 0; t->trusts && r >= 0 && i < t->n; i++) {
+		const uint32_t key[2] = {t->series[i].path, t->series[i].labels};
+		uint32_t number = i;
+		if (!is_mapped(t, key[0], key[1]))
+			r = find_mapped(t, key, &number);
+	}
+	if (r >= 0)
+		t->trusts = false;
+	return r < 0 ? r : 0;
 }
 
 static int look_up(struct table *t, uint32_t path, uint32_t labels, uint32_t *ret)
 {
 	const uint32_t key[2] = {path, labels};
-	uint64_t hash = ((uint64_t)path << 32 | labels) * 0x9e3779b97f4a7c15ull;
 	uint32_t number = t->n;
 	if (t->n >= COLUMNS_MAX_SERIES)
 		return -EMSGSIZE;
 	/* A slot of a series that then finds no room stays unused: the builder takes no more after that. */
-	int r = intern_get(&t->map, hash ^ hash >> 32, same_series, t, key, &number);
+	int r = is_mapped(t, path, labels) ? find_mapped(t, key, &number) : 0;
 	if (r == 0)
 		r = make_series(t, key);
 	if (r < 0)
@@ -74,9 +116,9 @@ static int look_up(struct table *t, uint32_t path, uint32_t labels, uint32_t *re
 	return 0;
 }
 
-static bool at_tick(const struct table_series *s, uint32_t tick)
+static bool at_tick(const struct table *t, uint32_t number, uint32_t tick)
 {
-	return s->behind == tick + 1;
+	return t->ends[number].behind == tick + 1;
 }
 
 /* The same row again in one snapshot is the next of its kind. */
@@ -91,7 +133,7 @@ static int find(struct table *t, uint32_t tick, uint32_t labels, const struct sc
 		if (r == 0)
 			*ret = number;
 	}
-	while (r == 0 && at_tick(&t->series[number], tick)) {
+	while (r == 0 && at_tick(t, number, tick)) {
 		r = table_names_twin(&t->names, t->series[number].labels, &labels);
 		if (r == 0)
 			r = look_up(t, t->series[number].path, labels, &number);
@@ -101,33 +143,101 @@ static int find(struct table *t, uint32_t tick, uint32_t labels, const struct sc
 
 /* --- values --- */
 
-static int append(struct table *t, struct table_column *c, uint64_t value)
+/* How many values the i-th block of a column has. */
+static uint32_t block_size(uint32_t i)
 {
-	if (!c->values && (c->n == 0 || c->constant == value)) {
-		c->constant = value;
-		c->n++;
-		return 0;
+	return i < LARGEST_BLOCK ? FIRST_BLOCK << i : FIRST_BLOCK << LARGEST_BLOCK;
+}
+
+static int add_block(struct table *t, struct table_end *e, struct table_column *c)
+{
+	uint32_t size = block_size(c->blocks);
+	void *room;
+	int r = table_names_room(&t->names, (size + 1u) * sizeof(uint64_t), &room);
+	if (r < 0)
+		return r;
+	if (e->to) {
+		memcpy(e->end, &room, sizeof(room));
+	} else {
+		c->first = room;
+		c->lead = e->n;
 	}
-	if (!c->values || c->n == c->cap) {
-		uint32_t cap = c->n < 32 ? 64 : c->n * 2;
-		int r = table_names_charge(&t->names, (size_t)(cap - c->cap) * sizeof(*c->values));
-		uint64_t *values = r == 0 ? realloc(c->values, (size_t)cap * sizeof(*values)) : NULL;
-		if (!values)
-			return r < 0 ? r : -ENOMEM;
-		for (uint32_t i = 0; !c->values && i < c->n; i++)
-			values[i] = c->constant;
-		c->values = values;
-		c->cap = cap;
-	}
-	c->values[c->n++] = value;
+	c->blocks++;
+	e->to = room;
+	e->end = e->to + size;
 	return 0;
 }
 
-static int settle(struct table_series *s)
+/* It counts only when e->n is raised. */
+static int append(struct table *t, struct table_end *e, struct table_column *c, uint64_t value)
 {
-	int r = s->behind > s->first ? presence_add_run(&s->presence, s->first, s->behind - s->first) : 0;
+	if (e->to == e->end) {
+		if (!e->to && (e->n == 0 || e->constant == value)) {
+			e->constant = value;
+			return 0;
+		}
+		int r = add_block(t, e, c);
+		if (r < 0)
+			return r;
+	}
+	*e->to++ = value;
+	return 0;
+}
+
+static void copy(const struct table_end *e, const struct table_column *c, uint64_t *to)
+{
+	const uint64_t *from = c->first;
+	uint32_t lead = e->to ? c->lead : e->n, left = e->n - lead;
+	for (uint32_t i = 0; i < lead; i++)
+		*to++ = e->constant;
+	for (uint32_t i = 0; left > 0; i++) {
+		uint32_t size = block_size(i), n = left < size ? left : size;
+		memcpy(to, from, n * sizeof(*to));
+		to += n;
+		left -= n;
+		if (left > 0)
+			memcpy(&from, from + size, sizeof(from));
+	}
+}
+
+int table_values(const struct table *t, uint32_t series, struct columns_values *ret)
+{
+	const struct table_histogram *h = t->series[series].histogram;
+	uint32_t n = t->ends[series].n, n_parts = h ? h->n_parts : 1;
+	int r = columns_values_reserve(ret, n_parts, n);
+	if (r < 0)
+		return r;
+	ret->n = n;
+	ret->n_parts = n_parts;
+	for (uint32_t i = 0; h && i < n_parts; i++) {
+		ret->parts[i].part = h->parts[i].part;
+		copy(&h->parts[i].end, &h->parts[i].column, ret->parts[i].values);
+	}
+	if (!h) {
+		ret->parts[0].part = COLUMNS_PART_VALUE;
+		copy(&t->ends[series], &t->series[series].column, ret->parts[0].values);
+	}
+	return 0;
+}
+
+static int settle(struct table *t, uint32_t number)
+{
+	struct table_series *s = &t->series[number];
+	uint32_t behind = t->ends[number].behind;
+	int r = behind > s->first ? presence_add_run(&s->presence, s->first, behind - s->first) : 0;
 	if (r == 0)
-		s->first = s->behind;
+		s->first = behind;
+	return r;
+}
+
+int table_presence(struct table *t, uint32_t number, struct presence_run *run, struct presence *ret)
+{
+	struct table_series *s = &t->series[number];
+	*run = (struct presence_run){.first = s->first, .n = t->ends[number].behind - s->first};
+	*ret = (struct presence){.runs = run, .n_runs = 1, .count = run->n};
+	int r = s->presence.n_runs > 0 ? settle(t, number) : 0;
+	if (s->presence.n_runs > 0)
+		*ret = s->presence;
 	return r;
 }
 
@@ -135,21 +245,25 @@ int table_settle(struct table *t)
 {
 	int r = 0;
 	for (uint32_t i = 0; r == 0 && i < t->n; i++)
-		r = settle(&t->series[i]);
+		r = settle(t, i);
 	return r;
 }
 
-static int add_tick(struct table *t, struct table_series *s, uint32_t tick)
+/* Before its values. */
+static int begin_tick(struct table *t, uint32_t number, uint32_t tick)
 {
-	int r = s->behind == tick ? 0 : settle(s);
-	if (r < 0)
-		return r;
-	if (s->behind != tick)
-		s->first = tick;
-	s->behind = tick + 1;
-	s->count++;
+	return t->ends[number].behind == tick ? 0 : settle(t, number);
+}
+
+/* Behind its values. */
+static void end_tick(struct table *t, uint32_t number, uint32_t tick)
+{
+	struct table_end *e = &t->ends[number];
+	if (e->behind != tick)
+		t->series[number].first = tick;
+	e->behind = tick + 1;
+	e->n++;
 	t->samples++;
-	return 0;
 }
 
 int table_value_slow(struct table *t, uint32_t tick, uint32_t labels, const struct schema_metric *metric,
@@ -158,56 +272,68 @@ int table_value_slow(struct table *t, uint32_t tick, uint32_t labels, const stru
 	int number = find(t, tick, labels, metric, column);
 	if (number < 0)
 		return number;
-	struct table_series *s = &t->series[number];
-	int r = append(t, &s->value, value);
-	return r < 0 ? r : add_tick(t, s, tick);
+	int r = begin_tick(t, (uint32_t)number, tick);
+	if (r == 0)
+		r = append(t, &t->ends[number], &t->series[number].column, value);
+	if (r == 0)
+		end_tick(t, (uint32_t)number, tick);
+	return r;
 }
 
 /* --- histograms --- */
 
-/* A column of this part before the i-th, with zeros for the ticks before. */
-static int insert_part(struct table *t, struct table_series *s, uint32_t i, uint32_t part)
+static int append_part(struct table *t, struct table_part *part, uint64_t value)
+{
+	int r = append(t, &part->end, &part->column, value);
+	part->end.n += r == 0;
+	return r;
+}
+
+/* A column of this part before the i-th, with zeros for the n ticks before. */
+static int insert_part(struct table *t, struct table_histogram *s, uint32_t n, uint32_t i, uint32_t part)
 {
 	if (s->n_parts == s->cap_parts) {
 		uint32_t cap = s->cap_parts ? s->cap_parts * 2 : 8;
 		int r = table_names_charge(&t->names, (cap - s->cap_parts) * sizeof(*s->parts));
-		struct table_column *parts = r == 0 ? realloc(s->parts, cap * sizeof(*parts)) : NULL;
+		struct table_part *parts = r == 0 ? realloc(s->parts, cap * sizeof(*parts)) : NULL;
 		if (!parts)
 			return r < 0 ? r : -ENOMEM;
 		s->parts = parts;
 		s->cap_parts = cap;
 	}
 	memmove(s->parts + i + 1, s->parts + i, (s->n_parts - i) * sizeof(*s->parts));
-	s->parts[i] = (struct table_column){.part = part, .n = s->count};
+	s->parts[i] = (struct table_part){.part = part, .end.n = n};
 	s->n_parts++;
 	return 0;
 }
 
 /* Values come by part, ascending; the parts between that one and the i-th, where the last one left off, are 0. */
-static int add_part(struct table *t, struct table_series *s, uint32_t *i, uint32_t part, uint64_t value)
+static int add_part(struct table *t, struct table_histogram *s, uint32_t n, uint32_t *i, uint32_t part, uint64_t value)
 {
 	int r = 0;
 	while (r == 0 && *i < s->n_parts && s->parts[*i].part < part)
-		r = append(t, &s->parts[(*i)++], 0);
+		r = append_part(t, &s->parts[(*i)++], 0);
 	if (r == 0 && (*i == s->n_parts || s->parts[*i].part != part))
-		r = insert_part(t, s, *i, part);
-	return r < 0 ? r : append(t, &s->parts[(*i)++], value);
+		r = insert_part(t, s, n, *i, part);
+	return r < 0 ? r : append_part(t, &s->parts[(*i)++], value);
 }
 
-static int add_histogram(struct table *t, struct table_series *s, const struct schema_histogram *h)
+static int add_histogram(struct table *t, struct table_histogram *s, uint32_t n, const struct schema_histogram *h)
 {
 	uint32_t at = 0;
-	int r = add_part(t, s, &at, COLUMNS_PART_SUM, h->sum);
+	int r = add_part(t, s, n, &at, COLUMNS_PART_SUM, h->sum);
 	for (size_t i = 0; r == 0 && i < h->n; i++) {
 		if (h->buckets[i].count > 0)
-			r = add_part(t, s, &at, COLUMNS_PART_BUCKET + h->buckets[i].index, h->buckets[i].count);
+			r = add_part(t, s, n, &at, COLUMNS_PART_BUCKET + h->buckets[i].index, h->buckets[i].count);
 	}
 	while (r == 0 && at < s->n_parts)
-		r = append(t, &s->parts[at++], 0);
+		r = append_part(t, &s->parts[at++], 0);
 	return r;
 }
 
 /* --- histograms as they come --- */
+
+#define MOST_INDEXES 512 /* bytes */
 
 enum { SCHEME = 1, SUM = 2, INDEXES = 3, COUNTS = 4 }; /* fields of a Histogram */
 
@@ -246,44 +372,57 @@ static bool read_plain(const uint8_t *data, size_t len, struct plain_histogram *
 }
 
 /* Remembers the indexes where each is that of a part. */
-static int learn_indexes(struct table *t, struct table_series *s, const struct schema_histogram *h, const uint8_t *data,
-			 size_t len)
+static int learn_indexes(struct table *t, struct table_histogram *s, const struct schema_histogram *h,
+			 const uint8_t *data, size_t len)
 {
 	struct plain_histogram plain;
 	bool alike = h->n + 1 == s->n_parts && h->n > 0;
 	for (size_t i = 0; alike && i < h->n; i++)
 		alike = s->parts[i + 1].part == COLUMNS_PART_BUCKET + h->buckets[i].index;
-	free(s->indexes);
-	s->indexes = NULL;
 	s->indexes_len = 0;
-	if (!alike || !read_plain(data, len, &plain) || table_names_charge(&t->names, plain.indexes_len) < 0)
+	if (!alike || !read_plain(data, len, &plain) || plain.indexes_len == 0 || plain.indexes_len > MOST_INDEXES)
 		return 0;
-	s->indexes = malloc(plain.indexes_len);
-	if (!s->indexes)
-		return -ENOMEM;
-	memcpy(s->indexes, plain.indexes, plain.indexes_len);
+	void *room = s->indexes;
+	int r = room ? 0 : table_names_room(&t->names, MOST_INDEXES, &room);
+	if (r < 0)
+		return r;
+	memcpy(room, plain.indexes, plain.indexes_len);
+	s->indexes = room;
 	s->indexes_len = (uint32_t)plain.indexes_len;
 	return 0;
 }
 
 /* 1 when the histogram is one of these buckets, and was appended. */
-static int add_known(struct table *t, struct table_series *s, const uint8_t *data, size_t len)
+static int add_known(struct table *t, struct table_histogram *s, const uint8_t *data, size_t len)
 {
 	struct plain_histogram h;
 	uint64_t counts[COLUMNS_MAX_PARTS];
 	uint32_t n = 0, buckets = s->n_parts - 1;
 	int r;
-	if (!s->indexes || !read_plain(data, len, &h) || h.indexes_len != s->indexes_len ||
+	if (s->indexes_len == 0 || !read_plain(data, len, &h) || h.indexes_len != s->indexes_len ||
 	    memcmp(h.indexes, s->indexes, h.indexes_len) != 0)
 		return 0;
 	struct wire_reader reader = wire_reader(h.counts, h.counts_len);
+	for (unsigned taken; n < buckets && reader.end - reader.p >= 8; n++) {
+		taken = wire_varint_ahead(reader.p, &counts[n]);
+		if (taken == 0)
+			break;
+		reader.p += taken;
+	}
 	while (n < buckets && wire_varint(&reader, &counts[n]) == 1)
 		n++;
 	if (n < buckets || reader.p != reader.end)
 		return 0;
-	r = append(t, &s->parts[0], h.sum);
-	for (uint32_t i = 0; r == 0 && i < buckets; i++)
-		r = append(t, &s->parts[i + 1], counts[i]);
+	r = append_part(t, &s->parts[0], h.sum);
+	for (uint32_t i = 0; r == 0 && i < buckets; i++) {
+		struct table_end *e = &s->parts[i + 1].end;
+		if (e->to == e->end) {
+			r = append_part(t, &s->parts[i + 1], counts[i]);
+			continue;
+		}
+		*e->to++ = counts[i];
+		e->n++;
+	}
 	return r < 0 ? r : 1;
 }
 
@@ -297,21 +436,32 @@ static int add_parsed(struct table *t, uint32_t tick, uint32_t labels, const str
 		number = find(t, tick, labels, metric, column);
 	if (number < 0)
 		return number;
-	struct table_series *s = &t->series[number];
-	int r = add_histogram(t, s, &h);
+	struct table_histogram *s = t->series[number].histogram;
+	int r = begin_tick(t, (uint32_t)number, tick);
+	if (r == 0)
+		r = add_histogram(t, s, t->ends[number].n, &h);
 	if (r == 0)
 		r = learn_indexes(t, s, &h, data, len);
-	return r < 0 ? r : add_tick(t, s, tick);
+	if (r == 0)
+		end_tick(t, (uint32_t)number, tick);
+	return r;
 }
 
 int table_histogram(struct table *t, uint32_t tick, uint32_t labels, const struct schema_metric *metric,
 		    uint32_t *column, const uint8_t *data, size_t len)
 {
-	struct table_series *s = *column != NONE ? &t->series[*column] : NULL;
-	int r = s && !at_tick(s, tick) ? add_known(t, s, data, len) : 0;
+	uint32_t number = *column;
+	int r = 0;
+	if (number != NONE && !at_tick(t, number, tick)) {
+		r = begin_tick(t, number, tick);
+		if (r == 0)
+			r = add_known(t, t->series[number].histogram, data, len);
+	}
 	if (r == 0)
 		return add_parsed(t, tick, labels, metric, column, data, len);
-	return r < 0 ? r : add_tick(t, s, tick);
+	if (r > 0)
+		end_tick(t, number, tick);
+	return r < 0 ? r : 0;
 }
 
 /* --- samples --- */
@@ -364,28 +514,30 @@ int table_add(struct table *t, uint32_t tick, const struct schema_sample *sample
 
 /* --- the end --- */
 
-static void trim(struct table_column *c, uint32_t n)
-{
-	c->n = c->n > n ? n : c->n;
-}
-
 void table_drop(struct table *t, uint32_t tick)
 {
 	for (uint32_t i = 0; i < t->n; i++) {
-		struct table_series *s = &t->series[i];
-		if (at_tick(s, tick)) {
-			s->behind--;
-			s->count--;
+		struct table_end *e = &t->ends[i];
+		const struct table_histogram *h = t->series[i].histogram;
+		if (at_tick(t, i, tick)) {
+			e->behind--;
+			e->n--;
+			e->to -= e->to != NULL;
 			t->samples--;
 		}
-		trim(&s->value, s->count);
-		for (uint32_t k = 0; k < s->n_parts; k++)
-			trim(&s->parts[k], s->count);
+		for (uint32_t k = 0; h && k < h->n_parts; k++) {
+			struct table_end *part = &h->parts[k].end;
+			if (part->n > e->n) {
+				part->n--;
+				part->to -= part->to != NULL;
+			}
+		}
 	}
 }
 
-void table_identity(const struct table *t, const struct table_series *s, struct columns_series *ret)
+void table_identity(const struct table *t, uint32_t series, struct columns_series *ret)
 {
+	const struct table_series *s = &t->series[series];
 	const struct table_path *path = &t->names.paths[s->path];
 	const struct table_labels *labels = &t->names.labels[s->labels];
 	ret->section = path->section;

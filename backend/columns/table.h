@@ -5,33 +5,50 @@
 #include "backend/columns/columns.h"
 #include "backend/columns/table_names.h"
 
-struct table_column {
-	uint64_t *values;
-	uint64_t constant; /* what all n are while values is NULL */
-	uint32_t n, cap;
-	uint32_t part;
+/* Where a column goes on: what every value touches, and nothing else beside it. The first values are alike; the others
+ * follow each other in blocks that become larger, at whose end is where the next begins. */
+struct table_end {
+	uint64_t *to, *end; /* where the next value goes, and the end of its block; NULL while all are alike */
+	uint64_t constant;
+	uint32_t n;
+	uint32_t behind; /* of a series: the tick behind the one it was last at; 0: none yet */
 };
 
-/* What every value touches comes first, together. */
-struct table_series {
-	struct table_column value; /* of what is no histogram */
-	uint32_t behind;	   /* the tick behind the one it was last at; 0: none yet */
-	uint32_t first;		   /* where the run of ticks before that one began, which is not yet in presence */
-	uint32_t count;		   /* ticks in all */
-	enum schema_value_type type;
-	uint32_t path, labels;
-	struct presence presence;
-	struct table_column *parts; /* of a histogram, ascending by part */
+/* Where it began. */
+struct table_column {
+	uint64_t *first; /* block */
+	uint32_t lead;	 /* values before it */
+	uint32_t blocks;
+};
+
+/* A series that has columns, ascending by part, and the indexes as a message has them when they are those of all parts
+ * but the first. */
+struct table_histogram {
+	struct table_part {
+		struct table_end end;
+		struct table_column column;
+		uint32_t part;
+	} * parts;
 	uint32_t n_parts, cap_parts;
-	/* Of a histogram: the indexes as a message has them when they are those of all parts but the first. */
 	uint8_t *indexes;
 	uint32_t indexes_len;
 };
 
+struct table_series {
+	struct table_column column; /* of what is no histogram */
+	uint32_t first;		    /* where the run of ticks up to the last began, which is not yet in presence */
+	enum schema_value_type type;
+	uint32_t path, labels;
+	struct presence presence;
+	struct table_histogram *histogram; /* NULL: none */
+};
+
 struct table {
 	struct table_series *series;
+	struct table_end *ends; /* of the series; of histograms only n and behind */
 	uint32_t n, cap;
 	struct intern map; /* of series, by the numbers of their metric and labels */
+	bool trusts; /* who has no column for a metric and labels of the schema has never had one: not in the map */
 	struct table_names names;
 	uint64_t samples;
 	/* Of samples: the labels of the last one and its row, and the first labels of a snapshot. */
@@ -40,6 +57,11 @@ struct table {
 
 void table_init(struct table *table, size_t max_bytes);
 void table_free(struct table *table);
+
+/* The caller of an empty table passes the column wherever it has been set, until it says that it does not any more:
+ * 0, -ENOMEM. (Samples of the schema are not for a table that trusts.) */
+void table_trust(struct table *table);
+int table_doubt(struct table *table) __attribute__((nonnull, warn_unused_result));
 
 /* Pointers to metrics of earlier schemas mean nothing any more. */
 void table_forget_metrics(struct table *table);
@@ -55,18 +77,13 @@ __attribute__((nonnull, warn_unused_result)) static inline int table_value(struc
 									   const struct schema_metric *metric,
 									   uint32_t *column, uint64_t value)
 {
-	struct table_series *s = *column < table->n ? &table->series[*column] : NULL;
-	if (!s || s->behind != tick || tick == 0)
+	struct table_end *e = *column < table->n ? &table->ends[*column] : NULL;
+	if (!e || e->behind != tick || tick == 0 || (e->to == e->end && (e->to || value != e->constant)))
 		return table_value_slow(table, tick, labels, metric, column, value);
-	/* Most are constant; of the others most have room. */
-	struct table_column *c = &s->value;
-	if (c->values ? c->n == c->cap : value != c->constant)
-		return table_value_slow(table, tick, labels, metric, column, value);
-	if (c->values)
-		c->values[c->n] = value;
-	c->n++;
-	s->behind++;
-	s->count++;
+	if (e->to)
+		*e->to++ = value;
+	e->n++;
+	e->behind++;
 	table->samples++;
 	return 0;
 }
@@ -81,13 +98,19 @@ void table_begin(struct table *table);
 int table_add(struct table *table, uint32_t tick, const struct schema_sample *sample)
 	__attribute__((nonnull, warn_unused_result));
 
+/* The columns of a series, without its presence. 0 or -ENOMEM. */
+int table_values(const struct table *table, uint32_t series, struct columns_values *ret)
+	__attribute__((nonnull, warn_unused_result));
+/* At which ticks a series has values, of which there are some; *ret is borrowed, from *run or from the series. 0 or
+ * -ENOMEM. */
+int table_presence(struct table *table, uint32_t series, struct presence_run *run, struct presence *ret)
+	__attribute__((nonnull, warn_unused_result));
 /* Makes `presence` of every series complete; more may be added afterwards. 0 or -ENOMEM. */
 int table_settle(struct table *table) __attribute__((warn_unused_result));
 /* Forgets what a tick, the last one, brought. */
 void table_drop(struct table *table, uint32_t tick);
 
 /* Who it is; what it points to lives as long as the table. Of *ret's labels only those there are, are set. */
-void table_identity(const struct table *table, const struct table_series *series, struct columns_series *ret)
-	__attribute__((nonnull));
+void table_identity(const struct table *table, uint32_t series, struct columns_series *ret) __attribute__((nonnull));
 /* The numbers of all series, in the order of their sections and then of their keys. 0 or -ENOMEM. */
 int table_sort(const struct table *table, uint32_t *ret) __attribute__((nonnull(1), warn_unused_result));

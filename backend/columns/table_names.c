@@ -40,11 +40,10 @@ int table_names_charge(struct table_names *t, size_t bytes)
 	return 0;
 }
 
-/* A copy that lives as long as the table, aligned for anything. */
-static int keep(struct table_names *t, const void *data, size_t len, const void **ret)
+int table_names_room(struct table_names *t, size_t wanted, void **ret)
 {
 	struct table_page *page = t->pages;
-	size_t size = (len + 15) & ~(size_t)15;
+	size_t size = (wanted + 15) & ~(size_t)15;
 	if (!page || page->size - page->used < size) {
 		size_t usual = page ? PAGE_BYTES : FIRST_PAGE_BYTES, room = size > usual ? size : usual;
 		int r = table_names_charge(t, room);
@@ -56,11 +55,20 @@ static int keep(struct table_names *t, const void *data, size_t len, const void 
 		page->next = t->pages;
 		t->pages = page;
 	}
-	void *p = page->bytes + page->used;
+	*ret = page->bytes + page->used;
 	page->used += size;
+	return 0;
+}
+
+static int keep(struct table_names *t, const void *data, size_t len, const void **ret)
+{
+	void *copy;
+	int r = table_names_room(t, len, &copy);
+	if (r < 0)
+		return r;
 	if (len > 0)
-		memcpy(p, data, len);
-	*ret = p;
+		memcpy(copy, data, len);
+	*ret = copy;
 	return 0;
 }
 

@@ -54,6 +54,9 @@ void table_names_forget_metrics(struct table_names *names);
 /* 0 or -EMSGSIZE. */
 int table_names_charge(struct table_names *names, size_t bytes);
 
+/* Room that lives as long as the table, aligned for anything. 0, -EMSGSIZE, -ENOMEM. */
+int table_names_room(struct table_names *names, size_t size, void **ret) __attribute__((nonnull, warn_unused_result));
+
 /* Numbers: 0, -EMSGSIZE, -ENOMEM. */
 int table_names_path(struct table_names *names, const struct schema_metric *metric, uint32_t *ret)
 	__attribute__((nonnull, warn_unused_result));

@@ -15,15 +15,16 @@ struct change {
 	bool bare;
 };
 
+/* What every snapshot touches comes first. */
 struct row {
-	struct schema_place place;
-	const uint8_t *key;
-	uint32_t key_len;
-	uint32_t twin; /* the one that differs by the next ordinal */
-	struct presence presence;
 	struct presence_run open; /* the ticks it was last at, not yet in presence; n 0: none */
 	struct change *changes;
 	uint32_t n, cap;
+	uint32_t twin; /* the one that differs by the next ordinal */
+	uint32_t key_len;
+	const uint8_t *key;
+	struct presence presence;
+	struct schema_place place;
 };
 
 struct text {
@@ -65,7 +66,6 @@ void texts_gather_free(struct texts_gather *g)
 		return;
 	for (uint32_t i = 0; i < g->n; i++) {
 		presence_free(&g->rows[i].presence);
-		free(g->rows[i].changes);
 	}
 	while (g->pages) {
 		struct page *page = g->pages;
@@ -90,10 +90,10 @@ static int charge(struct texts_gather *g, size_t bytes)
 	return 0;
 }
 
-static int keep(struct texts_gather *g, const void *data, size_t len, const void **ret)
+static int take_room(struct texts_gather *g, size_t wanted, void **ret)
 {
 	struct page *page = g->pages;
-	size_t size = (len + 15) & ~(size_t)15;
+	size_t size = (wanted + 15) & ~(size_t)15;
 	if (!page || page->size - page->used < size) {
 		size_t room = size > 65536 ? size : 65536;
 		int r = charge(g, room);
@@ -103,11 +103,20 @@ static int keep(struct texts_gather *g, const void *data, size_t len, const void
 		*page = (struct page){.next = g->pages, .size = room};
 		g->pages = page;
 	}
-	void *p = page->bytes + page->used;
+	*ret = page->bytes + page->used;
 	page->used += size;
+	return 0;
+}
+
+static int keep(struct texts_gather *g, const void *data, size_t len, const void **ret)
+{
+	void *copy;
+	int r = take_room(g, len, &copy);
+	if (r < 0)
+		return r;
 	if (len > 0)
-		memcpy(p, data, len);
-	*ret = p;
+		memcpy(copy, data, len);
+	*ret = copy;
 	return 0;
 }
 
@@ -186,6 +195,24 @@ static int find(struct texts_gather *g, uint32_t tick, const struct schema_trail
 	return r;
 }
 
+/* Most have one, few have many: what they had before they grew is lost. */
+static int add_change(struct texts_gather *g, struct row *row, const struct change *change)
+{
+	if (row->n == row->cap) {
+		uint32_t cap = row->cap ? row->cap * 2 : 2;
+		void *room;
+		int r = take_room(g, cap * sizeof(*change), &room);
+		if (r < 0)
+			return r;
+		if (row->n > 0)
+			memcpy(room, row->changes, row->n * sizeof(*change));
+		row->changes = room;
+		row->cap = cap;
+	}
+	row->changes[row->n++] = *change;
+	return 0;
+}
+
 static int add_tick(struct row *row, uint32_t tick)
 {
 	int r = 0;
@@ -242,11 +269,7 @@ int texts_gather_row(struct texts_gather *g, uint32_t tick, const struct schema_
 		change.text = before->text;
 	else
 		r = number_of(g, &text, &change.text);
-	if (r == 0)
-		r = grow(g, (void **)&row->changes, &row->cap, row->n, sizeof(*row->changes));
-	if (r == 0)
-		row->changes[row->n++] = change;
-	return r;
+	return r < 0 ? r : add_change(g, row, &change);
 }
 
 void texts_gather_drop(struct texts_gather *g, uint32_t tick)

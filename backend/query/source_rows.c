@@ -132,25 +132,6 @@ static int fill_kept(struct source_rows *rows, uint32_t *next)
 
 /* --- what they say ----------------------------------------------------------------------------------------------- */
 
-static int fill_values(const struct table_series *series, struct columns_values *values)
-{
-	bool histogram = series->type == SCHEMA_VALUE_HISTOGRAM;
-	const struct table_column *columns = histogram ? series->parts : &series->value;
-	values->n = series->count;
-	values->n_parts = histogram ? series->n_parts : 1;
-	values->presence = &series->presence;
-	int r = columns_values_reserve(values, values->n_parts, values->n);
-	for (uint32_t i = 0; r == 0 && i < values->n_parts; i++) {
-		const struct table_column *c = &columns[i];
-		values->parts[i].part = c->part;
-		if (c->values)
-			memcpy(values->parts[i].values, c->values, values->n * sizeof(*c->values));
-		for (uint32_t k = 0; !c->values && k < values->n; k++)
-			values->parts[i].values[k] = c->constant;
-	}
-	return r;
-}
-
 static bool is_within(const struct presence *presence, uint32_t first, uint32_t end)
 {
 	for (uint32_t i = 0; i < presence->n_runs; i++) {
@@ -161,7 +142,7 @@ static bool is_within(const struct presence *presence, uint32_t first, uint32_t 
 	return false;
 }
 
-static int tell_series(struct source_reading *reading, const struct table *table, const struct table_series *series)
+static int tell_series(struct source_reading *reading, const struct table *table, uint32_t series)
 {
 	struct columns_series id;
 	struct columns_values *values = &reading->values[QUERY_LAST];
@@ -171,7 +152,8 @@ static int tell_series(struct source_reading *reading, const struct table *table
 	int r = source_offer(reading, &id, &wanted);
 	if (r < 0 || !wanted)
 		return r;
-	r = fill_values(series, values);
+	r = table_values(table, series, values);
+	values->presence = &table->series[series].presence;
 	return r < 0 ? r : reading->sink->values(reading->sink->arg, wanted, of);
 }
 
@@ -193,7 +175,7 @@ static int tell(struct source_rows *rows, uint32_t at, uint32_t n)
 	r = reading->sink->ticks(reading->sink->arg, &block);
 	for (uint32_t i = 0; r == 0 && i < kept->table.n; i++) {
 		if (is_within(&kept->table.series[i].presence, block.first, block.end))
-			r = tell_series(reading, &kept->table, &kept->table.series[i]);
+			r = tell_series(reading, &kept->table, i);
 	}
 	return r;
 }

@@ -187,8 +187,9 @@ static int build_node(struct builder *b, const struct plan_message *m, struct pl
 		node->has_labels = true;
 	}
 	for (size_t i = 0; i < m->n; i++) {
-		node->children[i].type = (uint8_t)m->fields[i].type;
-		node->children[i].wire = (uint8_t)plan_wire_type(m->fields[i].type);
+		node->children[i].number = m->fields[i].number;
+		node->children[i].type = m->fields[i].type;
+		node->children[i].wire = plan_wire_type(m->fields[i].type);
 		int r = build_child(b, &m->fields[i], &node->children[i]);
 		if (r < 0)
 			return r;

@@ -78,8 +78,11 @@ struct plan_node {
 	const struct plan_message *message;
 	bool has_labels;
 	struct plan_child {
-		enum { PLAN_CHECK_ONLY, PLAN_LABEL, PLAN_METRIC, PLAN_NODE, PLAN_CUSTOM } action;
-		uint8_t type, wire; /* enum plan_type and wire_type of the field, beside what the walk looks at */
+		enum plan_action { PLAN_CHECK_ONLY, PLAN_LABEL, PLAN_METRIC, PLAN_NODE, PLAN_CUSTOM } action : 8;
+		/* Of the field, beside what the walk looks at. */
+		enum plan_type type : 8;
+		enum wire_type wire : 8;
+		uint32_t number;
 		union {
 			const struct schema_metric *metric;
 			const struct plan_node *node;
@@ -114,6 +117,14 @@ static inline int plan_find_field(const struct plan_message *message, uint32_t n
 	if (number - 1 < message->n && message->fields[number - 1].number == number)
 		return (int)(number - 1);
 	return plan_search_field(message, number);
+}
+
+/* The same of a node's children. */
+static inline int plan_find_child(const struct plan_node *node, uint32_t number)
+{
+	if (number - 1 < node->message->n && node->children[number - 1].number == number)
+		return (int)(number - 1);
+	return plan_search_field(node->message, number);
 }
 
 /* Reads the descriptor set into messages and enums, linked. 0 or as schema_compile(). */

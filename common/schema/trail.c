@@ -1,8 +1,8 @@
 /* A row with labels is recognised by its bytes: the row that followed the one before it the last time is compared with
- * it, and where labels and text are the same bytes in the same order nothing of them is read. Its values wait until all
- * of it was compared, since labels may stand behind them. A row without labels is recognised by its place. Whatever is
- * not recognised is read as if there were no memory. Texts of nested rows pile up in one buffer: a row's own ends where
- * that of a row in it begins, and goes on when that one has been told. */
+ * it, and where labels and text are the same bytes in the same order nothing of them is read. Labels come first in
+ * nearly all messages; of others, and where a label comes late after all, nothing is recognised. A row without labels
+ * is recognised by its place. Whatever is not recognised is read as if there were no memory. Texts of nested rows pile
+ * up in one buffer: a row's own ends where that of a row in it begins, and goes on when that one has been told. */
 #include "common/schema/trail.h"
 
 #include "common/schema/trail_memory.h"
@@ -26,6 +26,7 @@ struct schema_trail {
 	struct buf texts, said; /* of the rows that are open */
 	uint32_t numbers[SCHEMA_MAX_DEPTH];
 	unsigned depth;
+	bool forgetful; /* something was not remembered */
 };
 
 /* A row that is being read. */
@@ -141,17 +142,32 @@ static int read_labels(struct schema_trail *t, struct open_row *o)
 
 static int walk_row(struct schema_trail *t, struct open_row *outer, int child, const struct wire_field *w);
 
+static int forget_if_full(struct schema_trail *t)
+{
+	if (!t->memory.full || t->forgetful)
+		return 0;
+	t->forgetful = true;
+	return t->taker->forget(t->taker->arg);
+}
+
+static int take_row(struct schema_trail *t, struct open_row *o, const struct plan_node *node, uint32_t labels)
+{
+	o->row = trail_memory_row(&t->memory, t->depth, node, labels);
+	if (!o->row)
+		return -ENOMEM;
+	return forget_if_full(t);
+}
+
 static inline int take_value(struct schema_trail *t, struct open_row *o, int i, const struct wire_field *w)
 {
 	const struct plan_child *child = &o->row->node->children[i];
 	uint32_t *column = &o->row->slots[i].column;
 	o->values = true;
-	if (w->type != (enum wire_type)child->wire)
+	if (w->type != child->wire)
 		return -EPROTO;
 	if (w->type == WIRE_BYTES)
 		return t->taker->histogram(t->taker->arg, o->row->labels, child->metric, column, w->data, w->len);
-	return t->taker->value(t->taker->arg, o->row->labels, child->metric, column,
-			       walk_bits((enum plan_type)child->type, w->value));
+	return t->taker->value(t->taker->arg, o->row->labels, child->metric, column, walk_bits(child->type, w->value));
 }
 
 static inline int take_field(struct schema_trail *t, struct open_row *o, const struct walk_field *f)
@@ -174,14 +190,53 @@ static inline int take_field(struct schema_trail *t, struct open_row *o, const s
 	}
 }
 
+#define VALUE_MAX 18 /* bytes that a tag and a number are looked for in */
+
+/* The values that come next, which nearly all fields are: those of numbers, as far as their bytes can be looked at
+ * eight at a time. 0 where something else is next. */
+static int take_values(struct schema_trail *t, struct open_row *o, struct wire_reader *reader)
+{
+	const struct schema_trail_taker *taker = t->taker;
+	const struct plan_child *children = o->row->node->children;
+	const uint8_t *p = reader->p, *end = reader->end, *limit = t->walk.limit;
+	uint32_t n = (uint32_t)o->row->node->message->n, labels = o->row->labels;
+	union trail_slot *slots = o->row->slots;
+	int r = 0;
+	while (r == 0 && p < end && limit - p >= VALUE_MAX) {
+		uint32_t bytes = (uint32_t)p[0] | (uint32_t)p[1] << 8, more = bytes >> 7 & 1;
+		uint32_t tag = (bytes & 0x7f) | (bytes >> 1 & 0x3f80 & (0u - more)), i = (tag >> 3) - 1;
+		const struct plan_child *child = &children[i];
+		if ((bytes & 0x8080) == 0x8080 || i >= n || child->number != i + 1 || child->action != PLAN_METRIC ||
+		    child->wire != (enum wire_type)(tag & 7))
+			break;
+		const uint8_t *at = p + 1 + more;
+		uint64_t bits = wire_load(at);
+		if (child->wire == WIRE_FIXED64) {
+			at += 8;
+		} else {
+			unsigned len = child->wire == WIRE_VARINT ? wire_varint_ahead(at, &bits) : 0;
+			if (len == 0)
+				break;
+			at += len;
+		}
+		if (at > end)
+			break;
+		p = at;
+		o->values = true;
+		r = taker->value(taker->arg, labels, child->metric, &slots[i].column, walk_bits(child->type, bits));
+	}
+	reader->p = p;
+	return r;
+}
+
 static int take_fields(struct schema_trail *t, struct open_row *o, struct wire_reader *reader)
 {
 	struct walk_field f;
-	int r;
-	while ((r = walk_next(&t->walk, o->row->node, reader, &f)) == 1) {
+	int r = take_values(t, o, reader);
+	while (r == 0 && (r = walk_next(&t->walk, o->row->node, reader, &f)) == 1) {
 		r = take_field(t, o, &f);
-		if (r != 0)
-			return r;
+		if (r == 0)
+			r = take_values(t, o, reader);
 	}
 	return r;
 }
@@ -220,9 +275,9 @@ static int walk_unlabelled(struct schema_trail *t, struct open_row *o, int child
 		int r = parent ? 0 : t->taker->labels(t->taker->arg, NULL, 0, &labels);
 		if (r != 0)
 			return r;
-		o->row = trail_memory_row(&t->memory, parent, t->depth, node, parent ? parent->labels : labels);
-		if (!o->row)
-			return -ENOMEM;
+		r = take_row(t, o, node, parent ? parent->labels : labels);
+		if (r != 0)
+			return r;
 		if (place && !o->row->transient)
 			*place = o->row;
 	}
@@ -244,32 +299,81 @@ struct steps {
 	struct walk_field fields[STEPS];
 };
 
-/* 1: it is this row, with labels and text as they were, and *steps is the rest of it. 0: it has to be read. */
-static int recognise(const struct schema_trail *t, const struct trail_row *row, struct wire_reader reader,
-		     struct steps *steps)
+/* How many bytes at the beginning are those of this row: all its labels at least. 0: it is another. */
+static size_t recognise(const struct schema_trail *t, const struct trail_row *row, const struct plan_node *node,
+			const struct wire_reader *reader)
 {
-	size_t at = row->head_len;
-	int r;
-	steps->n = 0;
-	if ((size_t)(reader.end - reader.p) < at || (at > 0 && memcmp(reader.p, row->said, at) != 0))
+	size_t len = (size_t)(reader->end - reader->p);
+	if (row->node != node || !row->known || row->walk == t->walks || row->label_len == 0)
 		return 0;
-	reader.p += at;
-	for (;;) {
-		struct walk_field *f = &steps->fields[steps->n];
-		r = walk_next(&t->walk, row->node, &reader, f);
-		if (r != 1)
-			return r == 0 && at == row->said_len;
-		int action = row->node->children[f->child].action;
-		if (action != PLAN_LABEL && action != PLAN_CHECK_ONLY) {
-			if (++steps->n == STEPS)
-				return 0;
+	if (len >= row->head_len && memcmp(reader->p, row->said, row->head_len) == 0)
+		return row->head_len;
+	return len >= row->label_len && memcmp(reader->p, row->said, row->label_len) == 0 ? row->label_len : 0;
+}
+
+/* A row whose labels are as they were, and whose values have been told, says something else. */
+static int tell_changed(struct schema_trail *t, struct open_row *o, struct wire_reader reader)
+{
+	const struct plan_node *node = o->row->node;
+	const uint8_t *begin = reader.p;
+	struct walk_field f;
+	size_t head = 0;
+	int r;
+	while ((r = walk_next(&t->walk, node, &reader, &f)) == 1) {
+		enum plan_action action = node->children[f.child].action;
+		if (action != PLAN_LABEL && action != PLAN_CHECK_ONLY)
 			continue;
-		}
-		size_t len = (size_t)(f->end - f->wire.begin);
-		if (len > row->said_len - at || memcmp(f->wire.begin, row->said + at, len) != 0)
-			return 0;
-		at += len;
+		if (f.wire.begin == begin + head)
+			head = (size_t)(f.end - begin);
+		r = buf_append(&t->said, f.wire.begin, (size_t)(f.end - f.wire.begin));
+		if (r == 0 && action == PLAN_CHECK_ONLY)
+			r = put_text(t, &node->message->fields[f.child], &f);
+		if (r < 0)
+			return r;
 	}
+	if (r == 0)
+		r = tell(t, o, false);
+	o->row->head_len = (uint32_t)head;
+	return r != 0 ? r : trail_memory_keep(&t->memory, o->row, t->said.data + o->said, t->said.len - o->said);
+}
+
+/* The rest of a row of which so many bytes were recognised. *ret_other: there is another label, and nothing has been
+ * told yet. -EAGAIN: there is one behind what has been told, or the row is malformed: read without memory it would have
+ * been told otherwise. */
+static int take_known(struct schema_trail *t, struct open_row *o, struct wire_reader reader, size_t at, bool *ret_other)
+{
+	const struct trail_row *row = o->row;
+	const struct plan_node *node = row->node;
+	const uint8_t *begin = reader.p;
+	bool same = true, below = false;
+	struct walk_field f;
+	int r;
+	reader.p += at;
+	r = take_values(t, o, &reader);
+	while (r == 0 && (r = walk_next(&t->walk, node, &reader, &f)) == 1) {
+		enum plan_action action = node->children[f.child].action;
+		if (action == PLAN_METRIC) {
+			r = take_value(t, o, f.child, &f.wire);
+		} else if (action == PLAN_CHECK_ONLY) {
+			size_t len = (size_t)(f.end - f.wire.begin);
+			same = same && len <= row->said_len - at && memcmp(f.wire.begin, row->said + at, len) == 0;
+			at += same ? len : 0;
+			r = same ? 0 : plan_check_field(&node->message->fields[f.child], &f.wire, 0);
+		} else if (action == PLAN_LABEL) {
+			*ret_other = !o->values && !below;
+			r = -EAGAIN;
+		} else {
+			below = true;
+			r = take_field(t, o, &f);
+		}
+		if (r == 0)
+			r = take_values(t, o, &reader);
+	}
+	if (r != 0)
+		return r == -EPROTO ? -EAGAIN : r;
+	if (same && at == row->said_len)
+		return tell(t, o, true);
+	return tell_changed(t, o, wire_reader(begin, (size_t)(reader.end - begin)));
 }
 
 /* Where in a row that is read labels and texts stand. */
@@ -336,9 +440,9 @@ static int find_row(struct schema_trail *t, struct open_row *o, const struct pla
 	int r = t->taker->labels(t->taker->arg, t->walk.labels, t->walk.n_labels, &labels);
 	if (r != 0)
 		return r;
-	o->row = trail_memory_row(&t->memory, o->outer ? o->outer->row : NULL, t->depth, node, labels);
-	if (!o->row)
-		return -ENOMEM;
+	r = take_row(t, o, node, labels);
+	if (r != 0)
+		return r;
 	if (!o->row->next && o->row != guess)
 		o->row->next = guess;
 	return 0;
@@ -394,27 +498,28 @@ static void link_row(struct open_row *outer, int child, struct trail_row *row)
 static int walk_labelled(struct schema_trail *t, struct open_row *o, int child, const struct plan_node *node,
 			 struct wire_reader *reader)
 {
-	struct steps steps;
 	struct open_row *outer = o->outer;
 	struct trail_row *guess = NULL;
 	if (outer)
 		guess = outer->last && outer->last_child == child ? outer->last->next : outer->row->slots[child].first;
-	bool same = guess && guess->node == node && guess->known && guess->walk != t->walks &&
-		    recognise(t, guess, *reader, &steps) == 1;
-	if (!same) {
-		int r = read_labelled(t, o, node, guess, reader, &steps);
-		link_row(outer, child, o->row);
-		return r;
-	}
-	o->row = guess;
-	meet(t, guess);
-	link_row(outer, child, guess);
-	for (size_t i = 0; i < steps.n; i++) {
-		int r = take_field(t, o, &steps.fields[i]);
-		if (r != 0)
+	size_t at = guess ? recognise(t, guess, node, reader) : 0;
+	if (at > 0) {
+		uint32_t walk = guess->walk;
+		bool other = false;
+		o->row = guess;
+		meet(t, guess);
+		int r = take_known(t, o, *reader, at, &other);
+		if (!other) {
+			link_row(outer, child, guess);
 			return r;
+		}
+		guess->walk = walk;
+		o->row = NULL;
 	}
-	return tell(t, o, true);
+	struct steps steps;
+	int r = read_labelled(t, o, node, guess, reader, &steps);
+	link_row(outer, child, o->row);
+	return r;
 }
 
 /* --- the tree --- */
@@ -450,16 +555,18 @@ static int walk_row(struct schema_trail *t, struct open_row *outer, int child, c
 int schema_trail_walk(struct schema_trail *t, const uint8_t *data, size_t len, const struct schema_trail_taker *taker)
 {
 	struct open_row root = {0};
+	t->taker = taker;
+	int r = forget_if_full(t);
 	if (t->memory.full)
 		trail_memory_free(&t->memory);
-	t->taker = taker;
 	t->walk = (struct walk){.fn = taker->custom, .arg = taker->arg, .limit = wire_reader(data, len).end};
 	t->walks++;
 	t->depth = 0;
 	t->texts.len = t->said.len = 0;
 	/* A place for texts even where none has been appended yet. */
-	int r = buf_reserve(&t->texts, 1);
+	if (r == 0)
+		r = buf_reserve(&t->texts, 1);
 	if (r == 0)
 		r = buf_reserve(&t->said, 1);
-	return r < 0 ? r : walk_open(t, &root, -1, t->schema->root, data, len);
+	return r != 0 ? r : walk_open(t, &root, -1, t->schema->root, data, len);
 }

@@ -33,6 +33,8 @@ struct schema_trail_taker {
 	int (*histogram)(void *arg, uint32_t labels, const struct schema_metric *metric, uint32_t *column,
 			 const uint8_t *data, size_t len);
 	schema_sample_fn custom; /* one of `custom` */
+	/* From now on columns and numbers may be NONE that the caller has set. */
+	int (*forget)(void *arg);
 	int (*row)(void *arg, const struct schema_trail_row *row);
 };
 
@@ -43,7 +45,7 @@ void schema_trail_free(struct schema_trail *trail); /* accepts NULL */
 
 /* schema_walk() of the next Snapshot, and in the same go its rows. Of a section's State what is said of this one
  * reading (when it began, how long it took) is left out of texts. Values and rows before a fault have been told by
- * then. 0, a callback's value, -EPROTO, -ENOMEM, -EMSGSIZE. After a failure other than -EPROTO the trail can only be
- * freed. */
+ * then. 0, a callback's value, -EPROTO, -ENOMEM, -EMSGSIZE; -EAGAIN: what was told of this snapshot does not hold, a
+ * new trail will tell it. After a failure other than -EPROTO the trail can only be freed. */
 int schema_trail_walk(struct schema_trail *trail, const uint8_t *data, size_t len,
 		      const struct schema_trail_taker *taker) __attribute__((nonnull(1, 4), warn_unused_result));

@@ -4,12 +4,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PAGE_BYTES 32768
+
+struct trail_page {
+	struct trail_page *next;
+	size_t used, size;
+	_Alignas(16) unsigned char bytes[];
+};
+
 void trail_memory_free(struct trail_memory *m)
 {
-	for (uint32_t i = 0; i < m->cap; i++) {
-		if (m->rows[i])
-			free(m->rows[i]->said);
-		free(m->rows[i]);
+	while (m->pages) {
+		struct trail_page *page = m->pages;
+		m->pages = page->next;
+		free(page);
 	}
 	for (size_t i = 0; i <= SCHEMA_MAX_DEPTH; i++)
 		free(m->transient[i]);
@@ -17,19 +25,39 @@ void trail_memory_free(struct trail_memory *m)
 	*m = (struct trail_memory){.max_bytes = m->max_bytes};
 }
 
-static uint32_t place_of(const struct trail_row *parent, const struct plan_node *node, uint32_t labels)
+/* 1 and *ret, 0 when there is no room, -ENOMEM. */
+static int take_room(struct trail_memory *m, size_t wanted, void **ret)
 {
-	uint64_t h = (uint64_t)(uintptr_t)parent * 0x9e3779b97f4a7c15ull;
-	h = (h ^ (h >> 29) ^ (uint64_t)(uintptr_t)node ^ (uint64_t)labels << 32) * 0xff51afd7ed558ccdull;
-	return (uint32_t)(h >> 32);
+	struct trail_page *page = m->pages;
+	size_t size = (wanted + 15) & ~(size_t)15;
+	if (!page || page->size - page->used < size) {
+		size_t room = size > PAGE_BYTES ? size : PAGE_BYTES;
+		m->full |= room > m->max_bytes - m->bytes;
+		if (room > m->max_bytes - m->bytes)
+			return 0;
+		page = malloc(sizeof(*page) + room);
+		if (!page)
+			return -ENOMEM;
+		*page = (struct trail_page){.next = m->pages, .size = room};
+		m->pages = page;
+		m->bytes += room;
+	}
+	*ret = page->bytes + page->used;
+	page->used += size;
+	return 1;
 }
 
-static struct trail_row **find(struct trail_row **rows, uint32_t cap, const struct trail_row *parent,
-			       const struct plan_node *node, uint32_t labels)
+static uint32_t place_of(const struct plan_node *node, uint32_t labels)
 {
-	uint32_t i = place_of(parent, node, labels) & (cap - 1);
+	uint64_t h = ((uint64_t)(uintptr_t)node ^ (uint64_t)labels << 32) * 0x9e3779b97f4a7c15ull;
+	return (uint32_t)((h ^ h >> 29) * 0xff51afd7ed558ccdull >> 32);
+}
+
+static struct trail_row **find(struct trail_row **rows, uint32_t cap, const struct plan_node *node, uint32_t labels)
+{
+	uint32_t i = place_of(node, labels) & (cap - 1);
 	for (; rows[i]; i = (i + 1) & (cap - 1)) {
-		if (rows[i]->parent == parent && rows[i]->node == node && rows[i]->labels == labels)
+		if (rows[i]->node == node && rows[i]->labels == labels)
 			break;
 	}
 	return &rows[i];
@@ -44,7 +72,7 @@ static int grow(struct trail_memory *m)
 	for (uint32_t i = 0; i < m->cap; i++) {
 		const struct trail_row *row = m->rows[i];
 		if (row)
-			*find(rows, cap, row->parent, row->node, row->labels) = m->rows[i];
+			*find(rows, cap, row->node, row->labels) = m->rows[i];
 	}
 	free(m->rows);
 	m->rows = rows;
@@ -57,64 +85,60 @@ static size_t size_of(const struct plan_node *node)
 	return sizeof(struct trail_row) + node->message->n * sizeof(union trail_slot);
 }
 
-static struct trail_row *make(const struct trail_row *parent, const struct plan_node *node, uint32_t labels)
+static void make(struct trail_row *row, const struct plan_node *node, uint32_t labels)
 {
-	struct trail_row *row = malloc(size_of(node));
-	if (!row)
-		return NULL;
-	*row = (struct trail_row){.node = node, .parent = parent, .labels = labels, .number = SCHEMA_TRAIL_NONE};
+	*row = (struct trail_row){.node = node, .labels = labels, .number = SCHEMA_TRAIL_NONE};
 	for (size_t i = 0; i < node->message->n; i++) {
 		row->slots[i].first = NULL;
 		if (node->children[i].action == PLAN_METRIC)
 			row->slots[i].column = SCHEMA_TRAIL_NONE;
 	}
+}
+
+static struct trail_row *make_transient(struct trail_memory *m, unsigned depth, const struct plan_node *node,
+					uint32_t labels)
+{
+	struct trail_row *row = malloc(size_of(node));
+	if (!row)
+		return NULL;
+	make(row, node, labels);
+	row->transient = true;
+	free(m->transient[depth]);
+	m->transient[depth] = row;
 	return row;
 }
 
-static bool has_room(struct trail_memory *m, size_t bytes)
+struct trail_row *trail_memory_row(struct trail_memory *m, unsigned depth, const struct plan_node *node,
+				   uint32_t labels)
 {
-	m->full |= bytes > m->max_bytes - m->bytes;
-	return bytes <= m->max_bytes - m->bytes;
-}
-
-struct trail_row *trail_memory_row(struct trail_memory *m, const struct trail_row *parent, unsigned depth,
-				   const struct plan_node *node, uint32_t labels)
-{
+	void *room;
 	if (m->n * 4 >= m->cap * 3 && grow(m) < 0)
 		return NULL;
-	struct trail_row **place = find(m->rows, m->cap, parent, node, labels);
-	bool lasts = !parent || !parent->transient;
-	if (lasts && *place)
+	struct trail_row **place = find(m->rows, m->cap, node, labels);
+	if (*place)
 		return *place;
-	struct trail_row *row = make(parent, node, labels);
-	/* What it takes in the table is counted too. */
-	size_t bytes = size_of(node) + 4 * sizeof(row);
-	if (row && lasts && has_room(m, bytes)) {
-		m->bytes += bytes;
-		m->n++;
-		*place = row;
-	} else if (row) {
-		row->transient = true;
-		free(m->transient[depth]);
-		m->transient[depth] = row;
-	}
-	return row;
+	int r = take_room(m, size_of(node), &room);
+	if (r <= 0)
+		return r == 0 ? make_transient(m, depth, node, labels) : NULL;
+	make(room, node, labels);
+	*place = room;
+	m->n++;
+	return room;
 }
 
 int trail_memory_keep(struct trail_memory *m, struct trail_row *row, const uint8_t *said, size_t len)
 {
 	row->known = false;
-	if (row->transient || row->twins || len > UINT32_MAX)
+	if (row->transient || row->twins || len > UINT32_MAX / 2)
 		return 0;
 	if (len > row->said_cap) {
-		size_t cap = (len + 31) & ~(size_t)31;
-		if (!has_room(m, cap - row->said_cap))
-			return 0;
-		uint8_t *more = realloc(row->said, cap);
-		if (!more)
-			return -ENOMEM;
-		m->bytes += cap - row->said_cap;
-		row->said = more;
+		/* What it had is lost until all is forgotten: the next time it is longer there is room. */
+		size_t cap = row->said_cap ? len + len / 2 : len + 16;
+		void *room;
+		int r = take_room(m, cap, &room);
+		if (r <= 0)
+			return r;
+		row->said = room;
 		row->said_cap = (uint32_t)cap;
 	}
 	if (len > 0)

@@ -4,10 +4,9 @@
 #include "common/schema/plan.h"
 #include "common/schema/trail.h"
 
-/* A message at one place of the tree, below one row, with one set of labels. */
+/* A message at one place of the tree with one set of labels, those of the rows that it is in among them. */
 struct trail_row {
 	const struct plan_node *node;
-	const struct trail_row *parent;
 	struct trail_row *next;	 /* the one that followed it in its parent, or NULL */
 	uint32_t labels, number; /* the caller's */
 	uint32_t walk;		 /* the last one that met it */
@@ -28,6 +27,7 @@ struct trail_row {
 struct trail_memory {
 	struct trail_row **rows; /* open addressing */
 	uint32_t n, cap;
+	struct trail_page *pages; /* what rows are and said */
 	size_t bytes, max_bytes;
 	bool full; /* something found no room */
 	struct trail_row *transient[SCHEMA_MAX_DEPTH + 1];
@@ -36,8 +36,8 @@ struct trail_memory {
 void trail_memory_free(struct trail_memory *memory); /* accepts a zeroed one */
 /* The row, a new one when it was not there, or a transient one for this depth when there is no room. NULL: out of
  * memory. */
-struct trail_row *trail_memory_row(struct trail_memory *memory, const struct trail_row *parent, unsigned depth,
-				   const struct plan_node *node, uint32_t labels) __attribute__((nonnull(1, 4)));
+struct trail_row *trail_memory_row(struct trail_memory *memory, unsigned depth, const struct plan_node *node,
+				   uint32_t labels) __attribute__((nonnull));
 /* Keeps what a row said; `known` tells whether it was kept. 0 or -ENOMEM. */
 int trail_memory_keep(struct trail_memory *memory, struct trail_row *row, const uint8_t *said, size_t len)
 	__attribute__((nonnull(1, 2), warn_unused_result));

@@ -26,7 +26,7 @@ static inline int walk_next(const struct walk *walk, const struct plan_node *nod
 {
 	int r;
 	while ((r = wire_next_inline(reader, walk->limit, &ret->wire)) == 1) {
-		ret->child = plan_find_field(node->message, ret->wire.number);
+		ret->child = plan_find_child(node, ret->wire.number);
 		if (ret->child < 0)
 			continue;
 		ret->end = reader->p;

@@ -100,6 +100,11 @@ static int on_any(void *arg, const struct schema_sample *sample)
 	return 0;
 }
 
+static int on_forget(void *arg)
+{
+	return 0;
+}
+
 static int follow(struct schema_trail *trail, const uint8_t *data, size_t len, struct buf *out)
 {
 	const struct schema_trail_taker taker = {.arg = out,
@@ -107,6 +112,7 @@ static int follow(struct schema_trail *trail, const uint8_t *data, size_t len, s
 						 .value = on_value,
 						 .histogram = on_histogram,
 						 .custom = on_any,
+						 .forget = on_forget,
 						 .row = on_row};
 	return schema_trail_walk(trail, data, len, &taker);
 }
@@ -225,7 +231,7 @@ static void twins_are_always_told(void **state)
 	forget_labels();
 }
 
-/* A label behind a value, where there was none before. */
+/* A label behind a value, where there was none before: only without a memory can it be told. */
 static void labels_may_come_late(void **state)
 {
 	struct schema_trail *trail = trail_new(1 << 20);
@@ -233,16 +239,28 @@ static void labels_may_come_late(void **state)
 		const char *bytes;
 		size_t len;
 		const char *expected;
+		bool anew;
 	} cases[] = {
 		{"\xba\x01\x06\x12\x04\x08\x01\x58\x05", 9, "23.2[pid=1 ]\n23[]\n"},
-		{"\xba\x01\x08\x12\x06\x08\x01\x58\x05\x08\x02", 11, "23.2[pid=2 ]\n23[] =\n"},
+		{"\xba\x01\x08\x12\x06\x08\x01\x58\x05\x08\x02", 11, "23.2[pid=2 ]\n23[]\n", true},
 		{"\xba\x01\x06\x12\x04\x58\x05\x08\x02", 9, "23.2[pid=2 ]\n23[] =\n"},
 		{"\xba\x01\x06\x12\x04\x58\x05\x08\x02", 9, "23.2[pid=2 ] =\n23[] =\n"},
+		{"\xba\x01\x06\x12\x04\x08\x01\x58\x05", 9, "23.2[pid=1 ]\n23[] =\n"},
 		{"\xba\x01\x06\x12\x04\x08\x01\x58\x05", 9, "23.2[pid=1 ] =\n23[] =\n"},
+		/* It stands before the values: there is no need to begin anew. */
+		{"\xba\x01\x08\x12\x06\x08\x01\x10\x07\x58\x05", 11, "23.2[pid=1 start_time_us=7 ]\n23[] =\n"},
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct buf out BUF_CLEANUP = BUF_INIT(1 << 16);
-		ok(follow(trail, (const uint8_t *)cases[i].bytes, cases[i].len, &out));
+		const uint8_t *bytes = (const uint8_t *)cases[i].bytes;
+		int r = follow(trail, bytes, cases[i].len, &out);
+		assert_int_equal(r, cases[i].anew ? -EAGAIN : 0);
+		if (cases[i].anew) {
+			schema_trail_free(trail);
+			trail = trail_new(1 << 20);
+			buf_reset(&out);
+			ok(follow(trail, bytes, cases[i].len, &out));
+		}
 		ok(buf_append(&out, "", 1));
 		assert_string_equal((char *)out.data, cases[i].expected);
 	}
@@ -264,12 +282,20 @@ static void malformed_bytes_end_it(void **state)
 			memcpy(copy, payload.data, len);
 			buf_reset(&out);
 			int r = follow(trail, copy, len, &out);
-			assert_true(r == -EPROTO || len == 7); /* a whole section is a whole snapshot */
 			free(copy);
+			if (r == -EAGAIN) {
+				schema_trail_free(trail);
+				trail = trail_new(1 << 20);
+				continue;
+			}
+			assert_true(r == -EPROTO || len == 7); /* a whole section is a whole snapshot */
 		}
 		ok(follow(trail, payload.data, payload.len, &out));
 	}
 	payload.data[payload.len - 1] = 0xff; /* no UTF-8 */
+	assert_int_equal(follow(trail, payload.data, payload.len, &out), -EAGAIN);
+	schema_trail_free(trail);
+	trail = trail_new(1 << 20);
 	assert_int_equal(follow(trail, payload.data, payload.len, &out), -EPROTO);
 	schema_trail_free(trail);
 	forget_labels();
