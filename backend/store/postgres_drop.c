@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PART "SELECT ctid, id, last_us, data FROM %s"
+#define PART "SELECT id, last_us, data FROM %s"
 #define WAIT_MS 60000 /* a part that is deleted in part may hold much */
 
 /* A part of one of a tier's two tables that has something that is due. */
@@ -148,22 +148,24 @@ static int drop_whole(struct postgres_engine *e, struct postgres_link *link, con
 	/* Of what cannot be read nobody can say that it is not due. */
 	if (c->damaged)
 		return postgres_part_drop(e, link, c->table, c->part, "true");
-	snprintf(condition, sizeof(condition), "NOT EXISTS (SELECT FROM %s WHERE last_us >= %lld)", name,
+	snprintf(condition, sizeof(condition), "NOT EXISTS (SELECT 1 FROM %s WHERE last_us >= %lld)", name,
 		 (long long)before_us);
 	return postgres_part_drop(e, link, c->table, c->part, condition);
 }
 
-static int delete_from(struct postgres_link *link, const char *source, const char *name, int64_t before_us,
-		       uint64_t bytes, PGresult **ret)
+/* `by` says which row it is: its id, by which Citus finds it on any server, or where it lies, around what is damaged.
+ */
+static int delete_from(struct postgres_link *link, const char *source, const char *name, const char *by,
+		       int64_t before_us, uint64_t bytes, PGresult **ret)
 {
 	char *sql = NULL;
 	int64_t enough = bytes > INT64_MAX ? INT64_MAX : (int64_t)bytes;
 	if (asprintf(&sql,
-		     "WITH due AS (SELECT ctid AS at, coalesce(sum(octet_length(data)) OVER (ORDER BY last_us, id ROWS"
+		     "WITH due AS (SELECT %s AS at, coalesce(sum(octet_length(data)) OVER (ORDER BY last_us, id ROWS"
 		     " BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS bytes FROM (%s) c WHERE last_us < %lld),"
-		     " gone AS (DELETE FROM %s WHERE ctid = ANY (ARRAY (SELECT at FROM due WHERE bytes < %lld))"
+		     " gone AS (DELETE FROM %s WHERE %s = ANY (ARRAY (SELECT at FROM due WHERE bytes < %lld))"
 		     " RETURNING octet_length(data) AS bytes) SELECT coalesce(sum(bytes), 0) FROM gone",
-		     source, (long long)before_us, name, (long long)enough) < 0)
+		     by, source, (long long)before_us, name, by, (long long)enough) < 0)
 		return -ENOMEM;
 	int rows = postgres_exec(link, sql, ret);
 	free(sql);
@@ -178,7 +180,7 @@ static int delete_around(struct postgres_link *link, const char *name, int64_t b
 	if (r == 0)
 		r = sound(link, name, &source);
 	if (r == 0)
-		r = delete_from(link, (const char *)source.data, name, before_us, bytes, ret);
+		r = delete_from(link, (const char *)source.data, name, "ctid", before_us, bytes, ret);
 	postgres_by_index_end(link);
 	return r;
 }
@@ -192,7 +194,7 @@ static int delete_due(struct postgres_link *link, const struct candidate *c, int
 	postgres_part_name(c->table, c->part, name);
 	snprintf(source, sizeof(source), PART, name);
 	int rows = c->damaged ? delete_around(link, name, before_us, bytes, &result)
-			      : delete_from(link, source, name, before_us, bytes, &result);
+			      : delete_from(link, source, name, "id", before_us, bytes, &result);
 	if (rows == -ENXIO)
 		return 0;
 	if (rows < 0)

@@ -16,9 +16,9 @@ static int drop_hour(struct postgres_engine *e, int64_t hour)
 	char condition[512], name[48];
 	postgres_part_name(POSTGRES_HOT, hour, name);
 	snprintf(condition, sizeof(condition),
-		 "NOT EXISTS (SELECT FROM hosts h WHERE sealed_us < %lld AND EXISTS (SELECT FROM %s r WHERE r.host ="
-		 " h.host AND r.received_us > h.sealed_us))",
-		 (long long)postgres_part_begin(POSTGRES_HOT, hour + 1) - 1, name);
+		 "NOT EXISTS (SELECT 1 FROM hosts h JOIN %s r USING (host) WHERE h.sealed_us < %lld AND r.received_us >"
+		 " h.sealed_us)",
+		 name, (long long)postgres_part_begin(POSTGRES_HOT, hour + 1) - 1);
 	return postgres_part_drop(e, &e->write, POSTGRES_HOT, hour, condition);
 }
 
@@ -26,7 +26,7 @@ static int drop_sealed(struct postgres_engine *e, enum postgres_table table, int
 {
 	char condition[128], name[48];
 	postgres_part_name(table, part, name);
-	snprintf(condition, sizeof(condition), "NOT EXISTS (SELECT FROM %s)", name);
+	snprintf(condition, sizeof(condition), "NOT EXISTS (SELECT 1 FROM %s)", name);
 	return postgres_part_drop(e, &e->write, table, part, condition);
 }
 

@@ -163,10 +163,13 @@ static void be_silent(void *arg, const char *message)
 	(void)message;
 }
 
-/* Whoever asks for less than `on` would have snapshots acknowledged that a power failure takes back. */
+/* Whoever asks for less than `on` would have snapshots acknowledged that a power failure takes back. Citus has to know
+ * the host to find the server that has its rows, which a plan for any host does not tell. */
 static const char session[] =
 	"SET search_path = sonde; SET lock_timeout = '4s'; SET idle_in_transaction_session_timeout = '30s';"
-	"SET jit = off; SET plan_cache_mode = force_generic_plan; SET client_min_messages = warning;"
+	"SET jit = off; SET client_min_messages = warning;"
+	"SELECT set_config('plan_cache_mode', CASE WHEN EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')"
+	" THEN 'force_custom_plan' ELSE 'force_generic_plan' END, false);"
 	"SELECT set_config('synchronous_commit', 'on', false)"
 	" WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')";
 

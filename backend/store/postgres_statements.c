@@ -153,31 +153,14 @@ const char *const postgres_sql[PG_STATEMENTS] = {
 	[PG_UNSEALED] =
 		"SELECT host_id, sealed_us, (rows - sealed_rows)::bigint FROM hosts JOIN (SELECT host, sum(last -"
 		" first + 1) AS rows FROM streams GROUP BY host) s USING (host) WHERE rows > sealed_rows",
-	[PG_USAGE] = USAGE("0", "sealed_raw") " UNION ALL " USAGE("1", "compacted_raw") " UNION ALL " USAGE(
-		"2",
-		"sealed_"
-		"processes") " UNION ALL " USAGE("3",
-						 "compacted_processes") " UNION ALL " USAGE("4",
-											    "sealed_minute") " UNION "
-													     "ALL"
-													     " " USAGE(
-														     "5",
-														     "c"
-														     "o"
-														     "m"
-														     "p"
-														     "a"
-														     "c"
-														     "t"
-														     "e"
-														     "d"
-														     "_"
-														     "m"
-														     "i"
-														     "n"
-														     "u"
-														     "t"
-														     "e"),
+	/* clang-format off */
+	[PG_USAGE] = USAGE("0", "sealed_raw")
+		" UNION ALL " USAGE("1", "compacted_raw")
+		" UNION ALL " USAGE("2", "sealed_processes")
+		" UNION ALL " USAGE("3", "compacted_processes")
+		" UNION ALL " USAGE("4", "sealed_minute")
+		" UNION ALL " USAGE("5", "compacted_minute"),
+	/* clang-format on */
 	/* All, rows with what is around them, how many there are (the server counts them as they come and go, and
 	 * begins anew after a crash), and how many of them are not sealed. */
 	[PG_SIZES] =

@@ -24,12 +24,13 @@ class Postgres:
     """A context manager; durable: with fsync, as one would run it. Otherwise the kernel's page cache has to do, which kill -9 of
     processes leaves alone."""
 
-    def __init__(self, durable=False):
+    def __init__(self, durable=False, settings=""):
         self.bin = programs()
         if not self.bin:
             print("SKIP: PostgreSQL's programs are not installed (apt-get install postgresql)")
             sys.exit(77)
         self.durable = durable
+        self.settings = settings
         self.user = {"user": SUPERUSER, "group": SUPERUSER, "extra_groups": []} if os.geteuid() == 0 else {}
         self.port = free_port()
         self.process = None
@@ -45,7 +46,7 @@ class Postgres:
         with open(self.data / "postgresql.conf", "a") as f:
             f.write(f"port = {self.port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{self.directory}'\n"
                     "shared_buffers = 64MB\nmax_wal_size = 512MB\nmax_connections = 60\nlog_line_prefix = '%m [%p] '\n"
-                    f"fsync = {'on' if self.durable else 'off'}\nlogging_collector = off\n")
+                    f"fsync = {'on' if self.durable else 'off'}\nlogging_collector = off\n{self.settings}\n")
         self.start()
         return self
 
@@ -77,11 +78,11 @@ class Postgres:
         """The server and its children."""
         found = [self.process.pid]
         for pid in found:
-            for children in Path(f"/proc/{pid}/task").glob("*/children"):
-                try:
+            try:
+                for children in Path(f"/proc/{pid}/task").glob("*/children"):
                     found += [int(child) for child in children.read_text().split()]
-                except OSError:
-                    pass
+            except OSError:
+                pass  # it has ended
         return found
 
     def signal(self, number):
@@ -130,3 +131,42 @@ class Postgres:
         return rows, ranges
 
 
+
+
+def has_citus():
+    """Debian has no package of Citus: only who has installed it can be tested with it."""
+    bin = programs()
+    return bool(bin) and (Path("/usr/share/postgresql") / bin.parent.name / "extension" / "citus.control").exists()
+
+
+class Citus(Postgres):
+    """A coordinator, which keeps no rows itself, and two workers."""
+
+    def __init__(self):
+        settings = "shared_preload_libraries = 'citus'\nmax_prepared_transactions = 100\ncitus.shard_count = 4\ncitus.node_conninfo = 'sslmode=disable'"
+        super().__init__(settings=settings)
+        self.workers = [Postgres(settings=settings) for _ in range(2)]
+
+    def __enter__(self):
+        for worker in self.workers:
+            worker.__enter__()
+        return super().__enter__()
+
+    def __exit__(self, *exception):
+        super().__exit__(*exception)
+        for worker in self.workers:
+            worker.__exit__(*exception)
+
+    def database(self, name="sonde"):
+        super().database(name)
+        for server in (*self.workers, self):
+            if server is not self:
+                server.database(name)
+            server.psql("CREATE EXTENSION citus", name)
+        self.psql(f"SELECT citus_set_coordinator_host('127.0.0.1', {self.port})", name)
+        for worker in self.workers:
+            self.psql(f"SELECT citus_add_node('127.0.0.1', {worker.port})", name)
+        return self.url(name)
+
+    def url(self, name="sonde"):
+        return super().url(name) + "&citus=on"

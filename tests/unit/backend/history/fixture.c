@@ -2,6 +2,7 @@
 
 #include "backend/history/seal.h"
 #include "common/wire.h"
+#include "tests/unit/backend/store/database.h"
 #include "tests/unit/cmocka_all.h"
 
 #include <dirent.h>
@@ -29,7 +30,7 @@ static void remove_directory(const char *directory)
 
 static void empty_postgres(const char *url)
 {
-	PGconn *conn = PQconnectdb(url);
+	PGconn *conn = database_connect(url);
 	PGresult *result = PQexec(conn, "SET client_min_messages = warning; DROP SCHEMA IF EXISTS sonde CASCADE");
 	if (PQresultStatus(result) != PGRES_COMMAND_OK)
 		fail_msg("%s", PQerrorMessage(conn));

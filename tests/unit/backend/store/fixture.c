@@ -2,6 +2,7 @@
 
 #include "backend/store/store_ops.h"
 #include "common/clock.h"
+#include "tests/unit/backend/store/database.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -39,7 +40,7 @@ bool fixture_on_postgres(void)
 
 static int64_t ask_postgres(const char *url, const char *sql)
 {
-	PGconn *conn = PQconnectdb(url);
+	PGconn *conn = database_connect(url);
 	PGresult *result = PQexec(conn, "SET search_path = sonde; SET client_min_messages = warning");
 	PQclear(result);
 	result = PQexec(conn, sql);

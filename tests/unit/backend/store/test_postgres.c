@@ -4,6 +4,7 @@
 
 #include "backend/store/store_ops.h"
 #include "common/clock.h"
+#include "tests/unit/backend/store/database.h"
 
 #include <errno.h>
 #include <libpq-fe.h>
@@ -274,7 +275,7 @@ static void test_locked_table(void **state)
 	struct fixture *f = *state;
 	struct waiter w;
 	waiter_init(&w);
-	PGconn *conn = PQconnectdb(f->url);
+	PGconn *conn = database_connect(f->url);
 	PQclear(PQexec(conn, "BEGIN; LOCK TABLE sonde.streams"));
 	assert_int_equal(PQtransactionStatus(conn), PQTRANS_INTRANS);
 	struct store_snapshot s = make_snapshot(1, "waits");

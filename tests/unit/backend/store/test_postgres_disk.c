@@ -3,6 +3,7 @@
 #include "fixture.h"
 
 #include "common/clock.h"
+#include "tests/unit/backend/store/database.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +17,7 @@
 
 static void ask_text(const struct fixture *f, const char *sql, char *text, size_t size)
 {
-	PGconn *conn = PQconnectdb(f->url);
+	PGconn *conn = database_connect(f->url);
 	PGresult *result = PQexec(conn, sql);
 	if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1)
 		fail_msg("%s: %s", sql, PQerrorMessage(conn));
