@@ -1,16 +1,19 @@
-"""A backlog that comes faster than history can make columns of it waits with the agents; what is live goes on, and in the end all is there."""
+"""A backlog that comes faster than history can make columns of it waits with the agents; what is live goes on, and in the end all is there. What a
+burst took of memory is given back.
 import os
+import sqlite3
 import sys
 import time
 import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "ingest"))
-from backend import Backend, wait_for  # noqa: E402
+from backend import Backend, memory_mib, wait_for  # noqa: E402
 import grpc  # noqa: E402
 from sonde_proto import ranges  # noqa: E402
 
 BATCHES, OF = 16, 100
+BURSTS, BURST_BYTES = 20, 100_000  # of each of 16 agents, twice these bytes: all of it waits when nothing can be written
 
 
 class BacklogTest(unittest.TestCase):
@@ -49,10 +52,31 @@ class BacklogTest(unittest.TestCase):
             reply = former.push(former.hello(), former.batch(self.large(former, 1, hours_ago)))
             self.assertEqual(ranges(reply.acknowledgement.accepted), [(1, 1)])
 
-    def large(self, double, sequence, seconds):
+    def test_what_a_burst_took_goes_back(self):
+        with Backend() as backend:
+            agents = [backend.double(hostname=f"burst-{i}") for i in range(16)]
+            streams = [agent.stream() for agent in agents]
+            for stream in streams:
+                stream.welcome()
+            before = memory_mib(backend.backend)
+            lock = sqlite3.connect(backend.database, isolation_level=None)
+            lock.execute("BEGIN IMMEDIATE")
+            for agent, stream in zip(agents, streams):
+                for n in range(BURSTS):
+                    stream.send(2, agent.batch(self.large(agent, n + 1, None, size=BURST_BYTES)))
+            wait_for(lambda: memory_mib(backend.backend) > before + 50, 60, "snapshots wait in memory")
+            lock.execute("ROLLBACK")
+            lock.close()
+            for stream in streams:
+                accepted = 0
+                while accepted < BURSTS:
+                    accepted += sum(last - first + 1 for first, last in ranges(stream.receive().acknowledgement.accepted))
+            wait_for(lambda: memory_mib(backend.backend) < before + 25, 60, "the backend gives memory back")
+
+    def large(self, double, sequence, seconds, size=2048):
         s = double.snapshot(sequence, seconds=seconds)
         s.processes.state.code = 1
-        s.processes.processes.add(pid=1, start_time_us=5, cpu_us=7, command_line=os.urandom(2048).hex())
+        s.processes.processes.add(pid=1, start_time_us=5, cpu_us=7, command_line=os.urandom(size).hex())
         return s
 
 
