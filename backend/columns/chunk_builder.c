@@ -285,23 +285,43 @@ static int sort_series(const struct order *order, struct columns_values *values,
 	return r;
 }
 
-static int write_series(struct section_writer *w, struct table *t, uint32_t series, const struct order *order,
-			struct columns_values *values)
-{
+/* What is written of a section: *id is kept from one series to the next, as only what changes in it is looked at. */
+struct writing {
+	struct section_writer *writer;
+	struct table *table;
+	const struct order *order;
+	struct columns_values *values;
 	struct columns_series id;
-	struct presence_run run;
-	struct presence presence, sorted = {0};
-	int r = table_presence(t, series, &run, &presence);
+};
+
+static int write_values(struct writing *w, uint32_t series, const struct presence *presence,
+			const struct section_writer_place *place)
+{
+	struct presence sorted = {0};
+	uint64_t value;
+	bool constant = table_constant(w->table, series, &value);
+	if (constant && w->order->ascending)
+		return section_writer_add_constant(w->writer, &w->id, presence, value, place);
+	int r = table_values(w->table, series, w->values);
+	w->values->presence = presence;
+	if (r == 0 && !w->order->ascending)
+		r = sort_series(w->order, w->values, &sorted);
 	if (r == 0)
-		r = table_values(t, series, values);
-	values->presence = &presence;
-	if (r == 0 && !order->ascending)
-		r = sort_series(order, values, &sorted);
-	table_identity(t, series, &id);
-	if (r == 0)
-		r = section_writer_add(w, &id, values);
+		r = section_writer_add_placed(w->writer, &w->id, w->values, place);
 	presence_free(&sorted);
 	return r;
+}
+
+static int write_series(struct writing *w, const struct table_rank *rank)
+{
+	const struct section_writer_place place = {
+		.path = rank->path, .set = rank->labels, .ticks = SECTION_WRITER_UNKNOWN};
+	struct presence_run run;
+	struct presence presence;
+	int r = table_presence(w->table, rank->series, &run, &presence);
+	if (!section_writer_knows(w->writer, &place))
+		table_identity(w->table, rank->series, &w->id);
+	return r < 0 ? r : write_values(w, rank->series, &presence, &place);
 }
 
 static uint32_t section_of(const struct table *t, uint32_t series)
@@ -317,24 +337,23 @@ struct written {
 	struct buf bytes;
 };
 
-static int write_section(struct chunk_builder *b, const uint32_t *sorted, uint32_t n, const struct order *order,
-			 struct columns_values *values, struct written *written)
+static int write_section(struct chunk_builder *b, const struct table_rank *sorted, uint32_t n,
+			 const struct order *order, struct columns_values *values, struct written *written)
 {
-	struct section_writer *w = NULL;
-	struct table *t = &b->table;
-	uint32_t number = section_of(t, sorted[0]);
+	struct writing w = {.table = &b->table, .order = order, .values = values};
+	uint32_t number = section_of(&b->table, sorted[0].series);
 	if (written->n == COLUMNS_MAX_SECTIONS)
 		return -EMSGSIZE;
-	int r = section_writer_new(number, b->n_ticks, written->form, &w);
+	int r = section_writer_new(number, b->n_ticks, written->form, &w.writer);
 	for (uint32_t i = 0; r == 0 && i < n; i++) {
-		if (t->ends[sorted[i]].n > 0)
-			r = write_series(w, t, sorted[i], order, values);
+		if (b->table.ends[sorted[i].series].n > 0)
+			r = write_series(&w, &sorted[i]);
 	}
 	size_t before = written->bytes.len;
-	uint32_t n_series = r == 0 ? section_writer_series(w) : 0;
+	uint32_t n_series = r == 0 ? section_writer_series(w.writer) : 0;
 	if (r == 0 && n_series > 0)
-		r = section_writer_finish(w, &written->bytes);
-	section_writer_free(w);
+		r = section_writer_finish(w.writer, &written->bytes);
+	section_writer_free(w.writer);
 	if (r < 0 || n_series == 0)
 		return r;
 	written->offsets[written->n] = before;
@@ -347,11 +366,11 @@ static int write_sections(struct chunk_builder *b, const struct order *order, st
 {
 	struct table *t = &b->table;
 	struct columns_values values = {0};
-	uint32_t *sorted = calloc(t->n + 1u, sizeof(*sorted)), end;
+	struct table_rank *sorted = calloc(t->n + (size_t)1, sizeof(*sorted));
 	int r = sorted ? table_sort(t, sorted) : -ENOMEM;
-	for (uint32_t i = 0; r == 0 && i < t->n; i = end) {
+	for (uint32_t i = 0, end; r == 0 && i < t->n; i = end) {
 		for (end = i + 1; end < t->n; end++) {
-			if (section_of(t, sorted[end]) != section_of(t, sorted[i]))
+			if (section_of(t, sorted[end].series) != section_of(t, sorted[i].series))
 				break;
 		}
 		r = write_section(b, sorted + i, end - i, order, &values, written);

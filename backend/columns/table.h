@@ -101,6 +101,15 @@ int table_add(struct table *table, uint32_t tick, const struct schema_sample *sa
 /* The columns of a series, without its presence. 0 or -ENOMEM. */
 int table_values(const struct table *table, uint32_t series, struct columns_values *ret)
 	__attribute__((nonnull, warn_unused_result));
+/* Whether it has one column, and that one value: *ret. */
+static inline bool table_constant(const struct table *table, uint32_t series, uint64_t *ret)
+{
+	const struct table_end *end = &table->ends[series];
+	if (table->series[series].histogram || end->to)
+		return false;
+	*ret = end->constant;
+	return true;
+}
 /* At which ticks a series has values, of which there are some; *ret is borrowed, from *run or from the series. 0 or
  * -ENOMEM. */
 int table_presence(struct table *table, uint32_t series, struct presence_run *run, struct presence *ret)
@@ -112,5 +121,9 @@ void table_drop(struct table *table, uint32_t tick);
 
 /* Who it is; what it points to lives as long as the table. Of *ret's labels only those there are, are set. */
 void table_identity(const struct table *table, uint32_t series, struct columns_series *ret) __attribute__((nonnull));
-/* The numbers of all series, in the order of their sections and then of their keys. 0 or -ENOMEM. */
-int table_sort(const struct table *table, uint32_t *ret) __attribute__((nonnull(1), warn_unused_result));
+/* The numbers of all series, in the order of their sections and then of their keys, and with each where its metric and
+ * its labels are in that order. 0 or -ENOMEM. */
+struct table_rank {
+	uint32_t series, path, labels;
+};
+int table_sort(const struct table *table, struct table_rank *ret) __attribute__((nonnull(1), warn_unused_result));
