@@ -61,15 +61,35 @@ INLINE size_t first_of(enum integers_form form)
 	return form == INTEGERS_PLAIN ? 0 : 1;
 }
 
+/* Whether a number is a multiple is told by the product with the inverse: of multiples it is the quotient, and what is
+ * none lands above all quotients there are. */
+struct multiples {
+	struct exact exact;
+	uint64_t most; /* quotients */
+};
+
+static struct multiples multiples_of(uint64_t factor)
+{
+	return (struct multiples){.exact = exact_of(factor), .most = UINT64_MAX / factor};
+}
+
+INLINE bool is_multiple(const struct multiples *m, uint64_t v)
+{
+	uint64_t product = v * m->exact.inverse;
+	return (product >> m->exact.shift | product << (-m->exact.shift & 63)) <= m->most;
+}
+
 /* Of all residuals, so that dividing by it loses nothing. */
 INLINE uint64_t find_factor(enum integers_form form, uint64_t base, const uint64_t *v, size_t n)
 {
+	struct multiples multiples = {0};
 	uint64_t factor = 0;
 	for (size_t i = first_of(form); i < n && factor != 1; i++) {
 		uint64_t d = magnitude(difference(form, base, v, i));
-		bool power = (factor & (factor - 1)) == 0;
-		if (d != 0 && (power ? (d & (factor - 1)) != 0 : d % factor != 0))
-			factor = divisor(d, factor);
+		if (d == 0 || (factor != 0 && is_multiple(&multiples, d)))
+			continue;
+		factor = divisor(d, factor);
+		multiples = multiples_of(factor);
 	}
 	return factor == 0 ? 1 : factor;
 }
