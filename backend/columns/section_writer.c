@@ -37,12 +37,12 @@ struct section_writer {
 	struct intern set_map, presence_map;
 	struct label_set *sets;
 	uint32_t cap_sets;
+	uint64_t last_numbers[SCHEMA_MAX_LABELS]; /* of the set written last; 0 for what is none */
 	struct presence *presences;
 	uint32_t cap_presences;
 	struct columns_series path; /* of the columns being added */
 	uint32_t path_columns;
 	uint32_t last_set, last_presence;
-	uint64_t last_numbers[SCHEMA_MAX_LABELS]; /* of the newest set of labels; 0 where there is none */
 	struct section_writer_place last_place;
 	struct intern_known known_sets, known_presences;
 };
@@ -150,6 +150,7 @@ static int put_set(struct section_writer *w, const struct columns_series *s)
 		}
 	}
 	memcpy(w->last_numbers, numbers, sizeof(numbers));
+	w->n_sets++;
 	return r < 0 ? r : wire_put_varint(out, s->ordinal);
 }
 
@@ -180,10 +181,8 @@ static int set_number(struct section_writer *w, const struct columns_series *s, 
 	}
 	w->sets[w->n_sets] = (struct label_set){.offset = w->keys.len, .len = len};
 	r = buf_append(&w->keys, w->key.data + w->path_len, len);
-	if (r == 0)
-		r = put_set(w, s);
-	*ret = w->n_sets++;
-	return r;
+	*ret = w->n_sets;
+	return r < 0 ? r : put_set(w, s);
 }
 
 /* --- sets of ticks --- */
@@ -367,11 +366,8 @@ static int placed_set(struct section_writer *w, const struct columns_series *s, 
 	uint32_t *slot;
 	int r = intern_known_slot(&w->known_sets, number, &slot);
 	if (r == 0 && *slot == 0) {
-		buf_reset(&w->key);
-		r = columns_series_key(s, &w->key, &w->path_len);
-		if (r == 0)
-			r = set_number(w, s, ret);
-		*slot = r == 0 ? *ret + 1 : 0;
+		*slot = w->n_sets + 1;
+		r = put_set(w, s);
 	}
 	*ret = r == 0 ? *slot - 1 : 0;
 	return r;

@@ -19,8 +19,8 @@ int section_writer_add(struct section_writer *writer, const struct columns_serie
 		       const struct columns_values *values) __attribute__((nonnull, warn_unused_result));
 
 /* Numbers that the caller has given out, in a writer that gets nothing without them: the same one means the same path,
- * labels with their ordinal, or ticks. They are dense, from 0; whoever comes later by key has a higher path, or the
- * same and a higher set. */
+ * labels with their ordinal, or ticks; another one another path or other labels. They are dense, from 0; whoever comes
+ * later by key has a higher path, or the same and a higher set. */
 struct section_writer_place {
 	uint32_t path, set;
 	uint32_t ticks; /* or SECTION_WRITER_UNKNOWN: they are looked at */
