@@ -1,5 +1,5 @@
 """A backlog that comes faster than history can make columns of it waits with the agents; what is live goes on, and in the end all is there. What a
-burst took of memory is given back.
+burst took of memory is given back."""
 import os
 import sqlite3
 import sys
