@@ -1,6 +1,9 @@
 /* What is durable, and rows of a host by time. A page is one result; the next begins behind the last row's (agent_us,
  * sequence, instance), so that rows of one moment are neither lost nor doubled, and the connection is free between
- * pages: whoever is given rows may read chunks through the same view. */
+ * pages: whoever is given rows may read chunks through the same view.
+ *
+ * A payload that cannot be read makes its page fail: the rows are read one by one then, and the one that it is of is
+ * told as damaged by what the list says of it. */
 #include "backend/store/postgres_engine.h"
 
 #include <errno.h>
@@ -135,6 +138,42 @@ static int hand_out(const PGresult *result, int n, store_row_fn fn, void *arg, s
 	return r;
 }
 
+/* The next row, of which nothing but the list can be read. */
+static int hand_out_damaged(struct postgres_link *link, const uint8_t host_id[16], struct page *page, store_row_fn fn,
+			    void *arg)
+{
+	static const uint8_t no_message[1] = {0};
+	struct page one = *page;
+	struct store_row row;
+	PGresult *result = NULL;
+	one.statement = page->statement == PG_ROWS_BACKWARDS ? PG_ROW_LIST_BACKWARDS : PG_ROW_LIST;
+	int n = read_page(link, host_id, &one, &result);
+	int r = n < 0 ? n : n == 0 ? -EUCLEAN : read_listed(result, 0, &row);
+	PQclear(result);
+	if (r < 0)
+		return r;
+	page->agent_us = row.agent_us;
+	page->sequence = (int64_t)row.sequence;
+	memcpy(page->instance, row.instance, sizeof(page->instance));
+	row.payload = no_message;
+	row.len = row.whole_len = sizeof(no_message);
+	row.damaged = true;
+	return fn(arg, &row);
+}
+
+/* One row at a time, until it is found which of them cannot be read. */
+static int go_around(struct postgres_link *link, const uint8_t host_id[16], struct page *page, store_row_fn fn,
+		     void *arg)
+{
+	int r = postgres_exec(link, "ROLLBACK TO SAVEPOINT state", NULL);
+	if (r < 0)
+		return r;
+	if (page->rows == 1)
+		return hand_out_damaged(link, host_id, page, fn, arg);
+	page->rows = 1;
+	return 0;
+}
+
 static int read_pages(struct postgres_link *link, const uint8_t host_id[16], struct page *page, int64_t most,
 		      store_row_fn fn, void *arg)
 {
@@ -142,6 +181,12 @@ static int read_pages(struct postgres_link *link, const uint8_t host_id[16], str
 		PGresult *result = NULL;
 		size_t bytes = 0;
 		int n = read_page(link, host_id, page, &result);
+		if (n == -EUCLEAN && page->statement != PG_ROW_LIST) {
+			n = go_around(link, host_id, page, fn, arg);
+			if (n == 0)
+				continue;
+			return n;
+		}
 		if (n < 0)
 			return n;
 		int r = hand_out(result, n, fn, arg, page, &bytes);

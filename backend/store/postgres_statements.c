@@ -17,6 +17,11 @@
 	" ($2::bigint, $3::bigint, $4::uuid) AND agent_us <= $5::bigint ORDER BY agent_us, sequence, instance"         \
 	" LIMIT $6::bigint"
 
+#define ROWS_BACKWARDS                                                                                                 \
+	" FROM hot WHERE host = " HOST " AND received_us > " SEALED " AND (agent_us, sequence, instance) <"            \
+	" ($2::bigint, $3::bigint, $4::uuid) AND agent_us >= $5::bigint ORDER BY agent_us DESC, sequence DESC,"        \
+	" instance DESC LIMIT $6::bigint"
+
 #define PER_TIER(which, sql) [(which)] = sql("raw"), [(which) + 1] = sql("processes"), [(which) + 2] = sql("minute")
 #define PER_TABLE(which, sql)                                                                                          \
 	[(which)] = sql("sealed_raw", "made_us"), [(which) + 1] = sql("compacted_raw", "window_us"),                   \
@@ -109,11 +114,8 @@ const char *const postgres_sql[PG_STATEMENTS] = {
 	[PG_ROW_HEADS] = "SELECT " ROW_BUT ", substring(payload, 1, $7::bigint::int), boottime_us,"
 			 " octet_length(payload)::bigint" ROWS_FORWARDS,
 	[PG_ROW_LIST] = "SELECT sequence, agent_us, received_us, instance" ROWS_FORWARDS,
-	[PG_ROWS_BACKWARDS] =
-		"SELECT " ROW ", boottime_us, octet_length(payload)::bigint FROM hot WHERE host = " HOST
-		" AND received_us > " SEALED
-		" AND (agent_us, sequence, instance) < ($2::bigint, $3::bigint, $4::uuid) AND agent_us >= $5::bigint"
-		" ORDER BY agent_us DESC, sequence DESC, instance DESC LIMIT $6::bigint",
+	[PG_ROWS_BACKWARDS] = "SELECT " ROW ", boottime_us, octet_length(payload)::bigint" ROWS_BACKWARDS,
+	[PG_ROW_LIST_BACKWARDS] = "SELECT sequence, agent_us, received_us, instance" ROWS_BACKWARDS,
 	[PG_DESCRIPTORS_PUT] = "INSERT INTO descriptor_sets (hash, data) VALUES ($1::bytea, $2::bytea)"
 			       " ON CONFLICT DO NOTHING",
 	[PG_DESCRIPTORS_GET] = "SELECT data FROM descriptor_sets WHERE hash = $1::bytea",

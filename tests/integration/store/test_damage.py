@@ -27,8 +27,9 @@ class DamageTest(unittest.TestCase):
         self.assertEqual(done.returncode, 0)
 
     def largest(self, table, kind):
-        """The file of the partition that has most in it, or of its primary key."""
-        name = "c.oid" if kind == "table" else "(SELECT indexrelid FROM pg_index WHERE indrelid = c.oid AND indisprimary)"
+        """The file of the partition that has most in it, or of its primary key, or what lies apart."""
+        name = {"table": "c.oid", "index": "(SELECT indexrelid FROM pg_index WHERE indrelid = c.oid AND indisprimary)",
+                "toast": "c.reltoastrelid"}[kind]
         rows = self.postgres.psql(f"SELECT pg_relation_filepath({name}), pg_relation_size({name}) FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid"
                                   f" WHERE inhparent = 'sonde.{table}'::regclass ORDER BY 2 DESC LIMIT 1")
         return self.postgres.data / rows[0][0], int(rows[0][1])
@@ -45,10 +46,13 @@ class DamageTest(unittest.TestCase):
         self.assertGreaterEqual(size, 5 * PAGE)
         sealed, sealed_size = self.largest("sealed_raw", "table")
         self.assertGreaterEqual(sealed_size, 3 * PAGE)
+        payloads, payloads_size = self.largest("hot", "toast")
+        self.assertGreaterEqual(payloads_size, 10 * PAGE)
         index, _ = self.largest("compacted_processes", "index")
         self.postgres.stop()
         self.overwrite(minutes, 2)
         self.overwrite(sealed, 1)
+        self.overwrite(payloads, 5)
         self.overwrite(index, 1)  # behind the meta page: its only leaf
         self.postgres.start()
         self.run_program("look")

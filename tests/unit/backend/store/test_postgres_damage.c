@@ -15,6 +15,8 @@
 #define STATISTICS 8
 #define SEALED 240
 #define WINDOWS 10
+#define ROWS 40
+#define ROW_BYTES 4000 /* apart from its row, two a page */
 
 static uint8_t data[CHUNK_BYTES];
 
@@ -65,6 +67,10 @@ static void fill(void **state)
 		chunk.last_us = chunk.window_us + 1000;
 		put(f, host_a, chunk);
 	}
+	static char payload[ROW_BYTES + 1];
+	memset(payload, 'r', ROW_BYTES);
+	for (uint64_t i = 1; i <= ROWS; i++)
+		assert_int_equal(append_one(f->store, host_b, run_1, i, payload), STORE_ACCEPTED);
 	for (int64_t i = 0; i < SEALED; i++) {
 		int64_t window_us = first_window() + i / (SEALED / WINDOWS) * 6 * FIXTURE_HOUR_US;
 		int64_t first_us = window_us + i % (SEALED / WINDOWS) * 600000000;
@@ -200,6 +206,47 @@ static void test_a_page_of_sealed_chunks(void **state)
 	assert_int_equal(append_one(f->store, host_a, run_1, 1, "goes on"), STORE_ACCEPTED);
 }
 
+struct rows {
+	size_t whole, damaged;
+	uint64_t last;
+	bool backwards;
+};
+
+static int count_row(void *arg, const struct store_row *row)
+{
+	struct rows *rows = arg;
+	assert_true(row->sequence == (rows->backwards ? ROWS - rows->whole - rows->damaged : rows->last + 1));
+	assert_true(row->received_us > 0);
+	rows->last = row->sequence;
+	rows->whole += row->len == ROW_BYTES;
+	rows->damaged += row->damaged;
+	return 0;
+}
+
+/* Payloads are told as damaged row by row, and what is left becomes history. */
+static void test_a_page_of_payloads(void **state)
+{
+	struct fixture *f = *state;
+	struct store_view *view;
+	struct rows up = {0}, down = {.backwards = true}, heads = {0};
+	struct store_unsealed *unsealed = NULL;
+	size_t n = 0;
+	assert_int_equal(store_view_open(f->store, &view), 0);
+	assert_int_equal(store_view_rows(view, host_b, INT64_MIN, INT64_MAX, false, count_row, &up), 0);
+	assert_int_equal(store_view_rows(view, host_b, INT64_MIN, INT64_MAX, true, count_row, &down), 0);
+	assert_int_equal(store_view_row_heads(view, host_b, INT64_MIN, INT64_MAX, 0, count_row, &heads), 0);
+	assert_int_equal(heads.last, ROWS);
+	store_view_close(view);
+	assert_in_range(up.damaged, 1, 4);
+	assert_int_equal(up.whole + up.damaged, ROWS);
+	assert_int_equal(down.whole, up.whole);
+	assert_int_equal(down.damaged, up.damaged);
+	assert_int_equal(store_seal(f->store, host_b, INT64_MIN, clock_wall_us(), ROWS, NULL, NULL, 0), 0);
+	assert_int_equal(store_unsealed(f->store, &unsealed, &n), 0);
+	assert_int_equal(n, 0);
+	free(unsealed);
+}
+
 static void test_all_of_it_goes_when_it_is_old(void **state)
 {
 	struct fixture *f = *state;
@@ -250,6 +297,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest looking[] = {
 		DAMAGED(test_a_page_of_compacted_chunks),
 		DAMAGED(test_a_page_of_an_index),
+		DAMAGED(test_a_page_of_payloads),
 		DAMAGED(test_a_page_of_sealed_chunks),
 		DAMAGED(test_all_of_it_goes_when_it_is_old),
 	};
