@@ -46,12 +46,13 @@ int postgres_by_index_begin(struct postgres_link *link)
 
 void postgres_by_index_end(struct postgres_link *link)
 {
-	/* What a failure left open, and the settings of every session (postgres_link.c). */
-	if (link->conn && (postgres_exec(link, "ROLLBACK", NULL) < 0 ||
-			   postgres_exec(link,
-					 "SET plan_cache_mode = force_generic_plan; RESET enable_seqscan;"
-					 " RESET enable_bitmapscan",
-					 NULL) < 0))
+	/* The settings of every session (postgres_link.c). */
+	static const char usual[] = "SET plan_cache_mode = force_generic_plan; RESET enable_seqscan;"
+				    " RESET enable_bitmapscan";
+	if (!link->conn)
+		return;
+	bool open = PQtransactionStatus(link->conn) != PQTRANS_IDLE;
+	if ((open && postgres_exec(link, "ROLLBACK", NULL) < 0) || postgres_exec(link, usual, NULL) < 0)
 		postgres_disconnect(link);
 }
 

@@ -357,7 +357,8 @@ static int replace(struct postgres_engine *e, struct postgres_link *link, const 
 	int r = end(link, replace_on(e, link, host_id, old, chunks, n, locked));
 	if (r != -EUCLEAN || !link->conn || PQpipelineStatus(link->conn) != PQ_PIPELINE_OFF)
 		return r;
-	int begun = postgres_exec(link, "ROLLBACK", NULL);
+	bool open = PQtransactionStatus(link->conn) != PQTRANS_IDLE;
+	int begun = open ? postgres_exec(link, "ROLLBACK", NULL) : 0;
 	if (begun >= 0)
 		begun = postgres_by_index_begin(link);
 	if (begun >= 0)

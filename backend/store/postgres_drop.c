@@ -109,7 +109,7 @@ static int look(struct postgres_link *link, enum postgres_table table, int64_t p
 		.damaged = damaged,
 	};
 	bool due = number(result, 0) > 0 || past;
-	if (number(result, 3) == 0)
+	if (number(result, 3) == 0 && part != POSTGRES_PART_REST)
 		c.oldest_us = postgres_part_begin(table, part);
 	PQclear(result);
 	return due ? add(all, &c) : 0;
