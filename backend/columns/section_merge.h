@@ -10,7 +10,7 @@ struct section_merge_input {
 	const uint8_t *data; /* NULL: this chunk has none of the section */
 	size_t len;
 	uint32_t n_ticks;
-	const uint32_t *to; /* tick to the merged tick, or UINT32_MAX; ascending */
+	const uint32_t *to; /* tick to the merged tick, which is of this input alone, or UINT32_MAX; ascending */
 };
 
 struct section_merge_result {
