@@ -3,6 +3,7 @@
 #include "backend/columns/aggregates.h"
 
 #include "backend/columns/doubles.h"
+#include "backend/columns/put_varint.h"
 #include "common/wire.h"
 
 #include <errno.h>
@@ -38,11 +39,11 @@ static int put_sum(struct buf *out, const struct columns_aggregate *a, enum sche
 	bool exact = fabs(above) < 9007199254740992.0 && fabs(a->sum) < 9007199254740992.0 &&
 		     fabs(first) < 4503599627370496.0 && fabs(first * a->count) < 9007199254740992.0;
 	if (!exact) {
-		int r = wire_put_varint(out, 0);
+		int r = put_varint(out, 0);
 		return r < 0 ? r : put_fixed(out, a->sum);
 	}
 	uint64_t told = zigzag((uint64_t)(int64_t)above);
-	return wire_put_varint(out, told + 1);
+	return put_varint(out, told + 1);
 }
 
 static int put_increase(struct buf *out, const struct columns_aggregate *a, bool is_double)
@@ -60,9 +61,9 @@ int aggregates_put(const struct columns_aggregate *a, enum schema_value_type typ
 	bool is_double = type == SCHEMA_VALUE_DOUBLE, is_part = type == SCHEMA_VALUE_HISTOGRAM;
 	const uint64_t values[] = {a->last, a->min, a->max};
 	uint64_t first = as_integer(a->first, scale, is_double);
-	int r = is_double ? wire_put_varint(out, a->nans) : 0;
+	int r = is_double ? put_varint(out, a->nans) : 0;
 	for (size_t i = 0; r == 0 && i < (is_part ? 1 : 3); i++)
-		r = wire_put_varint(out, zigzag(as_integer(values[i], scale, is_double) - first));
+		r = put_varint(out, zigzag(as_integer(values[i], scale, is_double) - first));
 	if (r == 0 && is_double)
 		r = put_fixed(out, a->sum);
 	else if (r == 0 && !is_part)

@@ -337,6 +337,9 @@ struct written {
 	struct buf bytes;
 };
 
+/* Series lie in the order of their coming; how many of them are under way to the cache. */
+#define AHEAD 8
+
 static int write_section(struct chunk_builder *b, const struct table_rank *sorted, uint32_t n,
 			 const struct order *order, struct columns_values *values, struct written *written)
 {
@@ -346,6 +349,8 @@ static int write_section(struct chunk_builder *b, const struct table_rank *sorte
 		return -EMSGSIZE;
 	int r = section_writer_new(number, b->n_ticks, written->form, &w.writer);
 	for (uint32_t i = 0; r == 0 && i < n; i++) {
+		if (i + AHEAD < n)
+			table_prefetch(&b->table, sorted[i + AHEAD].series);
 		if (b->table.ends[sorted[i].series].n > 0)
 			r = write_series(&w, &sorted[i]);
 	}

@@ -2,6 +2,8 @@
  * over a part of the column. That is close to what the coder makes of it, and cheap. */
 #include "backend/columns/integers.h"
 
+#include "backend/columns/put_varint.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
@@ -337,13 +339,13 @@ void integers_join(const struct integers_plan *plan, const int64_t *residuals, s
 
 int integers_plan_put(const struct integers_plan *plan, struct buf *out)
 {
-	int r = wire_put_varint(out, plan->form);
+	int r = put_varint(out, plan->form);
 	if (r == 0)
-		r = wire_put_varint(out, plan->first << 1 ^ (0 - (plan->first >> 63)));
+		r = put_varint(out, plan->first << 1 ^ (0 - (plan->first >> 63)));
 	if (r == 0 && plan->form != INTEGERS_CONSTANT)
-		r = wire_put_varint(out, plan->base << 1 ^ (0 - (plan->base >> 63)));
+		r = put_varint(out, plan->base << 1 ^ (0 - (plan->base >> 63)));
 	if (r == 0 && plan->form > INTEGERS_LINEAR)
-		r = wire_put_varint(out, plan->factor);
+		r = put_varint(out, plan->factor);
 	return r;
 }
 

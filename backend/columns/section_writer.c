@@ -7,6 +7,7 @@
 #include "backend/columns/doubles.h"
 #include "backend/columns/integers.h"
 #include "backend/columns/intern.h"
+#include "backend/columns/put_varint.h"
 #include "backend/columns/section_blocks.h"
 #include "backend/columns/section_format.h"
 #include "common/wire.h"
@@ -104,7 +105,7 @@ static uint64_t zigzag(uint64_t v)
 
 static int put_text(struct buf *out, const char *text, size_t len)
 {
-	int r = wire_put_varint(out, len);
+	int r = put_varint(out, len);
 	return r < 0 ? r : buf_append(out, text, len);
 }
 
@@ -133,25 +134,25 @@ static int put_set(struct section_writer *w, const struct columns_series *s)
 {
 	struct buf *out = &w->streams[SECTION_LABELS];
 	uint64_t numbers[SCHEMA_MAX_LABELS] = {0};
-	int r = wire_put_varint(out, s->n_labels);
+	int r = put_varint(out, s->n_labels);
 	for (size_t i = 0; r == 0 && i < s->n_labels; i++) {
 		const struct schema_label_value *label = &s->labels[i];
 		uint32_t name;
 		r = name_number(w, label->name, &name);
 		if (r == 0)
-			r = wire_put_varint(out, (uint64_t)name << 3 | (uint64_t)label->role << 1 | label->is_text);
+			r = put_varint(out, (uint64_t)name << 3 | (uint64_t)label->role << 1 | label->is_text);
 		if (r < 0)
 			break;
 		if (label->is_text) {
 			r = put_text(out, label->text, label->len);
 		} else {
 			numbers[i] = label->number;
-			r = wire_put_varint(out, zigzag(label->number - w->last_numbers[i]));
+			r = put_varint(out, zigzag(label->number - w->last_numbers[i]));
 		}
 	}
 	memcpy(w->last_numbers, numbers, sizeof(numbers));
 	w->n_sets++;
-	return r < 0 ? r : wire_put_varint(out, s->ordinal);
+	return r < 0 ? r : put_varint(out, s->ordinal);
 }
 
 static bool same_set(const void *arg, uint32_t number, const void *key)
@@ -233,19 +234,19 @@ static int end_path(struct section_writer *w)
 	const struct columns_series *s = &w->path;
 	if (w->path_columns == 0)
 		return 0;
-	int r = wire_put_varint(out, s->n_numbers);
+	int r = put_varint(out, s->n_numbers);
 	for (size_t i = 0; r == 0 && i < s->n_numbers; i++)
-		r = wire_put_varint(out, s->numbers[i]);
+		r = put_varint(out, s->numbers[i]);
 	if (r == 0 && s->n_numbers == 0)
 		r = put_text(out, s->custom, strlen(s->custom));
 	if (r == 0)
-		r = wire_put_varint(out, s->kind);
+		r = put_varint(out, s->kind);
 	if (r == 0)
-		r = wire_put_varint(out, s->unit);
+		r = put_varint(out, s->unit);
 	if (r == 0)
-		r = wire_put_varint(out, s->type);
+		r = put_varint(out, s->type);
 	if (r == 0)
-		r = wire_put_varint(out, w->path_columns);
+		r = put_varint(out, w->path_columns);
 	free((char *)w->path.custom);
 	w->path.custom = NULL;
 	w->path_columns = 0;
@@ -272,7 +273,7 @@ static int add_column(struct section_writer *w, const struct columns_part *part,
 	struct section_code code;
 	int r = section_blocks_add(&w->blocks, w->n_paths, w->path.type, part, n, &code);
 	if (r == 0 && w->path.type == SCHEMA_VALUE_DOUBLE)
-		r = wire_put_varint(plans, code.scale);
+		r = put_varint(plans, code.scale);
 	for (size_t i = 0; r == 0 && i < code.n_plans; i++)
 		r = integers_plan_put(&code.plans[i], plans);
 	if (r == 0 && (code.plans[0].form != INTEGERS_CONSTANT || code.n_plans > 1)) {
@@ -280,7 +281,7 @@ static int add_column(struct section_writer *w, const struct columns_part *part,
 		r = aggregates_put(&a, w->path.type, w->path.kind, code.scale, &w->streams[SECTION_AGGREGATES]);
 	}
 	if (r == 0)
-		r = wire_put_varint(&w->streams[SECTION_PARTS], part->part);
+		r = put_varint(&w->streams[SECTION_PARTS], part->part);
 	w->path_columns++;
 	w->n_columns++;
 	return r;
@@ -311,9 +312,9 @@ static bool comes_behind(const struct section_writer *w)
 
 static int put_place(struct section_writer *w, uint32_t set, uint32_t presence)
 {
-	int r = wire_put_varint(&w->streams[SECTION_WHO], zigzag((uint64_t)set - w->last_set));
+	int r = put_varint(&w->streams[SECTION_WHO], zigzag((uint64_t)set - w->last_set));
 	if (r == 0)
-		r = wire_put_varint(&w->streams[SECTION_WHEN], zigzag((uint64_t)presence - w->last_presence));
+		r = put_varint(&w->streams[SECTION_WHEN], zigzag((uint64_t)presence - w->last_presence));
 	w->last_set = set;
 	w->last_presence = presence;
 	return r;
@@ -433,12 +434,12 @@ int section_writer_add_constant(struct section_writer *w, const struct columns_s
 		r = put_place(w, set, presence);
 	if (r == 0 && w->path.type == SCHEMA_VALUE_DOUBLE) {
 		scale = doubles_split(&value, 1, &plan.first);
-		r = wire_put_varint(plans, scale > DOUBLES_DIGITS_MAX ? DOUBLES_BITS : scale);
+		r = put_varint(plans, scale > DOUBLES_DIGITS_MAX ? DOUBLES_BITS : scale);
 	}
 	if (r == 0)
 		r = integers_plan_put(&plan, plans);
 	if (r == 0)
-		r = wire_put_varint(&w->streams[SECTION_PARTS], COLUMNS_PART_VALUE);
+		r = put_varint(&w->streams[SECTION_PARTS], COLUMNS_PART_VALUE);
 	w->path_columns++;
 	w->n_columns++;
 	w->n_series++;
@@ -464,13 +465,13 @@ static int gather(struct section_writer *w, struct buf *out)
 						  [SECTION_PRESENCES] = w->n_presences,
 						  [SECTION_PATHS] = w->n_paths,
 						  [SECTION_BLOCKS] = w->blocks.n};
-	int r = wire_put_varint(out, w->section);
+	int r = put_varint(out, w->section);
 	if (r == 0)
-		r = wire_put_varint(out, w->n_series);
+		r = put_varint(out, w->n_series);
 	for (size_t i = 0; r == 0 && i < SECTION_STREAMS; i++) {
-		r = wire_put_varint(out, counts[i]);
+		r = put_varint(out, counts[i]);
 		if (r == 0)
-			r = wire_put_varint(out, w->streams[i].len);
+			r = put_varint(out, w->streams[i].len);
 		if (r == 0 && w->streams[i].len > 0)
 			r = buf_append(out, w->streams[i].data, w->streams[i].len);
 	}

@@ -101,6 +101,12 @@ int table_add(struct table *table, uint32_t tick, const struct schema_sample *sa
 /* The columns of a series, without its presence. 0 or -ENOMEM. */
 int table_values(const struct table *table, uint32_t series, struct columns_values *ret)
 	__attribute__((nonnull, warn_unused_result));
+/* Of a series that is asked for soon. */
+static inline void table_prefetch(const struct table *table, uint32_t series)
+{
+	__builtin_prefetch(&table->ends[series]);
+	__builtin_prefetch(&table->series[series]);
+}
 /* Whether it has one column, and that one value: *ret. */
 static inline bool table_constant(const struct table *table, uint32_t series, uint64_t *ret)
 {
