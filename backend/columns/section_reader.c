@@ -103,14 +103,24 @@ int section_reader_open(const uint8_t *data, size_t len, uint32_t n_ticks, struc
 	return e;
 }
 
-/* Most directories come with the first read. */
+/* Most directories come with the first read, and not much else: on a cold disk each page is a wait. */
 #define FIRST_READ 16384
+#define FIRST_READ_LEAST 512
+#define SERIES_BYTES 48
+
+static size_t first_read(const struct section_source *source, size_t len)
+{
+	uint64_t first = FIRST_READ_LEAST + (uint64_t)source->n_series * SERIES_BYTES;
+	if (source->n_series == 0 || first > FIRST_READ)
+		first = FIRST_READ;
+	return len < first ? len : (size_t)first;
+}
 
 int section_reader_open_source(const struct section_source *source, size_t len, uint32_t n_ticks,
 			       struct section_reader **ret)
 {
 	struct buf head BUF_CLEANUP = BUF_INIT(COLUMNS_MAX_SECTION);
-	size_t first = len < FIRST_READ ? len : FIRST_READ;
+	size_t first = first_read(source, len);
 	if (len < SECTION_HEADER)
 		return -EPROTO;
 	int e = buf_reserve(&head, first);

@@ -21,6 +21,7 @@ struct section_source {
 	/* Bytes [offset, offset + len) of the section. 0 or negative errno. */
 	int (*read)(void *arg, uint64_t offset, size_t len, uint8_t *data);
 	void *arg;
+	uint32_t n_series; /* about; what the first read is to bring follows from it. 0: not known */
 };
 /* The same of a section that is read by parts: its directory now, a block when values in it are asked for.
  * section_reader_values() then may fail with what read() failed with. */

@@ -62,7 +62,7 @@ static int list(struct compacting *c, struct store_view *view)
 {
 	const struct compact_job *job = c->job;
 	const struct store_window *window = job->window;
-	int64_t end_us = window->window_us + tiers_window_us(job->tier) - 1, newest_us = INT64_MIN;
+	int64_t end_us = window->window_us + tiers_longest_us(job->tier) - 1, newest_us = INT64_MIN;
 	size_t n, uncompacted = 0;
 	uint64_t bytes = 0;
 	int r = store_view_chunks(view, window->host_id, job->tier, window->statistic, window->window_us, end_us,
@@ -125,10 +125,19 @@ static int read_minutes(struct store_view *view, struct store_chunk *chunks, siz
 	return 0;
 }
 
+/* Of a window as it was meant when its chunks were written. */
+static int64_t window_end(const struct compacting *c)
+{
+	int64_t end_us = c->job->window->window_us + tiers_window_us(c->job->tier);
+	for (size_t i = 0; i < c->n; i++)
+		end_us = c->chunks[i].last_us < end_us ? end_us : c->chunks[i].last_us + 1;
+	return end_us;
+}
+
 static int look_for_minutes(struct compacting *c, struct store_view *view)
 {
 	const struct store_window *window = c->job->window;
-	int64_t end_us = window->window_us + tiers_window_us(c->job->tier) - 1;
+	int64_t end_us = window_end(c) - 1;
 	bool forgotten = true;
 	for (size_t i = 0; i < c->n; i++)
 		forgotten &= !c->chunks[i].compacted;
@@ -253,7 +262,7 @@ static int keep_minutes(struct compacting *c, enum rollup_statistic s)
 {
 	struct buf *minutes = &c->merged.minutes[s];
 	const struct buf *new = minutes->len > 0 ? minutes : &c->merged.no_minutes;
-	int64_t from_us = c->job->window->window_us, to_us = from_us + tiers_window_us(c->job->tier);
+	int64_t from_us = c->job->window->window_us, to_us = window_end(c);
 	struct chunk_bytes all[CHUNK_MERGE_MAX];
 	struct chunk_merge_result result;
 	uint32_t n = 0, bad;

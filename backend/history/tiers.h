@@ -1,4 +1,8 @@
-/* The windows of history's tiers: a chunk lies within one, aligned to the epoch. Pure. */
+/* The windows of history's tiers: a chunk lies within one, aligned to the epoch. Pure.
+ *
+ * Windows of RAW were six hours once. What was put together then stays as it is: chunks say what time they are of, and
+ * the new windows divide the old ones. What had not been is put together as it was meant to be, under the old window's
+ * beginning. */
 #pragma once
 
 #include "backend/columns/chunk.h"
@@ -17,8 +21,14 @@ static inline int64_t tiers_window_us(enum store_tier tier)
 	case STORE_TIER_MINUTE:
 		return TIERS_DAY_US;
 	default:
-		return 6 * TIERS_HOUR_US;
+		return 2 * TIERS_HOUR_US;
 	}
+}
+
+/* The longest that a window of this tier ever was. */
+static inline int64_t tiers_longest_us(enum store_tier tier)
+{
+	return tier == STORE_TIER_RAW ? 6 * TIERS_HOUR_US : tiers_window_us(tier);
 }
 
 /* Where the window begins that a time lies in. */

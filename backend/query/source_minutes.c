@@ -112,31 +112,30 @@ int source_minutes_tell(struct source_plan *plan, int64_t from_us, int64_t to_us
 
 /* --- windows of which minutes are left --------------------------------------------------------------------------- */
 
-/* What is asked for of a window. */
-static void bounds_of(const struct source_plan *plan, int64_t window_us, int64_t *from_us, int64_t *to_us)
+/* What is asked for of the thin windows. */
+static void bounds_of(const struct source_plan *plan, int64_t *from_us, int64_t *to_us)
 {
 	const struct query_range *range = plan->reading.range;
-	*from_us = window_us > range->from_us ? window_us : range->from_us;
-	*to_us = source_window_end(window_us) - 1 < range->to_us ? source_window_end(window_us) - 1 : range->to_us;
+	*from_us = plan->thin_us > range->from_us ? plan->thin_us : range->from_us;
+	*to_us = plan->thin_to_us - 1 < range->to_us ? plan->thin_to_us - 1 : range->to_us;
 }
 
-/* 1 when of a window, which something raw lies in, only minutes are left but for that. Not of one that is not over:
- * its minutes are not made yet. */
-static int is_thin(struct source_plan *plan, int64_t window_us)
+/* 1 when of windows, which something raw lies in, only minutes are left but for that. Not of what is not over: its
+ * minutes are not made yet. */
+static int is_thin(struct source_plan *plan, int64_t from_us, int64_t to_us)
 {
 	struct source_list list = {.n = 0};
 	bool whole = false, minutes = false;
-	if (!plan->by_minutes || !plan->has_minutes || source_window_end(window_us) > clock_wall_us())
+	if (!plan->by_minutes || !plan->has_minutes || to_us > clock_wall_us())
 		return 0;
-	int r = source_list_read(plan, plan->tier, 0, window_us, source_window_end(window_us) - 1, &list);
+	int r = source_list_read(plan, plan->tier, 0, from_us, to_us - 1, &list);
 	for (size_t i = 0; r == 0 && i < list.n; i++)
-		whole |= list.chunks[i].compacted && source_window_of(list.chunks[i].first_us) == window_us;
+		whole |= list.chunks[i].compacted;
 	source_list_free(&list);
 	if (r < 0 || whole)
 		return r;
 	list = (struct source_list){.n = 0};
-	r = source_list_read(plan, STORE_TIER_MINUTE, QUERY_LAST + 1, window_us, source_window_end(window_us) - 1,
-			     &list);
+	r = source_list_read(plan, STORE_TIER_MINUTE, QUERY_LAST + 1, from_us, to_us - 1, &list);
 	minutes = list.n > 0;
 	source_list_free(&list);
 	return r < 0 ? r : minutes;
@@ -157,7 +156,7 @@ static int gather_thin(struct source_plan *plan, unsigned statistic, struct buf 
 {
 	struct source_list list = {.n = 0};
 	int64_t from_us, to_us;
-	bounds_of(plan, plan->thin_us, &from_us, &to_us);
+	bounds_of(plan, &from_us, &to_us);
 	int r = source_merging_add(&ret->merging, late);
 	if (r == 0)
 		r = source_list_read(plan, STORE_TIER_MINUTE, statistic + 1, from_us, to_us, &list);
@@ -180,7 +179,7 @@ static int tell_thin_of(struct source_plan *plan, struct buf late[ROLLUP_END])
 	bool damaged = plan->late.damaged;
 	int64_t from_us, to_us;
 	int r = of ? 0 : -ENOMEM;
-	bounds_of(plan, plan->thin_us, &from_us, &to_us);
+	bounds_of(plan, &from_us, &to_us);
 	for (unsigned i = 0; r == 0 && i < QUERY_STATISTICS; i++) {
 		if (!(plan->reading.statistics & 1u << i))
 			continue;
@@ -201,7 +200,7 @@ static int tell_thin_of(struct source_plan *plan, struct buf late[ROLLUP_END])
 /* What is asked of a custom metric is found in the minutes, or in what came late. */
 static int probe_thin(struct source_plan *plan)
 {
-	int r = probe_minutes(plan, plan->thin_us, source_window_end(plan->thin_us) - 1);
+	int r = probe_minutes(plan, plan->thin_us, plan->thin_to_us - 1);
 	if (r == 0 && !plan->reading.has_statistics && plan->late.n > 0) {
 		struct source_piece piece = source_piece_memory(&plan->late.parts[0]);
 		r = source_probe(&plan->reading, &piece);
@@ -238,13 +237,14 @@ int source_thin_tell(struct source_plan *plan)
 	return r;
 }
 
-/* Whether what is raw of a window is told as it is, or waits. */
-int source_thin_judge(struct source_plan *plan, int64_t window_us)
+/* Whether what is raw of windows is told as it is, or waits. */
+int source_thin_judge(struct source_plan *plan, int64_t from_us, int64_t to_us)
 {
-	if (plan->judged_us == window_us)
+	if (plan->judged_us == from_us)
 		return 0;
-	plan->judged_us = window_us;
-	int thin = is_thin(plan, window_us);
-	plan->thin_us = thin > 0 ? window_us : INT64_MIN;
+	plan->judged_us = from_us;
+	int thin = is_thin(plan, from_us, to_us);
+	plan->thin_us = thin > 0 ? from_us : INT64_MIN;
+	plan->thin_to_us = to_us;
 	return thin < 0 ? thin : 0;
 }

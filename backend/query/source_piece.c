@@ -62,9 +62,9 @@ int source_piece_open(struct source_piece *p)
 	return r == -EAGAIN ? -EPROTO : r;
 }
 
-int source_piece_ticks_bytes(const struct source_piece *p, struct buf *out)
+int source_piece_ticks_sum(const struct source_piece *p, uint8_t ret[4])
 {
-	return append_at(p, p->ticks_at, p->head.ticks_len, out);
+	return p->head.ticks_len < 4 ? -EPROTO : read_at(p, p->ticks_at, 4, ret);
 }
 
 static int take(const struct buf *bytes, uint32_t n, enum source_ticks what, struct columns_tick *ret)
@@ -83,7 +83,7 @@ int source_piece_ticks(const struct source_piece *p, enum source_ticks what, str
 	struct columns_tick *ticks = malloc((p->head.n_ticks + (size_t)1) * sizeof(*ticks));
 	if (!ticks)
 		return -ENOMEM;
-	int r = source_piece_ticks_bytes(p, &bytes);
+	int r = append_at(p, p->ticks_at, p->head.ticks_len, &bytes);
 	if (r == 0)
 		r = take(&bytes, p->head.n_ticks, what, ticks);
 	for (uint32_t i = 1; r == 0 && i < p->head.n_ticks; i++) {
@@ -105,10 +105,10 @@ static int read_section(void *arg, uint64_t offset, size_t len, uint8_t *data)
 
 int source_piece_section(struct source_piece *p, uint32_t number, struct section_reader **ret)
 {
-	const struct section_source source = {.read = read_section, .arg = p};
 	const struct chunk_section *section = chunk_find(&p->head, number);
 	if (!section)
 		return 0;
+	const struct section_source source = {.read = read_section, .arg = p, .n_series = section->n_series};
 	p->section_at = p->sections_at[section - p->head.sections];
 	int r = section_reader_open_source(&source, section->len, p->head.n_ticks, ret);
 	if (r == 0 && section_reader_number(*ret) != number) {

@@ -29,8 +29,8 @@ bool source_is_damage(int error);
 
 /* Reads the header, once. 0; source_is_damage(); another negative errno of the store. */
 int source_piece_open(struct source_piece *piece) __attribute__((nonnull, warn_unused_result));
-/* Appends the block of ticks as it is. */
-int source_piece_ticks_bytes(const struct source_piece *piece, struct buf *out)
+/* The checksum of the block of ticks, which it begins with. */
+int source_piece_ticks_sum(const struct source_piece *piece, uint8_t ret[4])
 	__attribute__((nonnull, warn_unused_result));
 /* malloc'd; ascending by time. Without boot times, and receipts but of minutes, unless all is asked for. */
 enum source_ticks { SOURCE_TICKS_RAW, SOURCE_TICKS_MINUTES, SOURCE_TICKS_ALL };

@@ -10,7 +10,8 @@
 struct source_cluster {
 	size_t first, n; /* of chunks */
 	int64_t first_us, last_us;
-	bool raw; /* its window is read raw */
+	int64_t from_us, to_us; /* the windows that it shares with its neighbours */
+	bool raw;		/* they are read raw */
 };
 
 struct source_list {
@@ -26,14 +27,15 @@ struct source_plan {
 	enum store_tier tier;
 	bool by_minutes, has_minutes;
 	struct source_list list;
-	size_t next;	       /* cluster */
-	int64_t minutes_us;    /* up to here all is told; behind it minutes may come until something raw does */
-	int64_t row_window_us; /* of the rows at hand; INT64_MIN: none yet */
+	size_t next;	    /* cluster */
+	int64_t minutes_us; /* up to here all is told; behind it minutes may come until something raw does */
+	int64_t rows_from_us, rows_to_us;      /* windows of the rows at hand; INT64_MIN: none yet */
 	struct buf kept[SOURCE_MERGE_AT_ONCE]; /* rows among the chunks of the next cluster */
 	size_t n_kept;
-	int64_t thin_us; /* a window of which minutes are left, and something raw came late; INT64_MIN: none at hand */
-	int64_t judged_us;	    /* the window of which that was asked last */
-	struct source_merging late; /* what came */
+	int64_t thin_us, thin_to_us; /* windows of which minutes are left, and something raw came late; INT64_MIN: none
+				      * at hand */
+	int64_t judged_us;	     /* those of which that was asked last */
+	struct source_merging late;  /* what came */
 };
 
 static inline int64_t source_window_of(int64_t time_us)
@@ -41,9 +43,9 @@ static inline int64_t source_window_of(int64_t time_us)
 	return tiers_window_of(STORE_TIER_RAW, time_us);
 }
 
-static inline int64_t source_window_end(int64_t window_us)
+static inline int64_t source_window_end(int64_t time_us)
 {
-	return window_us + tiers_window_us(STORE_TIER_RAW);
+	return source_window_of(time_us) + tiers_window_us(STORE_TIER_RAW);
 }
 
 /* source_store.c */
@@ -59,8 +61,10 @@ void source_plan_forget_rows(struct source_plan *plan) __attribute__((nonnull));
 /* [from_us, to_us) out of minutes. */
 int source_minutes_tell(struct source_plan *plan, int64_t from_us, int64_t to_us)
 	__attribute__((nonnull, warn_unused_result));
-/* Something raw lies in this window: whether it is told as it is, or waits as what came late (plan->thin_us). */
-int source_thin_judge(struct source_plan *plan, int64_t window_us) __attribute__((nonnull, warn_unused_result));
+/* Something raw lies in the windows [from_us, to_us): whether it is told as it is, or waits as what came late
+ * (plan->thin_us). */
+int source_thin_judge(struct source_plan *plan, int64_t from_us, int64_t to_us)
+	__attribute__((nonnull, warn_unused_result));
 /* Rows that were taken wait. */
 int source_thin_keep(struct source_plan *plan) __attribute__((nonnull, warn_unused_result));
 /* The thin window at hand, if there is one, is over: its minutes are told, and of what waited those that they lack. */

@@ -130,18 +130,18 @@ static int tell_raw(struct source_plan *plan, const struct source_cluster *clust
 
 /* --- the order of time ------------------------------------------------------------------------------------------- */
 
-/* Something raw begins here: what lies before its window and was not told is told by minutes. */
-static int tell_until(struct source_plan *plan, int64_t window_us)
+/* Windows [from_us, to_us) have something raw: what lies before them and was not told is told by minutes. */
+static int tell_until(struct source_plan *plan, int64_t from_us, int64_t to_us)
 {
-	int r = window_us != plan->thin_us ? source_thin_tell(plan) : 0;
-	if (r == 0 && plan->minutes_us < window_us) {
+	int r = from_us != plan->thin_us ? source_thin_tell(plan) : 0;
+	if (r == 0 && plan->minutes_us < from_us) {
 		r = source_rows_flush(&plan->rows);
 		if (r == 0)
-			r = source_minutes_tell(plan, plan->minutes_us, window_us);
+			r = source_minutes_tell(plan, plan->minutes_us, from_us);
 	}
-	if (plan->minutes_us < source_window_end(window_us))
-		plan->minutes_us = source_window_end(window_us);
-	return r < 0 ? r : source_thin_judge(plan, window_us);
+	if (plan->minutes_us < to_us)
+		plan->minutes_us = to_us;
+	return r < 0 ? r : source_thin_judge(plan, from_us, to_us);
 }
 
 /* All clusters that end before this moment. */
@@ -150,41 +150,51 @@ static int tell_clusters(struct source_plan *plan, int64_t before_us)
 	int r = 0;
 	for (; r == 0 && plan->next < plan->list.n_clusters; plan->next++) {
 		struct source_cluster *cluster = &plan->list.clusters[plan->next];
-		int64_t window_us = source_window_of(cluster->first_us);
 		if (cluster->last_us >= before_us)
 			break;
-		if (!cluster->raw && window_us != plan->row_window_us)
+		if (!cluster->raw && cluster->from_us != plan->rows_from_us)
 			continue;
-		r = tell_until(plan, window_us);
+		r = tell_until(plan, cluster->from_us, cluster->to_us);
 		if (r == 0)
-			r = window_us == plan->thin_us ? merge_cluster(plan, &plan->list, cluster, &plan->late)
-						       : tell_raw(plan, cluster);
+			r = cluster->from_us == plan->thin_us ? merge_cluster(plan, &plan->list, cluster, &plan->late)
+							      : tell_raw(plan, cluster);
 	}
 	return r;
+}
+
+/* The window of a row, with those that the clusters in it reach into. */
+static int enter_windows(struct source_plan *plan, int64_t time_us)
+{
+	int64_t from_us = source_window_of(time_us), to_us = source_window_end(time_us);
+	const struct source_list *list = &plan->list;
+	for (size_t i = 0; i < list->n_clusters && list->clusters[i].from_us <= time_us; i++) {
+		if (time_us >= list->clusters[i].to_us)
+			continue;
+		from_us = list->clusters[i].from_us;
+		to_us = list->clusters[i].to_us;
+	}
+	int r = tell_clusters(plan, from_us);
+	plan->rows_from_us = from_us;
+	plan->rows_to_us = to_us;
+	return r < 0 ? r : tell_until(plan, from_us, to_us);
 }
 
 static int on_row(void *arg, const struct store_row *row)
 {
 	struct source_plan *plan = arg;
-	int64_t window_us = source_window_of(row->agent_us);
-	int r = 0;
-	if (window_us != plan->row_window_us) {
-		r = tell_clusters(plan, window_us);
-		plan->row_window_us = window_us;
-		if (r == 0)
-			r = tell_until(plan, window_us);
-	}
+	int r = row->agent_us >= plan->rows_to_us ? enter_windows(plan, row->agent_us) : 0;
 	if (r == 0)
 		r = tell_clusters(plan, row->agent_us);
 	if (r < 0)
 		return r;
 	bool apart = plan->next == plan->list.n_clusters || plan->list.clusters[plan->next].first_us > row->agent_us;
-	if (apart && window_us != plan->thin_us)
+	bool thin = plan->rows_from_us == plan->thin_us;
+	if (apart && !thin)
 		return source_rows_add(&plan->rows, row);
 	r = source_rows_keep(&plan->rows, row);
 	if (r != -EMSGSIZE)
 		return r;
-	r = window_us == plan->thin_us ? source_thin_keep(plan) : source_plan_keep_rows(plan);
+	r = thin ? source_thin_keep(plan) : source_plan_keep_rows(plan);
 	return r < 0 ? r : source_rows_keep(&plan->rows, row);
 }
 
@@ -238,22 +248,27 @@ static bool has_minutes(const struct source_list *minutes, const struct source_c
 	return false;
 }
 
-/* A window with a chunk that was not put together with the others is read raw, all of it. */
+/* A window with a chunk that was not put together with the others is read raw, all of it. Windows may have been longer
+ * when a chunk was written: then all those of now that it reaches into are one. */
 static void mark_raw(struct source_plan *plan, const struct source_list *minutes)
 {
 	const struct source_list *list = &plan->list;
 	for (size_t i = 0, end; i < list->n_clusters; i = end) {
-		int64_t window_us = source_window_of(list->clusters[i].first_us);
+		int64_t from_us = source_window_of(list->clusters[i].first_us), to_us = from_us;
 		bool raw = !plan->by_minutes;
-		for (end = i; end < list->n_clusters && source_window_of(list->clusters[end].first_us) == window_us;
-		     end++) {
+		for (end = i; end < list->n_clusters && (end == i || list->clusters[end].first_us < to_us); end++) {
 			const struct source_cluster *cluster = &list->clusters[end];
+			if (cluster->last_us >= to_us)
+				to_us = source_window_end(cluster->last_us);
 			raw |= !has_minutes(minutes, cluster);
 			for (size_t k = 0; k < cluster->n; k++)
 				raw |= !list->chunks[cluster->first + k].compacted;
 		}
-		for (size_t k = i; k < end; k++)
+		for (size_t k = i; k < end; k++) {
 			list->clusters[k].raw = raw;
+			list->clusters[k].from_us = from_us;
+			list->clusters[k].to_us = to_us;
+		}
 	}
 }
 
@@ -272,7 +287,7 @@ static int run(struct source_plan *plan)
 	mark_raw(plan, &minutes);
 	source_list_free(&minutes);
 	plan->minutes_us = range->from_us;
-	plan->row_window_us = plan->thin_us = plan->judged_us = INT64_MIN;
+	plan->rows_from_us = plan->rows_to_us = plan->thin_us = plan->judged_us = INT64_MIN;
 	r = store_view_row_heads(plan->reading.view, range->host_id, range->from_us, range->to_us, 0, on_row, plan);
 	if (r == 0)
 		r = tell_clusters(plan, INT64_MAX);

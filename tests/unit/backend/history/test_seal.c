@@ -192,8 +192,8 @@ static void hosts_take_turns(void **state)
 
 static void windows_are_whole(void **state)
 {
-	assert_true(tiers_window_of(STORE_TIER_RAW, 6 * TIERS_HOUR_US) == 6 * TIERS_HOUR_US);
-	assert_true(tiers_window_of(STORE_TIER_RAW, 6 * TIERS_HOUR_US - 1) == 0);
+	assert_true(tiers_window_of(STORE_TIER_RAW, 2 * TIERS_HOUR_US) == 2 * TIERS_HOUR_US);
+	assert_true(tiers_window_of(STORE_TIER_RAW, 2 * TIERS_HOUR_US - 1) == 0);
 	assert_true(tiers_window_of(STORE_TIER_PROCESSES, -1) == -TIERS_HOUR_US);
 	assert_true(tiers_window_of(STORE_TIER_MINUTE, TIERS_DAY_US + 5) == TIERS_DAY_US);
 	assert_true(tiers_window_of(STORE_TIER_RAW, INT64_MIN) == INT64_MIN);

@@ -26,7 +26,7 @@ void history_open(struct history *h)
 {
 	char url[128], *error = NULL;
 	struct store_host host = {.tenant_id = STORE_TENANT_DEFAULT, .key_id = 1, .hostname = "a"};
-	*h = (struct history){.sealed_us = INT64_MIN};
+	*h = (struct history){.sealed_us = INT64_MIN, .window_us = tiers_window_us(STORE_TIER_RAW)};
 	/* Nothing here is about disks. */
 	snprintf(h->directory, sizeof(h->directory), "%s/sonde-query-XXXXXX",
 		 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
@@ -147,15 +147,13 @@ void history_put_rows(struct history *h, history_keep_fn keep, size_t arg)
 void history_put_instead(struct history *h, enum store_tier tier, uint32_t statistic, bool compacted,
 			 const struct buf *like, const struct buf *bytes)
 {
-	static const int64_t lengths[] = {[STORE_TIER_RAW] = HISTORY_WINDOW_US,
-					  [STORE_TIER_PROCESSES] = HISTORY_WINDOW_US / 6,
-					  [STORE_TIER_MINUTE] = HISTORY_WINDOW_US * 4};
+	int64_t length = tier == STORE_TIER_RAW ? h->window_us : tiers_window_us(tier);
 	struct chunk_reader reader;
 	ok(chunk_open(like->data, like->len, &reader));
 	const struct store_chunk chunk = {.tier = tier,
 					  .statistic = statistic,
 					  .compacted = compacted,
-					  .window_us = reader.first_us / lengths[tier] * lengths[tier],
+					  .window_us = reader.first_us / length * length,
 					  .first_us = reader.first_us,
 					  .last_us = reader.last_us,
 					  .made_us = reader.last_us,
@@ -257,8 +255,8 @@ static void put_processes(struct history *h, const struct buf *chunk, void *comp
 void history_put_chunks(struct history *h, const struct history *values_of, history_keep_fn keep, size_t arg,
 			size_t most, bool compacted)
 {
-	cut(h, values_of, keep, arg, most, HISTORY_WINDOW_US, put_raw, &compacted);
-	cut(h, values_of, keep, arg, most, HISTORY_WINDOW_US / 6, put_processes, &compacted);
+	cut(h, values_of, keep, arg, most, h->window_us, put_raw, &compacted);
+	cut(h, values_of, keep, arg, most, tiers_window_us(STORE_TIER_PROCESSES), put_processes, &compacted);
 }
 
 static void put_minutes(struct history *h, const struct buf *chunk, void *arg)
@@ -277,7 +275,7 @@ static void put_minutes(struct history *h, const struct buf *chunk, void *arg)
 
 void history_put_minutes(struct history *h, history_keep_fn keep, size_t arg)
 {
-	cut(h, NULL, keep, arg, SIZE_MAX, HISTORY_WINDOW_US, put_minutes, NULL);
+	cut(h, NULL, keep, arg, SIZE_MAX, h->window_us, put_minutes, NULL);
 }
 
 /* --- asking ------------------------------------------------------------------------------------------------------ */

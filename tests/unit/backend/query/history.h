@@ -2,13 +2,12 @@
  * compacted, several generations, minutes; and range queries over them. */
 #pragma once
 
+#include "backend/history/tiers.h"
 #include "backend/query/query_cache.h"
 #include "backend/query/range.h"
 #include "backend/registry/schemas.h"
 #include "backend/store/store.h"
 #include "tests/unit/backend/columns/fixture.h"
-
-#define HISTORY_WINDOW_US (6 * 3600 * 1000000ll)
 
 struct history_snapshot {
 	struct columns_tick tick;
@@ -23,6 +22,7 @@ struct history {
 	struct history_snapshot *snapshots; /* as they were made: the clock may have gone back between two */
 	size_t n;
 	int64_t sealed_us;
+	int64_t window_us; /* where chunks are cut: as the tier says, or as it once was */
 };
 
 extern const uint8_t history_host[16];

@@ -6,7 +6,8 @@
 #include <math.h>
 #include <stdio.h>
 
-#define T0 (1700000000000000ll / HISTORY_WINDOW_US * HISTORY_WINDOW_US + HISTORY_WINDOW_US)
+#define WINDOW_US tiers_window_us(STORE_TIER_RAW)
+#define T0 (1700000000000000ll / WINDOW_US * WINDOW_US + WINDOW_US)
 #define STEP_US 10000000ll
 #define A_MINUTE 6
 #define MINUTES 90
@@ -19,8 +20,7 @@ static void make(struct history *h)
 	history_open(h);
 	for (size_t i = 0; i < N; i++) {
 		struct buf sections BUF_CLEANUP = BUF_INIT(1 << 16), metrics BUF_CLEANUP = BUF_INIT(1 << 16);
-		tick.time_us = tick.received_us =
-			T0 + HISTORY_WINDOW_US - WINDOW_AFTER * 60000000ll + (int64_t)i * STEP_US;
+		tick.time_us = tick.received_us = T0 + WINDOW_US - WINDOW_AFTER * 60000000ll + (int64_t)i * STEP_US;
 		tick.sequence = i + 1;
 		fixture_custom_uint(&metrics, "jobs", i * 77);
 		fixture_custom_int(&metrics, "balance", (int64_t)(i * 7919 % 1000));
@@ -138,8 +138,8 @@ static void late_rows_of_something_new(void **state)
 	history_put_rows(&other, comes_as_row, 0);
 	struct history_question q = {.selector = "custom.balance",
 				     .function = RANGE_SUM,
-				     .from_us = T0 + HISTORY_WINDOW_US - WINDOW_AFTER * 60000000ll,
-				     .to_us = T0 + HISTORY_WINDOW_US - 60000000,
+				     .from_us = T0 + WINDOW_US - WINDOW_AFTER * 60000000ll,
+				     .to_us = T0 + WINDOW_US - 60000000,
 				     .step_us = 60000000};
 	struct range_result x = history_answer(&whole, &q), y = history_answer(&other, &q);
 	history_same(&x, &y, 1e-12, "something new");

@@ -174,6 +174,7 @@ static void layouts_say_the_same(void **state)
 			struct history other;
 			history_open(&other);
 			history_make(&other, seed, seed % 2, 300);
+			other.window_us *= seed == 1 ? 1 : 3;
 			layouts[i].put(&other);
 			compare(&rows, &other, 1000000 * (int64_t)(seed * 7), layouts[i].name);
 			history_close(&other);
@@ -247,11 +248,90 @@ static void minutes_say_what_their_readings_say(void **state)
 	}
 }
 
+/* --- windows ----------------------------------------------------------------------------------------------------- */
+
+#define HOURS 12
+#define A_MINUTE 3 /* snapshots */
+#define T0 (83113 * 21600 * 1000000ll)
+
+static void make_half_a_day(struct history *h)
+{
+	struct columns_tick tick = {.interval_ms = 20000, .instance = "run", .boot_id = "boot"};
+	for (size_t i = 0; i < (size_t)HOURS * 60 * A_MINUTE; i++) {
+		struct buf sections BUF_CLEANUP = BUF_INIT(1 << 16), custom BUF_CLEANUP = BUF_INIT(1 << 16);
+		tick.time_us = tick.received_us = T0 + (int64_t)i * 20000000;
+		tick.sequence = i + 1;
+		fixture_custom_int(&custom, "balance", (int64_t)(i * 7919 % 1000));
+		fixture_custom_section(&custom, &sections);
+		history_add(h, &tick, &sections);
+	}
+}
+
+static bool is_late(size_t i, size_t arg)
+{
+	return i >= arg && i < arg + 4;
+}
+
+static bool is_in_time(size_t i, size_t arg)
+{
+	return !is_late(i, arg);
+}
+
+/* Chunks of windows of `hours`, whatever they are now, their minutes, and behind them rows that came late. */
+static void try_windows(const struct history *rows, int64_t hours, size_t late)
+{
+	static const enum range_function asked[] = {RANGE_LAST, RANGE_AVG, RANGE_MAX, RANGE_SUM};
+	static const int64_t steps_us[] = {60000000, 1800000000, 70000000};
+	struct history h;
+	char name[128];
+	history_open(&h);
+	make_half_a_day(&h);
+	h.window_us = hours * 3600 * 1000000;
+	history_put_chunks(&h, NULL, is_in_time, late, SIZE_MAX, true);
+	history_put_minutes(&h, is_in_time, late);
+	history_put_rows(&h, is_late, late);
+	for (size_t f = 0; f < sizeof(asked) / sizeof(asked[0]); f++) {
+		for (size_t s = 0; s < sizeof(steps_us) / sizeof(steps_us[0]); s++) {
+			const struct history_question q = {.selector = "custom.balance",
+							   .function = asked[f],
+							   .from_us = T0 + 60000000,
+							   .to_us = T0 + HOURS * 3600 * 1000000ll - 60000000,
+							   .step_us = steps_us[s]};
+			struct range_result x = history_answer((struct history *)rows, &q), y = history_answer(&h, &q);
+			snprintf(name, sizeof(name), "windows of %d h, late at %zu, function %d, step %d s", (int)hours,
+				 late, (int)asked[f], (int)(steps_us[s] / 1000000));
+			history_same(&x, &y, 1e-12, name);
+			/* Windows without rows are told by their minutes. */
+			if (steps_us[s] % 60000000 == 0 && y.snapshots > x.snapshots - (uint64_t)A_MINUTE * 60)
+				fail_msg("%s: %llu snapshots of %llu", name, (unsigned long long)y.snapshots,
+					 (unsigned long long)x.snapshots);
+			range_result_free(&x);
+			range_result_free(&y);
+		}
+	}
+	history_close(&h);
+}
+
+static void windows_may_have_been_longer(void **state)
+{
+	static const size_t late[] = {2, 3 * 60 * A_MINUTE + 50, 5 * 60 * A_MINUTE + 170, 7 * 60 * A_MINUTE + 1};
+	struct history rows;
+	history_open(&rows);
+	make_half_a_day(&rows);
+	history_put_rows(&rows, NULL, 0);
+	for (size_t i = 0; i < sizeof(late) / sizeof(late[0]); i++) {
+		try_windows(&rows, 6, late[i]);
+		try_windows(&rows, tiers_window_us(STORE_TIER_RAW) / TIERS_HOUR_US, late[i]);
+	}
+	history_close(&rows);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(layouts_say_the_same),
 		cmocka_unit_test(minutes_say_what_their_readings_say),
+		cmocka_unit_test(windows_may_have_been_longer),
 	};
 	return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }
