@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define STEPS 64
+#define MOST_GONE 8 /* rows that are looked for behind the expected one */
 #define ROOM_MAX (64u << 20)
 
 struct schema_trail {
@@ -502,18 +503,24 @@ static int walk_labelled(struct schema_trail *t, struct open_row *o, int child, 
 	struct trail_row *guess = NULL;
 	if (outer)
 		guess = outer->last && outer->last_child == child ? outer->last->next : outer->row->slots[child].first;
-	size_t at = guess ? recognise(t, guess, node, reader) : 0;
+	/* Those that went stood before it. */
+	struct trail_row *row = guess;
+	size_t at = row ? recognise(t, row, node, reader) : 0;
+	for (unsigned i = 0; at == 0 && row && row->next && i < MOST_GONE; i++) {
+		row = row->next;
+		at = recognise(t, row, node, reader);
+	}
 	if (at > 0) {
-		uint32_t walk = guess->walk;
+		uint32_t walk = row->walk;
 		bool other = false;
-		o->row = guess;
-		meet(t, guess);
+		o->row = row;
+		meet(t, row);
 		int r = take_known(t, o, *reader, at, &other);
 		if (!other) {
-			link_row(outer, child, guess);
+			link_row(outer, child, row);
 			return r;
 		}
-		guess->walk = walk;
+		row->walk = walk;
 		o->row = NULL;
 	}
 	struct steps steps;
