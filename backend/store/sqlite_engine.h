@@ -5,6 +5,7 @@
 
 #include "backend/store/store_ops.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <sqlite3.h>
 #include <stdatomic.h>
@@ -95,6 +96,7 @@ struct sqlite_engine {
 	struct sqlite_reader *idle_readers;
 	unsigned n_readers; /* lent or not */
 	int lock_fd;
+	atomic_bool suspected;	  /* a list has met damage: the next group of the writer looks for it */
 	atomic_uint pieces_aside; /* tables of pieces up to this number may be there; SQLITE_PIECES_ASIDE */
 };
 
@@ -165,6 +167,13 @@ uint64_t sqlite_disk_free(const struct sqlite_engine *e) __attribute__((nonnull)
 /* Sets tables aside that nothing can be written to any more because pages of them are damaged, and begins new ones.
  * Under write_lock, outside a transaction. How many there were; 0 also when it was looked at within this minute. */
 int sqlite_mend(struct sqlite_engine *e) __attribute__((nonnull, warn_unused_result));
+/* Hands on what a list came to: damage is looked for soon. Any thread. */
+static inline int sqlite_listed(struct sqlite_engine *e, int r)
+{
+	if (r == -EUCLEAN)
+		atomic_store(&e->suspected, true);
+	return r;
+}
 /* Pieces that are read where they are. Finds out on this connection how many such tables there are. */
 #define SQLITE_PIECES_ASIDE "damaged_pieces_%u"
 int sqlite_pieces_aside(struct sqlite_engine *e, sqlite3 *db) __attribute__((nonnull, warn_unused_result));

@@ -29,7 +29,7 @@ int sqlite_unsealed(void *engine, struct store_unsealed **ret, size_t *ret_n)
 	sqlite_reader_return(reader);
 	if (r < 0) {
 		free(hosts);
-		return r;
+		return sqlite_listed(engine, r);
 	}
 	*ret = hosts;
 	*ret_n = n;
@@ -66,7 +66,7 @@ int sqlite_windows(void *engine, enum store_tier tier, int64_t before_us, int64_
 	sqlite_reader_return(reader);
 	if (r < 0) {
 		free(windows);
-		return r;
+		return sqlite_listed(engine, r);
 	}
 	*ret = windows;
 	*ret_n = n;
@@ -146,7 +146,7 @@ int sqlite_usage(void *engine, struct store_usage *ret)
 		r = rows_usage(reader, &usage);
 	sqlite_reader_return(reader);
 	if (r < 0)
-		return r;
+		return sqlite_listed(engine, r);
 	files_usage(engine, &usage);
 	*ret = usage;
 	return 0;

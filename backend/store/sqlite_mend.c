@@ -346,7 +346,7 @@ static int put_damaged(void *arg, int64_t ended_us, int64_t next_us)
 	int64_t first_us = ended_us != NEVER ? ended_us + 1 : l->seen_us < next_us ? l->seen_us : next_us - 1;
 	int64_t last_us = next_us == INT64_MAX ? now_us : next_us - 1;
 	/* A statistic nothing is known of is most often none. */
-	if (last_us < first_us || (ended_us == NEVER && next_us == INT64_MAX && l->statistic > 0))
+	if (last_us < first_us || (ended_us == NEVER && next_us == INT64_MAX && l->tier == STORE_TIER_MINUTE))
 		return 0;
 	const int64_t values[] = {
 		l->host, l->tier, l->statistic, first_us, e->next_chunk++, 1, first_us, last_us, now_us, 0, 0};

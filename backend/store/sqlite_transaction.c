@@ -32,6 +32,10 @@ int sqlite_begin(void *engine)
 {
 	struct sqlite_engine *e = engine;
 	pthread_mutex_lock(&e->write_lock);
+	if (atomic_exchange(&e->suspected, false)) {
+		int mended = sqlite_mend(e); /* what is damaged still is told where it is met */
+		(void)mended;
+	}
 	int r = sqlite_reserve_check(e);
 	return r < 0 ? r : sqlite_run(sqlite_statement(e, STATEMENT_BEGIN));
 }

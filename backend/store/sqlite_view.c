@@ -248,7 +248,7 @@ int sqlite_view_chunks(void *view, const uint8_t host_id[16], enum store_tier ti
 	sqlite3_reset(stmt);
 	if (r < 0) {
 		free(chunks);
-		return r;
+		return sqlite_listed(reader->engine, r);
 	}
 	order(chunks, n);
 	*ret = chunks;

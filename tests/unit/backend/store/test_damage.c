@@ -376,6 +376,65 @@ static void test_damaged_rows_do_not_keep_the_others(void **state)
 	free(unsealed);
 }
 
+enum { LISTED = 400 };
+
+/* A page of the list that is only read: the first who meets it is refused, then the rest is there, and what is lost is
+ * told where it was. */
+static void test_a_list_around_a_page(void **state)
+{
+	struct fixture *f = *state;
+	struct store_view *view;
+	struct store_chunk *chunks = NULL;
+	bool there[LISTED] = {false};
+	char name[64] = "";
+	size_t n = 0, good = 0, leaves = 0;
+	for (int64_t i = 0; i < LISTED; i++) {
+		struct store_chunk chunk = {.tier = STORE_TIER_RAW,
+					    .first_us = 1000 * (i + 1),
+					    .last_us = 1000 * (i + 1) + 900,
+					    .made_us = 1,
+					    .len = 4,
+					    .data = (const uint8_t *)"some"};
+		assert_int_equal(store_replace(f->store, host_a, NULL, 0, &chunk, 1), 0);
+	}
+	store_close(f->store);
+	f->store = NULL;
+	struct contents whole = slurp(f->path);
+	size_t page = 1;
+	for (; leaves < 3 && page < whole.len / PAGE; page++) {
+		name_of(f->path, page, name);
+		leaves += starts(name, "chunks/leaf");
+	}
+	assert_int_equal(leaves, 3);
+	spill(f->path, &whole, page - 1);
+	free(whole.bytes);
+	fixture_open(f);
+	assert_int_equal(store_view_open(f->store, &view), 0);
+	assert_int_equal(store_view_chunks(view, host_a, STORE_TIER_RAW, 0, 0, INT64_MAX, &chunks, &n), -EUCLEAN);
+	store_view_close(view);
+	assert_int_equal(append_one(f->store, host_b, run_1, 2000, "goes on"), STORE_ACCEPTED);
+	assert_int_equal(store_view_open(f->store, &view), 0);
+	assert_int_equal(store_view_chunks(view, host_a, STORE_TIER_RAW, 0, 0, INT64_MAX, &chunks, &n), 0);
+	for (size_t i = 0; i < n; i++) {
+		uint8_t data[4];
+		int64_t first = chunks[i].first_us / 1000 - 1, last = chunks[i].last_us / 1000 - 1;
+		int r = store_view_read(view, &chunks[i], 0, sizeof(data), data);
+		assert_int_equal(r, chunks[i].damaged ? -EUCLEAN : 0);
+		good += !chunks[i].damaged;
+		for (int64_t k = first < 0 ? 0 : first; k <= last && k < LISTED; k++)
+			there[k] = true;
+	}
+	assert_in_range(good, LISTED - 250, LISTED - 20); /* a page holds some 150 */
+	assert_int_equal(n, good + 1);
+	for (size_t i = 0; i < LISTED; i++)
+		assert_true(there[i]);
+	free(chunks);
+	store_view_close(view);
+	struct store_usage usage;
+	assert_int_equal(store_usage(f->store, &usage), 0);
+	assert_int_equal(usage.damaged_tables, 1);
+}
+
 #define WITH_STORE(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -385,6 +444,7 @@ int main(void)
 		WITH_STORE(test_pieces_that_are_not_as_they_should),
 		WITH_STORE(test_damaged_chunks_are_dropped_with_the_others),
 		WITH_STORE(test_damaged_rows_do_not_keep_the_others),
+		WITH_STORE(test_a_list_around_a_page),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
