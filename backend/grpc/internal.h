@@ -24,7 +24,7 @@
 #define GRPC_SEND_QUEUE_BYTES (1u << 20)
 #define GRPC_SEND_MESSAGE_MAX (64u << 20)
 #define GRPC_HEADER_LIST_BYTES 8192
-#define GRPC_STREAM_WINDOW_BYTES (64u << 10) /* what a paused stream may hold, a thousand times over */
+#define GRPC_STREAM_WINDOW_BYTES (256u << 10)
 #define GRPC_CONNECTION_WINDOW_BYTES (4u << 20)
 #define GRPC_MAX_STREAMS 100
 #define GRPC_COMPRESS_MAX (8u << 20)

@@ -1,5 +1,5 @@
 """Rows become chunks, chunks become fewer, minutes are made, the old is forgotten: by a backend that takes snapshots meanwhile. The
-agent's clock is in the test's hand: eight hours are sent in seconds, and a period of sealing is a second."""
+agent's clock is in the test's hand: hours are sent in seconds, and a period of sealing is a second."""
 import re
 import sys
 import time
@@ -13,7 +13,7 @@ from backend import Backend, wait_for  # noqa: E402
 from postgres import Postgres, programs  # noqa: E402
 
 STEP = 10
-WINDOW = 6 * 3600
+WINDOW = 2 * 3600  # backend/history/tiers.h
 RAW_TIER, PROCESS_TIER, MINUTE_TIER = "raw", "processes", "minute"
 
 
@@ -102,7 +102,7 @@ class KeeperTest(unittest.TestCase):
         stream = double.stream()
         stream.welcome()
         now = int(time.time()) // 60 * 60 - 60  # nothing below is of the future, which no retention reaches
-        ended = now // WINDOW * WINDOW  # the window before it is over
+        ended = (now - 600) // WINDOW * WINDOW  # the window before it is over, and something is behind it
         begin = ended - 2 * 3600
         times = list(range(begin, now, STEP))
         missing = set(range(begin + 600, begin + 1200, STEP))
@@ -144,7 +144,7 @@ class KeeperTest(unittest.TestCase):
         keeper.restart("--retention-processes", "1s", "--retention-raw", f"{int(time.time()) - ended}s")
         wait_for(lambda: keeper.value("bytes", PROCESS_TIER) == 0, 30, "processes are gone")
         wait_for(lambda: 0 < keeper.value("bytes", RAW_TIER) < raw, 30, "the window that is too old is gone")
-        self.assertEqual(keeper.value("bytes", MINUTE_TIER), minute)
+        self.assertGreaterEqual(keeper.value("bytes", MINUTE_TIER), minute)
         self.assertGreater(keeper.value("dropped_bytes_total"), 0)
         # It is answered from minutes.
         self.assertEqual(keeper.range(minutes[0], minutes[-1], 60, "&function=max"), most)
