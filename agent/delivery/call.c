@@ -44,6 +44,16 @@ static void fail(struct call *call, int error)
 	snprintf(call->text, sizeof(call->text), "the answer is not gRPC");
 }
 
+/* Whether another frame can follow one of n bytes at once. The windows are those before that frame. */
+static bool more_follows(const struct call *call, size_t n)
+{
+	nghttp2_session *session = call->channel->session;
+	int32_t stream = nghttp2_session_get_stream_remote_window_size(session, call->stream_id);
+	int32_t connection = nghttp2_session_get_remote_window_size(session);
+	int32_t window = stream < connection ? stream : connection;
+	return call->out.len > 0 && window > 0 && (size_t)window > n;
+}
+
 static ssize_t on_provide(nghttp2_session *session, int32_t stream_id, uint8_t *data, size_t len, uint32_t *flags,
 			  nghttp2_data_source *source, void *user)
 {
@@ -58,7 +68,7 @@ static ssize_t on_provide(nghttp2_session *session, int32_t stream_id, uint8_t *
 	if (n > 0)
 		memcpy(data, call->out.data, n);
 	buf_consume(&call->out, n);
-	call->channel->has_more = call->out.len > 0;
+	call->channel->has_more = more_follows(call, n);
 	if (call->half_closed && call->out.len == 0)
 		*flags |= NGHTTP2_DATA_FLAG_EOF;
 	return (ssize_t)n;

@@ -16,8 +16,8 @@ static ssize_t transmit(struct channel *c, const uint8_t *data, size_t len)
 {
 	if (c->tls)
 		return tls_stream_write(c->tls, data, len);
-	/* The kernel sends a message of several frames as one. Were the peer's window to close between two of them, it
-	 * would keep the first back for 200 ms, no longer. */
+	/* The kernel sends a message of several frames as one. It keeps what is less than a segment (64 KiB on
+	 * loopback) back for 200 ms: nothing that the peer has to take before its window opens again may be sent so. */
 	int more = c->has_more ? MSG_MORE : 0;
 	ssize_t n = send(c->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT | more);
 	return n < 0 ? -errno : n;

@@ -16,7 +16,7 @@ struct channel {
 	int error; /* what the peer sent cannot be used: told by channel_read() */
 	uint64_t received;
 	bool heard;    /* bytes, if not a frame */
-	bool has_more; /* the frame that was made last is not the end of what its call has to send */
+	bool has_more; /* behind the frame that was made last its call has another one that the windows allow */
 };
 
 void call_on_header(struct call *call, const uint8_t *name, size_t name_len, const uint8_t *value, size_t value_len);

@@ -172,6 +172,36 @@ class Http2Test(unittest.TestCase):
             peer.hello()
             self.complete(peer, set(), 0)
 
+    def test_what_a_window_allows_comes_at_once(self):
+        """Not when the kernel gives up waiting for the rest of the message (200 ms): at a window each time, a backlog would never end."""
+        with self.server.peer(settings=[(INITIAL_WINDOW_SIZE, 1000)], refill=False) as peer:
+            peer.hello()
+            peer.respond()
+            peer.say(welcome())
+            while peer.data_bytes < 1000:
+                peer.frame()
+            took = []
+            for full in range(2000, 12000, 1000):
+                begin = time.monotonic()
+                peer.send(frame(WINDOW_UPDATE, 0, peer.stream, struct.pack(">I", 1000)))
+                while peer.data_bytes < full:
+                    peer.frame()
+                took.append(time.monotonic() - begin)
+            self.assertLess(sorted(took)[len(took) // 2], 0.1, took)
+            # The same for the window of the connection, of which there is less.
+            peer.send(frame(WINDOW_UPDATE, 0, peer.stream, struct.pack(">I", 1 << 20)))
+            while peer.data_bytes < 65535:
+                peer.frame()
+            took = []
+            for full in range(66535, 76535, 1000):
+                begin = time.monotonic()
+                peer.send(frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 1000)))
+                while peer.data_bytes < full:
+                    peer.frame()
+                took.append(time.monotonic() - begin)
+            self.assertLess(sorted(took)[len(took) // 2], 0.1, took)
+        self.nothing_lost()
+
     def test_messages_cut_into_single_bytes(self):
         with self.server.peer() as peer:
             peer.hello()
