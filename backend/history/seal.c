@@ -117,12 +117,9 @@ static int take_schema(struct sealing *s, const uint8_t hash[32])
 	struct schema *schema;
 	if (s->schema && memcmp(s->hash, hash, sizeof(s->hash)) == 0)
 		return 0;
-	int r = schemas_get(s->job->schemas, hash, &schema);
-	if (r < 0 && r != -EPROTO && r != -ENOENT && r != -EMSGSIZE)
+	int r = schemas_get_or_own(s->job->schemas, hash, &schema);
+	if (r < 0)
 		return r;
-	/* A set that is lost or damaged: ours reads what it knows. */
-	if (r <= 0)
-		schema = schema_ref(schemas_own(s->job->schemas));
 	schema_unref(s->schema);
 	s->schema = schema;
 	memcpy(s->hash, hash, sizeof(s->hash));

@@ -101,12 +101,9 @@ static int take_schema(struct kept_rows *kept, struct schemas *schemas, const ui
 	struct schema *schema;
 	if (kept->schema && memcmp(kept->hash, hash, sizeof(kept->hash)) == 0)
 		return 0;
-	int r = schemas_get(schemas, hash, &schema);
-	if (r < 0 && r != -EPROTO && r != -ENOENT && r != -EMSGSIZE)
+	int r = schemas_get_or_own(schemas, hash, &schema);
+	if (r < 0)
 		return r;
-	/* A set that is lost or damaged: ours reads what it knows. */
-	if (r <= 0)
-		schema = schema_ref(schemas_own(schemas));
 	table_forget_metrics(&kept->table);
 	schema_unref(kept->schema);
 	kept->schema = schema;

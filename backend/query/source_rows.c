@@ -242,15 +242,12 @@ int source_rows_keep(struct source_rows *rows, const struct store_row *row)
 
 static int take_schema(struct source_rows *rows, const uint8_t hash[32])
 {
-	struct schemas *schemas = rows->reading->schemas;
 	struct schema *schema;
 	if (rows->schema && memcmp(rows->hash, hash, sizeof(rows->hash)) == 0)
 		return 0;
-	int r = schemas_get(schemas, hash, &schema);
-	if (r < 0 && r != -EPROTO && r != -ENOENT && r != -EMSGSIZE)
+	int r = schemas_get_or_own(rows->reading->schemas, hash, &schema);
+	if (r < 0)
 		return r;
-	if (r <= 0)
-		schema = schema_ref(schemas_own(schemas));
 	schema_unref(rows->schema);
 	rows->schema = schema;
 	memcpy(rows->hash, hash, sizeof(rows->hash));

@@ -198,6 +198,16 @@ int schemas_get(struct schemas *s, const uint8_t hash[32], struct schema **ret)
 	return 1;
 }
 
+int schemas_get_or_own(struct schemas *s, const uint8_t hash[32], struct schema **ret)
+{
+	int r = schemas_get(s, hash, ret);
+	if (r < 0 && r != -EPROTO && r != -ENOENT && r != -EMSGSIZE)
+		return r;
+	if (r <= 0)
+		*ret = schema_ref(schemas_own(s));
+	return 0;
+}
+
 int schemas_put(struct schemas *s, const uint8_t hash[32], const uint8_t *set, size_t len, struct schema **ret)
 {
 	uint8_t actual[crypto_hash_sha256_BYTES];

@@ -21,6 +21,11 @@ struct schema *schemas_own(struct schemas *schemas);
 int schemas_get(struct schemas *schemas, const uint8_t hash[32], struct schema **ret)
 	__attribute__((nonnull, warn_unused_result));
 
+/* To read what is stored with: the same, but our own when the set is unknown or damaged, which reads what it knows.
+ * 0 and a reference for the caller; negative errno when the store cannot be read or memory is short. */
+int schemas_get_or_own(struct schemas *schemas, const uint8_t hash[32], struct schema **ret)
+	__attribute__((nonnull, warn_unused_result));
+
 /* A set an agent sent: compiled, kept in the store, and returned with a reference. -EBADMSG when its SHA-256 is not
  * `hash`; -EPROTO, -ENOENT, -EMSGSIZE as schema_compile(); other negative errno. Writes the store. */
 int schemas_put(struct schemas *schemas, const uint8_t hash[32], const uint8_t *set, size_t len, struct schema **ret)
