@@ -16,6 +16,17 @@ struct minute_piece {
 	bool there;
 };
 
+/* What was gathered, if that went well. */
+static int merge(int r, struct minute_piece *ret)
+{
+	ret->there = ret->merging.n > 0;
+	if (r == 0 && ret->there)
+		r = source_merging_run(&ret->merging);
+	if (r == 0 && ret->there)
+		ret->piece = source_piece_memory(&ret->merging.parts[0]);
+	return r;
+}
+
 static int gather(struct source_plan *plan, const struct source_list *list, int64_t first_us, int64_t last_us,
 		  struct minute_piece *ret)
 {
@@ -37,12 +48,7 @@ static int gather(struct source_plan *plan, const struct source_list *list, int6
 		if (list->chunks[i].last_us >= first_us && list->chunks[i].first_us <= last_us)
 			r = source_merging_add_stored(&ret->merging, &plan->reading, &list->chunks[i]);
 	}
-	ret->there = ret->merging.n > 0;
-	if (r == 0 && ret->there)
-		r = source_merging_run(&ret->merging);
-	if (r == 0 && ret->there)
-		ret->piece = source_piece_memory(&ret->merging.parts[0]);
-	return r;
+	return merge(r, ret);
 }
 
 static int tell_minutes_of(struct source_plan *plan, const struct source_list lists[QUERY_STATISTICS],
@@ -163,12 +169,7 @@ static int gather_thin(struct source_plan *plan, unsigned statistic, struct buf 
 	for (size_t i = 0; r == 0 && i < list.n; i++)
 		r = source_merging_add_stored(&ret->merging, &plan->reading, &list.chunks[i]);
 	source_list_free(&list);
-	ret->there = ret->merging.n > 0;
-	if (r == 0 && ret->there)
-		r = source_merging_run(&ret->merging);
-	if (r == 0 && ret->there)
-		ret->piece = source_piece_memory(&ret->merging.parts[0]);
-	return r;
+	return merge(r, ret);
 }
 
 static int tell_thin_of(struct source_plan *plan, struct buf late[ROLLUP_END])
