@@ -7,6 +7,7 @@
 #include "backend/columns/section_reader.h"
 #include "backend/columns/section_writer.h"
 #include "backend/columns/ticks.h"
+#include "tests/bench/must.h"
 #include "tests/bench/storage/recording.h"
 
 #include <errno.h>
@@ -17,14 +18,6 @@
 
 #define BATCH 32
 #define SECOND_US 1000000
-
-static void must(int r, const char *what)
-{
-	if (r >= 0)
-		return;
-	fprintf(stderr, "%s: %s\n", what, strerror(-r));
-	exit(1);
-}
 
 static void on_done(void *arg, int error, const enum store_fate *fates, size_t n)
 {

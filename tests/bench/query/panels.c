@@ -16,6 +16,7 @@
 #include "backend/registry/schemas.h"
 #include "common/clock.h"
 #include "common/schema/snapshot_index.h"
+#include "tests/bench/must.h"
 #include "tests/bench/query/hot.h"
 #include "tests/bench/storage/recording.h"
 #include "tests/bench/storage/tile.h"
@@ -36,14 +37,6 @@
 #define SEALED_HOURS 6
 #define MAX_HOURS 720
 #define DAYS 31
-
-static void must(int r, const char *what)
-{
-	if (r >= 0)
-		return;
-	fprintf(stderr, "%s: %s\n", what, strerror(-r));
-	exit(1);
-}
 
 /* --- the store --------------------------------------------------------------------------------------------------- */
 

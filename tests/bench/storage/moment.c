@@ -7,6 +7,7 @@
 #include "backend/columns/chunk_merge.h"
 #include "backend/query/rebuild.h"
 #include "common/schema/snapshot_index.h"
+#include "tests/bench/must.h"
 #include "tests/bench/storage/recording.h"
 #include "tests/bench/storage/tile.h"
 
@@ -20,14 +21,6 @@
 #define TILES 6
 #define PROCESSES 23
 #define KEYFRAME_TICKS 60 /* a table of processes is made of so many */
-
-static void must(int r, const char *what)
-{
-	if (r < 0) {
-		fprintf(stderr, "%s: %s\n", what, strerror(-r));
-		exit(1);
-	}
-}
 
 static double cpu_ms(void)
 {
