@@ -262,6 +262,16 @@ static void put_snapshot(struct host *h, struct buf *batch)
 	h->next++;
 }
 
+/* Frees it; false when there is nothing in it. */
+static bool send_batch(struct host *h, struct buf *batch)
+{
+	bool any = batch->len > 0;
+	if (any)
+		caller_send_batch(&h->caller, batch->data, batch->len);
+	buf_free(batch);
+	return any;
+}
+
 /* What is due by now: mostly nothing. */
 static bool send_live(struct host *h, int64_t now_us)
 {
@@ -280,11 +290,7 @@ static bool send_live(struct host *h, int64_t now_us)
 			(uint64_t)(now_us - due_us) > f->phase.late_us ? (uint64_t)(now_us - due_us) : f->phase.late_us;
 		put_snapshot(h, &batch);
 	}
-	bool any = batch.len > 0;
-	if (any)
-		caller_send_batch(&h->caller, batch.data, batch.len);
-	buf_free(&batch);
-	return any;
+	return send_batch(h, &batch);
 }
 
 static bool send_backlog(struct host *h)
@@ -299,11 +305,7 @@ static bool send_backlog(struct host *h)
 		else
 			put_snapshot(h, &batch);
 	}
-	bool any = batch.len > 0;
-	if (any)
-		caller_send_batch(&h->caller, batch.data, batch.len);
-	buf_free(&batch);
-	return any;
+	return send_batch(h, &batch);
 }
 
 /* A few hosts, and the next few the next time. True when one of them had something. */

@@ -1,7 +1,8 @@
-/* Rows are gathered with no regard to what is committed meanwhile, and two of these run at once: a seal or a replacement
- * that comes too late is what is to be seen. */
+/* Rows are gathered with no regard to what is committed meanwhile, and two of these run at once: a seal or a
+ * replacement that comes too late is what is to be seen. */
 #include "tests/integration/store/sealer.h"
 
+#include "backend/history/tiers.h"
 #include "backend/store/store.h"
 #include "common/buf.h"
 #include "common/clock.h"
@@ -12,7 +13,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define WINDOW_US (6 * 3600 * 1000000ll)
 #define GRACE_US 3000000 /* at most: often so short that rows are committed behind the view */
 #define TOGETHER 4
 #define FORGET_ONE_IN 8 /* rounds */
@@ -60,7 +60,7 @@ static int seal(struct store *store, const struct store_unsealed *unsealed, unsi
 	r = store_view_rows(view, unsealed->host_id, INT64_MIN, INT64_MAX, false, gather, &g);
 	store_view_close(view);
 	if (r == 0 && g.rows > 0) {
-		g.chunk.window_us = g.chunk.first_us - g.chunk.first_us % WINDOW_US;
+		g.chunk.window_us = tiers_window_of(STORE_TIER_RAW, g.chunk.first_us);
 		g.chunk.made_us = clock_wall_us();
 		g.chunk.data = g.sequences.data;
 		g.chunk.len = g.sequences.len;
