@@ -140,7 +140,13 @@ void store_status(struct store *s, char *text, size_t size)
 int store_append(struct store *s, const uint8_t host_id[16], const uint8_t instance[16],
 		 const struct store_snapshot *snapshots, size_t n, store_append_fn done, void *arg)
 {
-	return !s->writer ? -EROFS : writer_append(s->writer, host_id, instance, snapshots, n, done, arg);
+	return store_append_known(s, host_id, instance, snapshots, n, store_is_late(snapshots, n), done, arg);
+}
+
+int store_append_known(struct store *s, const uint8_t host_id[16], const uint8_t instance[16],
+		       const struct store_snapshot *snapshots, size_t n, bool late, store_append_fn done, void *arg)
+{
+	return !s->writer ? -EROFS : writer_append(s->writer, host_id, instance, snapshots, n, late, done, arg);
 }
 
 int store_durable(struct store *s, const uint8_t host_id[16], const uint8_t instance[16], struct store_range **ret,

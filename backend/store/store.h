@@ -66,6 +66,10 @@ bool store_is_late(const struct store_snapshot *snapshots, size_t n);
 int store_append(struct store *store, const uint8_t host_id[16], const uint8_t instance[16],
 		 const struct store_snapshot *snapshots, size_t n, store_append_fn done, void *arg)
 	__attribute__((warn_unused_result));
+/* The same for who knows already whether store_is_late(). */
+int store_append_known(struct store *store, const uint8_t host_id[16], const uint8_t instance[16],
+		       const struct store_snapshot *snapshots, size_t n, bool late, store_append_fn done, void *arg)
+	__attribute__((warn_unused_result));
 
 struct store_range {
 	uint64_t first, last; /* inclusive */

@@ -134,10 +134,10 @@ static void enqueue(struct writer *w, struct batch *b)
 }
 
 int writer_append(struct writer *w, const uint8_t host_id[16], const uint8_t instance[16],
-		  const struct store_snapshot *snapshots, size_t n, store_append_fn done, void *arg)
+		  const struct store_snapshot *snapshots, size_t n, bool late, store_append_fn done, void *arg)
 {
 	size_t bytes = 0;
-	enum line line = store_is_late(snapshots, n) ? LATE : LIVE;
+	enum line line = late ? LATE : LIVE;
 	for (size_t i = 0; i < n; i++)
 		bytes += snapshots[i].len;
 	/* Looked at first, so that a full queue does not cost a copy; looked at again when it counts. */

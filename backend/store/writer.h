@@ -21,8 +21,8 @@ int writer_start(const struct store_ops *ops, void *engine, struct writer **ret)
  * NULL. */
 void writer_stop(struct writer *writer);
 
-/* As store_append() and store_status(). */
+/* As store_append_known() and store_status(). */
 int writer_append(struct writer *writer, const uint8_t host_id[16], const uint8_t instance[16],
-		  const struct store_snapshot *snapshots, size_t n, store_append_fn done, void *arg)
+		  const struct store_snapshot *snapshots, size_t n, bool late, store_append_fn done, void *arg)
 	__attribute__((warn_unused_result));
 void writer_status(struct writer *writer, char *text, size_t size);
