@@ -43,6 +43,7 @@ int hello_pack(const char *host_id, const uint8_t boot_id[16], const uint8_t ins
 	SET(&hello, descriptor_hash, borrow_bytes(set.sha256, sizeof(set.sha256)));
 	fill_facts(facts, &host);
 	hello.facts = &host;
+	SET(&hello, takes_hold, true);
 
 	int r = buf_reserve(out, sonde__v1__hello__get_packed_size(&hello));
 	if (r < 0)

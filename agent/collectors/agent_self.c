@@ -116,6 +116,7 @@ static void fill_delivery(const struct agent_status *status, Sonde__V1__Agent *a
 		SET(agent, reconnects, sender.connects > 0 ? sender.connects - 1 : 0);
 		SET(agent, throttles, sender.throttles);
 		SET(agent, throttled_ms, sender.throttled_ms);
+		SET(agent, backlog_holds, sender.holds);
 	}
 }
 

@@ -29,12 +29,17 @@ static void end_call(struct backlog *b)
 	b->call = NULL;
 }
 
+static void wait_ms(struct backlog *b, uint64_t ms)
+{
+	b->wait_ns = clock_monotonic_ns() + ms * NS_PER_MS;
+}
+
 static void fail(struct backlog *b, const char *reason)
 {
 	uint32_t random;
 	end_call(b);
 	encoding_random(&random, sizeof(random));
-	b->wait_ns = clock_monotonic_ns() + backoff_ms(++b->failures, random) * NS_PER_MS;
+	wait_ms(b, backoff_ms(++b->failures, random));
 	if (strncmp(reason, b->last_reason, sizeof(b->last_reason) - 1) == 0)
 		return;
 	snprintf(b->last_reason, sizeof(b->last_reason), "%s", reason);
@@ -160,10 +165,17 @@ static int push(struct backlog *b, const struct buf *hello)
 static void pushed(struct backlog *b, int status, const char *text)
 {
 	uint64_t retry_ms = call_retry_ms(b->call);
-	/* Refused for now and told when to come again: that is no failure. */
+	uint32_t random;
+	/* Refused for now and told when to come again: that is no failure. What a key may send concerns the live stream
+	 * too, everything else the past alone. */
 	if (status != GRPC_OK && retry_ms > 0) {
 		end_call(b);
-		throttle_ask(b->throttle, retry_ms, text);
+		if (status == GRPC_RESOURCE_EXHAUSTED) {
+			throttle_ask(b->throttle, retry_ms, text);
+		} else {
+			encoding_random(&random, sizeof(random));
+			wait_ms(b, throttle_delay_ms(retry_ms, random));
+		}
 		return;
 	}
 	if (status != GRPC_OK || !b->over) {

@@ -45,6 +45,7 @@ struct sender {
 	struct queue *queue;
 	struct backlog backlog;
 	struct throttle throttle;
+	struct hold hold;
 	pthread_t thread;
 	int stop_fd;
 	atomic_uint_fast64_t stop_deadline_ns; /* 0 while running */
@@ -146,8 +147,9 @@ static int turn(struct sender *s, struct channel *channel, struct stream *stream
 	}
 	int r = watch->half_closed_ns != 0 ? 0 : stream_pump(stream);
 	/* The backend has seen what is live before it is told of the past. */
+	bool past = stream->acknowledged && hold_left_ms(&s->hold) == 0 && !finish && !stopping(s);
 	if (r == 0)
-		r = backlog_pump(&s->backlog, stream->acknowledged && !finish && !stopping(s));
+		r = backlog_pump(&s->backlog, past);
 	if (r == 0)
 		r = channel_write(channel);
 	if (r < 0)
@@ -188,7 +190,7 @@ static int turn(struct sender *s, struct channel *channel, struct stream *stream
 /* The stream, and the backlog beside it, until the stream ends. */
 static bool run_calls(struct sender *s, struct channel *channel, char *reason, size_t size)
 {
-	struct stream stream = {.options = &s->options, .queue = s->queue, .throttle = &s->throttle};
+	struct stream stream = {.options = &s->options, .queue = s->queue, .throttle = &s->throttle, .hold = &s->hold};
 	const struct call_options options = {
 		.path = PATH,
 		.max_message = MAX_REPLY,
@@ -218,6 +220,7 @@ static bool run_calls(struct sender *s, struct channel *channel, char *reason, s
 	if (ended)
 		throttle_ask(&s->throttle, call_retry_ms(stream.call), reason);
 	backlog_disconnect(&s->backlog);
+	hold_forget(&s->hold);
 	call_close(stream.call);
 	return watch.half_closed_ns != 0 && (r == 1 || r == -ECONNRESET);
 }
@@ -421,5 +424,6 @@ struct sender_stats sender_stats(struct sender *s)
 		.connects = atomic_load(&s->connects),
 		.throttles = throttle.asked,
 		.throttled_ms = throttle.asked_ms,
+		.holds = hold_count(&s->hold),
 	};
 }

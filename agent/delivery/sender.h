@@ -1,8 +1,8 @@
 /* The gRPC client: thread 2 of the agent. Keeps one Ingest/Stream call to the backend: Hello, then batches from the
  * queue, live first; takes acknowledgements, rejections and pushed configuration. Beside it goes what agents before
  * this one left in the spool (backlog.h). Reconnects with exponential backoff
- * and jitter (1 s to 30 s), or as late as the backend asks (throttle.h); after a reconnect all that is neither accepted
- * nor rejected is sent again. */
+ * and jitter (1 s to 30 s), or as late as the backend asks (throttle.h; hold.h for the backlog alone); after a
+ * reconnect all that is neither accepted nor rejected is sent again. */
 #pragma once
 
 #include "agent/delivery/queue.h"
@@ -39,6 +39,7 @@ struct sender_stats {
 	enum sender_link link;
 	uint64_t connects;		  /* streams that were welcomed */
 	uint64_t throttles, throttled_ms; /* as struct throttle_stats */
+	uint64_t holds;			  /* how often the backlog alone had to wait */
 };
 
 /* Borrows the queue, copies the options, starts the thread. 0 or negative errno. */

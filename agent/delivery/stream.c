@@ -1,7 +1,7 @@
 /* Live first, backfill behind: at Welcome the newest snapshot and all after it are live; what is older goes out in
  * batches whenever nothing live waits. Both are ascending, so the backend sees an ordered live stream and ordered
- * history. Nothing leaves the queue before the backend has said its fate, so a broken connection costs a resend and no
- * snapshot. */
+ * history. What the backend refuses because it is old becomes backfill again. Nothing leaves the queue before the
+ * backend has said its fate, so a broken connection costs a resend and no snapshot. */
 #include "agent/delivery/stream.h"
 
 #include "agent/delivery/batch.h"
@@ -22,6 +22,7 @@ enum { AGENT_HELLO = 1, AGENT_BATCH = 2, AGENT_DESCRIPTOR_SET = 3, AGENT_CONFIG_
 enum { DESCRIPTOR_SET_BYTES = 1 };
 
 #define BACKLOG_LARGE (64u << 10)
+#define REASON_SIZE 128
 
 static int send_field(struct stream *s, uint32_t number, const void *data, size_t len)
 {
@@ -82,12 +83,32 @@ static int take_config(struct stream *s, const Sonde__V1__AgentConfig *config)
 	return r;
 }
 
+static void take_reason(const char *given, char reason[REASON_SIZE])
+{
+	snprintf(reason, REASON_SIZE, "%s", given ? given : "none was given");
+	label_clean(reason, strlen(reason));
+}
+
 static void take_throttle(struct stream *s, const Sonde__V1__Throttle *asked)
 {
-	char reason[128];
-	snprintf(reason, sizeof(reason), "%s", asked->reason ? asked->reason : "none was given");
-	label_clean(reason, strlen(reason));
+	char reason[REASON_SIZE];
+	take_reason(asked->reason, reason);
 	throttle_ask(s->throttle, asked->has_wait_ms ? asked->wait_ms : 0, reason);
+}
+
+static void take_hold(struct stream *s, const Sonde__V1__Hold *asked)
+{
+	char reason[REASON_SIZE];
+	take_reason(asked->reason, reason);
+	hold_ask(s->hold, asked->has_wait_ms ? asked->wait_ms : 0, reason);
+	if (!asked->has_refused_sequence)
+		return;
+	/* What is refused is still in the queue, and what was acknowledged is not: all there is up to here is backfill.
+	 */
+	uint64_t last = asked->refused_sequence < s->live_after ? asked->refused_sequence : s->live_after;
+	s->back_after = 0;
+	if (last > s->back_end)
+		s->back_end = last;
 }
 
 void stream_on_message(void *arg, const uint8_t *data, size_t len)
@@ -116,6 +137,9 @@ void stream_on_message(void *arg, const uint8_t *data, size_t len)
 	case SONDE__V1__BACKEND_MESSAGE__MESSAGE_THROTTLE:
 		take_throttle(s, message->throttle);
 		break;
+	case SONDE__V1__BACKEND_MESSAGE__MESSAGE_HOLD:
+		take_hold(s, message->hold);
+		break;
 	default:
 		break; /* a newer backend says something we do not know */
 	}
@@ -143,7 +167,7 @@ int stream_pump(struct stream *s)
 {
 	while (s->welcomed && call_backlog(s->call) < BACKLOG_LARGE && throttle_left_ms(s->throttle) == 0) {
 		int r = send_batch(s, &s->live_after, UINT64_MAX);
-		if (r == 0)
+		if (r == 0 && hold_left_ms(s->hold) == 0)
 			r = send_batch(s, &s->back_after, s->back_end);
 		if (r <= 0)
 			return r;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "agent/delivery/call.h"
+#include "agent/delivery/hold.h"
 #include "agent/delivery/queue.h"
 #include "agent/delivery/sender.h"
 #include "agent/delivery/throttle.h"
@@ -13,6 +14,7 @@ struct stream {
 	const struct sender_options *options;
 	struct queue *queue;
 	struct throttle *throttle;
+	struct hold *hold; /* of what is backfill; stream_begin() expects it to be over */
 	struct call *call; /* set by the sender before stream_begin() */
 	bool welcomed;
 	bool acknowledged;   /* something of it since then: the backend knows that we are here */
@@ -29,5 +31,6 @@ int stream_begin(struct stream *stream) __attribute__((nonnull, warn_unused_resu
 void stream_on_message(void *arg, const uint8_t *message, size_t len);
 
 /* Moves what the call has room for from the queue: new snapshots first, then those from before this connection;
- * nothing while the backend has asked for a pause. 0 or negative errno. */
+ * nothing while the backend has asked for a pause, and of the latter nothing while it is to be held. 0 or negative
+ * errno. */
 int stream_pump(struct stream *stream) __attribute__((nonnull, warn_unused_result));

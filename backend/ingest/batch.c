@@ -142,6 +142,7 @@ bool batch_judge(struct source *source, struct batch *batch, const uint8_t *data
 		registry_warn(source->ingest->registry, source->host_id, NULL);
 	bool ordered = judge_all(source, host, batch, data, len, now_us);
 	cardinality_leave(host);
+	batch->late = store_is_late(batch->rows, batch->n_rows);
 	return ordered;
 }
 
@@ -241,9 +242,15 @@ static void stored(void *arg, int error, const enum store_fate *fates, size_t n)
 
 bool batch_is_held(const struct batch *batch)
 {
-	if (!atomic_load_explicit(&batch->ingest->hold_backfill, memory_order_relaxed))
-		return false;
-	return store_is_late(batch->rows, batch->n_rows);
+	return batch->late && atomic_load_explicit(&batch->ingest->hold_backfill, memory_order_relaxed);
+}
+
+uint64_t batch_last(const struct batch *batch)
+{
+	uint64_t last = 0;
+	for (size_t i = 0; i < batch->n; i++)
+		last = batch->outcomes[i].sequence > last ? batch->outcomes[i].sequence : last;
+	return last;
 }
 
 int batch_append(struct batch *batch, void (*done)(struct batch *batch))
@@ -255,10 +262,11 @@ int batch_append(struct batch *batch, void (*done)(struct batch *batch))
 		atomic_fetch_add(&batch->ingest->refs, 1);
 	batch->holds_ingest = true;
 	batch->done = done;
-	return store_append(store, batch->host_id, batch->instance, batch->rows, batch->n_rows, stored, batch);
+	return store_append_known(store, batch->host_id, batch->instance, batch->rows, batch->n_rows, batch->late,
+				  stored, batch);
 }
 
-bool batch_is_backlog(const uint8_t *data, size_t len)
+uint64_t batch_backlog(const uint8_t *data, size_t len)
 {
 	struct wire_reader reader = wire_reader(data, len);
 	struct wire_field f, last = {0};
@@ -266,8 +274,8 @@ bool batch_is_backlog(const uint8_t *data, size_t len)
 	while (batch_next(&reader, &f) == 1)
 		last = f;
 	if (!last.data || snapshot_index_parse(last.data, last.len, &index) < 0)
-		return false;
-	return clock_wall_us() - index.timestamp_us > STORE_LATE_US;
+		return 0;
+	return clock_wall_us() - index.timestamp_us > STORE_LATE_US ? index.sequence : 0;
 }
 
 bool batch_is_crowded_out(struct ingest *ingest, size_t len)
@@ -278,7 +286,7 @@ bool batch_is_crowded_out(struct ingest *ingest, size_t len)
 int batch_keep(struct batch *batch, const uint8_t *data, size_t len)
 {
 	struct ingest *ingest = batch->ingest;
-	size_t max = store_is_late(batch->rows, batch->n_rows) ? INGEST_PENDING_LATE_MAX : INGEST_PENDING_MAX;
+	size_t max = batch->late ? INGEST_PENDING_LATE_MAX : INGEST_PENDING_MAX;
 	if (atomic_fetch_add(&ingest->pending_bytes, len) + len > max) {
 		atomic_fetch_sub(&ingest->pending_bytes, len);
 		return -EAGAIN;

@@ -22,6 +22,7 @@ struct batch {
 	char host_id_text[UUID_TEXT_SIZE];
 	char hostname[STORE_HOSTNAME_MAX + 1];
 	bool live; /* something of it was broadcast, so its durability is news */
+	bool late; /* all that is acceptable of it is (store_is_late()): a backlog */
 	bool lost; /* the store closed before it could write */
 	bool holds_ingest;
 	void (*done)(struct batch *batch);
@@ -42,11 +43,14 @@ bool batch_judge(struct source *source, struct batch *batch, const uint8_t *data
 void batch_show(struct source *source, struct batch *batch);
 /* It is a backlog, and such is held back at present (ingest_hold_backfill()). */
 bool batch_is_held(const struct batch *batch);
+/* The highest sequence it says to have. */
+uint64_t batch_last(const struct batch *batch);
 /* As store_append(); -EAGAIN also while it is held back. On 0 the batch belongs to the store until it calls done on its
  * own thread, with `lost` or the outcomes set; done owns it then. */
 int batch_append(struct batch *batch, void (*done)(struct batch *batch)) __attribute__((warn_unused_result));
-/* Whether the newest of a Batch's snapshots is one: by its bytes, before anything else is known of them. */
-bool batch_is_backlog(const uint8_t *data, size_t len);
+/* The sequence of the newest of a Batch's snapshots if that is late, by its bytes, before anything else is known of
+ * them; 0 if it is not. */
+uint64_t batch_backlog(const uint8_t *data, size_t len);
 /* Backlogs that wait for the store are so many already that one more would not be kept. */
 bool batch_is_crowded_out(struct ingest *ingest, size_t len);
 /* Makes the rows independent of the bytes they came in. 0, -EAGAIN (too much is kept already), -ENOMEM. */

@@ -6,8 +6,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define RETRY_MS 5000 /* a database that is too slow at present */
-#define HELD_MS 30000 /* history that has to catch up */
+#define RETRY_MS 5000		  /* a database that is too slow at present */
+#define PATIENCE_NS 2000000000ull /* how long what is live waits behind a backlog that will have room soon */
+#define SLOW "the database is too slow at present: send it again"
 #define TURN_MS 30000 /* backlogs of others come first: each try costs what is sent for nothing */
 
 enum { BACKEND_ACKNOWLEDGEMENT = 2 };
@@ -56,28 +57,64 @@ static int append(struct stream *stream, struct batch *batch)
 	return r;
 }
 
-static void wait_for_turn(struct stream *stream)
+/* What is not kept of a backlog. An agent that knows Hold goes on with what is live. */
+static void put_off(struct stream *stream, uint64_t last, uint64_t wait_ms, const char *reason)
 {
-	stream_finish_later(stream, GRPC_UNAVAILABLE, "older snapshots of other hosts come first: send it again",
-			    TURN_MS);
+	if (stream->takes_hold)
+		stream_hold(stream, wait_ms, reason, last);
+	else
+		stream_finish_later(stream, GRPC_UNAVAILABLE, reason, wait_ms);
+}
+
+static void put_off_history(struct stream *stream, uint64_t last)
+{
+	if (stream->takes_hold)
+		streams_hold(stream, true);
+	put_off(stream, last, HOLD_MS, HOLD_REASON);
+}
+
+static void put_off_turn(struct stream *stream, uint64_t last)
+{
+	put_off(stream, last, TURN_MS, "older snapshots of other hosts come first: send it again");
 }
 
 static void refuse(struct stream *stream, struct batch *batch, int error)
 {
-	bool held = batch_is_held(batch), late = store_is_late(batch->rows, batch->n_rows);
+	bool held = batch_is_held(batch), late = batch->late;
+	uint64_t last = batch_last(batch);
 	batch_free(batch);
 	if (error == -ESHUTDOWN)
 		grpc_call_finish(stream->call, GRPC_UNAVAILABLE, "the backend is stopping: send it again");
 	else if (error == -EAGAIN && held)
-		stream_finish_later(stream, GRPC_UNAVAILABLE,
-				    "older snapshots wait until history has caught up: send it again", HELD_MS);
+		put_off_history(stream, last);
 	else if (error == -EAGAIN && late && !stream->unary)
-		wait_for_turn(stream);
+		put_off_turn(stream, last);
 	else if (error == -EAGAIN)
-		stream_finish_later(stream, GRPC_UNAVAILABLE, "the database is too slow at present: send it again",
-				    RETRY_MS);
+		stream_finish_later(stream, GRPC_UNAVAILABLE, SLOW, RETRY_MS);
 	else
 		grpc_call_finish(stream->call, GRPC_UNAVAILABLE, "the backend is out of memory: send it again");
+}
+
+/* A backlog that may not keep what is live waiting (any longer). */
+static bool is_in_the_way(const struct stream *stream, const struct batch *batch)
+{
+	if (!stream->takes_hold || !batch->late)
+		return false;
+	return batch_is_held(batch) || (stream->pending && clock_monotonic_ns() - stream->pending_ns > PATIENCE_NS);
+}
+
+/* Room was not found for it in time. */
+static void drop_pending(struct stream *stream)
+{
+	struct batch *batch = stream->pending;
+	streams_wait(stream, false, false);
+	stream->pending = NULL;
+	if (batch_is_held(batch))
+		put_off_history(stream, batch_last(batch));
+	else
+		put_off(stream, batch_last(batch), RETRY_MS, SLOW);
+	batch_free(batch);
+	stream_resume(stream);
 }
 
 void batch_retry(struct stream *stream)
@@ -85,6 +122,10 @@ void batch_retry(struct stream *stream)
 	struct batch *batch = stream->pending;
 	if (!batch)
 		return;
+	if (is_in_the_way(stream, batch)) {
+		drop_pending(stream);
+		return;
+	}
 	/* Marked before the attempt: room that appears behind it wakes us again. */
 	streams_wait(stream, true, batch_is_held(batch));
 	stream->pending = NULL;
@@ -100,10 +141,22 @@ void batch_retry(struct stream *stream)
 		stream_resume(stream);
 }
 
-/* What is not going to be kept is not looked at either: of a thousand hosts that come back most are told to wait. */
-static bool has_no_room(const struct stream *stream, const uint8_t *data, size_t len)
+/* What is not going to be kept is not looked at either: of a thousand hosts that come back most are told to wait. A
+ * live stream is shown all the same, whatever its clock says of it. */
+static bool has_no_room(struct stream *stream, const uint8_t *data, size_t len)
 {
-	return !stream->unary && batch_is_crowded_out(stream->source.ingest, len) && batch_is_backlog(data, len);
+	struct ingest *ingest = stream->source.ingest;
+	bool held = stream->takes_hold && atomic_load(&ingest->hold_backfill);
+	if (stream->unary || (!held && !batch_is_crowded_out(ingest, len)))
+		return false;
+	uint64_t last = batch_backlog(data, len);
+	if (last == 0 || (stream->takes_hold && last > stream->source.highest_live))
+		return false;
+	if (held)
+		put_off_history(stream, last);
+	else
+		put_off_turn(stream, last);
+	return true;
 }
 
 void batch_take(struct stream *stream, const uint8_t *data, size_t len)
@@ -117,10 +170,8 @@ void batch_take(struct stream *stream, const uint8_t *data, size_t len)
 	}
 	if (atomic_load(&stream->superseded))
 		return;
-	if (has_no_room(stream, data, len)) {
-		wait_for_turn(stream);
+	if (has_no_room(stream, data, len))
 		return;
-	}
 	stream->batch_snapshots = (size_t)count;
 	atomic_store(&stream->batch_ns, clock_monotonic_ns());
 	struct batch *batch = batch_new(&stream->source, (size_t)count);
@@ -141,10 +192,11 @@ void batch_take(struct stream *stream, const uint8_t *data, size_t len)
 		return;
 	}
 	int r = append(stream, batch);
-	if (r == -EAGAIN && !stream->unary) {
+	if (r == -EAGAIN && !stream->unary && !is_in_the_way(stream, batch)) {
 		r = batch_keep(batch, data, len);
 		if (r == 0) {
 			stream->pending = batch;
+			stream->pending_ns = clock_monotonic_ns();
 			grpc_call_pause(stream->call);
 			batch_retry(stream);
 			return;

@@ -11,6 +11,7 @@ enum {
 	HELLO_BOOT_ID = 4,
 	HELLO_DESCRIPTOR_HASH = 5,
 	HELLO_FACTS = 6,
+	HELLO_TAKES_HOLD = 7,
 };
 enum { PUSH_HELLO = 1, PUSH_BATCH = 2, BATCH_SNAPSHOTS = 1, DESCRIPTOR_SET_BYTES = 1 };
 
@@ -86,6 +87,11 @@ static const char *take_hello_field(const struct wire_field *f, struct hello *h)
 			return "Hello.facts must be a message of at most 16 KiB";
 		h->facts = f->data;
 		h->facts_len = f->len;
+		break;
+	case HELLO_TAKES_HOLD:
+		if (f->type != WIRE_VARINT)
+			return "Hello.takes_hold must be a bool";
+		h->takes_hold = f->value != 0;
 		break;
 	default:
 		break; /* a newer agent's */

@@ -40,6 +40,7 @@ struct hello {
 	uint8_t descriptor_hash[32];
 	const uint8_t *facts; /* serialised HostFacts, borrowed; its contents are not checked here */
 	size_t facts_len;
+	bool takes_hold; /* it knows BackendMessage.hold */
 };
 
 /* Whether a host may be called so: 1 to 253 bytes of printable UTF-8. */

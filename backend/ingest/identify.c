@@ -186,5 +186,6 @@ void request_apply(struct stream *stream, struct request *req)
 		if (req->durable[i].last > stream->source.highest_live)
 			stream->source.highest_live = req->durable[i].last;
 	}
+	stream->takes_hold = req->hello.takes_hold && !stream->unary;
 	stream->state = STREAM_OPEN;
 }

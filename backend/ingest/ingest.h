@@ -29,10 +29,10 @@ void ingest_close(struct ingest *ingest);
 /* The service to register with the server; lives as long as ingest. */
 const struct grpc_service *ingest_service(struct ingest *ingest);
 uint32_t ingest_connected(struct ingest *ingest);
-/* While it is held, what is older than STORE_LATE_US waits: streams that bring such pause, Push is told to come
- * again; what is live goes on. A stream that pauses does so with the live snapshots of its agent behind: it is read in
- * order, and no message asks an agent to send a backlog later (Throttle stops both). For when history cannot make
- * columns of rows as fast as they come. Any thread. */
+/* While it is held, what is older than STORE_LATE_US waits: agents that bring such are told to keep it until they are
+ * told otherwise (Hold), Push is told to come again; what is live goes on. An agent that does not know Hold has its
+ * stream paused, and with it what is live: a stream is read in order. For when history cannot make columns of rows as
+ * fast as they come. Any thread. */
 void ingest_hold_backfill(struct ingest *ingest, bool hold);
 /* Call about once a second: ends streams that never say Hello, warns of machines that share an identity. */
 void ingest_tick(struct ingest *ingest);

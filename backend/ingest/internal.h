@@ -78,6 +78,7 @@ struct stream {
 	bool waiting; /* for room in the store's queue */
 	bool held;    /* it waits because what it brings is a backlog */
 	bool rival_told;
+	uint64_t hold_told_ns;	  /* it was told to hold its backlog until history has caught up; 0: not */
 	uint64_t slowed_until_ns; /* paused, for its key is above its limits; 0: not */
 	uint64_t started_ns;
 	uint64_t rival_since_ns; /* another instance of the host streams too; 0: none */
@@ -91,11 +92,13 @@ struct stream {
 	bool slow_logged;
 	size_t batch_snapshots; /* of the last batch */
 	bool want_set;		/* the descriptor set was asked for */
+	bool takes_hold;	/* its agent knows Hold */
 	char key_text[INGEST_KEY_TEXT_MAX + 1];
 	unsigned in_flight;	/* batches the store owns */
 	struct watched watched; /* what the agent was told, and when */
 	uint64_t watched_told_ns;
 	struct batch *pending; /* the batch the store had no room for; the call is paused */
+	uint64_t pending_ns;   /* since when */
 };
 
 /* --- streams.c: which streams there are -------------------------------------------------------------------------- */
@@ -109,6 +112,8 @@ void streams_identify(struct stream *stream, const uint8_t host_id[16], const ui
 void streams_slow(struct stream *stream, uint64_t until_ns);
 /* Marks a stream as waiting for room in the store, or not; `held`: because it brings a backlog. */
 void streams_wait(struct stream *stream, bool waiting, bool held);
+/* Marks a stream whose agent holds its backlog until it is told that history has caught up, or not any more. */
+void streams_hold(struct stream *stream, bool hold);
 /* Lets those that wait try again. Any thread. */
 void streams_wake(struct ingest *ingest);
 
@@ -132,6 +137,17 @@ void stream_send(struct stream *stream, uint32_t number, const struct buf *paylo
 
 /* Sends sonde.v1.Watch when what is looked at has changed, and again in time while somebody looks. */
 void stream_tell_watched(struct stream *stream);
+
+/* --- hold.c ------------------------------------------------------------------------------------------------------ */
+
+#define HOLD_MS 30000 /* said again before it is over */
+#define HOLD_REASON "older snapshots wait until history has caught up: send it again"
+
+/* Tells an agent that takes_hold to bring a backlog later: what came up to `refused` (0: nothing) is not kept. */
+void stream_hold(struct stream *stream, uint64_t wait_ms, const char *reason, uint64_t refused);
+/* For grpc_call_post(): again, because history has still to catch up; and that it has. */
+void stream_hold_again(struct grpc_call *call, bool alive, void *arg);
+void stream_release(struct grpc_call *call, bool alive, void *arg);
 
 /* --- push.c ------------------------------------------------------------------------------------------------------ */
 

@@ -12,6 +12,7 @@
 #define HELLO_WITHIN_NS (30ull * 1000000000ull)
 #define RIVAL_AFTER_NS (10ull * 1000000000ull)
 #define RIVALS_PER_TICK 16
+#define HOLD_AGAIN_NS (HOLD_MS / 2 * 1000000ull)
 
 bool streams_add(struct stream *stream)
 {
@@ -146,10 +147,31 @@ void streams_wake(struct ingest *ingest)
 	pthread_mutex_unlock(&ingest->lock);
 }
 
+void streams_hold(struct stream *stream, bool hold)
+{
+	struct ingest *ingest = stream->source.ingest;
+	pthread_mutex_lock(&ingest->lock);
+	stream->hold_told_ns = hold ? clock_monotonic_ns() : 0;
+	pthread_mutex_unlock(&ingest->lock);
+}
+
+static void release(struct ingest *ingest)
+{
+	pthread_mutex_lock(&ingest->lock);
+	for (struct stream *stream = ingest->streams; stream; stream = stream->next) {
+		if (stream->hold_told_ns != 0)
+			tell(stream, stream_release);
+		stream->hold_told_ns = 0;
+	}
+	pthread_mutex_unlock(&ingest->lock);
+}
+
 void ingest_hold_backfill(struct ingest *ingest, bool hold)
 {
-	if (atomic_exchange(&ingest->hold_backfill, hold) && !hold)
-		streams_wake(ingest);
+	if (!atomic_exchange(&ingest->hold_backfill, hold) || hold)
+		return;
+	release(ingest);
+	streams_wake(ingest);
 }
 
 /* --- once a second ------------------------------------------------------------------------------------------------ */
@@ -220,6 +242,8 @@ void ingest_tick(struct ingest *ingest)
 			tell(stream, end_silent);
 		if (stream->slowed_until_ns != 0 && now >= stream->slowed_until_ns)
 			tell(stream, go_on);
+		if (stream->hold_told_ns != 0 && now - stream->hold_told_ns > HOLD_AGAIN_NS)
+			tell(stream, stream_hold_again);
 		if (stream->rival_since_ns != 0 && n < RIVALS_PER_TICK && check_rivals(ingest, stream, &news[n]))
 			n++;
 	}
