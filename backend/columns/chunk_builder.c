@@ -292,18 +292,18 @@ struct writing {
 	const struct order *order;
 	struct columns_values *values;
 	struct columns_series id;
+	struct presence presence; /* of the series that is being written */
 };
 
-static int write_values(struct writing *w, uint32_t series, const struct presence *presence,
-			const struct section_writer_place *place)
+static int write_values(struct writing *w, uint32_t series, const struct section_writer_place *place)
 {
 	struct presence sorted = {0};
 	uint64_t value;
 	bool constant = table_constant(w->table, series, &value);
 	if (constant && w->order->ascending)
-		return section_writer_add_constant(w->writer, &w->id, presence, value, place);
+		return section_writer_add_constant(w->writer, &w->id, &w->presence, value, place);
 	int r = table_values(w->table, series, w->values);
-	w->values->presence = presence;
+	w->values->presence = &w->presence;
 	if (r == 0 && !w->order->ascending)
 		r = sort_series(w->order, w->values, &sorted);
 	if (r == 0)
@@ -312,16 +312,17 @@ static int write_values(struct writing *w, uint32_t series, const struct presenc
 	return r;
 }
 
+/* Of a table that is settled. */
 static int write_series(struct writing *w, const struct table_rank *rank)
 {
-	const struct section_writer_place place = {
-		.path = rank->path, .set = rank->labels, .ticks = SECTION_WRITER_UNKNOWN};
-	struct presence_run run;
-	struct presence presence;
-	int r = table_presence(w->table, rank->series, &run, &presence);
+	const struct section_writer_place place = {.path = rank->path,
+						   .set = rank->labels,
+						   .ticks = w->order->ascending ? w->table->series[rank->series].ticks
+										: SECTION_WRITER_UNKNOWN};
+	int r = table_presence(w->table, rank->series, &w->presence);
 	if (!section_writer_knows(w->writer, &place))
 		table_identity(w->table, rank->series, &w->id);
-	return r < 0 ? r : write_values(w, rank->series, &presence, &place);
+	return r < 0 ? r : write_values(w, rank->series, &place);
 }
 
 static uint32_t section_of(const struct table *t, uint32_t series)
@@ -359,6 +360,7 @@ static int write_section(struct chunk_builder *b, const struct table_rank *sorte
 	if (r == 0 && n_series > 0)
 		r = section_writer_finish(w.writer, &written->bytes);
 	section_writer_free(w.writer);
+	presence_free(&w.presence);
 	if (r < 0 || n_series == 0)
 		return r;
 	written->offsets[written->n] = before;
@@ -373,6 +375,8 @@ static int write_sections(struct chunk_builder *b, const struct order *order, st
 	struct columns_values values = {0};
 	struct table_rank *sorted = calloc(t->n + (size_t)1, sizeof(*sorted));
 	int r = sorted ? table_sort(t, sorted) : -ENOMEM;
+	if (r == 0)
+		r = table_settle(t);
 	for (uint32_t i = 0, end; r == 0 && i < t->n; i = end) {
 		for (end = i + 1; end < t->n; end++) {
 			if (section_of(t, sorted[end].series) != section_of(t, sorted[i].series))

@@ -21,13 +21,13 @@ void table_init(struct table *t, size_t max_bytes)
 void table_free(struct table *t)
 {
 	for (uint32_t i = 0; i < t->n; i++) {
-		presence_free(&t->series[i].presence);
 		if (t->series[i].histogram)
 			free(t->series[i].histogram->parts);
 	}
 	free(t->series);
 	free(t->ends);
 	intern_free(&t->map);
+	tick_sets_free(&t->sets);
 	table_names_free(&t->names);
 	*t = (struct table){0};
 }
@@ -64,8 +64,7 @@ static int make_series(struct table *t, const uint32_t key[2])
 	if (histogram)
 		memset(histogram, 0, sizeof(struct table_histogram));
 	t->ends[t->n] = (struct table_end){.n = 0};
-	t->series[t->n++] = (struct table_series){
-		.path = key[0], .labels = key[1], .type = t->names.paths[key[0]].type, .histogram = histogram};
+	t->series[t->n++] = (struct table_series){.path = key[0], .labels = key[1], .histogram = histogram};
 	return 0;
 }
 
@@ -220,25 +219,40 @@ int table_values(const struct table *t, uint32_t series, struct columns_values *
 	return 0;
 }
 
+static struct presence_run last_run(const struct table *t, uint32_t number)
+{
+	uint32_t first = t->series[number].first;
+	return (struct presence_run){.first = first, .n = t->ends[number].behind - first};
+}
+
 static int settle(struct table *t, uint32_t number)
 {
 	struct table_series *s = &t->series[number];
-	uint32_t behind = t->ends[number].behind;
-	int r = behind > s->first ? presence_add_run(&s->presence, s->first, behind - s->first) : 0;
+	struct presence_run run = last_run(t, number);
+	int r = run.n > 0 ? tick_sets_add(&t->sets, s->ticks, run, &s->ticks) : 0;
 	if (r == 0)
-		s->first = behind;
+		s->first = t->ends[number].behind;
 	return r;
 }
 
-int table_presence(struct table *t, uint32_t number, struct presence_run *run, struct presence *ret)
+int table_presence(const struct table *t, uint32_t number, struct presence *ret)
 {
-	struct table_series *s = &t->series[number];
-	*run = (struct presence_run){.first = s->first, .n = t->ends[number].behind - s->first};
-	*ret = (struct presence){.runs = run, .n_runs = 1, .count = run->n};
-	int r = s->presence.n_runs > 0 ? settle(t, number) : 0;
-	if (s->presence.n_runs > 0)
-		*ret = s->presence;
-	return r;
+	struct presence_run run = last_run(t, number);
+	int r = tick_sets_get(&t->sets, t->series[number].ticks, ret);
+	return r == 0 && run.n > 0 ? presence_add_run(ret, run.first, run.n) : r;
+}
+
+bool table_within(const struct table *t, uint32_t number, uint32_t first, uint32_t end)
+{
+	struct presence_run run = last_run(t, number);
+	uint32_t set = t->series[number].ticks;
+	while (run.n == 0 || run.first >= end || run.first + run.n <= first) {
+		if (set == TICK_SETS_EMPTY)
+			return false;
+		run = t->sets.sets[set].run;
+		set = t->sets.sets[set].before;
+	}
+	return true;
 }
 
 int table_settle(struct table *t)

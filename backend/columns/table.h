@@ -4,6 +4,7 @@
 
 #include "backend/columns/columns.h"
 #include "backend/columns/table_names.h"
+#include "backend/columns/tick_sets.h"
 
 /* Where a column goes on: what every value touches, and nothing else beside it. The first values are alike; the others
  * follow each other in blocks that become larger, at whose end is where the next begins. */
@@ -36,10 +37,9 @@ struct table_histogram {
 
 struct table_series {
 	struct table_column column; /* of what is no histogram */
-	uint32_t first;		    /* where the run of ticks up to the last began, which is not yet in presence */
-	enum schema_value_type type;
+	uint32_t ticks;		    /* the set of those before `first` */
+	uint32_t first;		    /* where the run of ticks up to the last began */
 	uint32_t path, labels;
-	struct presence presence;
 	struct table_histogram *histogram; /* NULL: none */
 };
 
@@ -50,6 +50,7 @@ struct table {
 	struct intern map; /* of series, by the numbers of their metric and labels */
 	bool trusts; /* who has no column for a metric and labels of the schema has never had one: not in the map */
 	struct table_names names;
+	struct tick_sets sets;
 	uint64_t samples;
 	/* Of samples: the labels of the last one and its row, and the first labels of a snapshot. */
 	uint32_t last, last_row, first;
@@ -116,11 +117,13 @@ static inline bool table_constant(const struct table *table, uint32_t series, ui
 	*ret = end->constant;
 	return true;
 }
-/* At which ticks a series has values, of which there are some; *ret is borrowed, from *run or from the series. 0 or
- * -ENOMEM. */
-int table_presence(struct table *table, uint32_t series, struct presence_run *run, struct presence *ret)
+/* At which ticks a series has values, into what presence_free() frees, whose room is used again. 0 or -ENOMEM. */
+int table_presence(const struct table *table, uint32_t series, struct presence *ret)
 	__attribute__((nonnull, warn_unused_result));
-/* Makes `presence` of every series complete; more may be added afterwards. 0 or -ENOMEM. */
+/* Whether any of them is in [first, end). */
+bool table_within(const struct table *table, uint32_t series, uint32_t first, uint32_t end) __attribute__((nonnull));
+/* Makes `ticks` of every series complete: who has the same number was at the same ticks. More may be added afterwards.
+ * 0, -EMSGSIZE, -ENOMEM. */
 int table_settle(struct table *table) __attribute__((warn_unused_result));
 /* Forgets what a tick, the last one, brought. */
 void table_drop(struct table *table, uint32_t tick);

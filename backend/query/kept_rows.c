@@ -204,7 +204,7 @@ int kept_rows_settle(struct kept_rows *kept)
 {
 	struct query_ticks *told;
 	if (kept->n_untold == 0)
-		return table_settle(&kept->table);
+		return 0;
 	int r = query_ticks_more(kept->told, kept->untold, kept->n_untold, &told);
 	if (r < 0)
 		return r;
@@ -214,7 +214,7 @@ int kept_rows_settle(struct kept_rows *kept)
 	free(kept->untold);
 	kept->untold = NULL;
 	kept->n_untold = kept->cap_untold = 0;
-	return table_settle(&kept->table);
+	return 0;
 }
 
 void kept_rows_ticks(const struct kept_rows *kept, uint32_t at, uint32_t n, uint32_t *ret_first, uint32_t *ret_end)

@@ -57,7 +57,7 @@ int kept_rows_add(struct kept_rows *kept, const struct store_row *row, const str
 /* The same of one that cannot be read. */
 int kept_rows_pass(struct kept_rows *kept, const struct store_row *row) __attribute__((nonnull, warn_unused_result));
 
-/* Makes `told` and `table` complete; there is a tick. 0 or -ENOMEM. */
+/* Makes `told` complete; there is a tick. 0 or -ENOMEM. */
 int kept_rows_settle(struct kept_rows *kept) __attribute__((nonnull, warn_unused_result));
 /* Ticks of rows [at, at + n). */
 void kept_rows_ticks(const struct kept_rows *kept, uint32_t at, uint32_t n, uint32_t *ret_first, uint32_t *ret_end)

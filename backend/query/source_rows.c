@@ -132,17 +132,8 @@ static int fill_kept(struct source_rows *rows, uint32_t *next)
 
 /* --- what they say ----------------------------------------------------------------------------------------------- */
 
-static bool is_within(const struct presence *presence, uint32_t first, uint32_t end)
-{
-	for (uint32_t i = 0; i < presence->n_runs; i++) {
-		const struct presence_run *run = &presence->runs[i];
-		if (run->first < end && run->first + run->n > first)
-			return true;
-	}
-	return false;
-}
-
-static int tell_series(struct source_reading *reading, const struct table *table, uint32_t series)
+static int tell_series(struct source_reading *reading, const struct table *table, uint32_t series,
+		       struct presence *presence)
 {
 	struct columns_series id;
 	struct columns_values *values = &reading->values[QUERY_LAST];
@@ -153,7 +144,9 @@ static int tell_series(struct source_reading *reading, const struct table *table
 	if (r < 0 || !wanted)
 		return r;
 	r = table_values(table, series, values);
-	values->presence = &table->series[series].presence;
+	if (r == 0)
+		r = table_presence(table, series, presence);
+	values->presence = presence;
 	return r < 0 ? r : reading->sink->values(reading->sink->arg, wanted, of);
 }
 
@@ -163,6 +156,7 @@ static int tell(struct source_rows *rows, uint32_t at, uint32_t n)
 	struct source_reading *reading = rows->reading;
 	struct kept_rows *kept = rows->kept;
 	struct query_block block = {.first = 0};
+	struct presence presence = {0};
 	kept_rows_ticks(kept, at, n, &block.first, &block.end);
 	if (block.first == block.end)
 		return 0;
@@ -174,9 +168,10 @@ static int tell(struct source_rows *rows, uint32_t at, uint32_t n)
 	reading->known |= kept->known;
 	r = reading->sink->ticks(reading->sink->arg, &block);
 	for (uint32_t i = 0; r == 0 && i < kept->table.n; i++) {
-		if (is_within(&kept->table.series[i].presence, block.first, block.end))
-			r = tell_series(reading, &kept->table, i);
+		if (table_within(&kept->table, i, block.first, block.end))
+			r = tell_series(reading, &kept->table, i, &presence);
 	}
+	presence_free(&presence);
 	return r;
 }
 
