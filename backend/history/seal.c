@@ -14,6 +14,14 @@
 
 #define MAX_CHUNKS 4096
 #define MAX_CHUNK_BYTES (512u << 20)
+#define MAX_DAMAGED 500 /* then what lies between counts as damaged too, in the same window */
+#define DAMAGE_NEAR_US 60000000
+#define DAMAGE_LEN 1
+
+/* A stretch of rows that cannot be read, within one window of processes. */
+struct damage {
+	int64_t first_us, last_us;
+};
 
 struct sealing {
 	const struct seal_job *job;
@@ -26,6 +34,9 @@ struct sealing {
 	size_t n_chunks;
 	struct store_row latest; /* its payload is malloc'd */
 	bool has_latest;
+	struct damage *damaged; /* in the order of time, and of the agent's clock */
+	size_t n_damaged, damaged_cap;
+	bool damage_goes_on; /* no row has come since the last of it */
 	struct seal_result result;
 };
 
@@ -36,6 +47,7 @@ static void sealing_free(struct sealing *s)
 	for (size_t i = 0; i < s->n_chunks; i++)
 		free((void *)s->chunks[i].data);
 	free(s->chunks);
+	free(s->damaged);
 	free((void *)s->latest.payload);
 }
 
@@ -110,6 +122,85 @@ static int finish_chunk(struct sealing *s)
 	return r;
 }
 
+/* --- damage --- */
+
+static int add_damage(struct sealing *s, int64_t time_us)
+{
+	struct damage *last = s->n_damaged > 0 ? &s->damaged[s->n_damaged - 1] : NULL;
+	bool same = last && tiers_window_of(STORE_TIER_PROCESSES, last->first_us) ==
+				    tiers_window_of(STORE_TIER_PROCESSES, time_us);
+	bool near = same && s->damage_goes_on && time_us - last->last_us <= DAMAGE_NEAR_US;
+	s->damage_goes_on = true;
+	if (near || (same && s->n_damaged >= MAX_DAMAGED)) {
+		last->last_us = time_us;
+		return 0;
+	}
+	if (s->n_damaged == s->damaged_cap) {
+		size_t cap = s->damaged_cap ? s->damaged_cap * 2 : 16;
+		struct damage *more = reallocarray(s->damaged, cap, sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		s->damaged = more;
+		s->damaged_cap = cap;
+	}
+	s->damaged[s->n_damaged++] = (struct damage){time_us, time_us};
+	return 0;
+}
+
+/* Lost rows are seen until their part of the table goes: an earlier sealing may have told of them. */
+static bool is_told(const struct store_chunk *chunks, size_t n, const struct damage *damage)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (chunks[i].len == DAMAGE_LEN && chunks[i].first_us <= damage->first_us &&
+		    chunks[i].last_us >= damage->last_us)
+			return true;
+	}
+	return false;
+}
+
+/* In its place stands a chunk that is none: it is told as damaged for as long as its neighbours are kept. */
+static int put_damage(struct sealing *s, enum store_tier tier, const struct damage *damage)
+{
+	if (s->n_chunks == MAX_CHUNKS)
+		return 0;
+	struct store_chunk *chunks = realloc(s->chunks, (s->n_chunks + 1) * sizeof(*chunks));
+	uint8_t *data = calloc(DAMAGE_LEN, 1);
+	s->chunks = chunks ? chunks : s->chunks;
+	if (!chunks || !data) {
+		free(data);
+		return -ENOMEM;
+	}
+	chunks[s->n_chunks++] = (struct store_chunk){
+		.tier = tier,
+		.window_us = tiers_window_of(tier, damage->first_us),
+		.first_us = damage->first_us,
+		.last_us = damage->last_us,
+		.made_us = s->job->now_us,
+		.len = DAMAGE_LEN,
+		.data = data,
+	};
+	return 0;
+}
+
+static int put_damaged(struct sealing *s, struct store_view *view)
+{
+	struct store_chunk *told = NULL;
+	size_t n = 0;
+	if (s->n_damaged == 0)
+		return 0;
+	int r = store_view_chunks(view, s->job->host->host_id, STORE_TIER_RAW, 0, s->damaged[0].first_us,
+				  s->damaged[s->n_damaged - 1].last_us, &told, &n);
+	for (size_t i = 0; r == 0 && i < s->n_damaged; i++) {
+		if (is_told(told, n, &s->damaged[i]))
+			continue;
+		s->result.bad_rows++;
+		for (enum store_tier tier = STORE_TIER_RAW; r == 0 && tier <= STORE_TIER_PROCESSES; tier++)
+			r = put_damage(s, tier, &s->damaged[i]);
+	}
+	free(told);
+	return r;
+}
+
 /* --- rows --- */
 
 static int take_schema(struct sealing *s, const uint8_t hash[32])
@@ -142,11 +233,16 @@ static int on_row(void *arg, const struct store_row *row)
 {
 	struct sealing *s = arg;
 	struct snapshot_index index;
+	if (row->lost)
+		return add_damage(s, row->agent_us);
 	if (row->received_us > s->upto_us)
 		return 0;
 	if (s->job->stop && atomic_load_explicit(s->job->stop, memory_order_relaxed))
 		return -ECANCELED;
 	s->result.rows++;
+	if (row->damaged)
+		return add_damage(s, row->agent_us);
+	s->damage_goes_on = false;
 	struct columns_tick tick = {.time_us = row->agent_us,
 				    .received_us = row->received_us,
 				    .boottime_us = row->boottime_us,
@@ -187,7 +283,7 @@ struct counting {
 static int count_row(void *arg, const struct store_row *row)
 {
 	struct counting *c = arg;
-	if (row->received_us > c->upto_us)
+	if (row->received_us > c->upto_us || row->lost)
 		return 0;
 	if (c->n == c->cap) {
 		size_t cap = c->cap ? c->cap * 2 : 4096;
@@ -257,8 +353,10 @@ int seal_host(const struct seal_job *job, struct seal_result *ret)
 		r = store_view_rows(view, host->host_id, INT64_MIN, INT64_MAX, false, on_row, &s);
 	if (r == 0 && s.result.rows > 0)
 		r = store_view_rows(view, host->host_id, INT64_MIN, INT64_MAX, true, take_latest, &s);
-	store_view_close(view);
 	r = r > 0 ? 0 : r;
+	if (r == 0)
+		r = put_damaged(&s, view);
+	store_view_close(view);
 	if (r == 0)
 		r = finish_chunk(&s);
 	if (r == 0)

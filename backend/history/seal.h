@@ -22,7 +22,9 @@ struct seal_job {
 
 struct seal_result {
 	uint64_t rows, samples, chunks, bytes;
-	uint64_t bad_rows;   /* of which all or a part could not be read: the rest of them is in the chunks */
+	uint64_t bad_rows;   /* of which all or a part could not be read: the rest of them is in the chunks; a stretch
+			      * of those of which nothing can be read counts as one, and a chunk that cannot be read
+			      * either stands in its place */
 	uint64_t duplicates; /* left out: that sequence of the instance was there already */
 	int64_t sealed_us;   /* up to which rows are sealed now */
 	bool more;	     /* there are rows up to upto_us that were too many for one time */

@@ -42,7 +42,8 @@ struct query_sink {
 	int (*series)(void *arg, const struct columns_series *series, void **ret);
 	/* NULL for statistics that were not asked for, or are not there. */
 	int (*values)(void *arg, void *series, const struct columns_values *const values[QUERY_STATISTICS]);
-	/* What is stored of some of these moments cannot be read. Before the block that it concerns or after it. */
+	/* What is stored of some of these moments cannot be read. Before the block that it concerns or after it; a
+	 * single moment, of a row, in its turn. */
 	int (*damaged)(void *arg, int64_t from_us, int64_t to_us);
 	void *arg;
 };

@@ -25,7 +25,8 @@ struct run {
 	struct query_run last;	       /* of the last tick, as if it had begun there */
 	int64_t last_time_us, last_us; /* its time; when it was read: of a minute its last reading */
 	uint32_t sequences;	       /* that a whole minute had; 0 until one is known */
-	bool has_last, last_is_minute;
+	int64_t damaged_us;	       /* up to here damage was told */
+	bool has_last, last_is_minute, has_damaged;
 	uint32_t epoch;		     /* one more at each boot */
 	uint64_t block;		     /* number of the one at hand */
 	enum schema_value_type type; /* of the series at hand */
@@ -73,6 +74,18 @@ static bool were_lost(const struct run *run, uint64_t step, bool minutes)
 	return step > own;
 }
 
+/* What lies between is known to be damaged, but for less than would be missed. */
+static bool is_explained(const struct run *run, int64_t from_us, int64_t to_us, int64_t missed_us)
+{
+	for (size_t i = run->result->n_gaps; i > 0; i--) {
+		const struct range_gap *gap = &run->result->gaps[i - 1];
+		if (gap->host == run->host && gap->cause == RANGE_DAMAGED && gap->from_us - from_us <= missed_us &&
+		    to_us - gap->to_us <= missed_us)
+			return true;
+	}
+	return false;
+}
+
 /* Between the last tick and one of this run that has this sequence. */
 static int look_for_gap(struct run *run, const struct query_run *next, uint64_t sequence, int64_t time_us, bool minutes)
 {
@@ -88,15 +101,29 @@ static int look_for_gap(struct run *run, const struct query_run *next, uint64_t 
 		cause = RANGE_AGENT_RESTARTED;
 	else if (sequence > last->sequence && were_lost(run, sequence - last->sequence, minutes))
 		cause = RANGE_LOST;
+	if (cause == RANGE_LOST && is_explained(run, run->last_us, time_us, longest_us(longest)))
+		return 0;
 	return add_gap(run, run->last_us, time_us, cause);
 }
 
 static int on_damaged(void *arg, int64_t from_us, int64_t to_us)
 {
 	struct run *run = arg;
+	struct range_result *result = run->result;
+	struct range_gap *former = result->n_gaps > 0 ? &result->gaps[result->n_gaps - 1] : NULL;
+	/* Rows are told in their turn, chunks before what lies among them. */
+	bool goes_on = from_us == to_us && run->has_damaged && run->damaged_us < from_us &&
+		       (!run->has_last || run->last_time_us <= run->damaged_us) && former &&
+		       former->cause == RANGE_DAMAGED && former->host == run->host;
+	run->has_damaged = true;
+	run->damaged_us = to_us;
 	/* That nothing comes from there is explained by this. */
 	if (run->has_last && run->last_time_us < to_us)
 		run->last_time_us = run->last_us = to_us;
+	if (goes_on) {
+		former->to_us = to_us > from_us ? to_us : from_us + 1;
+		return 0;
+	}
 	return add_gap(run, from_us, to_us > from_us ? to_us : from_us + 1, RANGE_DAMAGED);
 }
 

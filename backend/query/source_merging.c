@@ -51,7 +51,8 @@ int source_merging_add_stored(struct source_merging *m, struct source_reading *r
 	if (r == 0)
 		r = source_piece_copy(&piece, reading->section, &copy);
 	if (r < 0 && source_is_damage(r))
-		return sink->damaged(sink->arg, chunk->first_us, chunk->last_us);
+		return sink->damaged(sink->arg, chunk->first_us,
+				     chunk->last_us > chunk->first_us ? chunk->last_us : chunk->first_us + 1);
 	return r < 0 ? r : source_merging_add(m, &copy);
 }
 

@@ -78,7 +78,7 @@ void source_rows_free(struct source_rows *rows)
 
 struct filling {
 	struct source_rows *rows;
-	uint32_t next; /* of the listed */
+	uint32_t next, end; /* of the listed */
 	size_t head;
 };
 
@@ -91,7 +91,7 @@ static int on_head(void *arg, const struct store_row *row)
 	uint32_t section;
 	size_t need = 0;
 	/* What stands before the first has the same moment. */
-	if (f->next == rows->n || !kept_rows_same(row, &rows->listed[f->next]))
+	if (f->next == f->end || !kept_rows_same(row, &rows->listed[f->next]))
 		return 0;
 	if (row->damaged)
 		return DAMAGED;
@@ -116,18 +116,20 @@ static int on_head(void *arg, const struct store_row *row)
 /* Listed rows from *next on become kept ones, until one does not: FULL or DAMAGED. */
 static int fill_kept(struct source_rows *rows, uint32_t *next)
 {
-	struct filling f = {.rows = rows, .next = *next, .head = rows->kept->head};
+	struct filling f = {.rows = rows, .next = *next, .end = *next, .head = rows->kept->head};
 	const struct source_reading *reading = rows->reading;
 	int r = MORE;
 	f.head = f.head > 0 ? f.head : HEAD_FIRST;
-	while (r == MORE && f.next < rows->n)
+	while (f.end < rows->n && !rows->listed[f.end].lost)
+		f.end++;
+	while (r == MORE && f.next < f.end)
 		r = store_view_row_heads(reading->view, reading->range->host_id, rows->listed[f.next].agent_us,
-					 rows->listed[rows->n - 1].agent_us, f.head, on_head, &f);
+					 rows->listed[f.end - 1].agent_us, f.head, on_head, &f);
 	rows->kept->head = f.head;
-	if (r == 0 && f.next < rows->n)
+	if (r == 0 && f.next < f.end)
 		return -EUCLEAN; /* a row that the same view has just listed */
 	*next = f.next;
-	return r;
+	return f.next == f.end && f.end < rows->n ? DAMAGED : r;
 }
 
 /* --- what they say ----------------------------------------------------------------------------------------------- */

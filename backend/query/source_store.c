@@ -191,6 +191,8 @@ static int on_row(void *arg, const struct store_row *row)
 	bool thin = plan->rows_from_us == plan->thin_us;
 	if (apart && !thin)
 		return source_rows_add(&plan->rows, row);
+	if (row->lost)
+		return plan->reading.sink->damaged(plan->reading.sink->arg, row->agent_us, row->agent_us + 1);
 	r = source_rows_keep(&plan->rows, row);
 	if (r != -EMSGSIZE)
 		return r;

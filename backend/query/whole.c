@@ -106,7 +106,7 @@ static void travel_free(struct travel *t)
 }
 
 struct newest {
-	bool found;
+	bool found, damaged; /* of those that are newer one cannot be read */
 	int64_t agent_us;
 	uint8_t hash[32];
 };
@@ -114,8 +114,10 @@ struct newest {
 static int on_newest(void *arg, const struct store_row *row)
 {
 	struct newest *newest = arg;
-	if (row->damaged)
+	if (row->damaged) {
+		newest->damaged = true;
 		return 0;
+	}
 	newest->found = true;
 	newest->agent_us = row->agent_us;
 	memcpy(newest->hash, row->descriptor_hash, sizeof(newest->hash));
@@ -220,6 +222,7 @@ static int travel(struct travel *t, struct store *store, struct schemas *schemas
 	/* Chunks are looked at from where sections of the newest row may have to be taken from. */
 	int64_t from_us = newest.found ? newest.agent_us - WHOLE_LOOKBACK_US : INT64_MIN / 2;
 	r = past_newest(t->view, t->schema, t->host_id, from_us, at_us, &t->chunks_us, &t->whole->damaged);
+	t->whole->damaged |= newest.damaged;
 	if (r == 0)
 		t->chunks_us = INT64_MIN;
 	if (r < 0 || (r == 0 && !newest.found))

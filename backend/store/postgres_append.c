@@ -7,6 +7,9 @@
 #include "backend/store/postgres_engine.h"
 #include "backend/store/stream_ranges.h"
 
+#include "common/clock.h"
+#include "common/log.h"
+
 #include <errno.h>
 #include <sodium.h>
 #include <stdlib.h>
@@ -20,6 +23,8 @@ struct run {
 	size_t n;
 	struct stream_ranges ranges;
 };
+
+#define AVOIDED_MAX_US (3 * 3600000000ll) /* from now; parts of rows are an hour long */
 
 static const enum postgres_statement needed[] = {PG_BEGIN,	PG_COMMIT,	PG_ROLLBACK,
 						 PG_LOCK_HOSTS, PG_RANGES_NEAR, PG_HOT_DIGEST,
@@ -257,7 +262,16 @@ static int fetch(struct postgres_engine *e, struct run *runs, size_t n)
 
 /* --- fates ------------------------------------------------------------------------------------------------------- */
 
-/* What came before under that sequence: the same, or another machine's. A row that has expired is believed. */
+/* What a failure from here on must not end. */
+static int save(struct postgres_engine *e)
+{
+	int r = e->saved ? 0 : postgres_exec(&e->write, "SAVEPOINT state", NULL);
+	e->saved = r >= 0;
+	return r < 0 ? r : 0;
+}
+
+/* What came before under that sequence: the same, or another machine's. A row that has expired, or that the disk has
+ * lost, is believed. */
 static int compare_stored(struct postgres_engine *e, const struct run *run, const struct postgres_pending *p)
 {
 	struct postgres_parameters parameters = {0};
@@ -265,7 +279,11 @@ static int compare_stored(struct postgres_engine *e, const struct run *run, cons
 	size_t len = 0;
 	add_stream(&parameters, run);
 	postgres_add_int(&parameters, (int64_t)p->snapshot->sequence);
-	int rows = postgres_run(&e->write, PG_HOT_DIGEST, &parameters, &result);
+	int rows = save(e);
+	if (rows == 0)
+		rows = postgres_run(&e->write, PG_HOT_DIGEST, &parameters, &result);
+	if (rows == -EUCLEAN)
+		rows = postgres_go_on(&e->write, POSTGRES_USUAL);
 	if (rows < 0)
 		return rows;
 	const uint8_t *digest = rows > 0 ? postgres_get_bytes(result, 0, 0, &len) : NULL;
@@ -378,13 +396,15 @@ static int send_ranges(struct postgres_engine *e, const struct run *run)
 	return r < 0 ? r : sent;
 }
 
-static int send_changes(struct postgres_engine *e, const struct run *runs, size_t n)
+/* *ret_rows of them put rows. */
+static int send_changes(struct postgres_engine *e, const struct run *runs, size_t n, int *ret_rows)
 {
 	int statements = 0, r = 0;
 	for (size_t at = 0; at < e->n_pending && r >= 0;) {
 		r = send_rows(e, at, &at);
 		statements += r > 0;
 	}
+	*ret_rows = statements;
 	for (size_t i = 0; i < n && r >= 0; i++) {
 		r = send_ranges(e, &runs[i]);
 		statements += r > 0 ? r : 0;
@@ -392,16 +412,51 @@ static int send_changes(struct postgres_engine *e, const struct run *runs, size_
 	return r < 0 ? r : statements;
 }
 
+/* Rows find no place in their parts: the page where the next one would go, in the table or in an index, cannot be read.
+ * They go to the part behind from now on, which says only that they came later than they did. */
+static int avoid_parts(struct postgres_engine *e)
+{
+	int64_t low_us = INT64_MAX, high_us = INT64_MIN;
+	for (size_t i = 0; i < e->n_pending; i++) {
+		const struct postgres_pending *p = &e->pending[i];
+		if (*p->fate != STORE_ACCEPTED)
+			continue;
+		low_us = p->received_us < low_us ? p->received_us : low_us;
+		high_us = p->received_us > high_us ? p->received_us : high_us;
+	}
+	if (low_us > high_us || high_us > clock_wall_us() + AVOIDED_MAX_US)
+		return -EUCLEAN;
+	bool adjoins = low_us >= e->avoided_from_us && low_us <= e->avoided_until_us;
+	if (!adjoins)
+		e->avoided_from_us = postgres_part_begin(POSTGRES_HOT, postgres_part_of(POSTGRES_HOT, low_us));
+	e->avoided_until_us = postgres_part_begin(POSTGRES_HOT, postgres_part_of(POSTGRES_HOT, high_us) + 1);
+	log_error("the table that takes rows is damaged where they would go", LOG_STR("database", e->url.shown),
+		  LOG_STR("error", e->write.message),
+		  LOG_STR("then", "what comes is put into the next hour's; look at the server's disk and log"));
+	return -EAGAIN;
+}
+
+static void keep_off(struct postgres_engine *e)
+{
+	for (size_t i = 0; i < e->n_pending; i++) {
+		int64_t *us = &e->pending[i].received_us;
+		*us = *us >= e->avoided_from_us && *us < e->avoided_until_us ? e->avoided_until_us : *us;
+	}
+}
+
 static int write_changes(struct postgres_engine *e, const struct run *runs, size_t n)
 {
 	PGresult *result = NULL;
-	int r = postgres_pipeline_begin(&e->write);
-	int statements = r < 0 ? r : send_changes(e, runs, n);
+	int rows = 0, r = postgres_pipeline_begin(&e->write);
+	int statements = r < 0 ? r : send_changes(e, runs, n, &rows);
 	r = statements < 0 ? statements : postgres_pipeline_send(&e->write, PG_COMMIT, NULL);
 	if (r == 0)
 		r = postgres_pipeline_flush(&e->write);
-	for (int i = 0; i < statements && r >= 0; i++)
+	for (int i = 0; i < statements && r >= 0; i++) {
 		r = postgres_pipeline_result(&e->write, NULL);
+		if (r == -EUCLEAN && i < rows)
+			return avoid_parts(e);
+	}
 	if (r >= 0)
 		r = postgres_pipeline_result(&e->write, &result);
 	/* A transaction that had failed answers a COMMIT with ROLLBACK. */
@@ -422,7 +477,9 @@ static int ensure_partitions(struct postgres_engine *e)
 static int write_group(struct postgres_engine *e, struct run *runs)
 {
 	size_t n = find_runs(e, runs);
+	e->saved = false;
 	int r = fetch(e, runs, n);
+	keep_off(e);
 	if (r == 0)
 		r = ensure_partitions(e); /* only now it is known when they came; most often they are there */
 	if (r == 0)

@@ -7,6 +7,7 @@
 #include "backend/store/postgres_engine.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -232,6 +233,57 @@ static int seal_locked(struct postgres_link *link, const struct locked *locked, 
 	return r < 0 ? r : commit(link, statements + 1);
 }
 
+struct count {
+	int64_t upto_us;
+	int64_t rows, later;
+};
+
+static int count_row(void *arg, const struct store_row *row)
+{
+	struct count *count = arg;
+	if (!row->lost && row->received_us <= count->upto_us)
+		count->rows++;
+	else if (!row->lost)
+		count->later++;
+	return 0;
+}
+
+/* Some of the rows cannot be counted: as many as whoever reads them finds. Nothing waits for the others any more. */
+static int lock_around(struct postgres_link *link, const uint8_t host_id[16], const struct seal *seal, size_t n,
+		       struct locked *ret)
+{
+	struct count count = {.upto_us = seal->upto_us};
+	PGresult *result = NULL;
+	char sql[128];
+	int r = lock_for_replace(link, host_id, n, ret);
+	if (r < 0 || ret->sealed_us != seal->was_us)
+		return r;
+	r = postgres_exec(link, "SAVEPOINT state", NULL);
+	if (r >= 0)
+		r = postgres_row_heads(link, host_id, INT64_MIN, INT64_MAX, 0, count_row, &count);
+	snprintf(sql, sizeof(sql), "SELECT coalesce(sum(last - first + 1), 0)::bigint FROM streams WHERE host = %lld",
+		 (long long)ret->host);
+	int rows = r < 0 ? r : postgres_exec(link, sql, &result);
+	if (rows < 0)
+		return rows;
+	ret->rows = count.rows;
+	ret->sealed_rows = (rows > 0 ? strtoll(PQgetvalue(result, 0, 0), NULL, 10) : 0) - count.later;
+	PQclear(result);
+	return 0;
+}
+
+static int lock_rows(struct postgres_link *link, const uint8_t host_id[16], const struct seal *seal, size_t n,
+		     struct locked *ret)
+{
+	int r = lock_for_seal(link, host_id, seal->was_us, seal->upto_us, n, ret);
+	if (r != -EUCLEAN || !link->conn)
+		return r;
+	r = postgres_pipeline_end(link);
+	if (r == 0)
+		r = postgres_exec(link, "ROLLBACK", NULL);
+	return r < 0 ? r : lock_around(link, host_id, seal, n, ret);
+}
+
 static int seal_on(struct postgres_engine *e, struct postgres_link *link, const uint8_t host_id[16],
 		   const struct seal *seal, const struct store_chunk *chunks, size_t n, struct locked *locked)
 {
@@ -239,7 +291,7 @@ static int seal_on(struct postgres_engine *e, struct postgres_link *link, const 
 	if (r == 0)
 		r = prepare(link, chunks, n);
 	if (r == 0)
-		r = lock_for_seal(link, host_id, seal->was_us, seal->upto_us, n, locked);
+		r = lock_rows(link, host_id, seal, n, locked);
 	if (r < 0)
 		return r;
 	if (locked->sealed_us != seal->was_us || (uint64_t)locked->rows != seal->rows)

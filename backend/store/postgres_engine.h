@@ -63,6 +63,7 @@ struct postgres_pending {
 
 struct postgres_engine {
 	struct postgres_url url;
+	struct postgres_damage damage;
 	/* The writer's thread alone. */
 	struct postgres_link write;
 	struct postgres_host_cache cache;
@@ -70,6 +71,9 @@ struct postgres_engine {
 	size_t n_pending, pending_cap;
 	struct buf columns[10]; /* of rows to insert */
 	bool write_failing;
+	uint64_t around_ns;			   /* when a damaged part of rows was last walked over */
+	bool saved;				   /* the transaction has a savepoint "state" */
+	int64_t avoided_from_us, avoided_until_us; /* rows of this time go behind it */
 	/* Under `lock`. */
 	pthread_mutex_t lock;
 	pthread_cond_t returned;
@@ -164,6 +168,31 @@ struct postgres_lost {
 /* All that can be read is given to take(); *ret, malloc'd, says where something is that cannot. */
 int postgres_list_around(struct postgres_link *link, const struct postgres_around *around, struct postgres_lost **ret,
 			 size_t *ret_n) __attribute__((nonnull, warn_unused_result));
+
+/* postgres_lost.c: rows that cannot be read, on a link that is in a transaction with a savepoint "state". */
+enum postgres_way { POSTGRES_USUAL, POSTGRES_BY_INDEX, POSTGRES_BY_TABLE };
+/* After a failure: back to the savepoint, and on by such plans until the next return there. 0 or negative errno. */
+int postgres_go_on(struct postgres_link *link, enum postgres_way way) __attribute__((nonnull, warn_unused_result));
+/* Behind this row, as the indexes order them. */
+struct postgres_place {
+	int64_t agent_us, sequence;
+	uint8_t instance[16];
+};
+/* Kept from one loss to the next of the same reading. Zeroed but for `backwards` at the beginning. */
+struct postgres_losing {
+	bool backwards;
+	unsigned probes;
+	uint64_t step_us;
+};
+/* In the order of reading; the same but when there was no end of them. */
+struct postgres_lost_rows {
+	int64_t first_us, last_us;
+};
+/* Where the next row is, behind `from` and up to end_us, that an index leads to and cannot be read: 1, and what stands
+ * before it can; 0 when all can; negative errno. The way is POSTGRES_BY_INDEX, before and after. */
+int postgres_lose_rows(struct postgres_link *link, const uint8_t host_id[16], const struct postgres_place *from,
+		       int64_t end_us, struct postgres_losing *losing, struct postgres_lost_rows *ret)
+	__attribute__((nonnull, warn_unused_result));
 
 /* postgres_sound.c: SQL that reads what can be read of a part, or of all of a table, for a link that goes by the index.
  * 1 when something cannot, 0, negative errno (-ENXIO: no such part). */

@@ -11,15 +11,50 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define AROUND_EVERY_NS 60000000000ull
+
+/* `rows` is the name of the hour's part, or SQL that reads it. */
+static int drop_when_sealed(struct postgres_engine *e, int64_t hour, const char *rows)
+{
+	char *condition = NULL;
+	if (asprintf(&condition,
+		     "NOT EXISTS (SELECT 1 FROM hosts h JOIN %s r USING (host) WHERE h.sealed_us < %lld AND"
+		     " r.received_us > h.sealed_us)",
+		     rows, (long long)postgres_part_begin(POSTGRES_HOT, hour + 1) - 1) < 0)
+		return -ENOMEM;
+	int r = postgres_part_drop(e, &e->write, POSTGRES_HOT, hour, condition);
+	free(condition);
+	return r;
+}
+
+/* Rows on pages that cannot be read are waited for by nobody: what can be read of the others decides. */
+static int drop_around(struct postgres_engine *e, int64_t hour, const char *name)
+{
+	struct buf rows BUF_CLEANUP = BUF_INIT(POSTGRES_SOUND_MAX);
+	uint64_t now_ns = clock_monotonic_ns();
+	/* It walks over all of the part, and appends wait meanwhile. */
+	if (e->around_ns != 0 && now_ns - e->around_ns < AROUND_EVERY_NS)
+		return 0;
+	e->around_ns = now_ns;
+	int r = postgres_by_index_begin(&e->write);
+	if (r == 0)
+		r = buf_append_str(&rows, "(");
+	if (r == 0)
+		r = postgres_sound(&e->write, name, "host, received_us", &rows);
+	if (r >= 0)
+		r = buf_append(&rows, ")", sizeof(")"));
+	if (r == 0)
+		r = drop_when_sealed(e, hour, (const char *)rows.data);
+	postgres_by_index_end(&e->write);
+	return r;
+}
+
 static int drop_hour(struct postgres_engine *e, int64_t hour)
 {
-	char condition[512], name[48];
+	char name[48];
 	postgres_part_name(POSTGRES_HOT, hour, name);
-	snprintf(condition, sizeof(condition),
-		 "NOT EXISTS (SELECT 1 FROM hosts h JOIN %s r USING (host) WHERE h.sealed_us < %lld AND r.received_us >"
-		 " h.sealed_us)",
-		 name, (long long)postgres_part_begin(POSTGRES_HOT, hour + 1) - 1);
-	return postgres_part_drop(e, &e->write, POSTGRES_HOT, hour, condition);
+	int r = drop_when_sealed(e, hour, name);
+	return r == -EUCLEAN ? drop_around(e, hour, name) : r;
 }
 
 static int drop_sealed(struct postgres_engine *e, enum postgres_table table, int64_t part)

@@ -208,6 +208,7 @@ int postgres_usage(void *engine, struct store_usage *ret)
 	PQclear(result);
 	if (rows < 0)
 		return rows;
+	usage.damaged_tables = postgres_damage_count(&((struct postgres_engine *)engine)->damage);
 	*ret = usage;
 	return 0;
 }

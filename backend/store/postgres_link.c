@@ -78,8 +78,11 @@ static int judge(struct postgres_link *link, const PGresult *result)
 	const char *primary = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
 	if (PQstatus(link->conn) == CONNECTION_BAD)
 		return lose(link, -ENOTCONN, primary ? primary : PQerrorMessage(link->conn));
-	return fail(link, translate(PQresultErrorField(result, PG_DIAG_SQLSTATE)),
-		    primary ? primary : PQresultErrorMessage(result));
+	int error = fail(link, translate(PQresultErrorField(result, PG_DIAG_SQLSTATE)),
+			 primary ? primary : PQresultErrorMessage(result));
+	if (error == -EUCLEAN && link->damage)
+		postgres_damage_met(link->damage, link->message);
+	return error;
 }
 
 /* Waits until the socket is readable, or writable if asked for. */

@@ -7,6 +7,7 @@
  * -EEXIST, -ENXIO (no such table), -EUCLEAN (corrupt), -EINVAL, -EIO. */
 #pragma once
 
+#include "backend/store/postgres_damage.h"
 #include "backend/store/postgres_url.h"
 #include "common/buf.h"
 
@@ -40,11 +41,14 @@ enum postgres_statement {
 	PG_LOCK_NAMES,
 	PG_DURABLE,
 	PG_LATEST,
+	PG_LATEST_SEALED,
 	PG_ROWS_FORWARDS,
 	PG_ROWS_BACKWARDS,
 	PG_ROW_HEADS,
 	PG_ROW_LIST,
 	PG_ROW_LIST_BACKWARDS,
+	PG_ROW_TEST,
+	PG_ROW_TEST_BACKWARDS,
 	PG_DESCRIPTORS_PUT,
 	PG_DESCRIPTORS_GET,
 	PG_USER_GET,
@@ -91,6 +95,7 @@ enum postgres_statement {
 
 struct postgres_link {
 	const struct postgres_url *url; /* whose owner outlives the link */
+	struct postgres_damage *damage; /* the same; NULL: nobody counts it */
 	PGconn *conn;			/* NULL: not connected */
 	unsigned wait_ms;		/* the longest for an answer; 0: POSTGRES_WAIT_MS */
 	bool prepared[PG_STATEMENTS];

@@ -110,12 +110,16 @@ const char *const postgres_sql[PG_STATEMENTS] = {
 	[PG_LATEST] = "(SELECT " ROW " FROM hot WHERE host = " HOST " ORDER BY agent_us DESC, sequence DESC, instance"
 		      " DESC LIMIT 1) UNION ALL SELECT " ROW " FROM latest WHERE host = " HOST
 		      " ORDER BY agent_us DESC LIMIT 1",
+	[PG_LATEST_SEALED] = "SELECT " ROW " FROM latest WHERE host = " HOST,
 	[PG_ROWS_FORWARDS] = "SELECT " ROW ", boottime_us, octet_length(payload)::bigint" ROWS_FORWARDS,
 	[PG_ROW_HEADS] = "SELECT " ROW_BUT ", substring(payload, 1, $7::bigint::int), boottime_us,"
 			 " octet_length(payload)::bigint" ROWS_FORWARDS,
 	[PG_ROW_LIST] = "SELECT sequence, agent_us, received_us, instance" ROWS_FORWARDS,
 	[PG_ROWS_BACKWARDS] = "SELECT " ROW ", boottime_us, octet_length(payload)::bigint" ROWS_BACKWARDS,
 	[PG_ROW_LIST_BACKWARDS] = "SELECT sequence, agent_us, received_us, instance" ROWS_BACKWARDS,
+	/* Whether they can be read. */
+	[PG_ROW_TEST] = "SELECT count(*) FROM (SELECT received_us" ROWS_FORWARDS ") s",
+	[PG_ROW_TEST_BACKWARDS] = "SELECT count(*) FROM (SELECT received_us" ROWS_BACKWARDS ") s",
 	[PG_DESCRIPTORS_PUT] = "INSERT INTO descriptor_sets (hash, data) VALUES ($1::bytea, $2::bytea)"
 			       " ON CONFLICT DO NOTHING",
 	[PG_DESCRIPTORS_GET] = "SELECT data FROM descriptor_sets WHERE hash = $1::bytea",

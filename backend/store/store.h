@@ -100,6 +100,9 @@ struct store_row {
 	int64_t id;	  /* the engine's: see store_view_row_heads() */
 	/* The disk has lost it: agent_us and received_us are known, the payload is a byte that is no message. */
 	bool damaged;
+	/* Nothing but agent_us is known, damaged is set too, and received_us is the same. There may be more of them
+	 * with that time, of two that follow each other also between them. store_seal() does not count it. */
+	bool lost;
 };
 /* Anything but 0 stops the iteration and is returned from it. */
 typedef int (*store_row_fn)(void *arg, const struct store_row *row);
@@ -215,7 +218,9 @@ struct store_usage {
 	uint64_t rows, row_bytes; /* not sealed, or not freed yet; about */
 	uint64_t total_bytes;	  /* of the database, with all that is around */
 	uint64_t disk_free_bytes; /* UINT64_MAX: not known (the disk is a server's) */
-	uint64_t damaged_tables;  /* set aside, so that what is new has a place */
+	/* Set aside, so that what is new has a place; of a server: tables and indexes of which something could not be
+	 * read since the start. */
+	uint64_t damaged_tables;
 };
 /* Looks at every chunk's row: for once a minute. */
 int store_usage(struct store *store, struct store_usage *ret) __attribute__((nonnull, warn_unused_result));

@@ -29,11 +29,18 @@ static void close_engine(void *engine)
 	free(e->cache.entries);
 	free(e->pending);
 	postgres_url_free(&e->url);
+	postgres_damage_destroy(&e->damage);
 	pthread_mutex_destroy(&e->lead_lock);
 	pthread_mutex_destroy(&e->parts_lock);
 	pthread_cond_destroy(&e->returned);
 	pthread_mutex_destroy(&e->lock);
 	free(e);
+}
+
+static void link_init(struct postgres_engine *e, struct postgres_link *link)
+{
+	link->url = &e->url;
+	link->damage = &e->damage;
 }
 
 static struct postgres_engine *new_engine(void)
@@ -45,10 +52,11 @@ static struct postgres_engine *new_engine(void)
 	condition_init(&e->returned);
 	pthread_mutex_init(&e->parts_lock, NULL);
 	pthread_mutex_init(&e->lead_lock, NULL);
-	e->write.url = &e->url;
-	e->lead.url = &e->url;
+	postgres_damage_init(&e->damage);
+	link_init(e, &e->write);
+	link_init(e, &e->lead);
 	for (size_t i = 0; i < POSTGRES_LINKS; i++)
-		e->links[i].url = &e->url;
+		link_init(e, &e->links[i]);
 	for (size_t i = 0; i < sizeof(e->columns) / sizeof(e->columns[0]); i++)
 		e->columns[i] = BUF_INIT(COLUMN_MAX);
 	return e;

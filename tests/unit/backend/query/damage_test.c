@@ -1,5 +1,7 @@
 /* What cannot be read is told, and everything else is served: never another value, never no answer. */
 #include "backend/columns/rollup.h"
+#include "backend/history/compact.h"
+#include "backend/history/seal.h"
 #include "tests/unit/backend/query/history.h"
 #include "tests/unit/cmocka_all.h"
 
@@ -190,6 +192,90 @@ static void minutes_of_which_a_statistic_is_damaged(void **state)
 	buf_free(&all);
 }
 
+/* Rows of which the store says that they cannot be read: the second to the last of a second and a third part, and one
+ * more. What was whole is there, and two stretches are told, of which nothing else is said. */
+static void expect_rows_but_some(struct history *h)
+{
+	struct range_result result = ask(h, RANGE_LAST, 1000000);
+	const int64_t second = 1000000,
+		      ends[2][2] = {{T0 + 60 * second, T0 + 74 * second}, {T0 + 90 * second, T0 + 90 * second + 1}};
+	assert_int_equal(result.n_gaps, 2);
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(result.gaps[i].cause, RANGE_DAMAGED);
+		assert_true(result.gaps[i].from_us == ends[i][0]);
+		assert_in_range(result.gaps[i].to_us, ends[i][1], ends[i][1] + 1);
+	}
+	for (size_t i = 0; i < N; i++) {
+		double value = result.groups[0].values[i];
+		bool lost = (i >= 60 && i < 75) || i == 90;
+		assert_true(lost ? isnan(value) : value == (double)(i * 7919 % 1000));
+	}
+	range_result_free(&result);
+}
+
+static void seal_and_compact(struct history *h, bool compact)
+{
+	struct store_unsealed *host = NULL;
+	struct store_window *windows = NULL;
+	struct seal_result sealed;
+	struct compact_result compacted;
+	size_t n = 0;
+	if (!compact) {
+		assert_int_equal(store_unsealed(h->store, &host, &n), 0);
+		assert_int_equal(n, 1);
+		const struct seal_job job = {.store = h->store,
+					     .schemas = h->schemas,
+					     .host = host,
+					     .upto_us = T0 + N * 1000000ll,
+					     .now_us = T0};
+		assert_int_equal(seal_host(&job, &sealed), 0);
+		assert_int_equal(sealed.rows, N);
+		assert_int_equal(sealed.bad_rows, 2);
+		free(host);
+		return;
+	}
+	for (enum store_tier tier = STORE_TIER_RAW; tier <= STORE_TIER_PROCESSES; tier++) {
+		assert_int_equal(store_windows(h->store, tier, INT64_MAX, INT64_MAX, 10, &windows, &n), 0);
+		assert_int_equal(n, 1);
+		const struct compact_job job = {
+			.store = h->store, .tier = tier, .window = windows, .now_us = INT64_MAX / 2};
+		assert_int_equal(compact_window(&job, &compacted), 0);
+		assert_int_equal(compacted.damaged, 2);
+		free(windows);
+		/* And not again and again. */
+		assert_int_equal(store_windows(h->store, tier, INT64_MAX, INT64_MAX, 10, &windows, &n), 0);
+		assert_int_equal(n, 0);
+		free(windows);
+	}
+}
+
+/* What was lost as rows is told as damaged as long as what is around it is kept. */
+static void rows_that_are_lost(void **state)
+{
+	struct history h;
+	history_open(&h);
+	make(&h);
+	for (size_t i = 0; i < N; i++) {
+		/* As a store puts it where one was. */
+		if ((i >= 60 && i < 75) || i == 90) {
+			h.snapshots[i].payload.data[0] = 0;
+			h.snapshots[i].payload.len = 1;
+		}
+	}
+	history_put_rows(&h, NULL, 0);
+	expect_rows_but_some(&h);
+	seal_and_compact(&h, false);
+	expect_rows_but_some(&h);
+	seal_and_compact(&h, true);
+	expect_rows_but_some(&h);
+	/* Of minutes what is left counts. */
+	struct range_result result = ask(&h, RANGE_LAST, 60000000);
+	for (size_t i = 0; i < N / 60; i++)
+		assert_false(isnan(result.groups[0].values[i]));
+	range_result_free(&result);
+	history_close(&h);
+}
+
 /* Overwrites the page on which these bytes lie, while the store is closed. */
 static void damage_page_of(struct history *h, const uint8_t *what, size_t what_len)
 {
@@ -286,6 +372,7 @@ static void what_the_cache_has_is_not_read_again(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(rows_that_are_lost),
 		cmocka_unit_test(any_byte_of_a_chunk),
 		cmocka_unit_test(any_byte_beneath_late_data),
 		cmocka_unit_test(minutes_of_which_a_statistic_is_damaged),
