@@ -31,7 +31,8 @@ test("an answer becomes numbers and moments; what is malformed is left out", () 
   expect(info?.tiers[0]).toMatchObject({ bytes: 6_000_000, uncompactedBytes: 1_000_000, keepSeconds: 1_209_600 });
   expect(info?.tiers[0]?.oldestMs).toBe(Date.UTC(2026, 10, 19));
   expect(info?.tiers[1]).toMatchObject({ bytes: 0, oldestMs: undefined, keepSeconds: undefined });
-  expect(info).toMatchObject({ totalBytes: 30_000_000, keepsHouse: true, maxBytes: undefined });
+  expect(info).toMatchObject({ totalBytes: 30_000_000, keepsHouse: true, maxBytes: undefined, damagedTables: 0 });
+  expect(storageFromJson({ ...ANSWER, damaged_tables: "2" })?.damagedTables).toBe(2);
   for (const value of [null, [], {}, { tiers: "raw" }, "x"]) expect(storageFromJson(value)).toBeUndefined();
 });
 

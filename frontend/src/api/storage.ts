@@ -30,6 +30,8 @@ export interface StorageInfo {
   diskFreeBytes?: number;
   keepsHouse: boolean;
   lookedAtMs?: number;
+  /** Tables (of a server's database also indexes) of which something cannot be read. */
+  damagedTables: number;
 }
 
 function tierFromJson(value: unknown): StorageTier | undefined {
@@ -61,6 +63,7 @@ export function storageFromJson(value: unknown): StorageInfo | undefined {
     diskFreeBytes: number(value, "disk_free_bytes"),
     keepsHouse: value.keeps_house === true,
     lookedAtMs: moment(value, "looked_at"),
+    damagedTables: number(value, "damaged_tables") ?? 0,
   };
 }
 

@@ -70,6 +70,18 @@ function useStorage() {
   return state;
 }
 
+function Damage({ tables, onServer }: { tables: number; onServer: boolean }) {
+  const what = tables === 1 ? "One table of the database is" : `${tables} tables of the database are`;
+  return (
+    <div className="banner" data-tone="bad" role="alert" data-testid="storage-damage">
+      {what} damaged. All that can still be read is served, charts show the rest as gaps, and what comes is stored. Check
+      the disk{onServer ? " and the log of the database's server" : ""}, make a backup on another disk now (sonde-backend
+      backup), and restore it, or an older one, into a new database. The backend's log says which{" "}
+      {tables === 1 ? "table it is" : "tables they are"}.
+    </div>
+  );
+}
+
 function Fact({ label, value, hint, testId }: { label: string; value: string; hint?: string; testId?: string }) {
   return (
     <section className="panel span-4" aria-label={label} data-testid={testId}>
@@ -108,6 +120,9 @@ export function StoragePage() {
             <div className="banner" data-tone="bad" role="alert" data-testid="storage-status">
               {sentence(info.status)}
             </div>
+          )}
+          {info.damagedTables > 0 && (
+            <Damage tables={info.damagedTables} onServer={info.diskFreeBytes === undefined} />
           )}
           <div className="grid" style={{ marginBottom: 10 }}>
             <Fact
