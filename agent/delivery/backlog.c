@@ -29,17 +29,12 @@ static void end_call(struct backlog *b)
 	b->call = NULL;
 }
 
-static void wait_ms(struct backlog *b, uint64_t ms)
-{
-	b->wait_ns = clock_monotonic_ns() + ms * NS_PER_MS;
-}
-
 static void fail(struct backlog *b, const char *reason)
 {
 	uint32_t random;
 	end_call(b);
 	encoding_random(&random, sizeof(random));
-	wait_ms(b, backoff_ms(++b->failures, random));
+	b->wait_ns = clock_monotonic_ns() + backoff_ms(++b->failures, random) * NS_PER_MS;
 	if (strncmp(reason, b->last_reason, sizeof(b->last_reason) - 1) == 0)
 		return;
 	snprintf(b->last_reason, sizeof(b->last_reason), "%s", reason);
@@ -165,17 +160,14 @@ static int push(struct backlog *b, const struct buf *hello)
 static void pushed(struct backlog *b, int status, const char *text)
 {
 	uint64_t retry_ms = call_retry_ms(b->call);
-	uint32_t random;
 	/* Refused for now and told when to come again: that is no failure. What a key may send concerns the live stream
 	 * too, everything else the past alone. */
 	if (status != GRPC_OK && retry_ms > 0) {
 		end_call(b);
-		if (status == GRPC_RESOURCE_EXHAUSTED) {
+		if (status == GRPC_RESOURCE_EXHAUSTED)
 			throttle_ask(b->throttle, retry_ms, text);
-		} else {
-			encoding_random(&random, sizeof(random));
-			wait_ms(b, throttle_delay_ms(retry_ms, random));
-		}
+		else
+			hold_ask(b->hold, retry_ms, text);
 		return;
 	}
 	if (status != GRPC_OK || !b->over) {
@@ -238,7 +230,8 @@ int backlog_pump(struct backlog *b, bool may_begin)
 	} else if (b->call && clock_monotonic_ns() > b->deadline_ns) {
 		fail(b, "no answer in time");
 	}
-	if (b->call || !may_begin || clock_monotonic_ns() < b->wait_ns || throttle_left_ms(b->throttle) > 0)
+	if (b->call || !may_begin || clock_monotonic_ns() < b->wait_ns || throttle_left_ms(b->throttle) > 0 ||
+	    hold_left_ms(b->hold) > 0)
 		return 0;
 	return begin_next(b);
 }

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "agent/delivery/call.h"
+#include "agent/delivery/hold.h"
 #include "agent/delivery/sender.h"
 #include "agent/delivery/throttle.h"
 
@@ -16,6 +17,7 @@ struct backlog {
 	const struct sender_options *options;
 	struct queue *queue;
 	struct throttle *throttle;
+	struct hold *hold;
 	struct channel *channel; /* of this connection; NULL while there is none */
 	struct call *call;	 /* NULL between two */
 	bool announcing;	 /* the call is the announcement, not a Push */

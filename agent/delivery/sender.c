@@ -147,9 +147,8 @@ static int turn(struct sender *s, struct channel *channel, struct stream *stream
 	}
 	int r = watch->half_closed_ns != 0 ? 0 : stream_pump(stream);
 	/* The backend has seen what is live before it is told of the past. */
-	bool past = stream->acknowledged && hold_left_ms(&s->hold) == 0 && !finish && !stopping(s);
 	if (r == 0)
-		r = backlog_pump(&s->backlog, past);
+		r = backlog_pump(&s->backlog, stream->acknowledged && !finish && !stopping(s));
 	if (r == 0)
 		r = channel_write(channel);
 	if (r < 0)
@@ -391,7 +390,8 @@ int sender_start(const struct sender_options *options, struct queue *queue, stru
 	if (!s)
 		return -ENOMEM;
 	s->queue = queue;
-	s->backlog = (struct backlog){.options = &s->options, .queue = queue, .throttle = &s->throttle};
+	s->backlog =
+		(struct backlog){.options = &s->options, .queue = queue, .throttle = &s->throttle, .hold = &s->hold};
 	s->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	int r = s->stop_fd < 0 ? -errno : copy_options(s, options);
 	if (r == 0)

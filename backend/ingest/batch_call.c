@@ -60,16 +60,18 @@ static int append(struct stream *stream, struct batch *batch)
 /* What is not kept of a backlog. An agent that knows Hold goes on with what is live. */
 static void put_off(struct stream *stream, uint64_t last, uint64_t wait_ms, const char *reason)
 {
-	if (stream->takes_hold)
+	if (stream->takes_hold) {
+		stream->batch_snapshots = 0; /* its key pays when they come again */
 		stream_hold(stream, wait_ms, reason, last);
-	else
+	} else {
 		stream_finish_later(stream, GRPC_UNAVAILABLE, reason, wait_ms);
+	}
 }
 
 static void put_off_history(struct stream *stream, uint64_t last)
 {
-	if (stream->takes_hold)
-		streams_hold(stream, true);
+	if (stream->takes_hold || stream->unary)
+		streams_hold(stream);
 	put_off(stream, last, HOLD_MS, HOLD_REASON);
 }
 

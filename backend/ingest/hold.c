@@ -27,12 +27,14 @@ void stream_hold_again(struct grpc_call *call, bool alive, void *arg)
 	if (!alive)
 		return;
 	struct stream *stream = grpc_call_data(call);
-	streams_hold(stream, true);
-	stream_hold(stream, HOLD_MS, HOLD_REASON, 0);
+	streams_hold(stream);
+	if (stream->takes_hold)
+		stream_hold(stream, HOLD_MS, HOLD_REASON, 0);
 }
 
 void stream_release(struct grpc_call *call, bool alive, void *arg)
 {
-	if (alive)
-		stream_hold(grpc_call_data(call), 0, NULL, 0);
+	struct stream *stream = alive ? grpc_call_data(call) : NULL;
+	if (stream && stream->takes_hold)
+		stream_hold(stream, 0, NULL, 0);
 }

@@ -112,8 +112,9 @@ void streams_identify(struct stream *stream, const uint8_t host_id[16], const ui
 void streams_slow(struct stream *stream, uint64_t until_ns);
 /* Marks a stream as waiting for room in the store, or not; `held`: because it brings a backlog. */
 void streams_wait(struct stream *stream, bool waiting, bool held);
-/* Marks a stream whose agent holds its backlog until it is told that history has caught up, or not any more. */
-void streams_hold(struct stream *stream, bool hold);
+/* Marks a stream (of a Push: those of its host) whose agent is to hold its backlog until it is told that history has
+ * caught up. */
+void streams_hold(struct stream *stream);
 /* Lets those that wait try again. Any thread. */
 void streams_wake(struct ingest *ingest);
 

@@ -147,11 +147,17 @@ void streams_wake(struct ingest *ingest)
 	pthread_mutex_unlock(&ingest->lock);
 }
 
-void streams_hold(struct stream *stream, bool hold)
+void streams_hold(struct stream *stream)
 {
 	struct ingest *ingest = stream->source.ingest;
+	uint64_t now = clock_monotonic_ns();
 	pthread_mutex_lock(&ingest->lock);
-	stream->hold_told_ns = hold ? clock_monotonic_ns() : 0;
+	if (!stream->unary)
+		stream->hold_told_ns = now;
+	for (struct stream *other = ingest->streams; other && stream->unary; other = other->next) {
+		if (rivals(stream, other))
+			other->hold_told_ns = now;
+	}
 	pthread_mutex_unlock(&ingest->lock);
 }
 
