@@ -99,6 +99,26 @@ static void test_hello(void **state)
 	h.facts = &facts;
 	assert_int_equal(parse_hello(&h, &hello, &problem), 0);
 	assert_int_equal(hello.facts_len, 5);
+	assert_false(hello.takes_hold);
+	h.has_takes_hold = h.takes_hold = true;
+	assert_int_equal(parse_hello(&h, &hello, &problem), 0);
+	assert_true(hello.takes_hold);
+	h.takes_hold = false;
+	assert_int_equal(parse_hello(&h, &hello, &problem), 0);
+	assert_false(hello.takes_hold);
+}
+
+/* An agent of tomorrow to a backend of today, as one of today to a backend of yesterday. */
+static void test_hello_of_a_newer_agent(void **state)
+{
+	static uint8_t bytes[1024];
+	struct hello hello;
+	const char *problem;
+	Sonde__V1__Hello h = good_hello();
+	size_t len = sonde__v1__hello__pack(&h, bytes);
+	memcpy(bytes + len, "\x40\x01\x4a\x02hi", 6);
+	assert_int_equal(hello_parse(bytes, len + 6, &hello, &problem), 0);
+	assert_string_equal(hello.hostname, "web-1");
 }
 
 static void test_hello_names_the_wrong_field(void **state)
@@ -123,8 +143,15 @@ static void test_hello_names_the_wrong_field(void **state)
 	h.descriptor_hash.len = 16;
 	check_problem(&h, "Hello.descriptor_hash");
 
+	static uint8_t bytes[1024];
+	h = good_hello();
+	size_t len = sonde__v1__hello__pack(&h, bytes);
+	memcpy(bytes + len, "\x3a\x01x", 3);
+
 	struct hello hello;
 	const char *problem = NULL;
+	assert_int_equal(hello_parse(bytes, len + 3, &hello, &problem), -EPROTO);
+	assert_non_null(strstr(problem, "Hello.takes_hold"));
 	assert_int_equal(hello_parse(NULL, 0, &hello, &problem), -EPROTO);
 	assert_int_equal(hello_parse(BYTES("\xff\xff"), &hello, &problem), -EPROTO);
 	assert_int_equal(hello_parse(BYTES("\x0a\x40"), &hello, &problem), -EPROTO);
@@ -354,6 +381,7 @@ int main(void)
 		cmocka_unit_test(test_envelope),
 		cmocka_unit_test(test_envelope_hostile),
 		cmocka_unit_test(test_hello),
+		cmocka_unit_test(test_hello_of_a_newer_agent),
 		cmocka_unit_test(test_hello_names_the_wrong_field),
 		cmocka_unit_test(test_hostnames),
 		cmocka_unit_test(test_batches),
