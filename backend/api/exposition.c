@@ -54,6 +54,8 @@ static int put_history(struct buf *out, struct keeper *keeper)
 		{"bad_snapshots_total", "counter", "Snapshots that could not be read whole", (double)c.bad_rows},
 		{"duplicate_snapshots_total", "counter", "Snapshots left out as there twice", (double)c.duplicate_rows},
 		{"compacted_chunks_total", "counter", "Chunks that gave way to fewer", (double)c.compacted_chunks},
+		{"left_chunks_total", "counter", "Chunks left as they are, for putting them together would save little",
+		 (double)c.left_chunks},
 		{"compacted_samples_total", "counter", "Samples in them", (double)c.compacted_samples},
 		{"compacted_bytes_total", "counter", "Bytes of these", (double)c.compacted_bytes},
 		{"made_bytes_total", "counter", "Bytes of what they gave way to", (double)c.made_bytes},

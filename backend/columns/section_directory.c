@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
+#include <zstd.h>
 
 static int take(struct wire_reader *in, uint64_t max, uint64_t *ret)
 {
@@ -267,6 +269,27 @@ static int read_blocks(struct section_reader *r, struct wire_reader *in)
 	return offset == r->len ? 0 : -EPROTO;
 }
 
+int section_directory_unpack(const uint8_t *header, const uint8_t *data, uint32_t packed, struct section_unpacked *ret)
+{
+	uint32_t unpacked = section_word(header + 4) & SECTION_LENGTH_MASK,
+		 form = section_word(header + 4) >> SECTION_FORM_SHIFT;
+	if (unpacked > COLUMNS_MAX_DIRECTORY || form > COLUMNS_QUICK)
+		return -EPROTO;
+	if ((uint32_t)crc32(form, data, packed) != section_word(header + 8))
+		return -EBADMSG;
+	if (ZSTD_getFrameContentSize(data, packed) != unpacked)
+		return -EPROTO;
+	uint8_t *directory = malloc(unpacked + 1u);
+	if (!directory)
+		return -ENOMEM;
+	if (ZSTD_decompress(directory, unpacked, data, packed) != unpacked) {
+		free(directory);
+		return -EPROTO;
+	}
+	*ret = (struct section_unpacked){.form = (enum columns_form)form, .directory = directory, .len = unpacked};
+	return 0;
+}
+
 /* Each of what is counted takes a byte of its stream at least, so counts cannot ask for more than there is. */
 static int make_room(struct section_reader *r, const struct wire_reader *streams, const uint32_t *counts,
 		     size_t directory_len)
@@ -294,27 +317,37 @@ static int make_room(struct section_reader *r, const struct wire_reader *streams
 		       : -ENOMEM;
 }
 
-int section_directory_read(struct section_reader *r, const uint8_t *directory, size_t len)
+int section_directory_streams(const uint8_t *directory, size_t len, struct section_streams *ret)
 {
-	struct wire_reader in = wire_reader(directory, len), s[SECTION_STREAMS];
-	uint32_t counts[SECTION_STREAMS];
-	if (take32(&in, UINT32_MAX, &r->section) < 0 || take32(&in, COLUMNS_MAX_SERIES, &r->n_series) < 0)
+	struct wire_reader in = wire_reader(directory, len);
+	if (take32(&in, UINT32_MAX, &ret->section) < 0 || take32(&in, COLUMNS_MAX_SERIES, &ret->n_series) < 0)
 		return -EPROTO;
 	for (size_t i = 0; i < SECTION_STREAMS; i++) {
 		uint64_t n;
-		if (take32(&in, UINT32_MAX - 1, &counts[i]) < 0 || take(&in, UINT64_MAX, &n) < 0 ||
-		    n > (size_t)(in.end - in.p) || counts[i] > n)
+		if (take32(&in, UINT32_MAX - 1, &ret->counts[i]) < 0 || take(&in, UINT64_MAX, &n) < 0 ||
+		    n > (size_t)(in.end - in.p) || ret->counts[i] > n)
 			return -EPROTO;
-		s[i] = wire_reader(in.p, (size_t)n);
+		ret->streams[i] = wire_reader(in.p, (size_t)n);
 		in.p += n;
 	}
+	return in.p == in.end ? 0 : -EPROTO;
+}
+
+int section_directory_read(struct section_reader *r, const uint8_t *directory, size_t len)
+{
+	struct section_streams all;
+	struct wire_reader *s = all.streams;
+	if (section_directory_streams(directory, len, &all) < 0)
+		return -EPROTO;
+	r->section = all.section;
+	r->n_series = all.n_series;
 	/* Each column has one byte of this at least; how many there are the paths say. */
 	r->n_columns = 0;
 	for (const uint8_t *p = s[SECTION_PARTS].p; p < s[SECTION_PARTS].end; p++)
 		r->n_columns += !(*p & 0x80);
-	if (in.p != in.end || r->n_series > r->n_columns || r->n_columns > COLUMNS_MAX_COLUMNS)
+	if (r->n_series > r->n_columns || r->n_columns > COLUMNS_MAX_COLUMNS)
 		return -EPROTO;
-	int e = make_room(r, s, counts, len);
+	int e = make_room(r, s, all.counts, len);
 	if (e == 0)
 		e = read_names(r, &s[SECTION_NAMES]);
 	if (e == 0)

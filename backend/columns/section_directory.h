@@ -80,6 +80,27 @@ struct section_reader {
 	uint32_t budget_of;
 };
 
+/* A directory whose checksum fitted, malloc'd. */
+struct section_unpacked {
+	enum columns_form form;
+	uint8_t *directory;
+	size_t len;
+};
+/* Of a section's header and the `packed` bytes behind it. 0; -EBADMSG when the checksum does not fit; -EPROTO; -ENOMEM.
+ */
+int section_directory_unpack(const uint8_t *header, const uint8_t *data, uint32_t packed, struct section_unpacked *ret)
+	__attribute__((nonnull, warn_unused_result));
+
+/* Where in a directory is what; of no stream has anything been looked at but how many bytes it has. */
+struct section_streams {
+	uint32_t section, n_series;
+	uint32_t counts[SECTION_STREAMS]; /* at most the bytes of each */
+	struct wire_reader streams[SECTION_STREAMS];
+};
+/* 0 or -EPROTO. */
+int section_directory_streams(const uint8_t *directory, size_t len, struct section_streams *ret)
+	__attribute__((nonnull(3), warn_unused_result));
+
 /* Fills a reader of which form, len and n_ticks are set; on failure section_reader_free() releases what there is. 0,
  * -EPROTO, -ENOMEM. */
 int section_directory_read(struct section_reader *reader, const uint8_t *directory, size_t len)

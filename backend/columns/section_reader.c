@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
-#include <zstd.h>
 
 void section_reader_free(struct section_reader *r)
 {
@@ -35,11 +34,6 @@ void section_reader_free(struct section_reader *r)
 	buf_free(&r->fetched);
 	budget_free(&r->budget);
 	free(r);
-}
-
-static uint32_t word(const uint8_t *p)
-{
-	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
 static int open_directory(enum columns_form form, const uint8_t *directory, size_t directory_len, size_t len,
@@ -74,28 +68,20 @@ int section_reader_unpacked(enum columns_form form, const uint8_t *directory, si
 static int unpack(const uint8_t *header, const uint8_t *data, uint32_t packed, size_t behind, uint32_t n_ticks,
 		  struct section_reader **ret)
 {
-	uint32_t unpacked = word(header + 4) & SECTION_LENGTH_MASK, form = word(header + 4) >> SECTION_FORM_SHIFT;
-	if (unpacked > COLUMNS_MAX_DIRECTORY || form > COLUMNS_QUICK)
-		return -EPROTO;
-	if ((uint32_t)crc32(form, data, packed) != word(header + 8))
-		return -EBADMSG;
-	if (ZSTD_getFrameContentSize(data, packed) != unpacked)
-		return -EPROTO;
-	char *directory = malloc(unpacked + 1u);
-	if (!directory)
-		return -ENOMEM;
-	int e = ZSTD_decompress(directory, unpacked, data, packed) == unpacked ? 0 : -EPROTO;
-	if (e == 0)
-		e = open_directory(form, (const uint8_t *)directory, unpacked, behind, n_ticks, ret);
-	free(directory);
+	struct section_unpacked unpacked;
+	int e = section_directory_unpack(header, data, packed, &unpacked);
+	if (e == 0) {
+		e = open_directory(unpacked.form, unpacked.directory, unpacked.len, behind, n_ticks, ret);
+		free(unpacked.directory);
+	}
 	return e;
 }
 
 int section_reader_open(const uint8_t *data, size_t len, uint32_t n_ticks, struct section_reader **ret)
 {
-	if (len < SECTION_HEADER || word(data) > len - SECTION_HEADER)
+	if (len < SECTION_HEADER || section_word(data) > len - SECTION_HEADER)
 		return -EPROTO;
-	uint32_t packed = word(data);
+	uint32_t packed = section_word(data);
 	const uint8_t *directory = data + SECTION_HEADER;
 	int e = unpack(data, directory, packed, len - SECTION_HEADER - packed, n_ticks, ret);
 	if (e == 0)
@@ -128,7 +114,7 @@ int section_reader_open_source(const struct section_source *source, size_t len, 
 		e = source->read(source->arg, 0, first, head.data);
 	if (e < 0)
 		return e;
-	uint32_t packed = word(head.data);
+	uint32_t packed = section_word(head.data);
 	if (packed > len - SECTION_HEADER)
 		return -EPROTO;
 	head.len = first;

@@ -56,6 +56,8 @@ struct texts_reader;
  * wrote; -ENOMEM. */
 int texts_reader_open(const uint8_t *data, size_t len, uint32_t n_ticks, struct texts_reader **ret)
 	__attribute__((nonnull, warn_unused_result));
+/* Looks at the header and the checksum only: 0, -EBADMSG, -EPROTO. */
+int texts_check(const uint8_t *data, size_t len) __attribute__((nonnull, warn_unused_result));
 void texts_reader_free(struct texts_reader *reader); /* accepts NULL */
 
 /* The section whose texts these are. */

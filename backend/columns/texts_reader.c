@@ -368,22 +368,30 @@ static int parse(struct texts_reader *r, size_t len)
 	return e < 0 ? e : take_texts(r, &streams[TEXTS_LENGTHS], &streams[TEXTS_TEXTS]);
 }
 
-int texts_reader_open(const uint8_t *data, size_t len, uint32_t n_ticks, struct texts_reader **ret)
+int texts_check(const uint8_t *data, size_t len)
 {
 	if (len < TEXTS_HEADER || len > COLUMNS_MAX_SECTION)
 		return -EPROTO;
 	uint32_t unpacked = texts_word(data);
 	if ((uint32_t)crc32(0, data + TEXTS_HEADER, (unsigned)(len - TEXTS_HEADER)) != texts_word(data + 4))
 		return -EBADMSG;
-	if (unpacked > TEXTS_MAX_BYTES || ZSTD_getFrameContentSize(data + TEXTS_HEADER, len - TEXTS_HEADER) != unpacked)
-		return -EPROTO;
+	bool fits = ZSTD_getFrameContentSize(data + TEXTS_HEADER, len - TEXTS_HEADER) == unpacked;
+	return fits && unpacked <= TEXTS_MAX_BYTES ? 0 : -EPROTO;
+}
+
+int texts_reader_open(const uint8_t *data, size_t len, uint32_t n_ticks, struct texts_reader **ret)
+{
+	int e = texts_check(data, len);
+	if (e < 0)
+		return e;
+	uint32_t unpacked = texts_word(data);
 	struct texts_reader *r = calloc(1, sizeof(*r));
 	if (!r)
 		return -ENOMEM;
 	r->n_ticks = n_ticks;
 	r->keys = r->key = BUF_INIT(1u << 30);
 	r->bytes = malloc(unpacked + 1u);
-	int e = r->bytes ? 0 : -ENOMEM;
+	e = r->bytes ? 0 : -ENOMEM;
 	if (e == 0 && ZSTD_decompress(r->bytes, unpacked, data + TEXTS_HEADER, len - TEXTS_HEADER) != unpacked)
 		e = -EPROTO;
 	if (e == 0)

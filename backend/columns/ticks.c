@@ -181,21 +181,27 @@ static int take_columns(struct work *w, uint32_t n, size_t wanted, struct wire_r
 	return decoder.beyond > 4 ? -EPROTO : 0;
 }
 
+int ticks_check(const uint8_t *data, size_t len)
+{
+	if (len < 4)
+		return -EPROTO;
+	uint32_t crc = (uint32_t)data[0] | (uint32_t)data[1] << 8 | (uint32_t)data[2] << 16 | (uint32_t)data[3] << 24;
+	return (uint32_t)crc32(0, data + 4, (unsigned)(len - 4)) == crc ? 0 : -EBADMSG;
+}
+
 static int take(const uint8_t *data, size_t len, uint32_t n, size_t wanted, struct columns_tick *ret)
 {
 	struct work work __attribute__((cleanup(work_free))) = {0};
 	uint64_t n_origins;
-	if (len < 4 || n > COLUMNS_MAX_TICKS)
-		return -EPROTO;
-	uint32_t crc = (uint32_t)data[0] | (uint32_t)data[1] << 8 | (uint32_t)data[2] << 16 | (uint32_t)data[3] << 24;
+	int r = n > COLUMNS_MAX_TICKS ? -EPROTO : ticks_check(data, len);
+	if (r < 0)
+		return r;
 	struct wire_reader in = wire_reader(data + 4, len - 4);
-	if ((uint32_t)crc32(0, in.p, (unsigned)(len - 4)) != crc)
-		return -EBADMSG;
 	if (wire_varint(&in, &n_origins) != 1 || n_origins > MAX_ORIGINS || n_origins * 32 > (size_t)(in.end - in.p))
 		return -EPROTO;
 	const uint8_t(*origins)[32] = (const uint8_t(*)[32])in.p;
 	in.p += n_origins * 32;
-	int r = n > 0 ? work_init(&work, n) : 0;
+	r = n > 0 ? work_init(&work, n) : 0;
 	if (r == 0 && n > 0)
 		r = take_columns(&work, n, wanted, &in);
 	for (uint32_t i = 0; r == 0 && i < n; i++) {

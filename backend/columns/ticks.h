@@ -15,3 +15,6 @@ int ticks_take(const uint8_t *data, size_t len, uint32_t n, struct columns_tick 
 enum ticks_some { TICKS_TIME, TICKS_RECEIVED };
 int ticks_take_some(const uint8_t *data, size_t len, uint32_t n, enum ticks_some some, struct columns_tick *ret)
 	__attribute__((nonnull, warn_unused_result));
+
+/* Looks at the checksum only: 0, -EBADMSG, -EPROTO. */
+int ticks_check(const uint8_t *data, size_t len) __attribute__((nonnull, warn_unused_result));

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 
 #define MAX_NEW 16
+#define MAX_LEFT 12	       /* chunks of a window that are left as they are: a query of it opens them all */
+#define LEAST_LEFT (64u << 10) /* bytes of them: in small ones what each says of itself counts */
 
 /* The minutes of the window's time that there are already, by generation; data is malloc'd. */
 struct minutes {
@@ -23,6 +25,7 @@ struct compacting {
 	struct store_chunk *chunks;  /* of the window that could be read, by generation */
 	struct window_input *inputs; /* the same; data is malloc'd */
 	size_t n;
+	bool left;		      /* as they are */
 	bool has_minutes[ROLLUP_END]; /* there are such of this window's time already */
 	/* Filled where these are all that is left of the time: the raw values they were made of have been forgotten. */
 	struct minutes minutes[ROLLUP_END];
@@ -203,6 +206,30 @@ static int read_window(struct compacting *c)
 
 /* --- what becomes of it --- */
 
+static bool overlap(const struct compacting *c)
+{
+	for (size_t i = 0; i < c->n; i++) {
+		for (size_t k = 0; k < i; k++) {
+			if (c->chunks[i].first_us <= c->chunks[k].last_us &&
+			    c->chunks[k].first_us <= c->chunks[i].last_us)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* Of processes only: where they come and go all the time each chunk has others. What is said twice of a moment is put
+ * together, and a single chunk becomes dense. */
+static int look_at(struct compacting *c)
+{
+	uint64_t bytes = 0;
+	for (size_t i = 0; i < c->n; i++)
+		bytes += c->chunks[i].len;
+	bool may = c->job->tier == STORE_TIER_PROCESSES && c->n > 1 && c->n <= MAX_LEFT && bytes >= LEAST_LEFT;
+	may = may && !overlap(c);
+	return may ? window_saves_little(c->inputs, c->n, &c->left) : 0;
+}
+
 static int add_new(struct compacting *c, enum store_tier tier, uint32_t statistic, const struct buf *bytes)
 {
 	struct chunk_reader chunk;
@@ -223,17 +250,19 @@ static int add_new(struct compacting *c, enum store_tier tier, uint32_t statisti
 	return 0;
 }
 
-/* A damaged chunk is said to be compacted, so that nobody looks for it again; it keeps its place before the others. */
-static void keep_damaged(struct compacting *c)
+/* What stays as it is is said to be compacted, so that nobody looks for it again; damaged chunks keep their place
+ * before the others. */
+static void keep_chunks(struct compacting *c)
 {
 	for (size_t i = 0; i < c->n; i++) {
-		if (!c->inputs[i].damaged || c->chunks[i].compacted)
+		if ((!c->inputs[i].damaged && !c->left) || c->chunks[i].compacted)
 			continue;
 		c->old[c->n_old++] = c->chunks[i];
 		c->new[c->n_new] = c->chunks[i];
 		c->new[c->n_new].data = c->inputs[i].data;
 		c->new[c->n_new++].compacted = true;
-		c->result.damaged++;
+		c->result.damaged += c->inputs[i].damaged;
+		c->result.left += !c->inputs[i].damaged;
 	}
 }
 
@@ -311,6 +340,8 @@ int compact_window(const struct compact_job *job, struct compact_result *ret)
 	struct compacting c __attribute__((cleanup(compacting_free))) = {.job = job};
 	int r = read_window(&c);
 	if (r == 0 && c.n > 0)
+		r = look_at(&c);
+	if (r == 0 && c.n > 0 && !c.left)
 		r = window_merge(c.inputs, c.n, job->tier == STORE_TIER_RAW, job->stop, &c.merged);
 	if (r < 0)
 		return r;
@@ -318,7 +349,7 @@ int compact_window(const struct compact_job *job, struct compact_result *ret)
 	c.new = calloc(c.n + MAX_NEW, sizeof(*c.new));
 	if (!c.old || !c.new)
 		return -ENOMEM;
-	keep_damaged(&c);
+	keep_chunks(&c);
 	r = put_merged(&c);
 	if (r == 0 && c.n_old > 0)
 		r = put_minutes(&c);

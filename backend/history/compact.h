@@ -1,4 +1,5 @@
-/* Chunks of one window give way to one. Thread-safe; nothing is kept between calls. */
+/* Chunks of one window give way to one, or are left as they are where that would save little. Thread-safe; nothing is
+ * kept between calls. */
 #pragma once
 
 #include "backend/store/store.h"
@@ -21,6 +22,7 @@ struct compact_result {
 	uint64_t bytes_before, bytes_after;
 	uint64_t minute_chunks, minute_bytes;
 	uint64_t samples;
+	uint32_t left;	     /* whole chunks that are left as they are: putting them together would save little */
 	uint32_t damaged;    /* chunks that were left as they are and are not looked at again */
 	uint32_t unreadable; /* chunks that the database cannot read: they, and so the window, stay as they are */
 };

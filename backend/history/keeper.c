@@ -236,6 +236,7 @@ static void count_compaction(struct keeper *k, const struct compact_result *r)
 	c->made_bytes += r->bytes_after;
 	c->minute_chunks += r->minute_chunks;
 	c->minute_bytes += r->minute_bytes;
+	c->left_chunks += r->left;
 	c->damaged_chunks += r->damaged + r->unreadable;
 	pthread_mutex_unlock(&k->lock);
 }
@@ -268,7 +269,7 @@ static int compact_one(struct keeper *k, enum store_tier tier, const struct stor
 		skips_add(&k->skips, tier, window);
 		r = 0;
 	} else if (r == 0) {
-		*did |= result.chunks_after + result.damaged > 0;
+		*did |= result.chunks_after + result.left + result.damaged > 0;
 	}
 	return r;
 }

@@ -20,6 +20,7 @@ struct keeper_counters {
 	uint64_t sealed_rows, sealed_samples, sealed_chunks, sealed_bytes;
 	uint64_t bad_rows, duplicate_rows;
 	uint64_t compacted_chunks, compacted_samples, compacted_bytes, made_bytes; /* what went in; what came out */
+	uint64_t left_chunks; /* that would not have been much smaller */
 	uint64_t minute_chunks, minute_bytes;
 	uint64_t dropped_bytes;
 	uint64_t damaged_chunks; /* of those that were to be compacted */

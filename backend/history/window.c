@@ -4,10 +4,13 @@
 
 #include "backend/columns/chunk.h"
 #include "backend/columns/chunk_merge.h"
+#include "backend/columns/gain.h"
 #include "backend/columns/ticks.h"
 
 #include <errno.h>
 #include <stdlib.h>
+
+#define LITTLE 4 /* less than one byte of so many */
 
 static bool is_damage(int error)
 {
@@ -153,6 +156,21 @@ int window_merge(struct window_input *inputs, size_t n, bool minutes, const atom
 	out.samples = result.samples;
 	*ret = out;
 	out = (struct window_output){0};
+	return 0;
+}
+
+int window_saves_little(const struct window_input *inputs, size_t n, bool *ret)
+{
+	struct gain gain __attribute__((cleanup(gain_free))) = {0};
+	size_t different;
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		const struct chunk_bytes chunk = {.data = inputs[i].data, .len = inputs[i].len};
+		r = gain_add(&gain, &chunk);
+	}
+	if (r == -ENOMEM)
+		return r;
+	*ret = r == 0 && gain_saved(&gain, &different) < gain.bytes / LITTLE;
 	return 0;
 }
 

@@ -29,4 +29,7 @@ struct window_output {
  * be NULL); -ENOTSUP when a chunk is of a newer version; -EMSGSIZE; -ENOMEM. But for 0 nothing is in *ret. */
 int window_merge(struct window_input *inputs, size_t n, bool minutes, const atomic_bool *stop,
 		 struct window_output *ret) __attribute__((nonnull(1, 5), warn_unused_result));
+/* Whether merging them would save little. What is damaged is not for this to judge: false. 0 or -ENOMEM. */
+int window_saves_little(const struct window_input *inputs, size_t n, bool *ret)
+	__attribute__((nonnull, warn_unused_result));
 void window_output_free(struct window_output *output); /* accepts a zeroed one */

@@ -182,8 +182,16 @@ static void put_together(struct tier *tiers, enum store_tier t)
 		if (n == 0)
 			continue;
 		double t0 = cpu_seconds();
-		must(window_merge(inputs, n, t == STORE_TIER_RAW, NULL, &output), "window");
+		bool left = false;
+		if (t == STORE_TIER_PROCESSES)
+			must(window_saves_little(inputs, n, &left), "look");
+		if (!left)
+			must(window_merge(inputs, n, t == STORE_TIER_RAW, NULL, &output), "window");
 		tier->cpu += cpu_seconds() - t0;
+		for (size_t i = 0; left && i < n; i++)
+			tier->after += inputs[i].len;
+		if (left)
+			continue;
 		take_output(tiers, t, tier->window_us[first], &output);
 		window_output_free(&output);
 	}

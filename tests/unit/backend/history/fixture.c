@@ -169,6 +169,32 @@ size_t history_unsealed(struct history *h, struct store_unsealed *ret)
 	return n;
 }
 
+void history_append_sections(struct history *h, int64_t agent_us, const struct buf *sections, size_t n)
+{
+	struct store_snapshot batch[BATCH];
+	struct buf payloads[BATCH];
+	assert_true(n <= BATCH);
+	for (size_t i = 0; i < n; i++) {
+		struct columns_tick tick = {
+			.time_us = agent_us + 1000000 * (int64_t)i, .boottime_us = 1, .interval_ms = 1000};
+		tick.sequence = ++h->sequence;
+		tick.received_us = h->received_us += 1000000;
+		memcpy(tick.instance, h->instance, 16);
+		payloads[i] = BUF_INIT(1 << 20);
+		history_payload(h, &tick, &sections[i], &payloads[i]);
+		facts_of_payload(&h->sent, &tick, fixture_schema(), sections[i].data, sections[i].len);
+		batch[i] = (struct store_snapshot){.sequence = tick.sequence,
+						   .agent_us = tick.time_us,
+						   .boottime_us = tick.boottime_us,
+						   .received_us = tick.received_us,
+						   .payload = payloads[i].data,
+						   .len = payloads[i].len};
+	}
+	append(h, batch, n);
+	for (size_t i = 0; i < n; i++)
+		buf_free(&payloads[i]);
+}
+
 static int count(void *arg, const struct store_row *row)
 {
 	size_t *n = arg;

@@ -25,6 +25,8 @@ int history_teardown(void **state);
 int64_t history_append(struct history *h, uint32_t n);
 /* One payload of the test's own. `sequence` goes on. */
 void history_append_payload(struct history *h, int64_t agent_us, int64_t received_us, const void *payload, size_t len);
+/* Snapshots of these sections, a second apart, known as sent. */
+void history_append_sections(struct history *h, int64_t agent_us, const struct buf *sections, size_t n);
 /* A snapshot's header fields as payload: what is in `sections` follows them. */
 void history_payload(const struct history *h, const struct columns_tick *tick, const struct buf *sections,
 		     struct buf *payload);

@@ -2,6 +2,7 @@
 #include "backend/columns/rollup.h"
 #include "backend/history/compact.h"
 #include "backend/history/tiers.h"
+#include "common/wire.h"
 #include "tests/unit/backend/history/fixture.h"
 #include "tests/unit/cmocka_all.h"
 
@@ -31,6 +32,7 @@ static size_t compact_tier(struct history *h, enum store_tier tier, struct compa
 		sum->chunks_before += one.chunks_before;
 		sum->chunks_after += one.chunks_after;
 		sum->minute_chunks += one.minute_chunks;
+		sum->left += one.left;
 		sum->damaged += one.damaged;
 		sum->unreadable += one.unreadable;
 	}
@@ -54,8 +56,11 @@ static void expect_compacted(struct history *h, enum store_tier tier, uint32_t s
 	size_t n = history_chunks(h, tier, statistic, &chunks);
 	for (size_t i = 0; i < n; i++) {
 		assert_true(chunks[i].compacted);
+		/* Those of processes may be as well left as they are; then no two say something of one moment. */
 		for (size_t k = 0; k < i; k++)
-			assert_true(chunks[i].window_us != chunks[k].window_us);
+			assert_true(tier == STORE_TIER_PROCESSES ? chunks[i].first_us > chunks[k].last_us ||
+									   chunks[k].first_us > chunks[i].last_us
+								 : chunks[i].window_us != chunks[k].window_us);
 	}
 	free(chunks);
 }
@@ -255,6 +260,107 @@ static void who_is_slower_changes_nothing(void **state)
 	history_expect_sent(h);
 }
 
+#define PROCESSES 300
+#define TICKS 10
+
+/* Snapshots of so many processes, which do little, from the number `first` on; sealed. */
+static void append_processes(struct history *h, int64_t from_us, uint64_t first)
+{
+	struct buf sections[TICKS];
+	for (uint32_t i = 0; i < TICKS; i++) {
+		struct buf all BUF_CLEANUP = BUF_INIT(1 << 20);
+		for (uint64_t pid = first; pid < first + PROCESSES; pid++) {
+			struct buf row BUF_CLEANUP = BUF_INIT(1 << 16);
+			uint64_t seed = pid;
+			assert_int_equal(wire_put_uint(&row, 1, pid), 0);
+			assert_int_equal(wire_put_uint(&row, 2, fixture_random(&seed) >> 24), 0);
+			assert_int_equal(wire_put_uint(&row, 11, 20000 * (i / 5 * pid % 7)), 0);
+			for (uint32_t field = 16; field < 24; field++)
+				assert_int_equal(wire_put_uint(&row, field, fixture_random(&seed) >> 24), 0);
+			assert_int_equal(wire_put_bytes(&all, 2, row.data, row.len), 0);
+		}
+		sections[i] = BUF_INIT(1 << 20);
+		assert_int_equal(wire_put_bytes(&sections[i], 23, all.data, all.len), 0);
+	}
+	history_append_sections(h, from_us, sections, TICKS);
+	for (uint32_t i = 0; i < TICKS; i++)
+		buf_free(&sections[i]);
+	history_seal_all(h);
+}
+
+/* An hour with five chunks, five minutes apart; `others`: each of other processes. */
+static int64_t append_window(struct history *h, bool others)
+{
+	int64_t hour = h->maker.tick.time_us - h->maker.tick.time_us % TIERS_HOUR_US + TIERS_HOUR_US;
+	for (uint64_t i = 0; i < 5; i++)
+		append_processes(h, hour + (int64_t)i * 300000000, others ? 1000 + PROCESSES * i : 1000);
+	return hour;
+}
+
+static size_t count_processes(struct history *h)
+{
+	struct store_chunk *chunks;
+	size_t n = history_chunks(h, STORE_TIER_PROCESSES, 0, &chunks);
+	free(chunks);
+	return n;
+}
+
+static void the_same_processes_are_put_together(void **state)
+{
+	struct history *h = *state;
+	struct compact_result sum = {0};
+	(void)append_window(h, false);
+	compact_all(h, &sum);
+	assert_int_equal(sum.left, 0);
+	assert_int_equal(count_processes(h), 1);
+	expect_compacted(h, STORE_TIER_PROCESSES, 0);
+	history_expect_sent(h);
+}
+
+/* They stay as they are and nobody looks at them again; what comes late has its place among them, and what says
+ * something of the same moments is put together with them. */
+static void processes_that_come_and_go_are_left(void **state)
+{
+	struct history *h = *state;
+	struct compact_result sum = {0};
+	int64_t hour = append_window(h, true);
+	compact_all(h, &sum);
+	assert_int_equal(sum.left, 5);
+	assert_int_equal(count_processes(h), 5);
+	expect_compacted(h, STORE_TIER_PROCESSES, 0);
+	history_expect_sent(h);
+	append_processes(h, hour + 400000000, 5000);
+	compact_all(h, &sum);
+	assert_int_equal(sum.left, 6);
+	assert_int_equal(count_processes(h), 6);
+	expect_compacted(h, STORE_TIER_PROCESSES, 0);
+	history_expect_sent(h);
+	append_processes(h, hour + 405500000, 6000);
+	compact_all(h, &sum);
+	assert_int_equal(sum.left, 6);
+	assert_int_equal(count_processes(h), 1);
+	history_expect_sent(h);
+}
+
+/* One of them is damaged: it is told, as if they had been put together, which the others are. */
+static void damage_among_those_that_come_and_go(void **state)
+{
+	struct history *h = *state;
+	struct compact_result sum = {0};
+	struct store_chunk *chunks;
+	(void)append_window(h, true);
+	size_t n = history_chunks(h, STORE_TIER_PROCESSES, 0, &chunks);
+	assert_int_equal(n, 5);
+	damage(h, &chunks[2], chunks[2].len - 3);
+	free(chunks);
+	compact_all(h, &sum);
+	assert_int_equal(sum.damaged, 1);
+	assert_int_equal(sum.left, 0);
+	assert_int_equal(count_processes(h), 2);
+	struct compact_result nothing = {0};
+	assert_int_equal(compact_tier(h, STORE_TIER_PROCESSES, &nothing), 0);
+}
+
 #define HISTORY_TEST(f) cmocka_unit_test_setup_teardown(f, history_setup, history_teardown)
 
 int main(void)
@@ -265,6 +371,9 @@ int main(void)
 		HISTORY_TEST(minutes_outlive_what_they_were_made_of),
 		HISTORY_TEST(a_damaged_chunk_stays),
 		HISTORY_TEST(who_is_slower_changes_nothing),
+		HISTORY_TEST(the_same_processes_are_put_together),
+		HISTORY_TEST(processes_that_come_and_go_are_left),
+		HISTORY_TEST(damage_among_those_that_come_and_go),
 	};
 	return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }
