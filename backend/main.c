@@ -7,6 +7,7 @@
 #include "backend/grpc/reflection.h"
 #include "backend/history/keeper.h"
 #include "backend/ingest/ingest.h"
+#include "backend/registry/recent_fill.h"
 #include "backend/server_tls.h"
 #include "backend/web/web.h"
 #include "common/clock.h"
@@ -38,6 +39,7 @@ struct program {
 	struct auth *auth;
 	struct hub *hub;
 	struct registry *registry;
+	struct recent_fill *fill;
 	struct keeper *keeper;
 	struct ingest *ingest;
 	struct api *api;
@@ -123,6 +125,9 @@ static int start_state(struct program *p)
 	r = registry_open(p->store, p->hub, &p->registry);
 	if (r < 0)
 		return fail_with("cannot load the hosts", r, NULL);
+	r = recent_fill_start(p->store, registry_recent(p->registry), &p->fill);
+	if (r < 0)
+		return fail_with("cannot read what hosts said lately", r, NULL);
 	if (start_keeper(p) < 0)
 		return -1;
 	const struct ingest_limits limits = {
@@ -307,6 +312,7 @@ static void stop(struct program *p)
 	health_free(p->health);
 	api_close(p->api);
 	ingest_close(p->ingest);
+	recent_fill_stop(p->fill);
 	keeper_stop(p->keeper);
 	registry_close(p->registry);
 	/* The writer's last callbacks find ingest closed, and nothing else. */

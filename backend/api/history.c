@@ -429,6 +429,7 @@ static int answer_range(struct api *api, struct range_wish *wish, const struct r
 	struct query_store store = {.store = api->sources.store,
 				    .schemas = registry_schemas(api->sources.registry),
 				    .cache = api->cache,
+				    .recent = registry_recent(api->sources.registry),
 				    .threads = RANGE_THREADS};
 	struct query_source source = query_source_store(&store);
 	const struct schema_metric *own = schema_find(api->schema, wish->selector.metric);

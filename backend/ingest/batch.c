@@ -253,6 +253,15 @@ uint64_t batch_last(const struct batch *batch)
 	return last;
 }
 
+/* Before they are rows: of a row that never comes nobody asks. */
+static void tell_recent(struct batch *batch)
+{
+	struct recent *recent = registry_recent(batch->ingest->registry);
+	for (size_t i = 0; i < batch->n_rows && !batch->told && !batch->late; i++)
+		recent_add(recent, batch->host_id, batch->instance, &batch->rows[i]);
+	batch->told = true;
+}
+
 int batch_append(struct batch *batch, void (*done)(struct batch *batch))
 {
 	struct store *store = batch->ingest->store;
@@ -262,6 +271,7 @@ int batch_append(struct batch *batch, void (*done)(struct batch *batch))
 		atomic_fetch_add(&batch->ingest->refs, 1);
 	batch->holds_ingest = true;
 	batch->done = done;
+	tell_recent(batch);
 	return store_append_known(store, batch->host_id, batch->instance, batch->rows, batch->n_rows, batch->late,
 				  stored, batch);
 }

@@ -25,6 +25,7 @@ struct batch {
 	bool late; /* all that is acceptable of it is (store_is_late()): a backlog */
 	bool lost; /* the store closed before it could write */
 	bool holds_ingest;
+	bool told; /* to registry_recent() */
 	void (*done)(struct batch *batch);
 
 	uint8_t *copy; /* what the rows point into, when they outlive the message */

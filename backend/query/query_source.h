@@ -70,6 +70,7 @@ struct query_source {
 struct store;
 struct store_view;
 struct schemas;
+struct recent;
 
 /* Over the store; all is borrowed; of one thread at a time. With a view all reads are of one picture; else each opens
  * its own. */
@@ -78,6 +79,7 @@ struct query_store {
 	struct schemas *schemas;
 	struct store_view *view;
 	struct query_cache *cache;	   /* or NULL */
+	struct recent *recent;		   /* or NULL */
 	unsigned threads;		   /* at most, for several hosts */
 	const struct schema_metric *found; /* private: in our own schema, for the host before */
 };

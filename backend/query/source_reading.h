@@ -3,11 +3,13 @@
 
 #include "backend/query/query_source.h"
 #include "backend/query/source_piece.h"
+#include "backend/registry/recent.h"
 #include "backend/registry/schemas.h"
 
 struct source_reading {
 	struct schemas *schemas;
 	struct query_cache *cache; /* or NULL */
+	struct recent *recent;	   /* or NULL */
 	const struct query_range *range;
 	const struct query_sink *sink;
 	struct store_view *view;

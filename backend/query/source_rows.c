@@ -113,23 +113,94 @@ static int on_head(void *arg, const struct store_row *row)
 	return r;
 }
 
+/* What the disk is asked for: rows up to f->end. */
+static int fill_from_store(struct filling *f)
+{
+	struct source_rows *rows = f->rows;
+	const struct source_reading *reading = rows->reading;
+	int r = MORE;
+	while (r == MORE && f->next < f->end)
+		r = store_view_row_heads(reading->view, reading->range->host_id, rows->listed[f->next].agent_us,
+					 rows->listed[f->end - 1].agent_us, f->head, on_head, f);
+	return r == 0 && f->next < f->end ? -EUCLEAN : r; /* a row that the same view has just listed */
+}
+
+/* Two that say the same times are told apart by the store alone. */
+static bool is_recent(const struct source_rows *rows, struct recent_reader *reader, uint32_t i)
+{
+	const struct store_row *row = &rows->listed[i];
+	for (uint32_t k = i > 0 ? i - 1 : i + 1; k < rows->n && k <= i + 1; k += 2) {
+		if (rows->listed[k].agent_us == row->agent_us && rows->listed[k].received_us == row->received_us)
+			return false;
+	}
+	return recent_has(reader, row, rows->reading->section);
+}
+
+/* As many as there are, up to `end`. */
+static int fill_from_recent(struct filling *f, struct recent_reader *reader, uint32_t end)
+{
+	struct source_rows *rows = f->rows;
+	uint32_t section = rows->reading->section;
+	int r = 0;
+	while (r == 0 && f->next < end && is_recent(rows, reader, f->next)) {
+		struct snapshot_index index;
+		struct store_row row;
+		uint32_t number;
+		size_t need;
+		r = recent_get(reader, &rows->listed[f->next], section, &row);
+		if (r != 1)
+			return r;
+		r = kept_rows_section(rows->kept, rows->reading->schemas, &row, &number);
+		/* Its schema has the metric elsewhere: then it is not known whether all of it is here. */
+		if (r == 0 && number != section)
+			return 0;
+		if (r == 0)
+			r = snapshot_index_head(row.payload, row.len, row.whole_len, section, &index, &need);
+		if (r == 0)
+			r = kept_rows_add(rows->kept, &row, &index);
+		f->next += r == 0;
+	}
+	return r == -EMSGSIZE ? FULL : r;
+}
+
+/* Rows up to `end`, those that came lately from memory; the others, if only the one that memory says nothing of after
+ * all, from the store. */
+static int fill_until(struct filling *f, uint32_t end)
+{
+	struct source_rows *rows = f->rows;
+	const struct source_reading *reading = rows->reading;
+	struct recent_reader *recent = NULL;
+	int r = 0;
+	if (reading->recent && f->next < end) {
+		recent_ask(reading->recent, reading->section);
+		r = recent_open(reading->recent, reading->range->host_id, rows->listed[f->next].agent_us,
+				rows->listed[end - 1].agent_us, &recent);
+	}
+	while (r == 0 && f->next < end) {
+		uint32_t before = f->next;
+		r = recent ? fill_from_recent(f, recent, end) : 0;
+		f->end = f->next + (f->next == before);
+		while (f->end < end && !(recent && is_recent(rows, recent, f->end)))
+			f->end++;
+		if (r == 0 && f->next < f->end)
+			r = fill_from_store(f);
+	}
+	recent_close(recent);
+	return r;
+}
+
 /* Listed rows from *next on become kept ones, until one does not: FULL or DAMAGED. */
 static int fill_kept(struct source_rows *rows, uint32_t *next)
 {
-	struct filling f = {.rows = rows, .next = *next, .end = *next, .head = rows->kept->head};
-	const struct source_reading *reading = rows->reading;
-	int r = MORE;
+	struct filling f = {.rows = rows, .next = *next, .head = rows->kept->head};
+	uint32_t end = f.next;
 	f.head = f.head > 0 ? f.head : HEAD_FIRST;
-	while (f.end < rows->n && !rows->listed[f.end].lost)
-		f.end++;
-	while (r == MORE && f.next < f.end)
-		r = store_view_row_heads(reading->view, reading->range->host_id, rows->listed[f.next].agent_us,
-					 rows->listed[f.end - 1].agent_us, f.head, on_head, &f);
+	while (end < rows->n && !rows->listed[end].lost)
+		end++;
+	int r = fill_until(&f, end);
 	rows->kept->head = f.head;
-	if (r == 0 && f.next < f.end)
-		return -EUCLEAN; /* a row that the same view has just listed */
 	*next = f.next;
-	return f.next == f.end && f.end < rows->n ? DAMAGED : r;
+	return r == 0 && end < rows->n ? DAMAGED : r;
 }
 
 /* --- what they say ----------------------------------------------------------------------------------------------- */

@@ -306,8 +306,8 @@ static int read_store(void *source, const struct query_range *range, const struc
 	struct source_plan *plan = calloc(1, sizeof(*plan));
 	if (!plan)
 		return -ENOMEM;
-	plan->reading =
-		(struct source_reading){.schemas = from->schemas, .cache = from->cache, .range = range, .sink = sink};
+	plan->reading = (struct source_reading){
+		.schemas = from->schemas, .cache = from->cache, .recent = from->recent, .range = range, .sink = sink};
 	int r = source_rows_init(&plan->rows, &plan->reading);
 	if (r == 0)
 		r = find_metric(plan, from);

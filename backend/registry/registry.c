@@ -26,6 +26,7 @@ struct registry {
 	struct store *store;
 	struct hub *hub;
 	struct schemas *schemas;
+	struct recent *recent;
 	pthread_mutex_t publishing;
 	pthread_mutex_t lock; /* what follows */
 	struct host_table hosts;
@@ -93,6 +94,8 @@ int registry_open(struct store *store, struct hub *hub, struct registry **ret)
 	reg->hub = hub;
 	int r = schemas_open(store, &reg->schemas);
 	if (r == 0)
+		r = recent_new(RECENT_MAX_BYTES, &reg->recent);
+	if (r == 0)
 		r = load(reg);
 	if (r < 0) {
 		registry_close(reg);
@@ -136,6 +139,7 @@ void registry_close(struct registry *reg)
 		return;
 	persist(reg, 0, HOST_TABLE_MAX);
 	host_table_clear(&reg->hosts);
+	recent_free(reg->recent);
 	schemas_close(reg->schemas);
 	pthread_mutex_destroy(&reg->lock);
 	pthread_mutex_destroy(&reg->publishing);
@@ -525,4 +529,9 @@ uint64_t registry_newest_sequence(struct registry *reg, const uint8_t host_id[16
 struct schemas *registry_schemas(struct registry *reg)
 {
 	return reg->schemas;
+}
+
+struct recent *registry_recent(struct registry *reg)
+{
+	return reg->recent;
 }

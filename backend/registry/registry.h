@@ -3,6 +3,7 @@
 #pragma once
 
 #include "backend/hub/hub.h"
+#include "backend/registry/recent.h"
 #include "backend/registry/schemas.h"
 #include "backend/store/store.h"
 
@@ -63,3 +64,7 @@ uint64_t registry_newest_sequence(struct registry *registry, const uint8_t host_
 void registry_warn(struct registry *registry, const uint8_t host_id[16], const char *warning);
 /* The schemas snapshots are read with; lives as long as the registry. */
 struct schemas *registry_schemas(struct registry *registry);
+/* What hosts said lately, for whoever takes snapshots in and whoever is asked about them; lives as long as the
+ * registry.
+ */
+struct recent *registry_recent(struct registry *registry);

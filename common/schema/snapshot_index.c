@@ -184,6 +184,41 @@ int snapshot_index_head(const uint8_t *data, size_t len, size_t whole, uint32_t 
 	return 0;
 }
 
+int snapshot_index_beginning(const uint8_t *data, size_t len, size_t whole, struct snapshot_index *ret, size_t *ret_end)
+{
+	struct snapshot_index index = {.n_sections = 0};
+	struct wire_reader reader = wire_reader(data, len);
+	struct wire_field field;
+	bool boot = len == whole, interval = len == whole;
+	size_t at = 0, end;
+	uint64_t number;
+
+	if (len > whole || whole > UINT32_MAX)
+		return -EPROTO;
+	while (at < len) {
+		int r = look_at_start(data, at, len, whole, &number, &end);
+		if (r == -EAGAIN || (r == 0 && end > len))
+			break;
+		reader.p = data + at;
+		if (r == 0)
+			r = wire_next(&reader, &field) == 1 ? 0 : -EPROTO;
+		if (r == 0 && number < FIRST_SECTION)
+			r = parse_header_field(&field, &index);
+		else if (r == 0)
+			r = add_section(&index, &field, at, (size_t)(reader.p - data) - at);
+		if (r < 0)
+			return r;
+		at = (size_t)(reader.p - data);
+		boot |= number == BOOT_ID;
+		interval |= number == INTERVAL_MS;
+	}
+	if (!boot || !interval)
+		return -EAGAIN;
+	*ret = index;
+	*ret_end = at;
+	return 0;
+}
+
 bool snapshot_index_newer(const struct snapshot_index *index, const struct snapshot_index *than)
 {
 	if (memcmp(index->instance, than->instance, sizeof(index->instance)) == 0)

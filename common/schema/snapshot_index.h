@@ -38,6 +38,11 @@ int snapshot_index_parse(const uint8_t *data, size_t len, struct snapshot_index 
 int snapshot_index_head(const uint8_t *data, size_t len, size_t whole, uint32_t section, struct snapshot_index *ret,
 			size_t *ret_need) __attribute__((nonnull(5, 6), warn_unused_result));
 
+/* The same with every section that is wholly here; *ret_end is where the last of these fields ends. 0; -EAGAIN when the
+ * header's boot_id or interval_ms is not here; -EPROTO. */
+int snapshot_index_beginning(const uint8_t *data, size_t len, size_t whole, struct snapshot_index *ret, size_t *ret_end)
+	__attribute__((nonnull(4, 5), warn_unused_result));
+
 /* Which of two snapshots of a host is the newer. Sequences order an instance, the boot clock orders the instances of a
  * boot, the wall clock orders boots, and what tells no boot clock. */
 bool snapshot_index_newer(const struct snapshot_index *index, const struct snapshot_index *than)

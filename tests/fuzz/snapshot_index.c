@@ -18,6 +18,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	if (r == 0 && head.n_sections > 0 && (uint64_t)head.sections[0].offset + head.sections[0].len > len)
 		abort();
+	if (snapshot_index_beginning(data, size / 2, size, &head, &need) == 0) {
+		if (need > size / 2)
+			abort();
+		for (uint32_t i = 0; i < head.n_sections; i++) {
+			if ((uint64_t)head.sections[i].offset + head.sections[i].len > need)
+				abort();
+		}
+	}
 	if (snapshot_index_parse(data, size, &index) < 0)
 		return 0;
 	for (uint32_t i = 0; i < index.n_sections; i++) {

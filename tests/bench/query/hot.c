@@ -16,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BATCH 32
 #define SECOND_US 1000000
 
 static void on_done(void *arg, int error, const enum store_fate *fates, size_t n)
@@ -27,17 +26,11 @@ static void on_done(void *arg, int error, const enum store_fate *fates, size_t n
 	sem_post(arg);
 }
 
-static void append(struct store *store, const uint8_t host_id[16], const struct store_snapshot *snapshots, size_t n)
+static void append(struct store *store, const struct store_host *host, const struct store_snapshot *snapshot,
+		   sem_t *done)
 {
 	static const uint8_t instance[16] = "hot";
-	sem_t done;
-	if (n == 0)
-		return;
-	sem_init(&done, 0, 0);
-	must(store_append(store, host_id, instance, snapshots, n, on_done, &done), "append");
-	while (sem_wait(&done) < 0)
-		;
-	sem_destroy(&done);
+	must(store_append(store, host->host_id, instance, snapshot, 1, on_done, done), "append");
 }
 
 /* The recording is read once for all hosts. */
@@ -62,32 +55,35 @@ static uint64_t count(struct recording *recording, uint64_t every)
 	return n;
 }
 
-int64_t hot_rows(struct store *store, const uint8_t host_id[16], const char *path, uint64_t every, unsigned n,
-		 int64_t after_us)
+int64_t hot_rows(struct store *store, const struct store_host *hosts, size_t n_hosts, const char *path, uint64_t every,
+		 unsigned n, int64_t after_us)
 {
 	struct recording *recording = whole(path);
-	struct store_snapshot batch[BATCH];
 	struct columns_tick tick;
-	size_t len, held = 0;
+	size_t len;
 	const uint8_t *payload;
 	uint64_t all = count(recording, every), skip = all > n ? all - n : 0, seen = 0, sequence = 0;
+	sem_t done;
+	sem_init(&done, 0, 0);
 	while (recording_next(recording, &tick, &payload, &len)) {
 		if (tick.sequence % every != 0 || seen++ < skip)
 			continue;
 		sequence++;
 		after_us += (int64_t)every * SECOND_US;
-		batch[held++] = (struct store_snapshot){.sequence = sequence,
+		const struct store_snapshot snapshot = {.sequence = sequence,
 							.agent_us = after_us,
 							.boottime_us = sequence * every * SECOND_US,
 							.received_us = after_us,
 							.payload = payload,
 							.len = len};
-		if (held < BATCH)
-			continue;
-		append(store, host_id, batch, held);
-		held = 0;
+		for (size_t i = 0; i < n_hosts; i++)
+			append(store, &hosts[i], &snapshot, &done);
+		for (size_t i = 0; i < n_hosts; i++) {
+			while (sem_wait(&done) < 0)
+				;
+		}
 	}
-	append(store, host_id, batch, held);
+	sem_destroy(&done);
 	return after_us;
 }
 

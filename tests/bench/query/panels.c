@@ -13,6 +13,7 @@
 #include "backend/columns/rollup.h"
 #include "backend/history/tiers.h"
 #include "backend/query/range.h"
+#include "backend/registry/recent_fill.h"
 #include "backend/registry/schemas.h"
 #include "common/clock.h"
 #include "common/schema/snapshot_index.h"
@@ -22,6 +23,7 @@
 #include "tests/bench/storage/tile.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -217,18 +219,23 @@ static void fill(struct store *store, const char *recording)
 		unsigned rows; /* above 0: what is sealed is not put together yet */
 	} whats[] = {{"day", 1, 24, 1, 0},     {"month", 5, 720, 1, 0},		  {"fleet", 5, 24, FLEET, 0},
 		     {"hot", 1, 24, 1, HOT_S}, {"live", 5, 24, FLEET, HOT_S / 5}, {"lively", 1, 24, FLEET, HOT_S}};
+	const char *sets = getenv("SETS"); /* "live,lively," */
 	for (uint32_t i = 0; i < sizeof(whats) / sizeof(whats[0]); i++) {
 		struct made made;
 		char name[32];
+		snprintf(name, sizeof(name), "%s,", whats[i].name);
+		if (sets && !strstr(sets, name))
+			continue;
+		struct store_host hosts[FLEET];
 		make(recording, whats[i].every, whats[i].hours, &made);
 		if (whats[i].rows > 0)
 			slice(&made, SEALED_HOURS, SEAL_S * 1000000ll);
 		for (uint32_t k = 0; k < whats[i].hosts; k++) {
 			snprintf(name, sizeof(name), "%s-%u", whats[i].name, k);
-			struct store_host host = put(store, i * 1000 + k, name, &made);
-			if (whats[i].rows > 0)
-				hot_rows(store, host.host_id, recording, whats[i].every, whats[i].rows, made.last_us);
+			hosts[k] = put(store, i * 1000 + k, name, &made);
 		}
+		if (whats[i].rows > 0)
+			hot_rows(store, hosts, whats[i].hosts, recording, whats[i].every, whats[i].rows, made.last_us);
 		printf("%s: %zu chunks, %llu bytes raw, %llu of minutes, until %lld\n", whats[i].name, made.n,
 		       (unsigned long long)bytes_of(&made, STORE_TIER_RAW),
 		       (unsigned long long)bytes_of(&made, STORE_TIER_MINUTE), (long long)made.last_us);
@@ -260,7 +267,23 @@ struct bench {
 	size_t n;
 	unsigned runs;
 	const char *only; /* panels whose name has this in it */
+	const char *path; /* of the database, when it leaves the page cache before each run; or NULL */
 };
+
+/* The files' pages leave the cache of this machine, nobody else's do. */
+static void evict(const char *path)
+{
+	static const char *const suffixes[] = {"", "-wal"};
+	for (size_t i = 0; path && i < 2; i++) {
+		char name[4096];
+		snprintf(name, sizeof(name), "%s%s", path, suffixes[i]);
+		int fd = open(name, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+		must(fsync(fd) < 0 ? -errno : -posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), "evict");
+		close(fd);
+	}
+}
 
 static void panel(const struct bench *bench, const char *name, const char *prefix, const char *text,
 		  enum range_function function, int64_t to_us, int64_t seconds, int64_t step_us)
@@ -288,6 +311,9 @@ static void panel(const struct bench *bench, const char *name, const char *prefi
 	must(selector_parse(text, strlen(text), &selector, error, sizeof(error)), error);
 	request.selector = &selector;
 	for (unsigned i = 0; i < bench->runs; i++) {
+		double took = cpu_ms();
+		evict(bench->path);
+		cpu += cpu_ms() - took;
 		uint64_t began = clock_monotonic_ns();
 		must(store_view_open(bench->store, &bench->from->view), "view");
 		must(range_run(&bench->source, &request, hosts, n, &result, error, sizeof(error)), error);
@@ -358,12 +384,21 @@ int main(int argc, char **argv)
 	if (!getenv("COLD"))
 		must(query_cache_new(48u << 20, &cache), "cache");
 	const char *threads = getenv("THREADS");
+	struct recent *recent = NULL;
+	if (getenv("RECENT")) {
+		double before = cpu_ms();
+		must(recent_new(RECENT_MAX_BYTES, &recent), "recent");
+		must(recent_fill_now(store, recent, INT64_MIN), "recent");
+		printf("recent: %zu bytes, %.0f ms CPU\n", recent_bytes(recent), cpu_ms() - before);
+	}
 	struct query_store from = {.store = store,
 				   .schemas = schemas,
 				   .cache = cache,
+				   .recent = recent,
 				   .threads = threads ? (unsigned)strtoul(threads, NULL, 10) : 4};
 	bench.source = query_source_store(&from);
 	bench.store = store;
+	bench.path = getenv("EVICT") ? argv[2] : NULL;
 	bench.from = &from;
 	must(store_hosts(store, &bench.hosts, &bench.n), "hosts");
 	static const char counter[] = "cpu.cores.user_us{cpu=\"0\"}", gauge[] = "memory.available_bytes";
@@ -395,6 +430,7 @@ int main(int argc, char **argv)
 	panel(&bench, "24 h at 1 s, fleet, now", "lively-", counter, RANGE_RATE, lively, 86400, 300000000);
 	store_hosts_free(bench.hosts, bench.n);
 	query_cache_free(cache);
+	recent_free(recent);
 	schemas_close(schemas);
 	store_close(store);
 	return 0;

@@ -45,6 +45,7 @@ void history_close(struct history *h)
 	static const char *const names[] = {"s.db", "s.db-wal", "s.db-shm", "s.db.lock", "s.db.reserve"};
 	char path[128];
 	query_cache_free(h->cache);
+	recent_free(h->recent);
 	schemas_close(h->schemas);
 	store_close(h->store);
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -139,6 +140,8 @@ void history_put_rows(struct history *h, history_keep_fn keep, size_t arg)
 							   .len = s->payload.len};
 			memcpy(batch[n++].descriptor_hash, hash, sizeof(hash));
 		}
+		for (size_t k = 0; h->recent && k < n; k++)
+			recent_add(h->recent, history_host, instance, &batch[k]);
 		if (n > 0)
 			append(h, instance, batch, n);
 	}
@@ -282,7 +285,7 @@ void history_put_minutes(struct history *h, history_keep_fn keep, size_t arg)
 
 int history_ask(struct history *h, const struct history_question *q, struct range_result *ret, char *error, size_t size)
 {
-	struct query_store store = {.store = h->store, .schemas = h->schemas, .cache = h->cache};
+	struct query_store store = {.store = h->store, .schemas = h->schemas, .cache = h->cache, .recent = h->recent};
 	struct query_source source = query_source_store(&store);
 	const struct range_host host = {.host_id = history_host, .hostname = "a"};
 	struct selector selector;

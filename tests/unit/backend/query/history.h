@@ -5,6 +5,7 @@
 #include "backend/history/tiers.h"
 #include "backend/query/query_cache.h"
 #include "backend/query/range.h"
+#include "backend/registry/recent.h"
 #include "backend/registry/schemas.h"
 #include "backend/store/store.h"
 #include "tests/unit/backend/columns/fixture.h"
@@ -19,6 +20,7 @@ struct history {
 	struct store *store;
 	struct schemas *schemas;
 	struct query_cache *cache;	    /* small enough to forget */
+	struct recent *recent;		    /* or NULL: what is put in as rows it is told too */
 	struct history_snapshot *snapshots; /* as they were made: the clock may have gone back between two */
 	size_t n;
 	int64_t sealed_us;

@@ -87,13 +87,16 @@ static void compare(struct history *h, int64_t from_us, int64_t to_us, const cha
 		struct history_question q = {
 			.selector = selectors[i], .from_us = from_us, .to_us = to_us, .step_us = 9000000};
 		struct query_cache *cache = h->cache;
+		struct recent *recent = h->recent;
 		char name[128], errors[2][256] = {"", ""};
 		struct range_result a, b;
 		snprintf(name, sizeof(name), "%s: %s", when, selectors[i]);
 		int x = history_ask(h, &q, &a, errors[0], sizeof(errors[0]));
 		h->cache = NULL;
+		h->recent = NULL;
 		int y = history_ask(h, &q, &b, errors[1], sizeof(errors[1]));
 		h->cache = cache;
+		h->recent = recent;
 		assert_int_equal(x, y);
 		if (x < 0)
 			continue;
@@ -104,13 +107,16 @@ static void compare(struct history *h, int64_t from_us, int64_t to_us, const cha
 	}
 }
 
-static void whatever_happens_meanwhile(void **state)
+/* recent_bytes: what is kept in memory of rows that come; 0: nothing. */
+static void whatever_happens(uint64_t seeds, size_t recent_bytes)
 {
-	for (uint64_t seed = 1; seed <= 2; seed++) {
+	for (uint64_t seed = 1; seed <= seeds; seed++) {
 		struct history h;
 		uint64_t chance = seed;
 		size_t end = 0, late_end = 0;
 		history_open(&h);
+		if (recent_bytes > 0)
+			assert_int_equal(recent_new(recent_bytes, &h.recent), 0);
 		history_make(&h, seed, seed % 2, N);
 		int64_t first_us = h.snapshots[0].tick.time_us, now_us = first_us;
 		while (end < N) {
@@ -139,6 +145,18 @@ static void whatever_happens_meanwhile(void **state)
 	}
 }
 
+static void whatever_happens_meanwhile(void **state)
+{
+	whatever_happens(2, 0);
+}
+
+/* All of it is in memory, or some. */
+static void whatever_is_in_memory(void **state)
+{
+	whatever_happens(2, 4 << 20);
+	whatever_happens(2, 24 << 10);
+}
+
 static size_t read_for(struct history *h, const char *selector, int64_t from_us, int64_t to_us)
 {
 	struct history_question q = {.selector = selector, .from_us = from_us, .to_us = to_us, .step_us = 9000000};
@@ -153,6 +171,17 @@ static bool numbered(size_t i, size_t arg)
 	return i >= (arg >> 16) && i < (arg & 0xffff);
 }
 
+static void all_times(const struct history *h, int64_t *ret_from_us, int64_t *ret_to_us)
+{
+	*ret_from_us = INT64_MAX;
+	*ret_to_us = INT64_MIN;
+	for (size_t i = 0; i < h->n; i++) {
+		int64_t time_us = h->snapshots[i].tick.time_us;
+		*ret_from_us = time_us <= *ret_from_us ? time_us - 1000000 : *ret_from_us;
+		*ret_to_us = time_us >= *ret_to_us ? time_us + 1000000 : *ret_to_us;
+	}
+}
+
 static void only_what_is_new_is_read(void **state)
 {
 	struct history h;
@@ -161,12 +190,8 @@ static void only_what_is_new_is_read(void **state)
 	query_cache_free(h.cache);
 	assert_int_equal(query_cache_new(8 << 20, &h.cache), 0);
 	history_put_rows(&h, numbered, between(0, 100));
-	int64_t from_us = h.snapshots[0].tick.time_us - 1000000, to_us = h.snapshots[119].tick.time_us + 1000000;
-	for (size_t i = 0; i < h.n; i++) {
-		int64_t time_us = h.snapshots[i].tick.time_us;
-		from_us = time_us <= from_us ? time_us - 1000000 : from_us;
-		to_us = time_us >= to_us ? time_us + 1000000 : to_us;
-	}
+	int64_t from_us, to_us;
+	all_times(&h, &from_us, &to_us);
 	assert_in_range(read_for(&h, "cpu.load1", from_us, to_us), 100, 105);
 	assert_int_equal(read_for(&h, "cpu.load1", from_us, to_us), 0);
 	/* Other metrics are others'. */
@@ -175,6 +200,35 @@ static void only_what_is_new_is_read(void **state)
 	/* A shorter window, and the long one again. */
 	assert_int_equal(read_for(&h, "cpu.load1", from_us + 40000000, to_us), 0);
 	assert_int_equal(read_for(&h, "cpu.load1", from_us, to_us), 0);
+	history_close(&h);
+}
+
+/* What came since somebody asked is in memory, and so is what is always kept; the rest is read. */
+static void what_came_lately_is_not_read(void **state)
+{
+	struct history h;
+	history_open(&h);
+	history_make(&h, 5, false, 120);
+	query_cache_free(h.cache);
+	h.cache = NULL;
+	assert_int_equal(recent_new(4 << 20, &h.recent), 0);
+	history_put_rows(&h, numbered, between(0, 50));
+	int64_t from_us, to_us;
+	all_times(&h, &from_us, &to_us);
+	assert_int_equal(read_for(&h, "cpu.load1", from_us, to_us), 0);
+	/* Not every snapshot has the section, and who has not is known. */
+	size_t before = read_for(&h, "tcp.families.active_setup_us", from_us, to_us);
+	assert_in_range(before, 10, 55);
+	history_put_rows(&h, numbered, between(50, 120));
+	assert_int_equal(read_for(&h, "cpu.load1", from_us, to_us), 0);
+	assert_int_equal(read_for(&h, "tcp.families.active_setup_us", from_us, to_us), before);
+	/* Nobody tells these rows apart by their times, nor by what is kept of them. */
+	struct history_snapshot *last = &h.snapshots[119];
+	for (uint64_t i = 0; i < 2; i++) {
+		last->tick.sequence++;
+		history_put_rows(&h, numbered, between(119, 120));
+	}
+	assert_in_range(read_for(&h, "cpu.load1", from_us, to_us), 3, 6);
 	history_close(&h);
 }
 
@@ -251,8 +305,8 @@ static void rows_are_sealed_while_others_ask(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(whatever_happens_meanwhile),
-		cmocka_unit_test(only_what_is_new_is_read),
+		cmocka_unit_test(whatever_happens_meanwhile),	    cmocka_unit_test(whatever_is_in_memory),
+		cmocka_unit_test(only_what_is_new_is_read),	    cmocka_unit_test(what_came_lately_is_not_read),
 		cmocka_unit_test(rows_are_sealed_while_others_ask),
 	};
 	return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);

@@ -237,6 +237,39 @@ static void a_beginning_is_enough(void **state)
 	assert_int_equal(snapshot_index_head(b.data, 5, 4, 12, &index, &need), -EPROTO);
 }
 
+/* Of any beginning those sections are told that lie in it, and where the last of them ends. */
+static void a_beginning_tells_what_is_in_it(void **state)
+{
+	BUF_CLEANUP struct buf b = build_header();
+	struct snapshot_index index, whole;
+	size_t header = b.len, end;
+	assert_int_equal(wire_put_bytes(&b, 10, "0123456789", 10), 0);
+	assert_int_equal(wire_put_bytes(&b, 12, "\x20\x01", 2), 0);
+	assert_int_equal(wire_put_bytes(&b, 23, "abc", 3), 0);
+	assert_int_equal(snapshot_index_parse(b.data, b.len, &whole), 0);
+	for (size_t len = 0; len <= b.len; len++) {
+		int r = snapshot_index_beginning(b.data, len, b.len, &index, &end);
+		/* A field that begins close to the end may not be looked at. */
+		if (len < header)
+			assert_int_equal(r, -EAGAIN);
+		if (r < 0) {
+			assert_int_equal(r, -EAGAIN);
+			assert_true(len < header + 20);
+			continue;
+		}
+		assert_true(end <= len);
+		assert_memory_equal(index.boot_id, whole.boot_id, 16);
+		assert_int_equal(index.interval_ms, whole.interval_ms);
+		assert_memory_equal(index.sections, whole.sections, index.n_sections * sizeof(*index.sections));
+		for (uint32_t i = 0; i < index.n_sections; i++)
+			assert_true(index.sections[i].offset + index.sections[i].len <= end);
+	}
+	assert_int_equal(index.n_sections, 3);
+	assert_int_equal(end, b.len);
+	assert_int_equal(snapshot_index_beginning(b.data, 5, 4, &index, &end), -EPROTO);
+	assert_int_equal(snapshot_index_beginning((const uint8_t *)"\x07", 1, 1, &index, &end), -EPROTO);
+}
+
 /* A header behind the section is waited for. */
 static void a_header_may_come_last(void **state)
 {
@@ -265,6 +298,7 @@ int main(void)
 		cmocka_unit_test(copies_what_is_wanted),
 		cmocka_unit_test(tells_the_newer),
 		cmocka_unit_test(a_beginning_is_enough),
+		cmocka_unit_test(a_beginning_tells_what_is_in_it),
 		cmocka_unit_test(a_header_may_come_last),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
