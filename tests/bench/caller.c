@@ -54,6 +54,8 @@ static void send_hello(struct caller *c)
 	caller_must(wire_put_bytes(&hello, 3, c->instance, 16), "Hello");
 	caller_must(wire_put_bytes(&hello, 4, c->host_id, 16), "Hello");
 	caller_must(wire_put_bytes(&hello, 5, set.sha256, 32), "Hello");
+	if (c->takes_hold)
+		caller_must(wire_put_uint(&hello, 7, true), "Hello");
 	send_field(c, AGENT_HELLO, hello.data, hello.len);
 	buf_free(&hello);
 }

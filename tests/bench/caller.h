@@ -18,6 +18,7 @@ struct caller {
 	const char *key;	 /* bearer */
 	struct tls_context *tls; /* NULL: plaintext */
 	const char *name;	 /* in front of its host's name */
+	bool takes_hold;	 /* as its Hello says */
 	uint8_t host_id[16], instance[16];
 	/* A field of BackendMessage but Welcome; borrowed. */
 	void (*on_field)(void *arg, uint32_t number, const uint8_t *data, size_t len);

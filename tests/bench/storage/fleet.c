@@ -1,12 +1,12 @@
-/* bench_fleet RECORDING --port P --key-file FILE --begin SECONDS [--zero NS] [--rate R] [--backlog 1] and what wish.h
- * knows: hosts as in the recording (warp.h), each with a connection of its own and a real Ingest.Stream, for
- * tests/bench/storage/keeping.
+/* bench_fleet RECORDING --port P --key-file FILE --begin SECONDS [--zero NS] [--rate R] [--backlog 1] [--hold 0] and
+ * what wish.h knows: hosts as in the recording (warp.h), each with a connection of its own and a real Ingest.Stream,
+ * for tests/bench/storage/keeping.
  *
  * Live: the clock shows `begin` when CLOCK_MONOTONIC shows `zero` (now, if it is not given) and runs at `rate` times
  * its pace, as that of a backend under faketime does; each host sends each snapshot in its time, for --hours.
  * Backlog: each host has --hours that ended at `begin` and sends them as an agent does: 64 at a time, while less than
- * 64 KiB wait for the socket. Who is told to come again does, when it was told to, and sends what was not
- * acknowledged; so does who lost its connection.
+ * 64 KiB wait for the socket. Who is told to hold it does, or with --hold 0 knows no such word; who is told to come
+ * again does, when it was told to, and sends what was not acknowledged; so does who lost its connection.
  *
  * CONNECTED when all are; then each line on standard input is answered with a line of JSON: what happened since the
  * line before. When all is acknowledged, or standard input ends and what was sent is acknowledged: the last of them. */
@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 enum { ACKNOWLEDGEMENT = 2, ACK_ACCEPTED = 1, ACK_REJECTED = 2 };
+enum { HOLD = 6, HOLD_WAIT_MS = 1, HOLD_REFUSED = 3 };
 
 #define RING 1024 /* snapshots of a live host on their way */
 #define BATCH 64
@@ -42,17 +43,19 @@ struct host {
 	int64_t begin_us;
 	uint64_t total;	   /* snapshots it has; UINT64_MAX while nobody knows */
 	uint64_t next;	   /* to send, from 0 */
+	uint64_t sent;	   /* it never sent one from here on */
 	uint64_t accepted; /* all before it are, and those marked in `done` */
 	bool *done;
 	size_t cap_done;
 	uint64_t retry_ns; /* it is not connected before */
+	uint64_t hold_ns;  /* its backlog waits until then */
 	uint64_t *sent_ns; /* RING, live */
 	bool connected;
 };
 
 /* Since the line before. */
 struct phase {
-	uint64_t begin_ns, sent, accepted, rejected, samples, bytes, reconnects, late_us;
+	uint64_t begin_ns, sent, accepted, rejected, samples, bytes, reconnects, holds, late_us;
 	uint32_t *latencies_us;
 	size_t n, cap;
 };
@@ -63,7 +66,7 @@ struct fleet {
 	struct host *hosts;
 	uint16_t port;
 	char key[CALLER_KEY_SIZE];
-	bool backlog, ending;
+	bool backlog, ending, takes_hold;
 	double rate;
 	uint64_t zero_ns;
 	int64_t clock_us, end_us; /* at zero_ns; of what is sent */
@@ -117,15 +120,31 @@ static void accept(struct host *h, const struct wire_field *range)
 		first = f.number == 1 ? f.value : first;
 		last = f.number == 2 ? f.value : last;
 	}
-	if (first == 0 || last > h->next) {
+	if (first == 0 || last > h->sent) {
 		(void)fprintf(stderr, "bench_fleet: host %u: %llu to %llu are accepted, %llu were sent\n", h->number,
-			      (unsigned long long)first, (unsigned long long)last, (unsigned long long)h->next);
+			      (unsigned long long)first, (unsigned long long)last, (unsigned long long)h->sent);
 		exit(1);
 	}
 	for (uint64_t sequence = first; sequence <= last; sequence++)
 		note_accepted(h, sequence - 1, now_ns);
 	while (h->accepted < h->cap_done && h->done[h->accepted])
 		h->accepted++;
+	h->next = h->next < h->accepted ? h->accepted : h->next; /* it was refused in between */
+}
+
+/* What was refused comes again, after as long as it is to wait or some seconds after the end of that. */
+static void obey_hold(struct host *h, const uint8_t *data, size_t len)
+{
+	struct wire_reader reader = wire_reader(data, len);
+	struct wire_field f;
+	uint64_t wait_ms = 0, place = h->number % 100;
+	while (wire_next(&reader, &f) == 1) {
+		wait_ms = f.number == HOLD_WAIT_MS ? f.value : wait_ms;
+		if (f.number == HOLD_REFUSED)
+			h->next = h->accepted;
+	}
+	h->hold_ns = clock_monotonic_ns() + (wait_ms ? wait_ms * (400 + place) / 400 : place * 100) * 1000000;
+	h->fleet->phase.holds += wait_ms > 0;
 }
 
 static void on_field(void *arg, uint32_t number, const uint8_t *data, size_t len)
@@ -133,6 +152,8 @@ static void on_field(void *arg, uint32_t number, const uint8_t *data, size_t len
 	struct host *h = arg;
 	struct wire_reader reader = wire_reader(data, len);
 	struct wire_field f;
+	if (number == HOLD)
+		obey_hold(h, data, len);
 	if (number != ACKNOWLEDGEMENT)
 		return;
 	while (wire_next(&reader, &f) == 1) {
@@ -164,12 +185,12 @@ static void say(struct fleet *f)
 	if (p->n > 0)
 		qsort(p->latencies_us, p->n, sizeof(*p->latencies_us), by_value);
 	printf("{\"seconds\":%.3f,\"sent\":%llu,\"accepted\":%llu,\"rejected\":%llu,\"waiting\":%llu,\"reconnects\":%"
-	       "llu,"
+	       "llu,\"holds\":%llu,"
 	       "\"samples\":%llu,\"bytes\":%llu,\"late_ms\":%.1f,\"p50_ms\":%.2f,\"p99_ms\":%.2f,\"worst_ms\":%.2f}\n",
 	       (double)(now_ns - p->begin_ns) / 1e9, (unsigned long long)p->sent, (unsigned long long)p->accepted,
 	       (unsigned long long)p->rejected, (unsigned long long)waiting, (unsigned long long)p->reconnects,
-	       (unsigned long long)p->samples, (unsigned long long)p->bytes, (double)p->late_us / 1e3,
-	       latency_ms(p, 0.5), latency_ms(p, 0.99), latency_ms(p, 1));
+	       (unsigned long long)p->holds, (unsigned long long)p->samples, (unsigned long long)p->bytes,
+	       (double)p->late_us / 1e3, latency_ms(p, 0.5), latency_ms(p, 0.99), latency_ms(p, 1));
 	if (fflush(stdout) != 0)
 		exit(1);
 	*p = (struct phase){.begin_ns = now_ns, .latencies_us = p->latencies_us, .cap = p->cap};
@@ -198,6 +219,7 @@ static void connect_host(struct host *h)
 	warp_snapshot(h->fleet->warp, h->number, 0, h->begin_us, &tick, &payload, &len);
 	memcpy(h->caller.instance, tick.instance, sizeof(h->caller.instance));
 	h->next = h->accepted;
+	h->hold_ns = 0;
 	h->connected = true;
 	caller_open(&h->caller);
 }
@@ -260,6 +282,7 @@ static void put_snapshot(struct host *h, struct buf *batch)
 	if (h->sent_ns)
 		h->sent_ns[h->next % RING] = clock_monotonic_ns();
 	h->next++;
+	h->sent = h->next > h->sent ? h->next : h->sent;
 }
 
 /* Frees it; false when there is nothing in it. */
@@ -297,11 +320,14 @@ static bool send_backlog(struct host *h)
 {
 	struct fleet *f = h->fleet;
 	struct buf batch = BUF_INIT(4u << 20);
-	if (!h->caller.welcomed || h->next == h->total || f->ending || call_backlog(h->caller.call) >= WAITING_BYTES)
+	if (!h->caller.welcomed || h->next == h->total || f->ending || call_backlog(h->caller.call) >= WAITING_BYTES ||
+	    h->hold_ns > clock_monotonic_ns())
 		return false;
 	for (unsigned i = 0; i < BATCH && batch.len < BATCH_BYTES && h->next < h->total; i++) {
 		if (warp_time_us(f->warp, h->number, h->next, h->begin_us) >= f->end_us)
 			h->total = h->next;
+		else if (h->next < h->cap_done && h->done[h->next])
+			h->next++;
 		else
 			put_snapshot(h, &batch);
 	}
@@ -352,6 +378,7 @@ static void open_host(struct fleet *f, uint32_t i, uint32_t first)
 				    .port = f->port,
 				    .key = f->key,
 				    .name = f->backlog ? "late" : "live",
+				    .takes_hold = f->backlog && f->takes_hold,
 				    .on_field = on_field,
 				    .arg = h};
 	memcpy(h->caller.host_id, &id, sizeof(id));
@@ -395,6 +422,8 @@ static bool take(struct fleet *f, const char *name, const char *value, const cha
 		*first = (uint32_t)strtoul(value, NULL, 10);
 	else if (strcmp(name, "--backlog") == 0)
 		f->backlog = strcmp(value, "0") != 0;
+	else if (strcmp(name, "--hold") == 0)
+		f->takes_hold = strcmp(value, "0") != 0;
 	else
 		return wish_take(&f->wish, name, value);
 	return true;
@@ -402,7 +431,7 @@ static bool take(struct fleet *f, const char *name, const char *value, const cha
 
 int main(int argc, char **argv)
 {
-	struct fleet f = {.wish = WISH_INIT, .rate = 1, .zero_ns = clock_monotonic_ns()};
+	struct fleet f = {.wish = WISH_INIT, .rate = 1, .takes_hold = true, .zero_ns = clock_monotonic_ns()};
 	const char *key_file = NULL;
 	uint32_t first = 0;
 	for (int i = 2; i < argc; i += 2) {

@@ -221,13 +221,13 @@ LIVE_HOSTS, DRAWN = 100, 10
 
 class Watch:
     """What a backend does while a backlog comes, a line of a table at a time."""
-    head = ("| when | s | late acknowledged | rows wait | live a second | live p50 ms | p99 | worst | live, late sent away | resident MiB | most | database MiB | backend, % of a core |\n"
+    head = ("| when | s | late acknowledged | rows wait | live a second | live p50 ms | p99 | worst | live, late sent away, late told to hold | resident MiB | most | database MiB | backend, % of a core |\n"
             "|---|---|---|---|---|---|---|---|---|---|---|---|---|")
 
     def __init__(self, it, live):
         self.it, self.live, self.token = it, live, token_of(it)
         self.begin, self.cpu, self.shown = time.monotonic(), process_cpu_ns(it.backend.pid), time.monotonic_ns()
-        self.most_mib, self.most_disk, self.accepted, self.late, self.reconnects = 0, 0, 0, 0, 0
+        self.most_mib, self.most_disk, self.accepted, self.late, self.reconnects, self.holds = 0, 0, 0, 0, 0, 0
         peak_since(it.backend)
 
     def waiting(self):
@@ -240,11 +240,12 @@ class Watch:
         now, spent = time.monotonic_ns(), process_cpu_ns(self.it.backend.pid)
         self.late += late["accepted"] if late else 0
         self.reconnects += late["reconnects"] if late else 0
+        self.holds += late["holds"] if late else 0
         self.accepted += live["accepted"] + (late["accepted"] if late else 0)
         peak, disk, waiting = peak_since(self.it.backend), database_mib(self.it), self.waiting()
         self.most_mib, self.most_disk = max(peak, self.most_mib), max(disk, self.most_disk)
         print(f"| {when} | {time.monotonic() - self.begin:.0f} | {self.late:,} | {waiting:,.0f} | {live['accepted'] / live['seconds']:.0f} | {live['p50_ms']:.1f} | "
-              f"{live['p99_ms']:.1f} | {live['worst_ms']:.0f} | {live['reconnects']}, {late['reconnects'] if late else 0} | {memory_mib(self.it.backend):.0f} | {peak:.0f} | {disk:.0f} | "
+              f"{live['p99_ms']:.1f} | {live['worst_ms']:.0f} | {live['reconnects']}, {late['reconnects'] if late else 0}, {late['holds'] if late else 0} | {memory_mib(self.it.backend):.0f} | {peak:.0f} | {disk:.0f} | "
               f"{(spent - self.cpu) / (now - self.shown) * 100:.0f} |", flush=True)
         self.cpu, self.shown = spent, now
         return waiting
@@ -295,7 +296,7 @@ def backlog(options):
             for _ in range(2):
                 time.sleep(options.look)
                 watch.look("after")
-            print(f"\narrived after {arrived - began:.0f} s ({watch.late / (arrived - began):,.0f} a second, {watch.reconnects} told to come again), columns "
+            print(f"\narrived after {arrived - began:.0f} s ({watch.late / (arrived - began):,.0f} a second, {watch.reconnects} told to come again, {watch.holds} to hold it), columns "
                   f"{sealed - arrived:.0f} s later; memory at most {watch.most_mib:.0f} MiB, database at most {watch.most_disk:.0f} MiB")
             live.end()
             tell_lost(it, watch)
