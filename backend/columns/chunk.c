@@ -1,13 +1,12 @@
 #include "backend/columns/chunk.h"
 
-#include "backend/columns/section_format.h"
 #include "backend/columns/ticks.h"
 
 #include <errno.h>
 #include <string.h>
 #include <zlib.h>
 
-#define NEWEST 2 /* the first with sections in the quick form; nothing else is new */
+#define NEWEST 3 /* 2 had no models that begin with a prior, 1 no sections in the quick form; nothing else is new */
 #define FIXED 32 /* bytes before the table of sections */
 #define ENTRY 12
 
@@ -29,17 +28,6 @@ static int64_t long_word(const uint8_t *p)
 	return (int64_t)((uint64_t)word(p + 4) << 32 | word(p));
 }
 
-/* As old as it can be, so that only who cannot read it refuses it. */
-static uint8_t version_of(const struct chunk_section *sections, uint32_t n)
-{
-	for (uint32_t i = 0; i < n; i++) {
-		if (!chunk_section_has_texts(sections[i].number) &&
-		    section_form_of(sections[i].data, sections[i].len) != COLUMNS_DENSE)
-			return NEWEST;
-	}
-	return 1;
-}
-
 int chunk_put_with_ticks_of(const struct chunk_reader *chunk, const struct chunk_section *sections, uint32_t n_sections,
 			    struct buf *out)
 {
@@ -47,7 +35,7 @@ int chunk_put_with_ticks_of(const struct chunk_reader *chunk, const struct chunk
 	if (n_sections > COLUMNS_MAX_SECTIONS)
 		return -EMSGSIZE;
 	memcpy(header, magic, sizeof(magic));
-	header[4] = version_of(sections, n_sections);
+	header[4] = NEWEST;
 	header[5] = (uint8_t)n_sections;
 	put_word(header + 8, chunk->n_ticks);
 	put_word(header + 12, chunk->ticks_len);

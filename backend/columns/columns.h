@@ -27,8 +27,9 @@
 /* How the values of a section are written; its reader tells by the bytes. What lives for hours is compacted soon, so it
  * is to be cheap to write and to read again; what lives for weeks is to be small. */
 enum columns_form {
-	COLUMNS_DENSE = 0, /* plans by trial, residuals by a range coder that learns */
-	COLUMNS_QUICK = 1, /* growths, packed in as many bits as they need */
+	COLUMNS_UNPRIMED = 0, /* as COLUMNS_DENSE, but the coder begins knowing nothing: read, and written no more */
+	COLUMNS_QUICK = 1,    /* growths, packed in as many bits as they need */
+	COLUMNS_DENSE = 2,    /* plans by trial, residuals by a range coder that learns */
 };
 
 /* One stored snapshot: all of its header, and when it was received. */

@@ -22,10 +22,10 @@ struct range_bit {
 	uint32_t both;
 };
 
-static inline void range_bits_init(struct range_bit *bits, size_t n)
+/* A decision that is 0 with so many of 256, neither 0 nor 256. */
+static inline struct range_bit range_bit_likely(uint8_t of_256)
 {
-	for (size_t i = 0; i < n; i++)
-		bits[i].both = 32768u << 16 | 32768u;
+	return (struct range_bit){of_256 * 0x01000100u};
 }
 
 /* Of 2^RANGE_BITS, never 0 nor all. */

@@ -2,18 +2,37 @@
  * entropy of a few bits that is spread over its low bits, where byte-wise compressors find nothing to match. */
 #include "backend/columns/residuals.h"
 
+#include "backend/columns/residuals_prior.h"
+
 struct history {
 	unsigned zeros;	 /* one bit for each of the last eight: 1 is not zero */
 	unsigned sign;	 /* of the last two that were not zero */
 	unsigned length; /* decaying mean of lengths, times 4 */
 };
 
-void residuals_model_init(struct residuals_model *m)
+#ifdef RESIDUALS_TALLY
+#define range_encode(e, bit, value)                                                                                    \
+	(residuals_tally(m, (size_t)((bit) - (const struct range_bit *)m), value), range_encode(e, bit, value))
+#endif
+
+static const uint8_t *prime(struct range_bit *bits, size_t n, const uint8_t *prior)
 {
-	range_bits_init(m->zero, RESIDUALS_HISTORIES);
-	range_bits_init(m->sign, 4);
-	range_bits_init(m->length[0], (size_t)RESIDUALS_LENGTH_CONTEXTS * 64);
-	range_bits_init(m->head[0], (size_t)64 << RESIDUALS_HEAD);
+	for (size_t i = 0; i < n; i++)
+		bits[i] = range_bit_likely(prior ? prior[i] : 128);
+	return prior ? prior + n : NULL;
+}
+
+void residuals_model_init(struct residuals_model *m, enum residuals_prior prior)
+{
+	const uint8_t *p = prior == RESIDUALS_UNPRIMED ? NULL : residuals_priors[prior];
+	p = prime(m->zero, RESIDUALS_HISTORIES, p);
+	p = prime(m->sign, 4, p);
+	p = prime(m->length[0], (size_t)RESIDUALS_LENGTH_CONTEXTS * 64, p);
+	p = prime(m->head[0], (size_t)64 << RESIDUALS_HEAD, p);
+	(void)p;
+#ifdef RESIDUALS_TALLY
+	residuals_tally_begins(m, prior);
+#endif
 }
 
 /* By the mean of lengths, 0 to 64. Those above 15 are rare enough to share. */

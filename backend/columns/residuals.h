@@ -20,7 +20,20 @@ struct residuals_model {
 	struct range_bit head[64][1 << RESIDUALS_HEAD];
 };
 
-void residuals_model_init(struct residuals_model *model) __attribute__((nonnull));
+#define RESIDUALS_DECISIONS (sizeof(struct residuals_model) / sizeof(struct range_bit))
+
+/* What a model takes for likely before it has seen anything. Short runs would end before it has learnt that. */
+enum residuals_prior {
+	RESIDUALS_UNPRIMED, /* everything as likely as not */
+	RESIDUALS_VALUES,
+	RESIDUALS_DENOMINATORS, /* of ratios */
+	RESIDUALS_BESIDE,	/* what is beside them */
+	RESIDUALS_BUCKETS,
+	RESIDUALS_TICKS,
+	RESIDUALS_PRIORS,
+};
+
+void residuals_model_init(struct residuals_model *model, enum residuals_prior prior) __attribute__((nonnull));
 
 /* The history (which were zero, the last length) begins anew with each call. `hints`, unless NULL, is what is known of
  * each value beforehand, 0 to RESIDUALS_HINTS - 1; then it counts instead of the older half of the history and of the

@@ -60,7 +60,8 @@ int section_blocks_end_series(struct section_blocks *b)
 	if (b->n_columns == 0)
 		return 0;
 	size_t settled = b->form == COLUMNS_DENSE ? range_encoder_settled(&b->encoder) : b->bytes.len - b->begin;
-	bool full = settled >= SECTION_BLOCK_BYTES || b->n_values >= SECTION_BLOCK_VALUES;
+	size_t most = b->form == COLUMNS_DENSE ? SECTION_BLOCK_BYTES : SECTION_QUICK_BLOCK_BYTES;
+	bool full = settled >= most || b->n_values >= SECTION_BLOCK_VALUES;
 	return full ? section_blocks_finish(b) : 0;
 }
 
@@ -101,7 +102,7 @@ static int make_scratch(struct section_blocks *b, uint32_t n)
 static struct residuals_model *model_of(struct section_blocks *b, enum section_model which)
 {
 	if (!(b->models_ready & 1u << which))
-		residuals_model_init(&b->models[which]);
+		residuals_model_init(&b->models[which], section_prior(which));
 	b->models_ready |= 1u << which;
 	return &b->models[which];
 }

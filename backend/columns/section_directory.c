@@ -215,7 +215,7 @@ static int take_plan(struct section_reader *r, struct column *c, const struct pa
 	if (integers_plan_take(plans, &c->plan) < 0)
 		return -EPROTO;
 	/* What the sum says of buckets it says of their growth. */
-	if (r->form == COLUMNS_DENSE && c->part >= COLUMNS_PART_BUCKET && c->plan.form != INTEGERS_CONSTANT &&
+	if (r->form != COLUMNS_QUICK && c->part >= COLUMNS_PART_BUCKET && c->plan.form != INTEGERS_CONSTANT &&
 	    c->plan.form != INTEGERS_DELTA)
 		return -EPROTO;
 	c->count = r->presences[c->presence].count;
@@ -273,7 +273,7 @@ int section_directory_unpack(const uint8_t *header, const uint8_t *data, uint32_
 {
 	uint32_t unpacked = section_word(header + 4) & SECTION_LENGTH_MASK,
 		 form = section_word(header + 4) >> SECTION_FORM_SHIFT;
-	if (unpacked > COLUMNS_MAX_DIRECTORY || form > COLUMNS_QUICK)
+	if (unpacked > COLUMNS_MAX_DIRECTORY || form > COLUMNS_DENSE)
 		return -EPROTO;
 	if ((uint32_t)crc32(form, data, packed) != section_word(header + 8))
 		return -EBADMSG;

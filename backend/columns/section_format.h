@@ -1,6 +1,8 @@
 /* What writer and reader of a section agree on; README.md has it byte by byte. */
 #pragma once
 
+#include "backend/columns/residuals.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -9,7 +11,10 @@
 #define SECTION_HEADER 12
 #define SECTION_FORM_SHIFT 28
 #define SECTION_LENGTH_MASK ((1u << SECTION_FORM_SHIFT) - 1)
-#define SECTION_BLOCK_BYTES 4096   /* a block that has so many takes no further column */
+/* A block that has so many bytes takes no further column. Of a dense one all that stands before a column is decoded
+ * with it; of a quick one it is counted off. */
+#define SECTION_BLOCK_BYTES 512
+#define SECTION_QUICK_BLOCK_BYTES 4096
 #define SECTION_BLOCK_VALUES 32768 /* nor does one with so many residuals */
 
 static inline uint32_t section_word(const uint8_t *p)
@@ -31,6 +36,17 @@ enum section_model {
 	SECTION_MODEL_BUCKETS,
 	SECTION_MODELS,
 };
+
+static inline enum residuals_prior section_prior(enum section_model which)
+{
+	static const enum residuals_prior priors[SECTION_MODELS] = {
+		[SECTION_MODEL_VALUES] = RESIDUALS_VALUES,
+		[SECTION_MODEL_DENOMINATORS] = RESIDUALS_DENOMINATORS,
+		[SECTION_MODEL_BESIDE] = RESIDUALS_BESIDE,
+		[SECTION_MODEL_BUCKETS] = RESIDUALS_BUCKETS,
+	};
+	return priors[which];
+}
 
 /* The directory's streams, each with its length before it. */
 enum section_stream {

@@ -294,7 +294,8 @@ static int begin_budget(struct section_reader *r, uint32_t first, const int64_t 
 static struct residuals_model *model_of(struct section_reader *r, enum section_model which)
 {
 	if (!(r->models_ready & 1u << which))
-		residuals_model_init(&r->models[which]);
+		residuals_model_init(&r->models[which],
+				     r->form == COLUMNS_UNPRIMED ? RESIDUALS_UNPRIMED : section_prior(which));
 	r->models_ready |= 1u << which;
 	return &r->models[which];
 }
@@ -359,7 +360,7 @@ static int decode(struct section_reader *r, uint32_t i)
 		e = open_block(r, block);
 	for (; e == 0 && r->next_column <= i; r->next_column++)
 		e = r->form == COLUMNS_QUICK ? unpack_next(r, r->next_column == i) : decode_next(r);
-	if (e == 0 && r->form == COLUMNS_DENSE && r->decoder.beyond > 4)
+	if (e == 0 && r->form != COLUMNS_QUICK && r->decoder.beyond > 4)
 		e = -EPROTO;
 	if (e < 0)
 		r->open_block = UINT32_MAX;

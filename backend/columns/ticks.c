@@ -13,6 +13,9 @@
 
 #define MAX_ORIGINS 65536
 #define WORST_RESIDUAL 32 /* bytes */
+/* In front of the number of origins, which is not 0 where there are ticks: models begin with a prior, as they did not
+ * until version 2. */
+#define TICKS_PRIMED 0
 
 /* What queries need comes first, so that they need not decode the jitter of the rest. */
 enum column { STEPS, JITTER, SEQUENCE, INTERVAL, ORIGIN, RECEIVED, BOOTTIME, COLUMNS };
@@ -127,7 +130,7 @@ static int put_columns(struct work *w, uint32_t n, struct buf *out)
 		double bits;
 		struct integers_plan plan = integers_plan(w->columns[i] + skip, n - skip, &bits);
 		r = integers_plan_put(&plan, out);
-		residuals_model_init(w->model);
+		residuals_model_init(w->model, RESIDUALS_TICKS);
 		integers_split(&plan, w->columns[i] + skip, n - skip, w->residuals);
 		residuals_encode(w->model, &encoder, w->residuals, integers_residuals(plan.form, n - skip), NULL);
 	}
@@ -144,6 +147,8 @@ int ticks_put(const struct columns_tick *ticks, uint32_t n, struct buf *out)
 	struct work work __attribute__((cleanup(work_free))) = {0};
 	uint32_t *origins = n <= COLUMNS_MAX_TICKS ? calloc((size_t)n + 1, sizeof(*origins)) : NULL;
 	int r = n > COLUMNS_MAX_TICKS ? -EMSGSIZE : !origins ? -ENOMEM : work_init(&work, n);
+	if (r == 0 && n > 0)
+		r = wire_put_varint(&body, TICKS_PRIMED);
 	if (r == 0)
 		r = find_origins(ticks, n, origins, &body);
 	if (r == 0) {
@@ -159,7 +164,7 @@ int ticks_put(const struct columns_tick *ticks, uint32_t n, struct buf *out)
 	return r == 0 ? buf_append(out, body.data, body.len) : r;
 }
 
-static int take_columns(struct work *w, uint32_t n, size_t wanted, struct wire_reader *in)
+static int take_columns(struct work *w, uint32_t n, size_t wanted, enum residuals_prior prior, struct wire_reader *in)
 {
 	struct integers_plan plans[COLUMNS];
 	struct range_decoder decoder;
@@ -174,7 +179,7 @@ static int take_columns(struct work *w, uint32_t n, size_t wanted, struct wire_r
 		size_t skip = i == STEPS;
 		if (n == skip)
 			continue;
-		residuals_model_init(w->model);
+		residuals_model_init(w->model, prior);
 		residuals_decode(w->model, &decoder, w->residuals, integers_residuals(plans[i].form, n - skip), NULL);
 		integers_join(&plans[i], w->residuals, n - skip, w->columns[i] + skip);
 	}
@@ -193,17 +198,22 @@ static int take(const uint8_t *data, size_t len, uint32_t n, size_t wanted, stru
 {
 	struct work work __attribute__((cleanup(work_free))) = {0};
 	uint64_t n_origins;
+	enum residuals_prior prior = RESIDUALS_UNPRIMED;
 	int r = n > COLUMNS_MAX_TICKS ? -EPROTO : ticks_check(data, len);
 	if (r < 0)
 		return r;
 	struct wire_reader in = wire_reader(data + 4, len - 4);
+	if (n > 0 && in.p < in.end && *in.p == TICKS_PRIMED) {
+		prior = RESIDUALS_TICKS;
+		in.p++;
+	}
 	if (wire_varint(&in, &n_origins) != 1 || n_origins > MAX_ORIGINS || n_origins * 32 > (size_t)(in.end - in.p))
 		return -EPROTO;
 	const uint8_t(*origins)[32] = (const uint8_t(*)[32])in.p;
 	in.p += n_origins * 32;
 	r = n > 0 ? work_init(&work, n) : 0;
 	if (r == 0 && n > 0)
-		r = take_columns(&work, n, wanted, &in);
+		r = take_columns(&work, n, wanted, prior, &in);
 	for (uint32_t i = 0; r == 0 && i < n; i++) {
 		if (work.columns[ORIGIN][i] >= n_origins || work.columns[INTERVAL][i] > UINT32_MAX)
 			r = -EPROTO;

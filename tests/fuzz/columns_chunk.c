@@ -142,9 +142,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	} else if (data[0] == 'p') {
 		read_packed(copy, size - 1);
 	} else if (data[0] == 'r') {
-		residuals_model_init(&model);
-		range_decoder_init(&decoder, copy, size - 1);
-		residuals_decode(&model, &decoder, values, MANY, NULL);
+		for (enum residuals_prior prior = 0; prior < RESIDUALS_PRIORS; prior++) {
+			residuals_model_init(&model, prior);
+			range_decoder_init(&decoder, copy, size - 1);
+			residuals_decode(&model, &decoder, values, MANY, NULL);
+		}
 	} else {
 		read_chunk(copy, size - 1);
 	}

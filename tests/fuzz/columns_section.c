@@ -1,5 +1,6 @@
 /* The directory of a section with its blocks: whatever opens can be read to the end. Two bytes say how long the
- * directory is, one how many ticks the chunk has, and with its upper bit that the section is in the quick form. */
+ * directory is, one how many ticks the chunk has, and with its upper bit that the section is in the quick form; a
+ * fourth, before them, is odd where models begin with a prior. */
 #include "backend/columns/gain.h"
 #include "backend/columns/section_reader.h"
 
@@ -42,12 +43,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct section_reader *reader;
 	struct columns_values values = {0};
-	if (size < 3)
+	if (size < 4)
 		return 0;
+	enum columns_form dense = *data++ & 1 ? COLUMNS_DENSE : COLUMNS_UNPRIMED;
+	size--;
 	size_t len = (size_t)data[0] | (size_t)data[1] << 8;
 	if (len > size - 3)
 		return 0;
-	enum columns_form form = data[2] & 0x80 ? COLUMNS_QUICK : COLUMNS_DENSE;
+	enum columns_form form = data[2] & 0x80 ? COLUMNS_QUICK : dense;
 	int r = section_reader_unpacked(form, data + 3, len, data + 3 + len, size - 3 - len, data[2] & 0x7f, &reader);
 	look_who(data + 3, len, data + 3 + len, size - 3 - len, r == 0);
 	if (r < 0)

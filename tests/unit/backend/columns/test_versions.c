@@ -1,5 +1,5 @@
 /* Chunks that were made by others: before, and after. tests/fixtures/columns/version1.chunk was written before there
- * was a version 2; it is never made anew. */
+ * was a version 2, and version2.chunk, in the quick form, before there was a version 3; they are never made anew. */
 #include "backend/columns/chunk_merge.h"
 #include "backend/columns/section_format.h"
 #include "backend/columns/section_reader.h"
@@ -13,10 +13,10 @@
 #include <string.h>
 #include <zlib.h>
 
-static void read_file(struct buf *out)
+static void read_file(const char *path, struct buf *out)
 {
 	uint8_t bytes[8192];
-	FILE *file = fopen(SONDE_FIXTURES "/columns/version1.chunk", "rb");
+	FILE *file = fopen(path, "rb");
 	assert_non_null(file);
 	size_t n = fread(bytes, 1, sizeof(bytes), file);
 	assert_int_equal(fclose(file), 0);
@@ -90,46 +90,61 @@ static struct told tell_all(const struct buf *bytes)
 	return told;
 }
 
-static void expect(const struct told *told)
+static void expect(const struct told *told, const struct told *expected)
 {
-	assert_int_equal(told->ticks, 12);
-	assert_int_equal(told->series, 54);
-	assert_int_equal(told->values, 535);
-	assert_int_equal(told->crc, 0xccb547fa);
+	assert_int_equal(told->ticks, expected->ticks);
+	assert_int_equal(told->series, expected->series);
+	assert_int_equal(told->values, expected->values);
+	assert_int_equal(told->crc, expected->crc);
 }
 
-static void version_1_is_read(void **state)
+static void is_read(const char *path, uint8_t version, enum columns_form form, const struct told *expected)
 {
 	struct buf bytes BUF_CLEANUP = BUF_INIT(1 << 20), merged BUF_CLEANUP = BUF_INIT(1 << 20);
 	struct chunk_merge_result result;
 	uint32_t bad;
-	read_file(&bytes);
-	assert_int_equal(bytes.data[4], 1);
+	struct chunk_reader chunk;
+	read_file(path, &bytes);
+	assert_int_equal(bytes.data[4], version);
+	assert_int_equal(chunk_open(bytes.data, bytes.len, &chunk), 0);
+	assert_int_equal(section_form_of(chunk.sections[0].data, chunk.sections[0].len), form);
 	struct told told = tell_all(&bytes);
-	expect(&told);
+	expect(&told, expected);
 	/* And merged with what is made today. */
 	const struct chunk_bytes one = {.data = bytes.data, .len = bytes.len};
 	assert_int_equal(chunk_merge(&one, 1, INT64_MIN, INT64_MAX, &merged, &result, &bad), 0);
+	assert_int_equal(merged.data[4], 3);
 	told = tell_all(&merged);
-	expect(&told);
+	expect(&told, expected);
 }
 
-/* A chunk is as old as it can be: only one with a section in the quick form is not of version 1. */
-static void the_version_is_what_a_reader_needs(void **state)
+static void version_1_is_read(void **state)
+{
+	const struct told expected = {.crc = 0xccb547fa, .ticks = 12, .series = 54, .values = 535};
+	is_read(SONDE_FIXTURES "/columns/version1.chunk", 1, COLUMNS_UNPRIMED, &expected);
+}
+
+static void version_2_is_read(void **state)
+{
+	const struct told expected = {.crc = 0x7915e026, .ticks = 8, .series = 54, .values = 340};
+	is_read(SONDE_FIXTURES "/columns/version2.chunk", 2, COLUMNS_QUICK, &expected);
+}
+
+static void version_3_is_written(void **state)
 {
 	struct buf bytes BUF_CLEANUP = BUF_INIT(1 << 24);
 	struct chunk_reader chunk;
-	for (enum columns_form form = COLUMNS_DENSE; form <= COLUMNS_QUICK; form++) {
+	for (enum columns_form form = COLUMNS_QUICK; form <= COLUMNS_DENSE; form++) {
 		buf_reset(&bytes);
 		fixture_chunk_as(form, 71, true, 12, &bytes);
-		assert_int_equal(bytes.data[4], form == COLUMNS_DENSE ? 1 : 2);
+		assert_int_equal(bytes.data[4], 3);
 		assert_int_equal(chunk_open(bytes.data, bytes.len, &chunk), 0);
 		for (uint32_t i = 0; i < chunk.n_sections; i++) {
 			if (!chunk_section_has_texts(chunk.sections[i].number))
 				assert_int_equal(section_form_of(chunk.sections[i].data, chunk.sections[i].len), form);
 		}
 	}
-	bytes.data[4] = 3;
+	bytes.data[4] = 4;
 	assert_int_equal(chunk_open(bytes.data, bytes.len, &chunk), -ENOTSUP);
 	bytes.data[4] = 0;
 	assert_int_equal(chunk_open(bytes.data, bytes.len, &chunk), -EPROTO);
@@ -139,16 +154,21 @@ static void the_version_is_what_a_reader_needs(void **state)
 static void the_form_is_told_by_the_checksum_too(void **state)
 {
 	struct section_reader *reader;
-	for (enum columns_form form = COLUMNS_DENSE; form <= COLUMNS_QUICK; form++) {
+	for (enum columns_form form = COLUMNS_QUICK; form <= COLUMNS_DENSE; form++) {
 		struct buf bytes BUF_CLEANUP = BUF_INIT(1 << 24);
 		struct chunk_reader chunk;
 		fixture_chunk_as(form, 73, false, 12, &bytes);
 		assert_int_equal(chunk_open(bytes.data, bytes.len, &chunk), 0);
 		const struct chunk_section *s = chunk_find(&chunk, 11);
 		uint8_t *upper = bytes.data + (s->data - bytes.data) + 7;
-		*upper ^= 1 << (SECTION_FORM_SHIFT - 24);
-		assert_int_equal(section_reader_open(s->data, s->len, chunk.n_ticks, &reader), -EBADMSG);
-		*upper |= 2 << (SECTION_FORM_SHIFT - 24);
+		for (unsigned other = COLUMNS_UNPRIMED; other <= COLUMNS_DENSE; other++) {
+			*upper = (uint8_t)((*upper & 0xf) | other << (SECTION_FORM_SHIFT - 24));
+			int r = section_reader_open(s->data, s->len, chunk.n_ticks, &reader);
+			assert_int_equal(r, other == form ? 0 : -EBADMSG);
+			if (r == 0)
+				section_reader_free(reader);
+		}
+		*upper = (uint8_t)((*upper & 0xf) | (COLUMNS_DENSE + 1) << (SECTION_FORM_SHIFT - 24));
 		assert_int_equal(section_reader_open(s->data, s->len, chunk.n_ticks, &reader), -EPROTO);
 	}
 }
@@ -157,7 +177,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(version_1_is_read),
-		cmocka_unit_test(the_version_is_what_a_reader_needs),
+		cmocka_unit_test(version_2_is_read),
+		cmocka_unit_test(version_3_is_written),
 		cmocka_unit_test(the_form_is_told_by_the_checksum_too),
 	};
 	return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
