@@ -27,6 +27,7 @@ enum {
 	STORAGE_KEEPS_HOUSE,
 	STORAGE_LOOKED_AT,
 	STORAGE_DAMAGED_TABLES,
+	STORAGE_DAMAGED,
 };
 
 static int put_tier(struct buf *reply, enum store_tier tier, const struct store_usage *usage,
@@ -73,6 +74,8 @@ static int put_storage(struct api *api, const struct store_usage *usage, int64_t
 	r = r ? r : wire_put_uint(reply, STORAGE_KEEPS_HOUSE, counters.leads);
 	if (usage->damaged_tables > 0)
 		r = r ? r : wire_put_uint(reply, STORAGE_DAMAGED_TABLES, usage->damaged_tables);
+	if (usage->damaged[0])
+		r = r ? r : api_put_text(reply, STORAGE_DAMAGED, usage->damaged);
 	return r ? r : api_put_time(reply, STORAGE_LOOKED_AT, looked_us);
 }
 

@@ -52,10 +52,17 @@ void postgres_damage_met(struct postgres_damage *damage, const char *message)
 				  " backup elsewhere, REINDEX if it is an index, else restore a backup"));
 }
 
-size_t postgres_damage_count(struct postgres_damage *damage)
+size_t postgres_damage_list(struct postgres_damage *damage, char *names, size_t size)
 {
+	size_t len = 0;
+	names[0] = '\0';
 	pthread_mutex_lock(&damage->lock);
 	size_t n = damage->n;
+	for (size_t i = 0; i < n; i++) {
+		if (len + strlen(damage->names[i]) + sizeof(", ") > size)
+			break;
+		len += (size_t)snprintf(names + len, size - len, "%s%s", len > 0 ? ", " : "", damage->names[i]);
+	}
 	pthread_mutex_unlock(&damage->lock);
 	return n;
 }

@@ -19,4 +19,5 @@ void postgres_damage_init(struct postgres_damage *damage) __attribute__((nonnull
 void postgres_damage_destroy(struct postgres_damage *damage) __attribute__((nonnull));
 /* The server's message of a failure that is damage. */
 void postgres_damage_met(struct postgres_damage *damage, const char *message) __attribute__((nonnull));
-size_t postgres_damage_count(struct postgres_damage *damage) __attribute__((nonnull));
+/* How many, and as many of their names, with commas, as fit. */
+size_t postgres_damage_list(struct postgres_damage *damage, char *names, size_t size) __attribute__((nonnull));

@@ -208,7 +208,8 @@ int postgres_usage(void *engine, struct store_usage *ret)
 	PQclear(result);
 	if (rows < 0)
 		return rows;
-	usage.damaged_tables = postgres_damage_count(&((struct postgres_engine *)engine)->damage);
+	struct postgres_engine *e = engine;
+	usage.damaged_tables = postgres_damage_list(&e->damage, usage.damaged, sizeof(usage.damaged));
 	*ret = usage;
 	return 0;
 }

@@ -2,6 +2,7 @@
 #include "backend/store/sqlite_reader.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -103,6 +104,27 @@ static int chunks_usage(struct sqlite_reader *reader, struct store_usage *usage)
 	return r;
 }
 
+/* "damaged_1_hot" was "hot", and "damaged_pieces_2" pieces of chunks. */
+static void add_damaged(const char *name, struct store_usage *usage)
+{
+	size_t len = strlen(usage->damaged);
+	const char *table = name + strlen("damaged_");
+	table = strncmp(table, "pieces_", 7) == 0 ? "chunk_pieces" : table + strspn(table, "0123456789_");
+	usage->damaged_tables++;
+	if (len + strlen(table) + sizeof(", ") <= sizeof(usage->damaged))
+		snprintf(usage->damaged + len, sizeof(usage->damaged) - len, "%s%s", len > 0 ? ", " : "", table);
+}
+
+static int damaged_usage(struct sqlite_reader *reader, struct store_usage *usage)
+{
+	sqlite3_stmt *stmt = sqlite_read(reader, READ_DAMAGED_USAGE);
+	int r;
+	while ((r = sqlite_step(stmt)) == 1)
+		add_damaged((const char *)sqlite3_column_text(stmt, 0), usage);
+	sqlite3_reset(stmt);
+	return r;
+}
+
 static int rows_usage(struct sqlite_reader *reader, struct store_usage *usage)
 {
 	sqlite3_stmt *stmt = sqlite_read(reader, READ_ROWS_USAGE);
@@ -114,12 +136,7 @@ static int rows_usage(struct sqlite_reader *reader, struct store_usage *usage)
 	sqlite3_reset(stmt);
 	if (r < 0)
 		return r;
-	stmt = sqlite_read(reader, READ_DAMAGED_USAGE);
-	r = sqlite_step(stmt);
-	if (r == 1)
-		usage->damaged_tables = (uint64_t)sqlite3_column_int64(stmt, 0);
-	sqlite3_reset(stmt);
-	return r < 0 ? r : 0;
+	return damaged_usage(reader, usage);
 }
 
 static void files_usage(const struct sqlite_engine *e, struct store_usage *usage)

@@ -48,7 +48,7 @@ static const char *const sql[READ_N] = {
 	/* A mean of some: all would be every page of the table. */
 	[READ_ROWS_USAGE] = "SELECT (SELECT count(*) FROM hot), (SELECT avg(len) FROM"
 			    " (SELECT length(payload) AS len FROM hot ORDER BY rowid DESC LIMIT 200))",
-	[READ_DAMAGED_USAGE] = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name GLOB 'damaged_*'",
+	[READ_DAMAGED_USAGE] = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name GLOB 'damaged_*'",
 };
 
 static void close_reader(struct sqlite_reader *reader)

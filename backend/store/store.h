@@ -209,6 +209,8 @@ int store_windows(struct store *store, enum store_tier tier, int64_t before_us, 
 int store_drop(struct store *store, enum store_tier tier, int64_t before_us, uint64_t bytes, uint64_t *ret_bytes)
 	__attribute__((nonnull, warn_unused_result));
 
+#define STORE_DAMAGED_MAX 512
+
 struct store_usage {
 	struct {
 		uint64_t chunks, bytes; /* of their data */
@@ -221,6 +223,7 @@ struct store_usage {
 	/* Set aside, so that what is new has a place; of a server: tables and indexes of which something could not be
 	 * read since the start. */
 	uint64_t damaged_tables;
+	char damaged[STORE_DAMAGED_MAX]; /* their names, with commas; as many as fit */
 };
 /* Looks at every chunk's row: for once a minute. */
 int store_usage(struct store *store, struct store_usage *ret) __attribute__((nonnull, warn_unused_result));

@@ -1,6 +1,7 @@
 // What a person does with the dashboard, in a real browser, against the real backend and agent: log in, find a host,
 // watch numbers that are true, lose the backend and get it back without a reload.
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { closeSync, existsSync, fsyncSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, writeSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
@@ -273,6 +274,42 @@ async function survivesTheBackend(ui, stack) {
   assert.equal(await ui.page.evaluate(() => window.neverReloaded), true, "without a reload");
 }
 
+/** A page of the table that takes what comes is overwritten, as a bad disk would. */
+async function readsAboutDamage(ui, stack) {
+  ui.excused = /WebSocket|ERR_|Failed to load/;
+  const database = join(stack.folder, "sonde.db");
+  await stack.stopBackend(); // the log is folded into the file
+  const last = "SELECT max(pageno) FROM dbstat WHERE name = 'hot' AND pagetype = 'leaf'";
+  const ask = `import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute(sys.argv[2]).fetchone()[0])`;
+  const page = Number(execFileSync("/usr/bin/python3", ["-c", ask, database, last], { encoding: "utf8" }));
+  assert(page > 1, `the rows' last page is ${page}`);
+  const file = openSync(database, "r+");
+  writeSync(file, Buffer.alloc(4096, 0xa5), 0, 4096, (page - 1) * 4096);
+  fsyncSync(file);
+  closeSync(file);
+  await stack.startBackend();
+  await ui.page.goto(`${stack.url}/storage`);
+  const banner = ui.at("storage-damage");
+  await until("word of the damage", async () => {
+    if (await banner.isVisible()) return true;
+    await sleep(900);
+    await ui.page.reload();
+    await ui.at("storage-total").waitFor();
+    return banner.isVisible();
+  }, 60);
+  const words = await banner.innerText();
+  for (const expected of ["One table of the database is damaged", "hot", "make a backup", "restore it"])
+    assert(words.includes(expected), `"${words}" says "${expected}"`);
+  assert.equal(await ui.overflow(), 0, "the storage page fits the width");
+  await ui.shot("damage");
+  // All goes on.
+  await ui.page.goto(`${stack.url}/hosts/${hostname()}`);
+  await until("live beside the damage", async () => (await ui.state()) === "live", 45);
+  const before = await ui.sequence();
+  await until("numbers that move", async () => (await ui.sequence()) >= before + 2, 45);
+  ui.excused = undefined;
+}
+
 async function fitsAPhone(browser, stack, cookies) {
   const context = await browser.newContext({ viewport: { width: 390, height: 844 }, hasTouch: true, colorScheme: "dark" });
   await context.addCookies(cookies);
@@ -343,6 +380,7 @@ try {
         ui.noErrors("at 1440 px");
       },
     ],
+    ["read about damage", () => readsAboutDamage(ui, stack)],
     ["do the same on a phone, and log out", async () => fitsAPhone(browser, stack, await context.cookies())],
   ];
   for (const [what, step] of steps) {

@@ -73,6 +73,12 @@ export class Stack {
     ]);
   }
 
+  async stopBackend() {
+    const gone = once(this.backend, "exit");
+    this.backend.kill("SIGTERM");
+    await gone;
+  }
+
   async killBackend() {
     const gone = once(this.backend, "exit");
     this.backend.kill("SIGKILL");

@@ -32,7 +32,8 @@ test("an answer becomes numbers and moments; what is malformed is left out", () 
   expect(info?.tiers[0]?.oldestMs).toBe(Date.UTC(2026, 10, 19));
   expect(info?.tiers[1]).toMatchObject({ bytes: 0, oldestMs: undefined, keepSeconds: undefined });
   expect(info).toMatchObject({ totalBytes: 30_000_000, keepsHouse: true, maxBytes: undefined, damagedTables: 0 });
-  expect(storageFromJson({ ...ANSWER, damaged_tables: "2" })?.damagedTables).toBe(2);
+  const damaged = storageFromJson({ ...ANSWER, damaged_tables: "2", damaged: "hot, chunks" });
+  expect(damaged).toMatchObject({ damagedTables: 2, damaged: "hot, chunks" });
   for (const value of [null, [], {}, { tiers: "raw" }, "x"]) expect(storageFromJson(value)).toBeUndefined();
 });
 

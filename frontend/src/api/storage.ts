@@ -32,6 +32,8 @@ export interface StorageInfo {
   lookedAtMs?: number;
   /** Tables (of a server's database also indexes) of which something cannot be read. */
   damagedTables: number;
+  /** Their names, for people. */
+  damaged?: string;
 }
 
 function tierFromJson(value: unknown): StorageTier | undefined {
@@ -64,6 +66,7 @@ export function storageFromJson(value: unknown): StorageInfo | undefined {
     keepsHouse: value.keeps_house === true,
     lookedAtMs: moment(value, "looked_at"),
     damagedTables: number(value, "damaged_tables") ?? 0,
+    damaged: text(value, "damaged"),
   };
 }
 

@@ -70,14 +70,16 @@ function useStorage() {
   return state;
 }
 
-function Damage({ tables, onServer }: { tables: number; onServer: boolean }) {
-  const what = tables === 1 ? "One table of the database is" : `${tables} tables of the database are`;
+function Damage({ info }: { info: StorageInfo }) {
+  const one = info.damagedTables === 1;
+  const onServer = info.diskFreeBytes === undefined;
+  const names = info.damaged === undefined ? "" : ` (${info.damaged})`;
   return (
     <div className="banner" data-tone="bad" role="alert" data-testid="storage-damage">
-      {what} damaged. All that can still be read is served, charts show the rest as gaps, and what comes is stored. Check
-      the disk{onServer ? " and the log of the database's server" : ""}, make a backup on another disk now (sonde-backend
-      backup), and restore it, or an older one, into a new database. The backend's log says which{" "}
-      {tables === 1 ? "table it is" : "tables they are"}.
+      {one ? "One table of the database is" : `${info.damagedTables} tables of the database are`} damaged{names}. What
+      can still be read is served, charts show the rest as gaps, and what comes is stored. Check the disk
+      {onServer ? " and the log of the database's server" : ""}, make a backup on another disk now (sonde-backend
+      backup), and restore it, or an older one, into a new database.
     </div>
   );
 }
@@ -121,9 +123,7 @@ export function StoragePage() {
               {sentence(info.status)}
             </div>
           )}
-          {info.damagedTables > 0 && (
-            <Damage tables={info.damagedTables} onServer={info.diskFreeBytes === undefined} />
-          )}
+          {info.damagedTables > 0 && <Damage info={info} />}
           <div className="grid" style={{ marginBottom: 10 }}>
             <Fact
               label="Database"
