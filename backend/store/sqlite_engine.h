@@ -76,6 +76,7 @@ enum statement {
 struct sqlite_engine {
 	char path[SQLITE_PATH_MAX];
 	sqlite3 *write, *read;
+	int small_damaged; /* small tables, when it was opened */
 	pthread_mutex_t write_lock, read_lock;
 	sqlite3_stmt *statements[STATEMENT_N];
 	/* Under write_lock. */
@@ -84,8 +85,8 @@ struct sqlite_engine {
 	int log_pages;
 	bool checkpoints_later; /* by whoever has the lock, after giving it back */
 	bool rests;
-	uint64_t mended_ns; /* 0: not yet */
-	bool reserve_given; /* what it held is for deleting alone */
+	uint64_t mended_ns, mend_again_ns; /* when it was last looked for damage, 0: not yet; and how long not again */
+	bool reserve_given;		   /* what it held is for deleting alone */
 	uint64_t reserve_bytes;
 	sqlite3 *checkpoint; /* under checkpoint_lock, which comes before write_lock */
 	pthread_mutex_t checkpoint_lock;
@@ -96,8 +97,9 @@ struct sqlite_engine {
 	struct sqlite_reader *idle_readers;
 	unsigned n_readers; /* lent or not */
 	int lock_fd;
-	atomic_bool suspected;	  /* a list has met damage: the next group of the writer looks for it */
-	atomic_uint pieces_aside; /* tables of pieces up to this number may be there; SQLITE_PIECES_ASIDE */
+	atomic_bool lists_damaged; /* sqlite_pages.c: nothing helps but a new start */
+	atomic_bool suspected;	   /* a list has met damage: the next group of the writer looks for it */
+	atomic_uint pieces_aside;  /* tables of pieces up to this number may be there; SQLITE_PIECES_ASIDE */
 };
 
 /* A result code of SQLite as a negative errno (store_ops.h); 0 for SQLITE_OK, ROW and DONE. */
@@ -165,8 +167,14 @@ uint64_t sqlite_disk_free(const struct sqlite_engine *e) __attribute__((nonnull)
 
 /* sqlite_mend.c */
 /* Sets tables aside that nothing can be written to any more because pages of them are damaged, and begins new ones.
- * Under write_lock, outside a transaction. How many there were; 0 also when it was looked at within this minute. */
+ * Under write_lock, outside a transaction. How many there were; 0 also when it was looked at within this minute, or
+ * longer when that was in vain. */
 int sqlite_mend(struct sqlite_engine *e) __attribute__((nonnull, warn_unused_result));
+/* sqlite_pages.c */
+#define SQLITE_MARK ".mend"
+/* While nobody has it open: leaves out lists of the file's own that are damaged, if a former run has found that, or it
+ * is suspected. 1 when they were, 0 or negative errno. */
+int sqlite_lists_drop(const char *path, bool suspected) __attribute__((nonnull, warn_unused_result));
 /* Hands on what a list came to: damage is looked for soon. Any thread. */
 static inline int sqlite_listed(struct sqlite_engine *e, int r)
 {

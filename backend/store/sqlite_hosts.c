@@ -62,6 +62,7 @@ static int update(struct sqlite_engine *e, const struct store_host *host, const 
 	sqlite3_bind_int64(stmt, 3, host->last_seen_us);
 	if (host->facts)
 		sqlite3_bind_blob64(stmt, 4, host->facts, host->facts_len, SQLITE_STATIC);
+	sqlite3_bind_int64(stmt, 5, host->key_id);
 	return sqlite_run(stmt);
 }
 
@@ -74,7 +75,9 @@ static int register_locked(struct sqlite_engine *e, struct store_host *host)
 	int known = get(e, host->host_id, &row);
 	if (known < 0)
 		return known;
-	if (known == 1 && (row.tenant_id != host->tenant_id || row.key_id != host->key_id))
+	/* Key 0: the disk has lost which it was (sqlite_mend_small.c). */
+	bool bound = known == 1 && row.key_id != 0;
+	if (known == 1 && (row.tenant_id != host->tenant_id || (bound && row.key_id != host->key_id)))
 		return -EACCES;
 	int suffixed = host_name_choose(host, known == 1 ? row.hostname : NULL, taken, e, name);
 	if (suffixed < 0)
@@ -92,7 +95,7 @@ int sqlite_host_register(void *engine, struct store_host *host)
 	pthread_mutex_lock(&e->write_lock);
 	int r = register_locked(e, host);
 	pthread_mutex_unlock(&e->write_lock);
-	return r;
+	return sqlite_listed(e, r);
 }
 
 static int read_host(sqlite3_stmt *stmt, struct store_host *ret)

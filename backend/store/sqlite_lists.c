@@ -115,6 +115,16 @@ static void add_damaged(const char *name, struct store_usage *usage)
 		snprintf(usage->damaged + len, sizeof(usage->damaged) - len, "%s%s", len > 0 ? ", " : "", table);
 }
 
+static void add_lists(const struct sqlite_engine *e, struct store_usage *usage)
+{
+	size_t len = strlen(usage->damaged);
+	if (!atomic_load(&e->lists_damaged))
+		return;
+	usage->damaged_tables++;
+	snprintf(usage->damaged + len, sizeof(usage->damaged) - len,
+		 "%sa list of pages: restart the backend, which leaves it out", len > 0 ? ", " : "");
+}
+
 static int damaged_usage(struct sqlite_reader *reader, struct store_usage *usage)
 {
 	sqlite3_stmt *stmt = sqlite_read(reader, READ_DAMAGED_USAGE);
@@ -164,6 +174,7 @@ int sqlite_usage(void *engine, struct store_usage *ret)
 	sqlite_reader_return(reader);
 	if (r < 0)
 		return sqlite_listed(engine, r);
+	add_lists(engine, &usage);
 	files_usage(engine, &usage);
 	*ret = usage;
 	return 0;

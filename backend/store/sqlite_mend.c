@@ -8,8 +8,8 @@
  * SQLite writes nothing more in a transaction that has met damage. The old tables stay in the file: their pages cannot
  * be walked.
  *
- * The users, hosts and ranges are looked at when the database is opened, and are not to be had without. */
-#include "backend/store/sqlite_engine.h"
+ * The small tables are mended in the same way (sqlite_mend_small.c), also when the database is opened. */
+#include "backend/store/sqlite_mend.h"
 
 #include "common/clock.h"
 #include "common/log.h"
@@ -20,28 +20,11 @@
 #include <string.h>
 
 #define SQL_SIZE 1024
-#define SCHEMA_MAX 8 /* a table and its indexes */
-#define SETS_MAX 64  /* then the disk is beyond it */
+#define NEVER SQLITE_WALK_NEVER
+#define SETS_MAX 64 /* then the disk is beyond it */
 #define AGAIN_NS 60000000000ull
+#define AGAIN_MAX_NS (32 * AGAIN_NS)
 #define STATISTICS 32
-#define NEVER INT64_MIN
-
-struct made {
-	char name[64];
-	char *sql;
-	bool is_index;
-};
-
-/* A table that is being set aside. */
-struct aside {
-	struct sqlite_engine *engine;
-	sqlite3 *before; /* sees the tables under their names */
-	const char *table;
-	char old[64];
-	struct made made[SCHEMA_MAX];
-	size_t n_made;
-	uint64_t copied, gaps;
-};
 
 static int exec(struct sqlite_engine *e, const char *sql)
 {
@@ -147,17 +130,6 @@ static int rename_all(struct aside *a)
 
 /* --- what can be read --------------------------------------------------------------------------------------------- */
 
-/* Rows by an ascending key: column 0 is the key, the others are the row's; ?1 is where to begin. */
-struct walk {
-	sqlite3_stmt *from; /* prepared, what else it wants is bound */
-	sqlite3_stmt *put;
-	uint64_t copied;
-	int64_t ended_us; /* of chunks: where the last one ended */
-	int ended_column; /* or -1 */
-	int (*gap)(void *arg, int64_t ended_us, int64_t next_us);
-	void *arg;
-};
-
 static int put_row(struct walk *w)
 {
 	int n = sqlite3_column_count(w->from);
@@ -215,7 +187,7 @@ static int skip_damage(struct walk *w, int64_t bad, int64_t *ret)
 }
 
 /* As far as it can be read; *ret_key is where it could not. 0 at the end, -EUCLEAN. */
-static int copy_from(struct walk *w, int64_t *ret_key)
+int sqlite_walk_from(struct walk *w, int64_t *ret_key)
 {
 	int r;
 	sqlite3_reset(w->from);
@@ -233,12 +205,12 @@ static int copy_from(struct walk *w, int64_t *ret_key)
 	return r;
 }
 
-static int walk(struct walk *w, int64_t first_key)
+int sqlite_walk(struct walk *w, int64_t first_key)
 {
 	int64_t key = first_key, next = 0;
 	int r;
 	w->ended_us = NEVER;
-	while ((r = copy_from(w, &key)) == -EUCLEAN) {
+	while ((r = sqlite_walk_from(w, &key)) == -EUCLEAN) {
 		int64_t bad = key;
 		int found = skip_damage(w, bad, &key);
 		if (found < 0)
@@ -252,7 +224,7 @@ static int walk(struct walk *w, int64_t first_key)
 	return r;
 }
 
-static int prepare_walk(struct aside *a, const char *select, const char *insert, struct walk *ret)
+int sqlite_walk_prepare(struct aside *a, const char *select, const char *insert, struct walk *ret)
 {
 	int r = sqlite_error(sqlite3_prepare_v2(a->before, select, -1, &ret->from, NULL));
 	return r < 0 ? r : prepare(a->engine, insert, &ret->put);
@@ -267,15 +239,15 @@ static int count_gap(void *arg, int64_t ended_us, int64_t next_us)
 	return 0;
 }
 
-static int copy_by_number(struct aside *a, const char *insert)
+int sqlite_copy_by_number(struct aside *a, const char *insert)
 {
 	struct walk w = {.ended_column = -1, .gap = count_gap, .arg = a};
 	char select[SQL_SIZE];
 	snprintf(select, sizeof(select), "SELECT rowid, * FROM %s NOT INDEXED WHERE rowid >= ?1 ORDER BY rowid",
 		 a->table);
-	int r = prepare_walk(a, select, insert, &w);
+	int r = sqlite_walk_prepare(a, select, insert, &w);
 	if (r == 0)
-		r = walk(&w, 0);
+		r = sqlite_walk(&w, 0);
 	sqlite3_finalize(w.from);
 	sqlite3_finalize(w.put);
 	a->copied += w.copied;
@@ -292,15 +264,16 @@ static int keep_lost_rows(struct aside *a)
 {
 	struct walk w = {.ended_column = -1};
 	int64_t key = 0;
-	int r = prepare_walk(a,
-			     "WITH s AS MATERIALIZED (SELECT rowid AS r, host, instance, sequence FROM hot INDEXED BY"
-			     " hot_sequence WHERE host > 0), t AS MATERIALIZED (SELECT rowid AS r, host, agent_us,"
-			     " received_us FROM hot INDEXED BY hot_time WHERE host > 0) SELECT s.r, s.host, instance,"
-			     " sequence, agent_us, 0, received_us, zeroblob(32), zeroblob(16), x'00' FROM s JOIN t ON"
-			     " s.r = t.r AND s.host = t.host WHERE s.r >= ?1",
-			     ROW_PUT, &w);
+	int r = sqlite_walk_prepare(
+		a,
+		"WITH s AS MATERIALIZED (SELECT rowid AS r, host, instance, sequence FROM hot INDEXED BY"
+		" hot_sequence WHERE host > 0), t AS MATERIALIZED (SELECT rowid AS r, host, agent_us,"
+		" received_us FROM hot INDEXED BY hot_time WHERE host > 0) SELECT s.r, s.host, instance,"
+		" sequence, agent_us, 0, received_us, zeroblob(32), zeroblob(16), x'00' FROM s JOIN t ON"
+		" s.r = t.r AND s.host = t.host WHERE s.r >= ?1",
+		ROW_PUT, &w);
 	if (r == 0)
-		r = copy_from(&w, &key);
+		r = sqlite_walk_from(&w, &key);
 	sqlite3_finalize(w.from);
 	sqlite3_finalize(w.put);
 	return r == -EUCLEAN ? 0 : r;
@@ -308,18 +281,18 @@ static int keep_lost_rows(struct aside *a)
 
 static int copy_rows(struct aside *a)
 {
-	int r = copy_by_number(a, ROW_PUT);
+	int r = sqlite_copy_by_number(a, ROW_PUT);
 	return r < 0 ? r : keep_lost_rows(a);
 }
 
 static int copy_latest(struct aside *a)
 {
-	return copy_by_number(a, "INSERT OR IGNORE INTO latest VALUES (?1, ?2, ?3, ?4, ?5)");
+	return sqlite_copy_by_number(a, "INSERT OR IGNORE INTO latest VALUES (?1, ?2, ?3, ?4, ?5)");
 }
 
 static int copy_buried(struct aside *a)
 {
-	return copy_by_number(a, "INSERT OR IGNORE INTO buried_chunks VALUES (?1, ?2)");
+	return sqlite_copy_by_number(a, "INSERT OR IGNORE INTO buried_chunks VALUES (?1, ?2)");
 }
 
 /* --- chunks ------------------------------------------------------------------------------------------------------- */
@@ -364,7 +337,7 @@ static int copy_list(struct list *l, struct walk *w)
 	sqlite3_bind_int64(w->from, 2, l->host);
 	sqlite3_bind_int64(w->from, 3, l->tier);
 	sqlite3_bind_int64(w->from, 4, l->statistic);
-	return walk(w, INT64_MIN / 2);
+	return sqlite_walk(w, INT64_MIN / 2);
 }
 
 static int copy_host(struct list *l, struct walk *w)
@@ -384,10 +357,11 @@ static int copy_chunks(struct aside *a)
 	struct walk w = {.ended_column = 8};
 	struct list l = {.aside = a};
 	sqlite3_stmt *hosts = NULL;
-	int r = prepare_walk(a,
-			     "SELECT first_us, * FROM chunks NOT INDEXED WHERE host = ?2 AND tier = ?3 AND statistic ="
-			     " ?4 AND first_us >= ?1 ORDER BY first_us, chunk",
-			     CHUNK_PUT, &w);
+	int r = sqlite_walk_prepare(
+		a,
+		"SELECT first_us, * FROM chunks NOT INDEXED WHERE host = ?2 AND tier = ?3 AND statistic ="
+		" ?4 AND first_us >= ?1 ORDER BY first_us, chunk",
+		CHUNK_PUT, &w);
 	if (r == 0)
 		r = prepare(a->engine, CHUNK_PUT, &l.put);
 	if (r == 0)
@@ -417,6 +391,13 @@ static int number_of_sets(struct sqlite_engine *e, int64_t *ret)
 		*ret = sqlite3_column_int64(stmt, 0);
 	sqlite3_finalize(stmt);
 	return r < 0 ? r : 0;
+}
+
+/* Other tables go on to refer to the new one. Outside a transaction. */
+static int keep_references(struct sqlite_engine *e, bool keep)
+{
+	return exec(e, keep ? "PRAGMA foreign_keys = OFF; PRAGMA legacy_alter_table = ON"
+			    : "PRAGMA legacy_alter_table = OFF; PRAGMA foreign_keys = ON");
 }
 
 static int begin_anew(struct aside *a, int (*copy)(struct aside *))
@@ -450,7 +431,9 @@ static int set_aside(struct sqlite_engine *e, const char *table, int (*copy)(str
 		/* Who looks there in vain meanwhile finds nothing, as before. */
 		atomic_store(&e->pieces_aside, (unsigned)sets + 1);
 	}
-	r = begin_anew(&a, copy);
+	r = keep_references(e, true);
+	if (r == 0)
+		r = begin_anew(&a, copy);
 	if (r < 0) {
 		log_error("a damaged table of the database cannot be set aside", LOG_STR("table", table), LOG_ERR(r),
 			  LOG_STR("why", sqlite3_errmsg(e->write)),
@@ -464,7 +447,8 @@ static int set_aside(struct sqlite_engine *e, const char *table, int (*copy)(str
 	}
 	sqlite3_close(a.before);
 	aside_free(&a);
-	return r;
+	int back = keep_references(e, false);
+	return r < 0 ? r : back;
 }
 
 int sqlite_pieces_aside(struct sqlite_engine *e, sqlite3 *db)
@@ -492,17 +476,35 @@ int sqlite_mend(struct sqlite_engine *e)
 		const char *table;
 		int (*copy)(struct aside *);
 	} tables[] = {
-		{"buried_chunks", copy_buried}, {"latest", copy_latest}, {"chunks", copy_chunks}, {"hot", copy_rows}};
+		{"tenants", sqlite_copy_tenants},
+		{"hosts", sqlite_copy_hosts},
+		{"users", sqlite_copy_users},
+		{"agent_keys", sqlite_copy_keys},
+		{"settings", sqlite_copy_settings},
+		{"descriptor_sets", sqlite_copy_descriptors},
+		{"buried_chunks", copy_buried},
+		{"latest", copy_latest},
+		{"chunks", copy_chunks},
+		{"sealing", sqlite_copy_sealing},
+		{"hot", copy_rows},
+		{"streams", sqlite_copy_streams},
+	};
 	uint64_t now_ns = clock_monotonic_ns();
 	int mended = 0;
-	if (e->mended_ns != 0 && now_ns - e->mended_ns < AGAIN_NS)
+	if (e->mended_ns != 0 && now_ns - e->mended_ns < e->mend_again_ns)
 		return 0;
-	if (takes_no_pieces(e))
+	/* Tables seem to be damaged then that are not. */
+	bool lists = atomic_load(&e->lists_damaged) || sqlite_lists_check(e);
+	if (!lists && takes_no_pieces(e)) {
 		mended += set_aside(e, "chunk_pieces", NULL) == 0;
-	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
+	}
+	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]) && !lists; i++) {
 		if (is_damaged(e, tables[i].table))
 			mended += set_aside(e, tables[i].table, tables[i].copy) == 0;
 	}
+	/* What is met again and again and is in none of these need not be looked for all the time. */
+	bool in_vain = mended == 0 && e->mended_ns != 0;
+	e->mend_again_ns = !in_vain ? AGAIN_NS : e->mend_again_ns < AGAIN_MAX_NS ? e->mend_again_ns * 2 : AGAIN_MAX_NS;
 	e->mended_ns = clock_monotonic_ns();
 	return mended;
 }

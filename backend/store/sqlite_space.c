@@ -189,6 +189,10 @@ static int collect(struct sqlite_engine *e)
 	int more = r == 0 ? collect_some(e, &buried) : r;
 	r = sqlite_end_step(e, more < 0 ? more : 0);
 	if (more == -EUCLEAN && buried.chunk != 0) {
+		/* The next start can free it. */
+		if (atomic_load(&e->lists_damaged))
+			return 0;
+		(void)sqlite_listed(e, more);
 		log_warn("a chunk's pages are damaged and cannot be freed", LOG_INT("chunk", buried.chunk),
 			 LOG_STR("then", "they stay in the file, unused"));
 		r = sqlite_begin_step(e, STEP_FREEING);
@@ -225,7 +229,8 @@ static int count_pages(struct sqlite_engine *e, int64_t *ret_free, int64_t *ret_
 static int vacuum_some(struct sqlite_engine *e)
 {
 	sqlite_lock_step(e, STEP_FREEING);
-	return sqlite_end_step(e, sqlite_run(sqlite_statement(e, STATEMENT_VACUUM)));
+	int r = sqlite_end_step(e, sqlite_run(sqlite_statement(e, STATEMENT_VACUUM)));
+	return atomic_load(&e->lists_damaged) ? r : sqlite_listed(e, r);
 }
 
 static int vacuum(struct sqlite_engine *e, int64_t pages)
@@ -233,7 +238,8 @@ static int vacuum(struct sqlite_engine *e, int64_t pages)
 	int r = 0;
 	for (; r == 0 && pages > 0; pages -= VACUUM_PAGES)
 		r = vacuum_some(e);
-	return r;
+	/* The file stays as long as it is; what was freed is filled again. */
+	return r == -EUCLEAN ? 0 : r;
 }
 
 int sqlite_expire(void *engine, unsigned limit)
@@ -246,7 +252,7 @@ int sqlite_expire(void *engine, unsigned limit)
 		r = count_pages(e, &pages, &all);
 	/* Rows come and go: a share of their pages stays, to be filled again. */
 	if (r == 0 && pages > FREE_PAGES_LEAST && pages > all / FREE_SHARE)
-		r = vacuum_some(e);
+		r = vacuum(e, 1);
 	return r < 0 ? r : deleted;
 }
 

@@ -63,7 +63,8 @@ static const char *const sql[STATEMENT_N] = {
 		"INSERT INTO hosts (host_id, tenant_id, key_id, hostname, first_seen_us, last_seen_us, facts)"
 		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
 	[STATEMENT_HOST_UPDATE] =
-		"UPDATE hosts SET hostname = ?2, last_seen_us = max(last_seen_us, ?3), facts = coalesce(?4, facts)"
+		"UPDATE hosts SET hostname = ?2, last_seen_us = max(last_seen_us, ?3), facts = coalesce(?4, facts),"
+		" key_id = CASE key_id WHEN 0 THEN ?5 ELSE key_id END"
 		" WHERE host_id = ?1",
 	[STATEMENT_HOST_SEEN] = "UPDATE hosts SET last_seen_us = max(last_seen_us, ?2) WHERE host_id = ?1",
 	[STATEMENT_DESCRIPTORS_PUT] = "INSERT INTO descriptor_sets (hash, data) VALUES (?1, ?2) ON CONFLICT DO NOTHING",

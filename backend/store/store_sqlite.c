@@ -16,6 +16,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define SMALL_DAMAGED_MAX 2 /* more is not here and there */
+#define SEEM_DAMAGED_MAX 4  /* those that are longer than a page */
+
 static int take_lock(struct sqlite_engine *e, const char *path, char **ret_error)
 {
 	char lock_path[4200], pid[32] = "";
@@ -87,34 +90,74 @@ static int on_check(void *arg, int n, char **values, char **names)
 	return 0;
 }
 
-/* Nothing is written before this has passed. The small tables are read whole, without which nothing works; of the large
- * ones a damaged page costs what lies on it, and the start does not wait for them. */
+/* Nothing is written before this has passed. The small tables are read whole; a damaged page of a large one costs what
+ * lies on it, and the start does not wait for it. How many of the small ones are damaged, or negative errno. */
 static int check(sqlite3 *db)
 {
-	static const char *const parts[] = {
-		"SELECT 'ok' WHERE (SELECT count(*) FROM sqlite_schema) >= 0" /* none in what was killed while it was
-										 made */
-		,
-		"PRAGMA quick_check('users')",
-		"PRAGMA quick_check('agent_keys')",
-		"PRAGMA quick_check('hosts')",
-		"PRAGMA quick_check('streams')",
-		"PRAGMA quick_check('settings')",
-		"PRAGMA quick_check('sealing')",
-		NULL,
-	};
-	for (const char *const *sql = parts; *sql; sql++) {
+	static const char *const parts[] = {"tenants", "users",	   "agent_keys",      "hosts",
+					    "streams", "settings", "descriptor_sets", "sealing"};
+	int damaged = 0;
+	/* None in what was killed while it was made. */
+	int rc = sqlite3_exec(db, "SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL);
+	for (size_t i = 0; rc == SQLITE_OK && i < sizeof(parts) / sizeof(parts[0]); i++) {
+		char sql[64];
 		bool ok = false;
-		int rc = sqlite3_exec(db, *sql, on_check, &ok, NULL);
+		snprintf(sql, sizeof(sql), "PRAGMA quick_check('%s')", parts[i]);
+		rc = sqlite3_exec(db, sql, on_check, &ok, NULL);
+		damaged += rc == SQLITE_CORRUPT || (rc == SQLITE_OK && !ok);
 		/* Another program has other tables, an older version fewer: the application id tells later. */
-		if (rc == SQLITE_ERROR)
-			continue;
-		if (rc != SQLITE_OK)
-			return sqlite_error(rc);
-		if (!ok)
-			return -EUCLEAN;
+		rc = rc == SQLITE_ERROR || rc == SQLITE_CORRUPT ? SQLITE_OK : rc;
 	}
-	return 0;
+	return rc == SQLITE_OK ? damaged : sqlite_error(rc);
+}
+
+/* What is ours, of this version, and damaged here and there only can be mended once it is open. */
+static int judge(struct sqlite_engine *e, int damaged)
+{
+	int version = 0;
+	if (damaged <= 0)
+		return damaged;
+	int r = sqlite_schema_look(e->write, &version);
+	if (r < 0)
+		return r;
+	e->small_damaged = damaged;
+	return damaged <= SMALL_DAMAGED_MAX && version == sqlite_schema_version ? 0 : -EUCLEAN;
+}
+
+/* What could not be mended is not to be had without. */
+static int mend_small(struct sqlite_engine *e)
+{
+	if (e->small_damaged == 0)
+		return 0;
+	pthread_mutex_lock(&e->write_lock);
+	int mended = sqlite_mend(e);
+	pthread_mutex_unlock(&e->write_lock);
+	return mended < e->small_damaged ? -EUCLEAN : 0;
+}
+
+static int connect_to_write(struct sqlite_engine *e, const char *path)
+{
+	int r = sqlite_error(sqlite3_open_v2(path, &e->write, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL));
+	if (r == 0)
+		sqlite3_busy_timeout(e->write, 1000);
+	return r;
+}
+
+/* What looks like damage of tables may be the file's own lists. */
+static int look(struct sqlite_engine *e, const char *path)
+{
+	int version = 0, damaged = check(e->write);
+	bool some = damaged > 0 && damaged <= SEEM_DAMAGED_MAX;
+	if (some && sqlite_schema_look(e->write, &version) == 0) {
+		sqlite3_close(e->write);
+		e->write = NULL;
+		int dropped = sqlite_lists_drop(path, true);
+		int r = dropped < 0 ? dropped : connect_to_write(e, path);
+		if (r < 0)
+			return r;
+		damaged = dropped > 0 ? check(e->write) : damaged;
+	}
+	return judge(e, damaged);
 }
 
 static int open_write(struct sqlite_engine *e, const char *path, char **ret_error)
@@ -122,13 +165,13 @@ static int open_write(struct sqlite_engine *e, const char *path, char **ret_erro
 	bool new;
 	int version = 0;
 	int r = make_file(path, &new, ret_error);
-	if (r < 0)
-		return r;
-	r = sqlite_error(sqlite3_open_v2(path, &e->write, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL));
 	if (r == 0)
-		sqlite3_busy_timeout(e->write, 1000);
+		r = new ? 0 : sqlite_lists_drop(path, false);
+	if (r < 0)
+		return *ret_error ? r : store_refuse(r, ret_error, "%s is damaged: restore a backup", path);
+	r = connect_to_write(e, path);
 	if (r == 0 && !new)
-		r = check(e->write);
+		r = look(e, path);
 	if (r == 0 && new)
 		r = exec(e->write, "PRAGMA auto_vacuum = INCREMENTAL");
 	if (r == 0)
@@ -279,8 +322,13 @@ static int open_engine(const char *location, void **ret_engine, char **ret_error
 	}
 	snprintf(e->path, sizeof(e->path), "%s", path);
 	r = open_rest(e);
+	if (r == 0)
+		r = mend_small(e);
 	if (r < 0) {
-		store_refuse(r, ret_error, "%s cannot be read: %s", path, strerror(-r));
+		store_refuse(r, ret_error,
+			     r == -EUCLEAN ? "%s is corrupt, and could not be mended (%s): restore a backup"
+					   : "%s cannot be read: %s",
+			     path, strerror(-r));
 		close_engine(e);
 		return r;
 	}

@@ -182,7 +182,8 @@ static const char *advice(int error)
 	case -EACCES:
 		return "database is not writable: check permissions and mounts; retrying";
 	case -EUCLEAN:
-		return "database is corrupt where new data goes: restore a backup; retrying";
+		return "database is corrupt where new data goes: the log says what to do, else restore a backup; "
+		       "retrying";
 	case -EAGAIN:
 		return "a damaged table of the database is set aside and begun anew; retrying";
 	case -ENOTCONN:
