@@ -126,7 +126,8 @@ static struct recent_block *new_block(const struct recent_host *host, const uint
 	memcpy(block->instance, host->instance, sizeof(block->instance));
 	memcpy(block->descriptor_hash, host->descriptor_hash, sizeof(block->descriptor_hash));
 	memcpy(block->ticks, host->ticks, host->n * sizeof(*host->ticks));
-	memcpy((uint8_t *)block + size - len, bytes, len);
+	if (len > 0)
+		memcpy(&block->ticks[block->n], bytes, len);
 	return block;
 }
 
