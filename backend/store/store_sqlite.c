@@ -174,8 +174,10 @@ static int open_write(struct sqlite_engine *e, const char *path, char **ret_erro
 		r = look(e, path);
 	if (r == 0 && new)
 		r = exec(e->write, "PRAGMA auto_vacuum = INCREMENTAL");
+	/* Debian's library overwrites whatever is deleted: what rows lay on was written a second time for that. What
+	 * lies on pages that stay (users, keys) is overwritten still. */
 	if (r == 0)
-		r = exec(e->write, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;");
+		r = exec(e->write, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA secure_delete = FAST;");
 	if (r == 0)
 		r = sqlite_schema_open(e->write, &version);
 	if (r == 0)
