@@ -9,6 +9,7 @@
 #define RETRY_MS 5000		  /* a database that is too slow at present */
 #define PATIENCE_NS 2000000000ull /* how long what is live waits behind a backlog that will have room soon */
 #define SLOW "the database is too slow at present: send it again"
+#define STILL_HELD "the backlog is to be held: send it again"
 #define TURN_MS 30000 /* backlogs of others come first: each try costs what is sent for nothing */
 
 enum { BACKEND_ACKNOWLEDGEMENT = 2 };
@@ -80,29 +81,44 @@ static void put_off_turn(struct stream *stream, uint64_t last)
 	put_off(stream, last, TURN_MS, "older snapshots of other hosts come first: send it again");
 }
 
+/* A late batch of a stream for which there is no room. */
+static void put_off_late(struct stream *stream, const struct batch *batch)
+{
+	uint64_t now = clock_monotonic_ns(), last = batch_last(batch);
+	if (batch_is_held(batch))
+		put_off_history(stream, last);
+	else if (now < stream->holds_until_ns)
+		put_off(stream, last, (stream->holds_until_ns - now) / 1000000 + 1, STILL_HELD);
+	else if (batch == stream->pending)
+		put_off(stream, last, RETRY_MS, SLOW);
+	else
+		put_off_turn(stream, last);
+}
+
 static void refuse(struct stream *stream, struct batch *batch, int error)
 {
-	bool held = batch_is_held(batch), late = batch->late;
-	uint64_t last = batch_last(batch);
-	batch_free(batch);
 	if (error == -ESHUTDOWN)
 		grpc_call_finish(stream->call, GRPC_UNAVAILABLE, "the backend is stopping: send it again");
-	else if (error == -EAGAIN && held)
-		put_off_history(stream, last);
-	else if (error == -EAGAIN && late && !stream->unary)
-		put_off_turn(stream, last);
+	else if (error == -EAGAIN && batch->late && !stream->unary)
+		put_off_late(stream, batch);
+	else if (error == -EAGAIN && batch_is_held(batch))
+		put_off_history(stream, 0);
 	else if (error == -EAGAIN)
 		stream_finish_later(stream, GRPC_UNAVAILABLE, SLOW, RETRY_MS);
 	else
 		grpc_call_finish(stream->call, GRPC_UNAVAILABLE, "the backend is out of memory: send it again");
+	batch_free(batch);
 }
 
-/* A backlog that may not keep what is live waiting (any longer). */
+/* A backlog that may not keep what is live waiting (any longer). What an agent sent before it heard of a hold is not
+ * waited for one by one. */
 static bool is_in_the_way(const struct stream *stream, const struct batch *batch)
 {
+	uint64_t now = clock_monotonic_ns();
 	if (!stream->takes_hold || !batch->late)
 		return false;
-	return batch_is_held(batch) || (stream->pending && clock_monotonic_ns() - stream->pending_ns > PATIENCE_NS);
+	return batch_is_held(batch) || now < stream->holds_until_ns ||
+	       (batch == stream->pending && now - stream->pending_ns > PATIENCE_NS);
 }
 
 /* Room was not found for it in time. */
@@ -110,11 +126,8 @@ static void drop_pending(struct stream *stream)
 {
 	struct batch *batch = stream->pending;
 	streams_wait(stream, false, false);
+	put_off_late(stream, batch);
 	stream->pending = NULL;
-	if (batch_is_held(batch))
-		put_off_history(stream, batch_last(batch));
-	else
-		put_off(stream, batch_last(batch), RETRY_MS, SLOW);
 	batch_free(batch);
 	stream_resume(stream);
 }

@@ -3,6 +3,8 @@
  * the agent's queue, and comes again: nothing of it was acknowledged. */
 #include "backend/ingest/internal.h"
 
+#include "common/clock.h"
+
 #include <string.h>
 
 enum { BACKEND_HOLD = 6 };
@@ -16,6 +18,7 @@ void stream_hold(struct stream *stream, uint64_t wait_ms, const char *reason, ui
 		r = wire_put_bytes(&hold, HOLD_FIELD_REASON, reason, strlen(reason));
 	if (r == 0 && refused > 0)
 		r = wire_put_uint(&hold, HOLD_FIELD_REFUSED, refused);
+	stream->holds_until_ns = clock_monotonic_ns() + wait_ms * 1000000u;
 	if (r == 0)
 		stream_send(stream, BACKEND_HOLD, &hold);
 	else /* the agent would wait for an acknowledgement that never comes */

@@ -97,8 +97,9 @@ struct stream {
 	unsigned in_flight;	/* batches the store owns */
 	struct watched watched; /* what the agent was told, and when */
 	uint64_t watched_told_ns;
-	struct batch *pending; /* the batch the store had no room for; the call is paused */
-	uint64_t pending_ns;   /* since when */
+	struct batch *pending;	 /* the batch the store had no room for; the call is paused */
+	uint64_t pending_ns;	 /* since when */
+	uint64_t holds_until_ns; /* its agent was told to hold its backlog at least so long */
 };
 
 /* --- streams.c: which streams there are -------------------------------------------------------------------------- */

@@ -42,6 +42,13 @@ def host_with_a_late_turn():
             return host_id
 
 
+def large(double, sequence, size, seconds=None):
+    s = double.snapshot(sequence, seconds=seconds)
+    s.processes.state.code = 1
+    s.processes.processes.add(pid=1, start_time_us=5, cpu_us=7, command_line=random.randbytes(size // 2).hex())
+    return s
+
+
 class Flooded(Backend):
     """A backend on a small disk. What else lies there makes the rows it has too many, until it is taken away."""
 
@@ -51,6 +58,8 @@ class Flooded(Backend):
         self.database, self.ballast = self.disk / "sonde.db", self.disk / "ballast"
 
     def __enter__(self):
+        if os.geteuid() != 0:
+            raise unittest.SkipTest("wants root, to mount a small disk")
         self.disk.mkdir()
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "tmpfs", self.disk], check=True)
         with open(self.ballast, "wb") as f:
@@ -86,11 +95,7 @@ class Flooded(Backend):
         stream.welcome()
         accepted = 0
         for first in range(1, ROWS + 1, 50):
-            snapshots = [feeder.snapshot(n) for n in range(first, first + 50)]
-            for s in snapshots:
-                s.processes.state.code = 1
-                s.processes.processes.add(pid=1, start_time_us=5, cpu_us=7, command_line=random.randbytes(ROW_BYTES // 2).hex())
-            stream.send(2, feeder.batch(*snapshots))
+            stream.send(2, feeder.batch(*[large(feeder, n, ROW_BYTES) for n in range(first, first + 50)]))
         while accepted < ROWS:
             accepted += sum(last - first + 1 for first, last in ranges(stream.receive().acknowledgement.accepted))
         wait_for(lambda: "more snapshots wait to become columns" in self.log("backend"), 20, "the backend says that it is too much")
@@ -149,10 +154,6 @@ class ShiftedAgent:
 
 
 class HoldTest(unittest.TestCase):
-    def setUp(self):
-        if os.geteuid() != 0:
-            self.skipTest("wants root, to mount a small disk")
-
     def hours_ago(self, double, first, last):
         begin = int(time.time()) - 36000
         return double.batch(*[double.snapshot(n, seconds=begin + n) for n in range(first, last + 1)])
@@ -234,6 +235,46 @@ class HoldTest(unittest.TestCase):
             self.assertIn("rejected=0 dropped=0 unsent=0", it.log("agent"))
             for instance, last in agent.waits().items():
                 self.assertEqual(self.of(it, due)[instance], list(range(1, last + 1)), "each once")
+
+    def test_live_is_shown_while_the_database_is_too_slow_for_a_backlog(self):
+        with Backend() as it:
+            token = it.login()
+            knows, others = it.double(hostname="knows"), [it.double(hostname=f"other-{n}") for n in range(4)]
+            stream, streams = knows.stream(), [other.stream() for other in others]
+            stream.welcome(takes_hold=True)
+            for other in streams:
+                other.welcome()
+            self.accepted_now(stream, knows, 10000)
+            lock = sqlite3.connect(it.database, isolation_level=None)
+            lock.execute("BEGIN IMMEDIATE")
+            # The queue of backlogs has room for four of these. The fifth is kept for a moment, those sent before that was heard are not.
+            for n in range(7):
+                stream.send(2, self.megabytes(knows, 1 + 4 * n))
+            hold = stream.receive().hold
+            self.assertEqual((hold.wait_ms, hold.refused_sequence), (5000, 20))
+            self.assertIn("too slow", hold.reason)
+            for refused in (24, 28):
+                hold = stream.receive().hold
+                self.assertEqual(hold.refused_sequence, refused)
+                self.assertTrue(3000 < hold.wait_ms <= 5001, hold)
+            self.shown(it, token, stream, knows, 10001)
+            # Four batches of others are nearly all that is kept of backlogs: half a minute, and at once.
+            for other, double in zip(streams, others):
+                other.send(2, self.megabytes(double, 1))
+            wait_for(lambda: all("clock is off\" host=" + double.hostname in it.log("backend") for double in others), 20, "they are looked at")
+            stream.send(2, self.megabytes(knows, 29))
+            self.assertEqual(stream.receive().hold.wait_ms, 30000)
+            self.shown(it, token, stream, knows, 10002)
+            lock.execute("ROLLBACK")
+            lock.close()
+            self.accepted(stream, *range(1, 17), 10001, 10002)
+
+    def shown(self, it, token, stream, double, sequence):
+        stream.send(2, double.batch(double.snapshot(sequence)))
+        wait_for(lambda: int(it.get("/api/servers/knows", token)["snapshot"]["sequence"]) == sequence, 5, "what is live is shown")
+
+    def megabytes(self, double, first):
+        return double.batch(*[large(double, first + n, 900_000, int(time.time()) - 36000) for n in range(4)])
 
     def of(self, it, due):
         """{instance: what of it is durable}, as rows or columns by now."""
