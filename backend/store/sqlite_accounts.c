@@ -76,7 +76,7 @@ int sqlite_user_get(void *engine, const char *username, struct store_user *ret)
 	pthread_mutex_unlock(&e->read_lock);
 	if (r == 1)
 		*ret = user;
-	return r;
+	return sqlite_listed(e, r);
 }
 
 int sqlite_user_put(void *engine, struct store_user *user)
@@ -118,7 +118,7 @@ int sqlite_key_get(void *engine, const uint8_t hash[32], struct store_key *ret)
 	pthread_mutex_unlock(&e->read_lock);
 	if (r == 1)
 		*ret = key;
-	return r;
+	return sqlite_listed(e, r);
 }
 
 int sqlite_key_put(void *engine, struct store_key *key)
@@ -161,7 +161,7 @@ int sqlite_setting_get(void *engine, const char *name, void *value, size_t size)
 	}
 	sqlite3_reset(stmt);
 	pthread_mutex_unlock(&e->read_lock);
-	return r;
+	return sqlite_listed(e, r);
 }
 
 int sqlite_setting_put(void *engine, const char *name, const void *value, size_t len)
