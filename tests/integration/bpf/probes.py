@@ -225,25 +225,28 @@ class ProbesTest(unittest.TestCase):
             for _ in range(n):
                 os.waitpid(os.posix_spawn("/bin/true", ["true"], {}), 0)
 
-        last = before
+        last, lives = before, 0
 
         def seen(s):
-            nonlocal last
+            """A few lives a snapshot, so that snapshots are taken meanwhile: those that waited would all have to come before one that tells of
+            the last lives. And more lives than are asked for: a task's end is told after a grace period, which a quiet kernel may put
+            off until more is to be freed, and some kernels run no program at some moments (bpf/README.md)."""
+            nonlocal last, lives
             last = s
-            # A task's end is told after a grace period, which a quiet kernel may put off until more is to be freed.
-            live_shortly(2)
+            live_shortly(40)
+            lives += 40
             return (runs(s, "processes")["free_task"] >= runs(before, "processes")["free_task"] + 600 and
                     s.agent.ticks > before.agent.ticks + 5)
 
-        live_shortly(600)
         try:
             s = self.snapshot(seen, "exits are seen", 30)
         except AssertionError as error:
             programs = subprocess.run(["bpftool", "prog", "show", "name", "free_task"], capture_output=True, text=True).stdout
-            raise AssertionError(f"{error}: of {runs(before, 'processes')} became {runs(last, 'processes')}, of {before.agent.ticks} ticks "
-                                 f"{last.agent.ticks}; {last.processes.state} {programs}") from None
+            raise AssertionError(f"{error}: after {lives} lives, of {runs(before, 'processes')} became {runs(last, 'processes')}, of "
+                                 f"{before.agent.ticks} ticks {last.agent.ticks}; {last.processes.state} {programs}") from None
         ticks = s.agent.ticks - before.agent.ticks
         now, then = runs(s, "processes"), runs(before, "processes")
+        print(f"{lives} lives, {now['free_task'] - then['free_task']} ends counted, {ticks} ticks")
         if now.get("walk_tasks"):  # all tasks in one run
             self.assertGreaterEqual(now["walk_tasks"] - then["walk_tasks"], ticks - 1)
         else:
