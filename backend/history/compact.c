@@ -250,19 +250,34 @@ static int add_new(struct compacting *c, enum store_tier tier, uint32_t statisti
 	return 0;
 }
 
-/* What stays as it is is said to be compacted, so that nobody looks for it again; damaged chunks keep their place
- * before the others. */
-static void keep_chunks(struct compacting *c)
+/* All are compacted as they are; those that were need not be told. */
+static int leave(const struct compacting *c, struct compact_result *ret)
+{
+	struct store_chunk left[MAX_LEFT];
+	struct compact_result result = c->result;
+	for (size_t i = 0; i < c->n; i++) {
+		if (c->chunks[i].compacted)
+			continue;
+		left[result.left] = c->chunks[i];
+		left[result.left++].data = c->inputs[i].data;
+	}
+	int r = store_keep(c->job->store, c->job->window->host_id, left, result.left);
+	if (r == 0)
+		*ret = result;
+	return r;
+}
+
+/* A damaged chunk is said to be compacted, so that nobody looks for it again; it keeps its place before the others. */
+static void keep_damaged(struct compacting *c)
 {
 	for (size_t i = 0; i < c->n; i++) {
-		if ((!c->inputs[i].damaged && !c->left) || c->chunks[i].compacted)
+		if (!c->inputs[i].damaged || c->chunks[i].compacted)
 			continue;
 		c->old[c->n_old++] = c->chunks[i];
 		c->new[c->n_new] = c->chunks[i];
 		c->new[c->n_new].data = c->inputs[i].data;
 		c->new[c->n_new++].compacted = true;
-		c->result.damaged += c->inputs[i].damaged;
-		c->result.left += !c->inputs[i].damaged;
+		c->result.damaged++;
 	}
 }
 
@@ -341,7 +356,9 @@ int compact_window(const struct compact_job *job, struct compact_result *ret)
 	int r = read_window(&c);
 	if (r == 0 && c.n > 0)
 		r = look_at(&c);
-	if (r == 0 && c.n > 0 && !c.left)
+	if (r == 0 && c.left)
+		return leave(&c, ret);
+	if (r == 0 && c.n > 0)
 		r = window_merge(c.inputs, c.n, job->tier == STORE_TIER_RAW, job->stop, &c.merged);
 	if (r < 0)
 		return r;
@@ -349,7 +366,7 @@ int compact_window(const struct compact_job *job, struct compact_result *ret)
 	c.new = calloc(c.n + MAX_NEW, sizeof(*c.new));
 	if (!c.old || !c.new)
 		return -ENOMEM;
-	keep_chunks(&c);
+	keep_damaged(&c);
 	r = put_merged(&c);
 	if (r == 0 && c.n_old > 0)
 		r = put_minutes(&c);

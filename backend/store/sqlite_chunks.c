@@ -202,9 +202,10 @@ static int check_rows(struct sqlite_engine *e, int64_t host, int64_t was_us, int
 	return r;
 }
 
-int sqlite_bury(struct sqlite_engine *e, int64_t host, const struct store_chunk *chunk)
+/* What a statement does with one chunk. 0; -ESTALE when it is not there any more. */
+static int run_on(struct sqlite_engine *e, enum statement which, int64_t host, const struct store_chunk *chunk)
 {
-	sqlite3_stmt *stmt = sqlite_statement(e, STATEMENT_CHUNK_DELETE);
+	sqlite3_stmt *stmt = sqlite_statement(e, which);
 	sqlite3_bind_int64(stmt, 1, host);
 	sqlite3_bind_int64(stmt, 2, chunk->tier);
 	sqlite3_bind_int64(stmt, 3, chunk->statistic);
@@ -213,15 +214,20 @@ int sqlite_bury(struct sqlite_engine *e, int64_t host, const struct store_chunk 
 	int r = sqlite_run(stmt);
 	if (r < 0)
 		return r;
-	if (sqlite3_changes(e->write) != 1)
-		return -ESTALE;
-	return bury(e, chunk->id, chunk->len);
+	return sqlite3_changes(e->write) == 1 ? 0 : -ESTALE;
+}
+
+int sqlite_bury(struct sqlite_engine *e, int64_t host, const struct store_chunk *chunk)
+{
+	int r = run_on(e, STATEMENT_CHUNK_DELETE, host, chunk);
+	return r < 0 ? r : bury(e, chunk->id, chunk->len);
 }
 
 struct change {
 	const uint8_t *host_id;
 	const struct store_chunk *old; /* these go */
 	size_t n_old;
+	bool keeps; /* no, they are compacted as they are */
 	bool seals;
 	int64_t was_us, upto_us;
 	uint64_t rows;
@@ -238,7 +244,7 @@ static int apply(struct sqlite_engine *e, const struct change *c, struct writing
 	if (r == 0 && c->seals)
 		r = check_rows(e, s.host, c->was_us, c->upto_us, c->rows);
 	for (size_t i = 0; i < c->n_old && r == 0; i++)
-		r = sqlite_bury(e, s.host, &c->old[i]);
+		r = c->keeps ? run_on(e, STATEMENT_CHUNK_KEEP, s.host, &c->old[i]) : sqlite_bury(e, s.host, &c->old[i]);
 	if (r == 0 && c->latest)
 		r = keep_latest(e, s.host, c->latest);
 	if (r == 0)
@@ -274,7 +280,7 @@ static int change(struct sqlite_engine *e, const struct change *c, const struct 
 		pthread_mutex_unlock(&e->write_lock);
 		r = mended ? try_change(e, c, chunks, n) : r;
 	}
-	if (r == 0 && c->n_old > 0) {
+	if (r == 0 && c->n_old > 0 && !c->keeps) {
 		/* What remains of them is done with the next; nothing depends on it. */
 		int collected = sqlite_collect(e);
 		(void)collected;
@@ -292,6 +298,12 @@ int sqlite_seal(void *engine, const uint8_t host_id[16], int64_t was_us, int64_t
 				 .rows = rows,
 				 .latest = latest};
 	return upto_us < was_us ? -EINVAL : change(engine, &c, chunks, n);
+}
+
+int sqlite_keep(void *engine, const uint8_t host_id[16], const struct store_chunk *chunks, size_t n)
+{
+	const struct change c = {.host_id = host_id, .old = chunks, .n_old = n, .keeps = true};
+	return change(engine, &c, NULL, 0);
 }
 
 int sqlite_replace(void *engine, const uint8_t host_id[16], const struct store_chunk *old, size_t n_old,

@@ -32,6 +32,7 @@ enum statement {
 	STATEMENT_HOT_DELETE_ONE,
 	STATEMENT_LATEST_PUT,
 	STATEMENT_CHUNK_INSERT,
+	STATEMENT_CHUNK_KEEP,
 	STATEMENT_CHUNK_DELETE,
 	STATEMENT_CHUNK_BURY,
 	STATEMENT_CHUNKS_OLDEST,
@@ -208,6 +209,7 @@ int sqlite_view_read(void *view, const struct store_chunk *chunk, uint64_t offse
 /* sqlite_chunks.c */
 int sqlite_seal(void *engine, const uint8_t host_id[16], int64_t was_us, int64_t upto_us, uint64_t rows,
 		const struct store_row *latest, const struct store_chunk *chunks, size_t n);
+int sqlite_keep(void *engine, const uint8_t host_id[16], const struct store_chunk *chunks, size_t n);
 int sqlite_replace(void *engine, const uint8_t host_id[16], const struct store_chunk *old, size_t n_old,
 		   const struct store_chunk *chunks, size_t n);
 /* Takes a chunk out of a host's; its pieces wait for sqlite_space.c. -ESTALE when it is not there. Inside a transaction

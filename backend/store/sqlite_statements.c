@@ -43,6 +43,8 @@ static const char *const sql[STATEMENT_N] = {
 	[STATEMENT_CHUNK_INSERT] =
 		"INSERT INTO chunks (host, tier, statistic, first_us, chunk, compacted, window_us, last_us, made_us,"
 		" generation, len) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+	[STATEMENT_CHUNK_KEEP] = "UPDATE chunks SET compacted = 1 WHERE host = ?1 AND tier = ?2 AND statistic = ?3"
+				 " AND first_us = ?4 AND chunk = ?5",
 	[STATEMENT_CHUNK_DELETE] =
 		"DELETE FROM chunks WHERE host = ?1 AND tier = ?2 AND statistic = ?3 AND first_us = ?4"
 		" AND chunk = ?5",

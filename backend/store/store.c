@@ -265,6 +265,26 @@ int store_seal(struct store *s, const uint8_t host_id[16], int64_t was_us, int64
 	return s->ops->seal(s->engine, host_id, was_us, upto_us, rows, latest, chunks, n);
 }
 
+/* Where compacted chunks are in another table they have to go there. */
+static int keep_anew(struct store *s, const uint8_t host_id[16], const struct store_chunk *chunks, size_t n)
+{
+	struct store_chunk *kept = calloc(n + 1, sizeof(*kept));
+	if (!kept)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		kept[i] = chunks[i];
+		kept[i].compacted = true;
+	}
+	int r = store_replace(s, host_id, chunks, n, kept, n);
+	free(kept);
+	return r;
+}
+
+int store_keep(struct store *s, const uint8_t host_id[16], const struct store_chunk *chunks, size_t n)
+{
+	return s->ops->keep ? s->ops->keep(s->engine, host_id, chunks, n) : keep_anew(s, host_id, chunks, n);
+}
+
 int store_replace(struct store *s, const uint8_t host_id[16], const struct store_chunk *old, size_t n_old,
 		  const struct store_chunk *chunks, size_t n)
 {

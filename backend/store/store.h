@@ -189,6 +189,10 @@ int store_seal(struct store *store, const uint8_t host_id[16], int64_t was_us, i
  * was changed. */
 int store_replace(struct store *store, const uint8_t host_id[16], const struct store_chunk *old, size_t n_old,
 		  const struct store_chunk *chunks, size_t n) __attribute__((warn_unused_result));
+/* In one transaction: chunks of a host, with their data, are compacted as they are. None says anything of a moment that
+ * another chunk speaks of: an engine that has to write them anew numbers them anew. -ESTALE as above. */
+int store_keep(struct store *store, const uint8_t host_id[16], const struct store_chunk *chunks, size_t n)
+	__attribute__((nonnull, warn_unused_result));
 
 /* A window that has chunks which are not compacted. */
 struct store_window {

@@ -50,6 +50,8 @@ struct store_ops {
 	int (*unsealed)(void *engine, struct store_unsealed **ret, size_t *ret_n);
 	int (*seal)(void *engine, const uint8_t host_id[16], int64_t was_us, int64_t upto_us, uint64_t rows,
 		    const struct store_row *latest, const struct store_chunk *chunks, size_t n);
+	/* NULL: store_replace() does it. */
+	int (*keep)(void *engine, const uint8_t host_id[16], const struct store_chunk *chunks, size_t n);
 	int (*replace)(void *engine, const uint8_t host_id[16], const struct store_chunk *old, size_t n_old,
 		       const struct store_chunk *chunks, size_t n);
 	int (*windows)(void *engine, enum store_tier tier, int64_t before_us, int64_t quiet_us, unsigned limit,

@@ -406,6 +406,7 @@ const struct store_ops store_sqlite = {
 	.view_read = sqlite_view_read,
 	.unsealed = sqlite_unsealed,
 	.seal = sqlite_seal,
+	.keep = sqlite_keep,
 	.replace = sqlite_replace,
 	.windows = sqlite_windows,
 	.drop = sqlite_drop,

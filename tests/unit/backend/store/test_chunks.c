@@ -317,6 +317,54 @@ static void test_reading_parts(void **state)
 	free(found);
 }
 
+/* They are compacted, with the same bytes, and nobody is told of them any more. */
+static void test_keeping(void **state)
+{
+	struct fixture *f = *state;
+	struct store_chunk chunks[3], *old = NULL, *now = NULL;
+	struct store_window *windows;
+	struct store_view *view;
+	size_t n;
+	for (int i = 0; i < 3; i++)
+		chunks[i] = small_chunk(STORE_TIER_PROCESSES, i * HOUR_US);
+	put(f->store, host_a, chunks, 3);
+	assert_int_equal(list(f->store, host_a, STORE_TIER_PROCESSES, INT64_MIN, INT64_MAX, &old), 3);
+	for (int i = 0; i < 3; i++)
+		old[i].data = chunks[i].data;
+	assert_int_equal(store_keep(f->store, host_b, old, 2), -ESTALE);
+	assert_int_equal(store_keep(f->store, host_a, old, 2), 0);
+	assert_int_equal(list(f->store, host_a, STORE_TIER_PROCESSES, INT64_MIN, INT64_MAX, &now), 3);
+	assert_int_equal(store_view_open(f->store, &view), 0);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(now[i].compacted, i < 2);
+		assert_int_equal(now[i].first_us, old[i].first_us);
+		assert_int_equal(now[i].made_us, old[i].made_us);
+		assert_int_equal(now[i].len, chunks[i].len);
+		assert_true(now[i].generation >= old[i].generation);
+		uint8_t *bytes = malloc(now[i].len);
+		assert_int_equal(store_view_read(view, &now[i], 0, now[i].len, bytes), 0);
+		assert_memory_equal(bytes, chunks[i].data, chunks[i].len);
+		free(bytes);
+	}
+	store_view_close(view);
+	assert_int_equal(store_windows(f->store, STORE_TIER_PROCESSES, INT64_MAX, INT64_MAX, 10, &windows, &n), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(windows[0].chunks, 1);
+	free(windows);
+	/* One of them is gone: nothing changes of the other. */
+	old[0] = now[0];
+	assert_int_equal(store_replace(f->store, host_a, now, 1, NULL, 0), 0);
+	chunks[0] = old[2];
+	chunks[1] = old[0];
+	chunks[1].data = chunks[0].data;
+	assert_int_equal(store_keep(f->store, host_a, chunks, 2), -ESTALE);
+	free(now);
+	assert_int_equal(list(f->store, host_a, STORE_TIER_PROCESSES, INT64_MIN, INT64_MAX, &now), 2);
+	assert_true(now[0].compacted && !now[1].compacted);
+	free(old);
+	free(now);
+}
+
 static void test_replacing(void **state)
 {
 	struct fixture *f = *state;
@@ -544,6 +592,7 @@ int main(void)
 		WITH_STORE(test_listing),
 		WITH_STORE(test_long_ones_are_found_by_their_ends),
 		WITH_STORE(test_reading_parts),
+		WITH_STORE(test_keeping),
 		WITH_STORE(test_replacing),
 		WITH_STORE(test_a_view_does_not_change),
 		WITH_STORE(test_windows),
