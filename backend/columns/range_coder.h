@@ -190,10 +190,12 @@ RANGE_INLINE unsigned range_decode(struct range_decoder *d, struct range_bit *bi
 	return value;
 }
 
-/* The same without a branch: of decisions as likely as not that is quicker than to guess. */
-RANGE_INLINE unsigned range_decode_even(struct range_decoder *d, struct range_bit *bit)
+/* The same without a branch, of which the state and the probability are at hand: of decisions as likely as not that is
+ * quicker than to guess. */
+RANGE_INLINE unsigned range_decode_as(struct range_decoder *d, struct range_bit *bit, uint32_t both,
+				      uint32_t probability)
 {
-	uint32_t both = bit->both, bound = (d->range >> RANGE_BITS) * range_probability(both);
+	uint32_t bound = (d->range >> RANGE_BITS) * probability;
 	unsigned value = d->code >= bound;
 	uint32_t mask = 0u - value;
 	d->code -= bound & mask;
@@ -202,6 +204,29 @@ RANGE_INLINE unsigned range_decode_even(struct range_decoder *d, struct range_bi
 	if (d->range < RANGE_TOP)
 		range_refill(d);
 	return value;
+}
+
+RANGE_INLINE unsigned range_decode_even(struct range_decoder *d, struct range_bit *bit)
+{
+	return range_decode_as(d, bit, bit->both, range_probability(bit->both));
+}
+
+/* So many decisions down a tree, from this node on; the children of a node are at twice its number. Both of them are
+ * looked up while it is not known yet which it will be: the one after the other would take twice as long. Returns the
+ * node that it ends at. */
+RANGE_INLINE unsigned range_decode_tree(struct range_decoder *d, struct range_bit *tree, unsigned node, unsigned levels)
+{
+	uint32_t both = tree[node].both, probability = range_probability(both);
+	for (unsigned i = 1; i < levels; i++) {
+		const uint32_t low = tree[2 * node].both, high = tree[2 * node + 1].both;
+		const uint32_t of_low = range_probability(low), of_high = range_probability(high);
+		unsigned value = range_decode_as(d, &tree[node], both, probability);
+		uint32_t mask = 0u - value;
+		both = low ^ ((low ^ high) & mask);
+		probability = of_low ^ ((of_low ^ of_high) & mask);
+		node = node << 1 | value;
+	}
+	return node << 1 | range_decode_as(d, &tree[node], both, probability);
 }
 
 RANGE_INLINE uint64_t range_decode_raw(struct range_decoder *d, unsigned n)

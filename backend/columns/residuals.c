@@ -113,16 +113,15 @@ void residuals_decode(struct residuals_model *m, struct range_decoder *decoder, 
 		struct range_bit *tree = m->length[hints ? hints[i] : length_context(&h)];
 		unsigned length = 1;
 		/* Long ones are rare, and that a length is not is guessed well. */
-		for (int bit = 0; bit < 6; bit++)
-			length = length << 1 |
-				 (bit < 2 ? range_decode(d, &tree[length]) : range_decode_even(d, &tree[length]));
-		length &= 63;
+		for (int bit = 0; bit < 2; bit++)
+			length = length << 1 | range_decode(d, &tree[length]);
+		length = range_decode_tree(d, tree, length, 4) & 63;
 		unsigned below = length > 0 ? length - 1 : 0;
 		uint64_t rest = length > 0;
-		for (unsigned node = 1; below > 0 && node < 1u << RESIDUALS_HEAD; below--) {
-			unsigned value = range_decode_even(d, &m->head[length][node]);
-			node = node << 1 | value;
-			rest = rest << 1 | value;
+		if (below > 0) {
+			unsigned levels = below < RESIDUALS_HEAD ? below : RESIDUALS_HEAD;
+			rest = range_decode_tree(d, m->head[length], 1, levels);
+			below -= levels;
 		}
 		rest = below > 0 ? rest << below | range_decode_raw(d, below) : rest;
 		rest++;

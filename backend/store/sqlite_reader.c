@@ -135,6 +135,16 @@ void sqlite_reader_return(struct sqlite_reader *reader)
 		close_reader(reader);
 }
 
+void sqlite_readers_open(struct sqlite_engine *e)
+{
+	struct sqlite_reader *readers[READERS_KEPT];
+	size_t n = 0;
+	while (n < READERS_KEPT && sqlite_reader_borrow(e, &readers[n]) == 0)
+		n++;
+	while (n > 0)
+		sqlite_reader_return(readers[--n]);
+}
+
 void sqlite_readers_close(struct sqlite_engine *e)
 {
 	while (e->idle_readers) {

@@ -39,6 +39,9 @@ struct sqlite_reader {
 int sqlite_reader_borrow(struct sqlite_engine *e, struct sqlite_reader **ret)
 	__attribute__((nonnull, warn_unused_result));
 void sqlite_reader_return(struct sqlite_reader *reader); /* accepts NULL */
+/* Those that are kept, ahead of whoever asks first: he would wait until each has read and prepared the same. When one
+ * cannot be opened it is tried again by who needs it. */
+void sqlite_readers_open(struct sqlite_engine *e) __attribute__((nonnull));
 void sqlite_readers_close(struct sqlite_engine *e) __attribute__((nonnull));
 
 /* The statement, reset and without bindings. */

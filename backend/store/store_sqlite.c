@@ -268,6 +268,9 @@ static int find_next_chunk(struct sqlite_engine *e)
 
 static struct sqlite_engine *new_engine(void)
 {
+	/* It would count all that is allocated under one lock, for which readers wait, and nobody asks. Refused, and of
+	 * no harm, when the library runs already. */
+	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	struct sqlite_engine *e = calloc(1, sizeof(*e));
 	if (!e)
 		return NULL;
@@ -300,6 +303,7 @@ static int open_rest(struct sqlite_engine *e)
 	if (r == 0) {
 		sqlite_watch_log(e);
 		sqlite_reserve_make(e);
+		sqlite_readers_open(e);
 	}
 	return r;
 }
