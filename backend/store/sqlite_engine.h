@@ -98,6 +98,7 @@ struct sqlite_engine {
 	struct sqlite_reader *idle_readers;
 	unsigned n_readers; /* lent or not */
 	int lock_fd;
+	int look_fd;		   /* of the file itself, for sqlite_pages.c; closed after SQLite's; -1: not yet */
 	atomic_bool lists_damaged; /* sqlite_pages.c: nothing helps but a new start */
 	atomic_bool suspected;	   /* a list has met damage: the next group of the writer looks for it */
 	atomic_uint pieces_aside;  /* tables of pieces up to this number may be there; SQLITE_PIECES_ASIDE */

@@ -116,48 +116,33 @@ static int check_owners(struct file *f)
 	return 0;
 }
 
-static int open_file(const char *path, int flags, struct file **ret)
+/* Which of them is damaged, or NULL. */
+static const char *damaged_list(int fd)
 {
 	struct file *f = calloc(1, sizeof(*f));
-	if (!f)
-		return -ENOMEM;
-	f->fd = open(path, flags | O_CLOEXEC);
-	int r = f->fd < 0 ? -errno : read_header(f);
-	if (r < 0) {
-		if (f->fd >= 0)
-			close(f->fd);
-		free(f);
-		return r;
+	const char *what = NULL;
+	if (f) {
+		f->fd = fd;
+		what = read_header(f) < 0	     ? NULL
+		       : check_free(f) == -EUCLEAN   ? "free pages"
+		       : check_owners(f) == -EUCLEAN ? "owners of pages"
+						     : NULL;
 	}
-	*ret = f;
-	return 0;
-}
-
-static void close_file(struct file *f)
-{
-	close(f->fd);
 	free(f);
-}
-
-/* Which of them is damaged, or NULL. */
-static const char *damaged_list(const char *path)
-{
-	struct file *f = NULL;
-	if (open_file(path, O_RDONLY, &f) < 0)
-		return NULL;
-	const char *what = check_free(f) == -EUCLEAN	 ? "free pages"
-			   : check_owners(f) == -EUCLEAN ? "owners of pages"
-							 : NULL;
-	close_file(f);
 	return what;
 }
 
 bool sqlite_lists_check(struct sqlite_engine *e)
 {
 	char mark[SQLITE_PATH_MAX];
+	/* Stays open: with any descriptor of the file that is closed SQLite's locks on it go. */
+	if (e->look_fd < 0)
+		e->look_fd = open(e->path, O_RDONLY | O_CLOEXEC);
+	if (e->look_fd < 0)
+		return false;
 	/* The file alone is all there is only when nobody reads from the log. */
 	int rc = sqlite3_wal_checkpoint_v2(e->write, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-	const char *what = rc == SQLITE_OK ? damaged_list(e->path) : NULL;
+	const char *what = rc == SQLITE_OK ? damaged_list(e->look_fd) : NULL;
 	if (!what || sqlite_path_beside(e, SQLITE_MARK, mark) < 0)
 		return false;
 	int fd = open(mark, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -173,20 +158,16 @@ bool sqlite_lists_check(struct sqlite_engine *e)
 }
 
 /* The pages that were listed stay unused. */
-static int drop_lists(const char *path)
+static int drop_lists(int fd)
 {
-	struct file *f = NULL;
-	int r = open_file(path, O_RDWR, &f);
-	if (r < 0)
-		return r;
-	put_number(f->header + AT_FREE_FIRST, 0);
-	put_number(f->header + AT_FREE_PAGES, 0);
-	put_number(f->header + AT_LARGEST_ROOT, 0);
-	put_number(f->header + AT_INCREMENTAL, 0);
-	if (pwrite(f->fd, f->header, HEADER_BYTES, 0) != HEADER_BYTES || fsync(f->fd) < 0)
-		r = -EIO;
-	close_file(f);
-	return r;
+	uint8_t header[HEADER_BYTES];
+	if (pread(fd, header, HEADER_BYTES, 0) != HEADER_BYTES)
+		return -EIO;
+	put_number(header + AT_FREE_FIRST, 0);
+	put_number(header + AT_FREE_PAGES, 0);
+	put_number(header + AT_LARGEST_ROOT, 0);
+	put_number(header + AT_INCREMENTAL, 0);
+	return pwrite(fd, header, HEADER_BYTES, 0) == HEADER_BYTES && fsync(fd) == 0 ? 0 : -EIO;
 }
 
 /* Everything in the log goes into the file, and the log away. */
@@ -201,18 +182,24 @@ static int fold_log(const char *path, const char *log)
 	return r == 0 && stat(log, &st) == 0 && st.st_size > 0 ? -EBUSY : r;
 }
 
-static int drop_and_tell(const char *path)
+/* 1 when there were such. */
+static int drop_damaged(const char *path)
 {
-	int r = drop_lists(path);
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	bool damaged = damaged_list(fd) != NULL;
+	int r = damaged ? drop_lists(fd) : 0;
+	close(fd);
 	if (r < 0)
 		log_error("the damaged lists of the database's file cannot be left out", LOG_STR("database", path),
 			  LOG_ERR(r), LOG_STR("then", "restore a backup"));
-	else
+	else if (damaged)
 		log_error("damaged lists of the database's file are left out", LOG_STR("database", path),
 			  LOG_STR("then",
 				  "all is served and written, but the file does not shrink any more: make a backup,"
 				  " and restore it into a new one"));
-	return r;
+	return r < 0 ? r : damaged;
 }
 
 int sqlite_lists_drop(const char *path, bool suspected)
@@ -225,10 +212,9 @@ int sqlite_lists_drop(const char *path, bool suspected)
 	if (!marked && !suspected)
 		return 0;
 	int r = fold_log(path, log);
-	bool damaged = r == 0 && damaged_list(path);
-	if (damaged)
-		r = drop_and_tell(path);
-	if (r == 0 && marked && unlink(mark) < 0)
+	if (r == 0)
+		r = drop_damaged(path);
+	if (r >= 0 && marked && unlink(mark) < 0)
 		r = -errno;
-	return r < 0 ? r : damaged;
+	return r;
 }

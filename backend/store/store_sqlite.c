@@ -210,6 +210,8 @@ static void close_engine(void *engine)
 	sqlite3_close(e->read);
 	sqlite3_close(e->checkpoint);
 	sqlite3_close(e->write); /* the last one out folds the WAL into the file */
+	if (e->look_fd >= 0)
+		close(e->look_fd);
 	if (e->lock_fd >= 0)
 		close(e->lock_fd);
 	pthread_cond_destroy(&e->reader_returned);
@@ -275,6 +277,7 @@ static struct sqlite_engine *new_engine(void)
 	if (!e)
 		return NULL;
 	e->lock_fd = -1;
+	e->look_fd = -1;
 	e->ahead_from = INT64_MAX;
 	pthread_mutex_init(&e->write_lock, NULL);
 	pthread_mutex_init(&e->read_lock, NULL);
