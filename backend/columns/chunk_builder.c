@@ -50,6 +50,23 @@ void chunk_builder_free(struct chunk_builder *b)
 	free(b);
 }
 
+void chunk_builder_clear(struct chunk_builder *b)
+{
+	table_clear(&b->table);
+	table_trust(&b->table);
+	texts_gather_clear(b->texts);
+	intern_clear(&b->tick_map);
+	if (b->trail)
+		schema_trail_clear(b->trail);
+	b->n_ticks = 0;
+	b->duplicates = 0;
+}
+
+size_t chunk_builder_bytes(const struct chunk_builder *b)
+{
+	return b->table.names.pages.bytes + texts_gather_bytes(b->texts);
+}
+
 uint32_t chunk_builder_ticks(const struct chunk_builder *b)
 {
 	return b->n_ticks;

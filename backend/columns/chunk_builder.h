@@ -9,6 +9,10 @@ struct chunk_builder;
 /* max_bytes bounds what its values may take in memory. 0 or -ENOMEM. */
 int chunk_builder_new(size_t max_bytes, struct chunk_builder **ret) __attribute__((nonnull, warn_unused_result));
 void chunk_builder_free(struct chunk_builder *builder); /* accepts NULL */
+/* As a new one, in the memory that is there. */
+void chunk_builder_clear(struct chunk_builder *builder) __attribute__((nonnull));
+/* What it has gathered takes about so much memory. */
+size_t chunk_builder_bytes(const struct chunk_builder *builder) __attribute__((nonnull));
 
 /* Adds a snapshot: its header as stored and its wire bytes, read by the schema it was made with (of which the builder
  * keeps a reference). Snapshots may come in any order of time. The same sequence of an instance twice: the later one is

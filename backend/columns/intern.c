@@ -12,6 +12,13 @@ void intern_free(struct intern *map)
 	*map = (struct intern){0};
 }
 
+void intern_clear(struct intern *map)
+{
+	if (map->n > 0)
+		memset(map->slots, 0, map->cap * sizeof(*map->slots));
+	map->n = 0;
+}
+
 static void place(struct intern_slot *slots, uint32_t cap, struct intern_slot slot)
 {
 	uint32_t i = (uint32_t)slot.hash & (cap - 1);

@@ -15,6 +15,8 @@ struct intern {
 };
 
 void intern_free(struct intern *map); /* accepts a zeroed one */
+/* Forgets all numbers, keeps the memory. */
+void intern_clear(struct intern *map) __attribute__((nonnull));
 
 /* Whether what has this number is what is looked for. */
 typedef bool (*intern_equal_fn)(const void *arg, uint32_t number, const void *key);

@@ -14,22 +14,29 @@
 
 void table_init(struct table *t, size_t max_bytes)
 {
-	*t = (struct table){
-		.names = {.max_bytes = max_bytes, .key = BUF_INIT(COLUMNS_MAX_DIRECTORY)}, .last = NONE, .first = NONE};
+	*t = (struct table){.names = {.pages = PAGES_INIT(max_bytes), .key = BUF_INIT(COLUMNS_MAX_DIRECTORY)},
+			    .last = NONE,
+			    .first = NONE};
 }
 
 void table_free(struct table *t)
 {
-	for (uint32_t i = 0; i < t->n; i++) {
-		if (t->series[i].histogram)
-			free(t->series[i].histogram->parts);
-	}
 	free(t->series);
 	free(t->ends);
 	intern_free(&t->map);
 	tick_sets_free(&t->sets);
 	table_names_free(&t->names);
 	*t = (struct table){0};
+}
+
+void table_clear(struct table *t)
+{
+	t->n = 0;
+	t->samples = 0;
+	t->last = t->first = NONE;
+	intern_clear(&t->map);
+	tick_sets_clear(&t->sets);
+	table_names_clear(&t->names);
 }
 
 /* --- who --- */
@@ -56,9 +63,9 @@ static int make_series(struct table *t, const uint32_t key[2])
 		t->ends = ends;
 		t->cap = cap;
 	}
-	int r = table_names_charge(&t->names, sizeof(*t->series) + sizeof(*t->ends));
+	int r = pages_charge(&t->names.pages, sizeof(*t->series) + sizeof(*t->ends));
 	if (r == 0 && is_histogram)
-		r = table_names_room(&t->names, sizeof(struct table_histogram), &histogram);
+		r = pages_take(&t->names.pages, sizeof(struct table_histogram), &histogram);
 	if (r < 0)
 		return r;
 	if (histogram)
@@ -152,7 +159,7 @@ static int add_block(struct table *t, struct table_end *e, struct table_column *
 {
 	uint32_t size = block_size(c->blocks);
 	void *room;
-	int r = table_names_room(&t->names, (size + 1u) * sizeof(uint64_t), &room);
+	int r = pages_take(&t->names.pages, (size + 1u) * sizeof(uint64_t), &room);
 	if (r < 0)
 		return r;
 	if (e->to) {
@@ -308,11 +315,13 @@ static int insert_part(struct table *t, struct table_histogram *s, uint32_t n, u
 {
 	if (s->n_parts == s->cap_parts) {
 		uint32_t cap = s->cap_parts ? s->cap_parts * 2 : 8;
-		int r = table_names_charge(&t->names, (cap - s->cap_parts) * sizeof(*s->parts));
-		struct table_part *parts = r == 0 ? realloc(s->parts, cap * sizeof(*parts)) : NULL;
-		if (!parts)
-			return r < 0 ? r : -ENOMEM;
-		s->parts = parts;
+		void *room;
+		int r = pages_take(&t->names.pages, cap * sizeof(*s->parts), &room);
+		if (r < 0)
+			return r;
+		if (s->n_parts > 0)
+			memcpy(room, s->parts, s->n_parts * sizeof(*s->parts));
+		s->parts = room;
 		s->cap_parts = cap;
 	}
 	memmove(s->parts + i + 1, s->parts + i, (s->n_parts - i) * sizeof(*s->parts));
@@ -397,7 +406,7 @@ static int learn_indexes(struct table *t, struct table_histogram *s, const struc
 	if (!alike || !read_plain(data, len, &plain) || plain.indexes_len == 0 || plain.indexes_len > MOST_INDEXES)
 		return 0;
 	void *room = s->indexes;
-	int r = room ? 0 : table_names_room(&t->names, MOST_INDEXES, &room);
+	int r = room ? 0 : pages_take(&t->names.pages, MOST_INDEXES, &room);
 	if (r < 0)
 		return r;
 	memcpy(room, plain.indexes, plain.indexes_len);

@@ -58,6 +58,8 @@ struct table {
 
 void table_init(struct table *table, size_t max_bytes);
 void table_free(struct table *table);
+/* As a new one, in the memory that is there; whether it trusts is as it was. */
+void table_clear(struct table *table);
 
 /* The caller of an empty table passes the column wherever it has been set, until it says that it does not any more:
  * 0, -ENOMEM. (Samples of the schema are not for a table that trusts.) */

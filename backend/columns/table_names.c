@@ -7,15 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PAGE_BYTES 65536
 #define KNOWN 1024
-#define FIRST_PAGE_BYTES 8192 /* of a table of one metric */
-
-struct table_page {
-	struct table_page *next;
-	size_t used, size;
-	_Alignas(16) unsigned char bytes[];
-};
 
 void table_names_free(struct table_names *t)
 {
@@ -25,65 +17,16 @@ void table_names_free(struct table_names *t)
 	intern_free(&t->path_map);
 	intern_free(&t->label_map);
 	buf_free(&t->key);
-	while (t->pages) {
-		struct table_page *page = t->pages;
-		t->pages = page->next;
-		free(page);
-	}
+	pages_free(&t->pages);
 }
 
-int table_names_charge(struct table_names *t, size_t bytes)
+void table_names_clear(struct table_names *t)
 {
-	if (bytes > t->max_bytes - t->bytes)
-		return -EMSGSIZE;
-	t->bytes += bytes;
-	return 0;
-}
-
-int table_names_room(struct table_names *t, size_t wanted, void **ret)
-{
-	struct table_page *page = t->pages;
-	size_t size = (wanted + 15) & ~(size_t)15;
-	if (!page || page->size - page->used < size) {
-		size_t usual = page ? PAGE_BYTES : FIRST_PAGE_BYTES, room = size > usual ? size : usual;
-		int r = table_names_charge(t, room);
-		page = r == 0 ? malloc(sizeof(*page) + room) : NULL;
-		if (!page)
-			return r < 0 ? r : -ENOMEM;
-		page->size = room;
-		page->used = 0;
-		page->next = t->pages;
-		t->pages = page;
-	}
-	*ret = page->bytes + page->used;
-	page->used += size;
-	return 0;
-}
-
-static int keep(struct table_names *t, const void *data, size_t len, const void **ret)
-{
-	void *copy;
-	int r = table_names_room(t, len, &copy);
-	if (r < 0)
-		return r;
-	if (len > 0)
-		memcpy(copy, data, len);
-	*ret = copy;
-	return 0;
-}
-
-static int grow(struct table_names *t, void **array, uint32_t *cap, uint32_t n, size_t size)
-{
-	if (n < *cap)
-		return 0;
-	uint32_t want = *cap ? *cap * 2 : 16;
-	int r = table_names_charge(t, (size_t)(want - *cap) * size);
-	void *more = r == 0 ? reallocarray(*array, want, size) : NULL;
-	if (!more)
-		return r < 0 ? r : -ENOMEM;
-	*array = more;
-	*cap = want;
-	return 0;
+	table_names_forget_metrics(t);
+	intern_clear(&t->path_map);
+	intern_clear(&t->label_map);
+	pages_clear(&t->pages);
+	t->n_paths = t->n_labels = 0;
 }
 
 /* --- metrics --- */
@@ -99,9 +42,9 @@ static bool same_path(const void *arg, uint32_t number, const void *key)
 static int keep_path(struct table_names *t, struct table_path *path)
 {
 	const void *key = NULL, *custom = "";
-	int r = keep(t, path->key, path->key_len, &key);
+	int r = pages_keep(&t->pages, path->key, path->key_len, &key);
 	if (r == 0 && path->custom[0])
-		r = keep(t, path->custom, strlen(path->custom) + 1, &custom);
+		r = pages_keep(&t->pages, path->custom, strlen(path->custom) + 1, &custom);
 	path->key = key;
 	path->custom = custom;
 	return r;
@@ -128,12 +71,14 @@ static int look_up_path(struct table_names *t, const struct schema_metric *m, ui
 	int r = columns_series_key(&series, &t->key, &path.key_len);
 	path.key = t->key.data;
 	if (r == 0)
-		r = grow(t, (void **)&t->paths, &t->cap_paths, t->n_paths, sizeof(*t->paths));
+		r = pages_grow_array((void **)&t->paths, &t->cap_paths, t->n_paths, sizeof(*t->paths));
 	/* A slot entered for what then finds no room stays unused: the builder takes no more after that. */
 	if (r == 0)
 		r = intern_get(&t->path_map, intern_hash(path.key, path.key_len), same_path, t, &path, &number);
 	if (r == 0) {
-		r = keep_path(t, &path);
+		r = pages_charge(&t->pages, sizeof(path));
+		if (r == 0)
+			r = keep_path(t, &path);
 		if (r == 0)
 			t->paths[t->n_paths++] = path;
 	}
@@ -197,19 +142,19 @@ static int keep_labels(struct table_names *t, const struct wanted *wanted, const
 {
 	struct schema_label_value copies[SCHEMA_MAX_LABELS];
 	const void *p;
-	int r = keep(t, wanted->key, wanted->len, &p);
+	int r = pages_keep(&t->pages, wanted->key, wanted->len, &p);
 	ret->key = p;
 	ret->key_len = wanted->len;
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		copies[i] = labels[i];
-		r = keep(t, labels[i].name, strlen(labels[i].name) + 1, &p);
+		r = pages_keep(&t->pages, labels[i].name, strlen(labels[i].name) + 1, &p);
 		copies[i].name = p;
 		if (r == 0 && labels[i].is_text)
-			r = keep(t, labels[i].text, labels[i].len, &p);
+			r = pages_keep(&t->pages, labels[i].text, labels[i].len, &p);
 		copies[i].text = labels[i].is_text ? p : "";
 	}
 	if (r == 0)
-		r = keep(t, copies, n * sizeof(*copies), &p);
+		r = pages_keep(&t->pages, copies, n * sizeof(*copies), &p);
 	ret->labels = p;
 	ret->n = n;
 	return r;
@@ -233,7 +178,7 @@ int table_names_labels(struct table_names *t, const struct schema_label_value *l
 	buf_reset(&t->key);
 	int r = ordinal > COLUMNS_MAX_ORDINAL ? -EMSGSIZE : columns_series_key(&series, &t->key, &path_len);
 	if (r == 0)
-		r = grow(t, (void **)&t->labels, &t->cap_labels, t->n_labels, sizeof(*t->labels));
+		r = pages_grow_array((void **)&t->labels, &t->cap_labels, t->n_labels, sizeof(*t->labels));
 	if (r < 0)
 		return r;
 	const struct wanted wanted = {.key = t->key.data + path_len, .len = t->key.len - path_len};
@@ -241,7 +186,9 @@ int table_names_labels(struct table_names *t, const struct schema_label_value *l
 	if (r == 0) {
 		struct table_labels *new = &t->labels[number];
 		*new = (struct table_labels){.ordinal = ordinal, .twin = TABLE_NONE, .next = TABLE_NONE};
-		r = keep_labels(t, &wanted, labels, n, new);
+		r = pages_charge(&t->pages, sizeof(*new));
+		if (r == 0)
+			r = keep_labels(t, &wanted, labels, n, new);
 		t->n_labels += r == 0;
 	}
 	*ret = number;

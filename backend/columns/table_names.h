@@ -3,6 +3,7 @@
 
 #include "backend/columns/columns.h"
 #include "backend/columns/intern.h"
+#include "common/pages.h"
 
 #define TABLE_NONE UINT32_MAX
 
@@ -41,21 +42,16 @@ struct table_names {
 		uint32_t path;
 	} * known; /* NULL in a table of one metric, which is `last` */
 	struct table_known last;
-	struct table_page *pages;
+	struct pages pages;
 	struct buf key;
-	size_t bytes, max_bytes; /* of these and of what is charged */
 };
 
 void table_names_free(struct table_names *names);
+/* Forgets all of them, keeps the memory. */
+void table_names_clear(struct table_names *names);
 
 /* Pointers to metrics of earlier schemas mean nothing any more. */
 void table_names_forget_metrics(struct table_names *names);
-
-/* 0 or -EMSGSIZE. */
-int table_names_charge(struct table_names *names, size_t bytes);
-
-/* Room that lives as long as the table, aligned for anything. 0, -EMSGSIZE, -ENOMEM. */
-int table_names_room(struct table_names *names, size_t size, void **ret) __attribute__((nonnull, warn_unused_result));
 
 /* Numbers: 0, -EMSGSIZE, -ENOMEM. */
 int table_names_path(struct table_names *names, const struct schema_metric *metric, uint32_t *ret)

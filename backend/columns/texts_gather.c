@@ -2,6 +2,7 @@
 #include "backend/columns/texts_gather.h"
 
 #include "backend/columns/intern.h"
+#include "common/pages.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -32,21 +33,14 @@ struct text {
 	size_t len;
 };
 
-struct page {
-	struct page *next;
-	size_t used, size;
-	_Alignas(16) unsigned char bytes[];
-};
-
 struct texts_gather {
 	struct row *rows;
 	uint32_t n, cap;
 	struct intern map, text_map;
 	struct text *texts;
 	uint32_t n_texts, cap_texts;
-	struct page *pages;
+	struct pages pages;
 	struct buf key;
-	size_t bytes, max_bytes;
 };
 
 int texts_gather_new(size_t max_bytes, struct texts_gather **ret)
@@ -54,7 +48,7 @@ int texts_gather_new(size_t max_bytes, struct texts_gather **ret)
 	struct texts_gather *g = calloc(1, sizeof(*g));
 	if (!g)
 		return -ENOMEM;
-	g->max_bytes = max_bytes;
+	g->pages = PAGES_INIT(max_bytes);
 	g->key = BUF_INIT(COLUMNS_MAX_DIRECTORY);
 	*ret = g;
 	return 0;
@@ -64,14 +58,9 @@ void texts_gather_free(struct texts_gather *g)
 {
 	if (!g)
 		return;
-	for (uint32_t i = 0; i < g->n; i++) {
+	for (uint32_t i = 0; i < g->n; i++)
 		presence_free(&g->rows[i].presence);
-	}
-	while (g->pages) {
-		struct page *page = g->pages;
-		g->pages = page->next;
-		free(page);
-	}
+	pages_free(&g->pages);
 	free(g->rows);
 	free(g->texts);
 	intern_free(&g->map);
@@ -80,58 +69,19 @@ void texts_gather_free(struct texts_gather *g)
 	free(g);
 }
 
-/* --- memory --- */
-
-static int charge(struct texts_gather *g, size_t bytes)
+void texts_gather_clear(struct texts_gather *g)
 {
-	if (bytes > g->max_bytes - g->bytes)
-		return -EMSGSIZE;
-	g->bytes += bytes;
-	return 0;
+	for (uint32_t i = 0; i < g->n; i++)
+		presence_free(&g->rows[i].presence);
+	g->n = g->n_texts = 0;
+	intern_clear(&g->map);
+	intern_clear(&g->text_map);
+	pages_clear(&g->pages);
 }
 
-static int take_room(struct texts_gather *g, size_t wanted, void **ret)
+size_t texts_gather_bytes(const struct texts_gather *g)
 {
-	struct page *page = g->pages;
-	size_t size = (wanted + 15) & ~(size_t)15;
-	if (!page || page->size - page->used < size) {
-		size_t room = size > 65536 ? size : 65536;
-		int r = charge(g, room);
-		page = r == 0 ? malloc(sizeof(*page) + room) : NULL;
-		if (!page)
-			return r < 0 ? r : -ENOMEM;
-		*page = (struct page){.next = g->pages, .size = room};
-		g->pages = page;
-	}
-	*ret = page->bytes + page->used;
-	page->used += size;
-	return 0;
-}
-
-static int keep(struct texts_gather *g, const void *data, size_t len, const void **ret)
-{
-	void *copy;
-	int r = take_room(g, len, &copy);
-	if (r < 0)
-		return r;
-	if (len > 0)
-		memcpy(copy, data, len);
-	*ret = copy;
-	return 0;
-}
-
-static int grow(struct texts_gather *g, void **array, uint32_t *cap, uint32_t n, size_t size)
-{
-	if (n < *cap)
-		return 0;
-	uint32_t want = *cap ? *cap * 2 : 4;
-	int r = charge(g, (size_t)(want - *cap) * size);
-	void *more = r == 0 ? reallocarray(*array, want, size) : NULL;
-	if (!more)
-		return r < 0 ? r : -ENOMEM;
-	*array = more;
-	*cap = want;
-	return 0;
+	return g->pages.bytes;
 }
 
 /* --- rows --- */
@@ -150,12 +100,14 @@ static int look_up(struct texts_gather *g, const struct schema_place *place, uin
 	buf_reset(&g->key);
 	int r = place->ordinal > COLUMNS_MAX_ORDINAL || g->n == TEXTS_MAX_ROWS ? -EMSGSIZE : texts_key(place, &g->key);
 	if (r == 0)
-		r = grow(g, (void **)&g->rows, &g->cap, g->n, sizeof(*g->rows));
+		r = pages_grow_array((void **)&g->rows, &g->cap, g->n, sizeof(*g->rows));
 	/* A slot of a row that then finds no room stays unused: the builder takes no more after that. */
 	if (r == 0)
 		r = intern_get(&g->map, intern_hash(g->key.data, g->key.len), same_key, g, NULL, &number);
 	if (r == 0) {
-		r = keep(g, g->key.data, g->key.len, &key);
+		r = pages_charge(&g->pages, sizeof(*g->rows));
+		if (r == 0)
+			r = pages_keep(&g->pages, g->key.data, g->key.len, &key);
 		g->rows[number] =
 			(struct row){.place = *place, .key = key, .key_len = (uint32_t)g->key.len, .twin = NONE};
 		g->n += r == 0;
@@ -201,7 +153,7 @@ static int add_change(struct texts_gather *g, struct row *row, const struct chan
 	if (row->n == row->cap) {
 		uint32_t cap = row->cap ? row->cap * 2 : 2;
 		void *room;
-		int r = take_room(g, cap * sizeof(*change), &room);
+		int r = pages_take(&g->pages, cap * sizeof(*change), &room);
 		if (r < 0)
 			return r;
 		if (row->n > 0)
@@ -239,11 +191,13 @@ static int number_of(struct texts_gather *g, const struct text *text, uint32_t *
 {
 	uint32_t number = g->n_texts;
 	const void *copy;
-	int r = grow(g, (void **)&g->texts, &g->cap_texts, g->n_texts, sizeof(*g->texts));
+	int r = pages_grow_array((void **)&g->texts, &g->cap_texts, g->n_texts, sizeof(*g->texts));
 	if (r == 0)
 		r = intern_get(&g->text_map, intern_hash(text->data, text->len), same_text, g, text, &number);
 	if (r == 0) {
-		r = keep(g, text->data, text->len, &copy);
+		r = pages_charge(&g->pages, sizeof(*g->texts));
+		if (r == 0)
+			r = pages_keep(&g->pages, text->data, text->len, &copy);
 		if (r == 0)
 			g->texts[g->n_texts++] = (struct text){.data = copy, .len = text->len};
 	}

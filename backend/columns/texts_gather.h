@@ -9,6 +9,10 @@ struct texts_gather;
 
 int texts_gather_new(size_t max_bytes, struct texts_gather **ret) __attribute__((nonnull, warn_unused_result));
 void texts_gather_free(struct texts_gather *gather); /* accepts NULL */
+/* As a new one, in the memory that is there. */
+void texts_gather_clear(struct texts_gather *gather) __attribute__((nonnull));
+/* What rows and texts take in memory. */
+size_t texts_gather_bytes(const struct texts_gather *gather) __attribute__((nonnull));
 
 /* A row of a snapshot, whose labels the caller keeps for as long as this. Ticks ascend. 0; -EMSGSIZE, -ENOMEM: then
  * drop the tick. */

@@ -16,9 +16,13 @@ void tick_sets_free(struct tick_sets *s)
 	*s = (struct tick_sets){0};
 }
 
-size_t tick_sets_bytes(const struct tick_sets *s)
+void tick_sets_clear(struct tick_sets *s)
 {
-	return s->cap * sizeof(*s->sets) + s->map.cap * sizeof(*s->map.slots);
+	/* The empty one stays. */
+	s->n = s->n > 0 ? 1 : 0;
+	if (s->n > 0)
+		s->sets[0].next = TICK_SETS_EMPTY;
+	intern_clear(&s->map);
 }
 
 static bool is(const struct tick_set *set, uint32_t before, const struct presence_run *run)

@@ -20,6 +20,8 @@ struct tick_sets {
 };
 
 void tick_sets_free(struct tick_sets *sets); /* accepts a zeroed one */
+/* Forgets all sets, keeps the memory. */
+void tick_sets_clear(struct tick_sets *sets) __attribute__((nonnull));
 
 /* A set and n > 0 ticks behind it: *ret. 0, -EMSGSIZE, -ENOMEM. */
 int tick_sets_add(struct tick_sets *sets, uint32_t set, struct presence_run run, uint32_t *ret)
@@ -27,5 +29,3 @@ int tick_sets_add(struct tick_sets *sets, uint32_t set, struct presence_run run,
 /* The ticks of a set into what presence_free() frees, whose room is used again. 0 or -ENOMEM. */
 int tick_sets_get(const struct tick_sets *sets, uint32_t set, struct presence *ret)
 	__attribute__((nonnull, warn_unused_result));
-/* What they take in memory. */
-size_t tick_sets_bytes(const struct tick_sets *sets) __attribute__((nonnull));

@@ -49,11 +49,12 @@ struct keeper {
 	/* The thread's own. */
 	int told[TROUBLES];
 	struct skips skips;
-	uint64_t kept_ns;  /* when retention was last looked at */
-	bool full;	   /* the disk said so */
-	uint64_t freed_ns; /* when something was dropped for that */
-	unsigned max_rows; /* sealed at a time */
-	bool low;	   /* told that it is as good as full */
+	uint64_t kept_ns;	       /* when retention was last looked at */
+	bool full;		       /* the disk said so */
+	uint64_t freed_ns;	       /* when something was dropped for that */
+	unsigned max_rows;	       /* sealed at a time */
+	struct chunk_builder *builder; /* as long as there is something to seal in each round */
+	bool low;		       /* told that it is as good as full */
 	int64_t caught_up_us;
 	int64_t bad_told_us;
 };
@@ -147,7 +148,8 @@ static int seal_one(struct keeper *k, struct store_unsealed *host, int64_t upto_
 				     .upto_us = upto_us,
 				     .max_rows = k->max_rows,
 				     .now_us = clock_wall_us(),
-				     .stop = &k->stop};
+				     .stop = &k->stop,
+				     .builder = &k->builder};
 	int r = seal_host(&job, &result);
 	if (r == 0)
 		count_seal(k, &result, job.now_us);
@@ -197,7 +199,7 @@ static bool seal_round(struct keeper *k)
 {
 	struct store_unsealed *hosts = NULL;
 	size_t n = 0;
-	bool more = false;
+	bool more = false, any = false;
 	int64_t now_us = clock_wall_us();
 	uint64_t begin_ns = clock_monotonic_ns();
 	int r = store_unsealed(k->store, &hosts, &n), first = r;
@@ -212,9 +214,14 @@ static bool seal_round(struct keeper *k)
 			break;
 		}
 		int64_t upto = seal_upto(k, &hosts[i], now_us);
+		any |= upto > INT64_MIN;
 		int one = upto > INT64_MIN ? seal_one(k, &hosts[i], upto, &more) : 0;
 		first = first < 0 && first != -ESTALE ? first : one;
 		r = concerns_all(one) ? one : 0;
+	}
+	if (!any) {
+		chunk_builder_free(k->builder);
+		k->builder = NULL;
 	}
 	if (first == 0 && !more)
 		k->caught_up_us = now_us;
@@ -487,6 +494,7 @@ static void *run(void *arg)
 static void keeper_free(struct keeper *k)
 {
 	skips_free(&k->skips);
+	chunk_builder_free(k->builder);
 	pthread_cond_destroy(&k->wake);
 	pthread_mutex_destroy(&k->lock);
 	free(k);

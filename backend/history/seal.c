@@ -4,7 +4,6 @@
 #include "backend/history/seal.h"
 
 #include "backend/columns/chunk.h"
-#include "backend/columns/chunk_builder.h"
 #include "backend/history/tiers.h"
 #include "common/schema/snapshot_index.h"
 
@@ -26,8 +25,9 @@ struct damage {
 struct sealing {
 	const struct seal_job *job;
 	int64_t upto_us;
-	struct chunk_builder *builder;
-	int64_t window_us; /* of the builder */
+	struct chunk_builder *builder; /* of the chunk that is open */
+	struct chunk_builder *spare;   /* cleared */
+	int64_t window_us;	       /* of the builder */
 	struct schema *schema;
 	uint8_t hash[32];
 	struct store_chunk *chunks; /* data is malloc'd */
@@ -40,9 +40,28 @@ struct sealing {
 	struct seal_result result;
 };
 
+/* What a chunk took in memory the next one takes again. */
+static void put_aside(struct sealing *s)
+{
+	chunk_builder_free(s->spare);
+	s->spare = NULL;
+	if (s->builder && chunk_builder_bytes(s->builder) <= SEAL_KEPT_BYTES) {
+		chunk_builder_clear(s->builder);
+		s->spare = s->builder;
+	} else {
+		chunk_builder_free(s->builder);
+	}
+	s->builder = NULL;
+}
+
 static void sealing_free(struct sealing *s)
 {
-	chunk_builder_free(s->builder);
+	if (s->builder)
+		put_aside(s);
+	if (s->job->builder)
+		*s->job->builder = s->spare;
+	else
+		chunk_builder_free(s->spare);
 	schema_unref(s->schema);
 	for (size_t i = 0; i < s->n_chunks; i++)
 		free((void *)s->chunks[i].data);
@@ -117,8 +136,7 @@ static int finish_chunk(struct sealing *s)
 			r = add_chunk(s, tier, &chunk);
 	}
 	s->result.duplicates += chunk_builder_duplicates(s->builder);
-	chunk_builder_free(s->builder);
-	s->builder = NULL;
+	put_aside(s);
 	return r;
 }
 
@@ -220,9 +238,11 @@ static int take_schema(struct sealing *s, const uint8_t hash[32])
 static int add_row(struct sealing *s, const struct store_row *row, const struct columns_tick *tick)
 {
 	if (!s->builder) {
-		int r = chunk_builder_new(SEAL_BUILDER_BYTES, &s->builder);
+		int r = s->spare ? 0 : chunk_builder_new(SEAL_BUILDER_BYTES, &s->spare);
 		if (r < 0)
 			return r;
+		s->builder = s->spare;
+		s->spare = NULL;
 		s->window_us = tiers_window_of(STORE_TIER_PROCESSES, tick->time_us);
 	}
 	return chunk_builder_add(s->builder, tick, s->schema, row->payload, row->len);
@@ -345,6 +365,7 @@ int seal_host(const struct seal_job *job, struct seal_result *ret)
 	struct sealing s __attribute__((cleanup(sealing_free))) = {.job = job, .upto_us = job->upto_us};
 	const struct store_unsealed *host = job->host;
 	struct store_view *view;
+	s.spare = job->builder ? *job->builder : NULL;
 	int r = store_view_open(job->store, &view);
 	if (r < 0)
 		return r;

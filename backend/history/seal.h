@@ -1,14 +1,17 @@
-/* Rows of a host become chunks. Thread-safe; nothing is kept between calls. */
+/* Rows of a host become chunks. Thread-safe. */
 #pragma once
 
 #include "backend/registry/schemas.h"
 #include "backend/store/store.h"
+
+#include "backend/columns/chunk_builder.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
 
 #define SEAL_MAX_ROWS 1500	       /* at a time */
 #define SEAL_BUILDER_BYTES (32u << 20) /* of values gathered; what does not fit begins another chunk */
+#define SEAL_KEPT_BYTES (16u << 20)    /* a builder that has gathered more is not kept */
 
 struct seal_job {
 	struct store *store;
@@ -18,6 +21,9 @@ struct seal_job {
 	unsigned max_rows;	 /* at a time; what came together stays together. 0: SEAL_MAX_ROWS */
 	int64_t now_us;		 /* when the chunks are made */
 	const atomic_bool *stop; /* NULL: nobody does */
+	/* The caller's, for calls one after the other: NULL at first, then a builder whose memory is used again, or
+	 * NULL. Without it none is kept. */
+	struct chunk_builder **builder;
 };
 
 struct seal_result {

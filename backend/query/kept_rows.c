@@ -225,7 +225,7 @@ void kept_rows_ticks(const struct kept_rows *kept, uint32_t at, uint32_t n, uint
 
 void kept_rows_weigh(struct kept_rows *kept)
 {
-	kept->cached.bytes = sizeof(*kept) + strlen(kept->metric) + kept->table.names.bytes +
+	kept->cached.bytes = sizeof(*kept) + strlen(kept->metric) + kept->table.names.pages.bytes +
 			     kept->cap * sizeof(*kept->rows) + kept->cap_untold * sizeof(*kept->untold) +
 			     (kept->told ? kept->told->cached.bytes : 0);
 }

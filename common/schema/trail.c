@@ -48,7 +48,7 @@ int schema_trail_new(struct schema *schema, size_t max_bytes, struct schema_trai
 	if (!t)
 		return -ENOMEM;
 	t->schema = schema_ref(schema);
-	t->memory.max_bytes = max_bytes;
+	t->memory.pages = PAGES_INIT(max_bytes);
 	t->texts = t->said = BUF_INIT(ROOM_MAX);
 	t->state = plan_find_message(schema, "sonde.v1.State");
 	for (size_t i = 0; t->state && i < t->state->n && i < 64; i++) {
@@ -69,6 +69,12 @@ void schema_trail_free(struct schema_trail *t)
 	buf_free(&t->texts);
 	buf_free(&t->said);
 	free(t);
+}
+
+void schema_trail_clear(struct schema_trail *t)
+{
+	trail_memory_clear(&t->memory);
+	t->forgetful = false;
 }
 
 /* --- texts --- */
@@ -565,7 +571,7 @@ int schema_trail_walk(struct schema_trail *t, const uint8_t *data, size_t len, c
 	t->taker = taker;
 	int r = forget_if_full(t);
 	if (t->memory.full)
-		trail_memory_free(&t->memory);
+		trail_memory_clear(&t->memory);
 	t->walk = (struct walk){.fn = taker->custom, .arg = taker->arg, .limit = wire_reader(data, len).end};
 	t->walks++;
 	t->depth = 0;

@@ -42,10 +42,12 @@ struct schema_trail_taker {
 int schema_trail_new(struct schema *schema, size_t max_bytes, struct schema_trail **ret)
 	__attribute__((nonnull, warn_unused_result));
 void schema_trail_free(struct schema_trail *trail); /* accepts NULL */
+/* As a new one of the same schema, in the memory that is there. After a failure other than -EPROTO, too. */
+void schema_trail_clear(struct schema_trail *trail) __attribute__((nonnull));
 
 /* schema_walk() of the next Snapshot, and in the same go its rows. Of a section's State what is said of this one
  * reading (when it began, how long it took) is left out of texts. Values and rows before a fault have been told by
  * then. 0, a callback's value, -EPROTO, -ENOMEM, -EMSGSIZE; -EAGAIN: what was told of this snapshot does not hold, a
- * new trail will tell it. After a failure other than -EPROTO the trail can only be freed. */
+ * new trail will tell it. After a failure other than -EPROTO the trail can only be cleared or freed. */
 int schema_trail_walk(struct schema_trail *trail, const uint8_t *data, size_t len,
 		      const struct schema_trail_taker *taker) __attribute__((nonnull(1, 4), warn_unused_result));

@@ -4,47 +4,38 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PAGE_BYTES 32768
-
-struct trail_page {
-	struct trail_page *next;
-	size_t used, size;
-	_Alignas(16) unsigned char bytes[];
-};
+static void free_transient(struct trail_memory *m)
+{
+	for (size_t i = 0; i <= SCHEMA_MAX_DEPTH; i++) {
+		free(m->transient[i]);
+		m->transient[i] = NULL;
+	}
+}
 
 void trail_memory_free(struct trail_memory *m)
 {
-	while (m->pages) {
-		struct trail_page *page = m->pages;
-		m->pages = page->next;
-		free(page);
-	}
-	for (size_t i = 0; i <= SCHEMA_MAX_DEPTH; i++)
-		free(m->transient[i]);
+	free_transient(m);
+	pages_free(&m->pages);
 	free(m->rows);
-	*m = (struct trail_memory){.max_bytes = m->max_bytes};
+	*m = (struct trail_memory){.pages = m->pages};
+}
+
+void trail_memory_clear(struct trail_memory *m)
+{
+	free_transient(m);
+	pages_clear(&m->pages);
+	if (m->n > 0)
+		memset(m->rows, 0, m->cap * sizeof(struct trail_row *));
+	m->n = 0;
+	m->full = false;
 }
 
 /* 1 and *ret, 0 when there is no room, -ENOMEM. */
 static int take_room(struct trail_memory *m, size_t wanted, void **ret)
 {
-	struct trail_page *page = m->pages;
-	size_t size = (wanted + 15) & ~(size_t)15;
-	if (!page || page->size - page->used < size) {
-		size_t room = size > PAGE_BYTES ? size : PAGE_BYTES;
-		m->full |= room > m->max_bytes - m->bytes;
-		if (room > m->max_bytes - m->bytes)
-			return 0;
-		page = malloc(sizeof(*page) + room);
-		if (!page)
-			return -ENOMEM;
-		*page = (struct trail_page){.next = m->pages, .size = room};
-		m->pages = page;
-		m->bytes += room;
-	}
-	*ret = page->bytes + page->used;
-	page->used += size;
-	return 1;
+	int r = pages_take(&m->pages, wanted, ret);
+	m->full |= r == -EMSGSIZE;
+	return r == 0 ? 1 : r == -EMSGSIZE ? 0 : r;
 }
 
 static uint32_t place_of(const struct plan_node *node, uint32_t labels)

@@ -1,6 +1,7 @@
 /* The rows that a trail remembers. Private to common/schema. */
 #pragma once
 
+#include "common/pages.h"
 #include "common/schema/plan.h"
 #include "common/schema/trail.h"
 
@@ -27,13 +28,14 @@ struct trail_row {
 struct trail_memory {
 	struct trail_row **rows; /* open addressing */
 	uint32_t n, cap;
-	struct trail_page *pages; /* what rows are and said */
-	size_t bytes, max_bytes;
-	bool full; /* something found no room */
+	struct pages pages; /* what rows are and said */
+	bool full;	    /* something found no room */
 	struct trail_row *transient[SCHEMA_MAX_DEPTH + 1];
 };
 
 void trail_memory_free(struct trail_memory *memory); /* accepts a zeroed one */
+/* Forgets all rows, keeps the memory. */
+void trail_memory_clear(struct trail_memory *memory) __attribute__((nonnull));
 /* The row, a new one when it was not there, or a transient one for this depth when there is no room. NULL: out of
  * memory. */
 struct trail_row *trail_memory_row(struct trail_memory *memory, unsigned depth, const struct plan_node *node,

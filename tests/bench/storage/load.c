@@ -43,6 +43,7 @@ struct load {
 	uint64_t snapshots, samples, payload_bytes;
 	struct seal_result sealed;
 	struct compact_result compacted[STORE_TIER_END];
+	struct chunk_builder *builder;
 	double seal_cpu, compact_cpu, seal_s, compact_s;
 };
 
@@ -141,7 +142,11 @@ static void seal(struct load *l, int64_t now_us, bool all)
 	size_t n;
 	must(store_unsealed(l->store, &hosts, &n), "unsealed");
 	for (size_t i = 0; i < n; i++) {
-		struct seal_job job = {.store = l->store, .schemas = l->schemas, .host = &hosts[i], .now_us = now_us};
+		struct seal_job job = {.store = l->store,
+				       .schemas = l->schemas,
+				       .host = &hosts[i],
+				       .now_us = now_us,
+				       .builder = &l->builder};
 		struct seal_result r = {0};
 		job.upto_us = all ? now_us - GRACE_US : seal_due_us(hosts[i].host_id, now_us - GRACE_US, PERIOD_US);
 		if (job.upto_us <= hosts[i].sealed_us)
@@ -309,6 +314,7 @@ int main(int argc, char **argv)
 	say(&l);
 	say_usage(&l, "final");
 	printf("seconds %.1f\n", seconds(CLOCK_MONOTONIC) - began);
+	chunk_builder_free(l.builder);
 	schemas_close(l.schemas);
 	store_close(l.store);
 	warp_close(l.warp);

@@ -116,6 +116,45 @@ static void add_by(struct chunk_builder *b, struct schema *schema, const struct 
 	assert_int_equal(chunk_builder_add(b, tick, schema, payload->data, payload->len), 0);
 }
 
+/* Whatever was gathered before: more, by another schema, or malformed at its end. */
+static void a_cleared_builder_is_a_new_one(void **state)
+{
+	struct schema *other = fixture_schema_new();
+	struct chunk_builder *used;
+	assert_int_equal(chunk_builder_new(1 << 28, &used), 0);
+	for (uint64_t seed = 1; seed < 13; seed++) {
+		struct buf payload BUF_CLEANUP = BUF_INIT(1 << 20), fresh BUF_CLEANUP = BUF_INIT(1 << 28),
+				   again BUF_CLEANUP = BUF_INIT(1 << 28);
+		struct schema *schema = seed % 4 == 3 ? other : fixture_schema();
+		struct chunk_builder *b;
+		struct maker maker;
+		assert_int_equal(chunk_builder_new(1 << 28, &b), 0);
+		maker_init(&maker, seed, seed % 2 == 0);
+		for (uint32_t i = 0; i < 20 + seed * 37 % 200; i++) {
+			maker_next(&maker, &payload);
+			add_by(b, schema, &maker.tick, &payload);
+			add_by(used, schema, &maker.tick, &payload);
+		}
+		assert_int_equal(chunk_builder_samples(b), chunk_builder_samples(used));
+		assert_int_equal(chunk_builder_finish(b, COLUMNS_QUICK, &fresh), 0);
+		assert_int_equal(chunk_builder_finish(used, COLUMNS_QUICK, &again), 0);
+		assert_int_equal(fresh.len, again.len);
+		assert_memory_equal(fresh.data, again.data, fresh.len);
+		assert_true(chunk_builder_bytes(used) > 0);
+		if (seed % 5 == 0) {
+			maker.tick.sequence++;
+			assert_int_equal(chunk_builder_add(used, &maker.tick, schema, payload.data, payload.len - 1),
+					 -EPROTO);
+		}
+		chunk_builder_clear(used);
+		assert_int_equal(chunk_builder_bytes(used), 0);
+		assert_int_equal(chunk_builder_ticks(used) + chunk_builder_samples(used), 0);
+		chunk_builder_free(b);
+	}
+	chunk_builder_free(used);
+	schema_unref(other);
+}
+
 /* What is remembered from snapshot to snapshot, which a change of schema ends, makes no difference. */
 static void what_is_remembered_changes_nothing(void **state)
 {
@@ -296,6 +335,7 @@ int main(void)
 		cmocka_unit_test(late_snapshots_take_their_place), cmocka_unit_test(extremes_of_every_kind_come_back),
 		cmocka_unit_test(absence_costs_nothing),	   cmocka_unit_test(a_full_builder_says_so),
 		cmocka_unit_test(malformed_payloads_are_told),	   cmocka_unit_test(schemas_may_change),
+		cmocka_unit_test(a_cleared_builder_is_a_new_one),
 	};
 	return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }
