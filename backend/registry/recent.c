@@ -7,13 +7,17 @@
 #include "common/schema/snapshot_index.h"
 
 #include <errno.h>
+#include <stdalign.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define LEVEL (-1)			     /* an eighth more bytes than 3, in two thirds of the time */
 #define MAX_AGE_US (20 * 60 * 1000000ll)     /* rows are sealed after ten minutes, when all is well */
 #define ASKED_NS (24 * 3600 * 1000000000ull) /* how long what was asked for is kept of new rows */
 #define HOSTS_MAX 2000
-#define PENDING_SHARE 4				      /* of all bytes, one part in so many waits to be compressed */
+#define PENDING_SHARE 4 /* of all bytes, one part in so many waits to be compressed */
+#define SLAB_BYTES ((size_t)256 << 10)
+#define SLAB_HEAD ((size_t)64)			      /* where the first block begins */
 #define SWEEP_EVERY 4096			      /* rows */
 #define ALWAYS (1ull << 10 | 1ull << 11 | 1ull << 12) /* summary, cpu, memory */
 
@@ -36,6 +40,22 @@ int recent_new(size_t max_bytes, struct recent **ret)
 }
 
 /* --- hosts and blocks -------------------------------------------------------------------------------------------- */
+
+static void slab_unref(struct recent_slab *slab)
+{
+	if (slab && atomic_fetch_sub(&slab->references, 1) == 1)
+		munmap(slab, SLAB_BYTES);
+}
+
+void recent_block_unref(struct recent_block *block)
+{
+	if (!block || atomic_fetch_sub(&block->references, 1) > 1)
+		return;
+	if (block->slab)
+		slab_unref(block->slab);
+	else
+		free(block);
+}
 
 static struct recent_host **slot_of(struct recent *recent, const uint8_t host_id[16])
 {
@@ -104,23 +124,46 @@ void recent_free(struct recent *recent)
 			free(host);
 		}
 	}
+	slab_unref(recent->slab);
 	ZSTD_freeCCtx(recent->packer);
 	buf_free(&recent->packed);
 	pthread_mutex_destroy(&recent->lock);
 	free(recent);
 }
 
-/* A block of a host's pending rows with these bytes. */
-static struct recent_block *new_block(const struct recent_host *host, const uint8_t *bytes, size_t len, bool packed)
+/* Room in the slab, or in a new one. NULL: no memory. */
+static void *slab_take(struct recent *recent, size_t size)
+{
+	_Static_assert(SLAB_BYTES > 4 * (RECENT_BLOCK_BYTES + RECENT_ROW_BYTES), "blocks fit");
+	size = (size + alignof(max_align_t) - 1) / alignof(max_align_t) * alignof(max_align_t);
+	if (!recent->slab || recent->slab->used + size > SLAB_BYTES) {
+		struct recent_slab *slab =
+			mmap(NULL, SLAB_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (slab == MAP_FAILED)
+			return NULL;
+		atomic_init(&slab->references, 1);
+		slab->used = SLAB_HEAD;
+		slab_unref(recent->slab);
+		recent->slab = slab;
+	}
+	recent->slab->used += size;
+	atomic_fetch_add(&recent->slab->references, 1);
+	return (uint8_t *)recent->slab + recent->slab->used - size;
+}
+
+/* A block of a host's pending rows with these bytes; of one that is packed the slabs have the memory. */
+static struct recent_block *new_block(struct recent *recent, const struct recent_host *host, const uint8_t *bytes,
+				      size_t len)
 {
 	size_t size = sizeof(struct recent_block) + host->n * sizeof(struct recent_tick) + len;
-	struct recent_block *block = malloc(size);
+	struct recent_block *block = recent ? slab_take(recent, size) : malloc(size);
 	if (!block)
 		return NULL;
-	*block = (struct recent_block){.size = size,
+	*block = (struct recent_block){.slab = recent ? recent->slab : NULL,
+				       .size = size,
 				       .n = host->n,
 				       .raw_len = (uint32_t)host->raw.len,
-				       .packed_len = packed ? (uint32_t)len : 0,
+				       .packed_len = recent ? (uint32_t)len : 0,
 				       .newest_us = host->ticks[host->n - 1].received_us};
 	atomic_init(&block->references, 1);
 	memcpy(block->instance, host->instance, sizeof(block->instance));
@@ -133,7 +176,7 @@ static struct recent_block *new_block(const struct recent_host *host, const uint
 
 struct recent_block *recent_copy_pending(const struct recent_host *host)
 {
-	return new_block(host, host->raw.data, host->raw.len, false);
+	return new_block(NULL, host, host->raw.data, host->raw.len);
 }
 
 static struct recent_block *pack(struct recent *recent, const struct recent_host *host)
@@ -143,7 +186,7 @@ static struct recent_block *pack(struct recent *recent, const struct recent_host
 		return NULL;
 	size_t len = ZSTD_compressCCtx(recent->packer, recent->packed.data, ZSTD_compressBound(host->raw.len),
 				       host->raw.data, host->raw.len, LEVEL);
-	return ZSTD_isError(len) ? NULL : new_block(host, recent->packed.data, len, true);
+	return ZSTD_isError(len) ? NULL : new_block(recent, host, recent->packed.data, len);
 }
 
 /* Pending rows become a block. */

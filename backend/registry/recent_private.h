@@ -21,9 +21,17 @@ struct recent_tick {
 	uint32_t at, len;  /* in the block's bytes */
 };
 
+/* Memory of blocks that were made one after the other, for they go in that order too: by themselves, among what else is
+ * allocated, each would hold pages that are half empty. */
+struct recent_slab {
+	_Atomic unsigned references; /* blocks, and whoever fills it */
+	size_t used;
+};
+
 /* Rows of one instance and schema. Does not change. */
 struct recent_block {
 	_Atomic unsigned references;
+	struct recent_slab *slab;		  /* a reference; NULL: malloc'd */
 	struct recent_block *next, *next_of_host; /* younger; guarded by the lock */
 	struct recent_host *host;
 	uint8_t instance[16], descriptor_hash[32];
@@ -55,6 +63,7 @@ struct recent {
 	size_t n_hosts;
 	struct recent_block *first, *last; /* by age */
 	struct recent_host *hosts[RECENT_SLOTS];
+	struct recent_slab *slab; /* that is being filled, or NULL */
 	ZSTD_CCtx *packer;
 	struct buf packed;
 };
@@ -64,11 +73,7 @@ static inline const uint8_t *recent_block_bytes(const struct recent_block *block
 	return (const uint8_t *)&block->ticks[block->n];
 }
 
-static inline void recent_block_unref(struct recent_block *block)
-{
-	if (block && atomic_fetch_sub(&block->references, 1) == 1)
-		free(block);
-}
+void recent_block_unref(struct recent_block *block); /* accepts NULL */
 
 /* The host, or NULL. The lock is held. */
 struct recent_host *recent_find_host(const struct recent *recent, const uint8_t host_id[16]) __attribute__((nonnull));
