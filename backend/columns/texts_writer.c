@@ -71,9 +71,16 @@ struct texts_writer {
 
 int texts_key(const struct schema_place *place, struct buf *out)
 {
-	struct columns_series series = {
-		.custom = "", .n_numbers = place->n_numbers, .n_labels = place->n_labels, .ordinal = place->ordinal};
+	/* Only what is looked at: it has room for many labels. */
+	struct columns_series series;
 	size_t path_len;
+	series.custom = "";
+	series.kind = SCHEMA_KIND_NONE;
+	series.unit = SCHEMA_UNIT_NONE;
+	series.type = SCHEMA_VALUE_UINT;
+	series.n_numbers = place->n_numbers;
+	series.n_labels = place->n_labels;
+	series.ordinal = place->ordinal;
 	memcpy(series.numbers, place->numbers, sizeof(series.numbers));
 	if (place->n_labels > 0)
 		memcpy(series.labels, place->labels, place->n_labels * sizeof(*place->labels));
