@@ -139,12 +139,13 @@ class KeeperTest(unittest.TestCase):
 
         # Of what is too old, windows that are over go; processes have a time of their own.
         wait_for(lambda: keeper.value("bytes", PROCESS_TIER) > 0, 20, "sizes are known")
-        raw, minute = keeper.value("bytes", RAW_TIER), keeper.value("bytes", MINUTE_TIER)
-        self.assertGreater(minute, 0)
+        raw = keeper.value("bytes", RAW_TIER)
+        self.assertGreater(keeper.value("bytes", MINUTE_TIER), 0)
         keeper.restart("--retention-processes", "1s", "--retention-raw", f"{int(time.time()) - ended}s")
         wait_for(lambda: keeper.value("bytes", PROCESS_TIER) == 0, 30, "processes are gone")
         wait_for(lambda: 0 < keeper.value("bytes", RAW_TIER) < raw, 30, "the window that is too old is gone")
-        self.assertGreaterEqual(keeper.value("bytes", MINUTE_TIER), minute)
+        # Fewer bytes than before they may be: in the hours after midnight the day of most of them is over, and compacted.
+        self.assertGreater(keeper.value("bytes", MINUTE_TIER), 0)
         self.assertGreater(keeper.value("dropped_bytes_total"), 0)
         # It is answered from minutes.
         self.assertEqual(keeper.range(minutes[0], minutes[-1], 60, "&function=max"), most)
