@@ -239,6 +239,13 @@ static int count_gap(void *arg, int64_t ended_us, int64_t next_us)
 	return 0;
 }
 
+void sqlite_walk_end(struct aside *a, struct walk *w)
+{
+	sqlite3_finalize(w->from);
+	sqlite3_finalize(w->put);
+	a->copied += w->copied;
+}
+
 int sqlite_copy_by_number(struct aside *a, const char *insert)
 {
 	struct walk w = {.ended_column = -1, .gap = count_gap, .arg = a};
@@ -248,9 +255,7 @@ int sqlite_copy_by_number(struct aside *a, const char *insert)
 	int r = sqlite_walk_prepare(a, select, insert, &w);
 	if (r == 0)
 		r = sqlite_walk(&w, 0);
-	sqlite3_finalize(w.from);
-	sqlite3_finalize(w.put);
-	a->copied += w.copied;
+	sqlite_walk_end(a, &w);
 	return r;
 }
 
@@ -373,9 +378,7 @@ static int copy_chunks(struct aside *a)
 	}
 	sqlite3_finalize(hosts);
 	sqlite3_finalize(l.put);
-	sqlite3_finalize(w.from);
-	sqlite3_finalize(w.put);
-	a->copied += w.copied;
+	sqlite_walk_end(a, &w);
 	return r;
 }
 

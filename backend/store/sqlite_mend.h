@@ -40,6 +40,8 @@ int sqlite_walk_prepare(struct aside *a, const char *select, const char *insert,
 int sqlite_walk_from(struct walk *w, int64_t *ret_key) __attribute__((nonnull, warn_unused_result));
 /* All that can be read, from this key on. */
 int sqlite_walk(struct walk *w, int64_t first_key) __attribute__((nonnull, warn_unused_result));
+/* Gives the statements back; what was copied counts for the table. */
+void sqlite_walk_end(struct aside *a, struct walk *w) __attribute__((nonnull));
 /* All columns by the row's number, which is bound behind them if the statement wants it. */
 int sqlite_copy_by_number(struct aside *a, const char *insert) __attribute__((nonnull, warn_unused_result));
 

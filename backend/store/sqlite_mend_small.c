@@ -26,9 +26,7 @@ static int copy_some(struct aside *a, const char *select, const char *insert)
 	int r = sqlite_walk_prepare(a, select, insert, &w);
 	if (r == 0)
 		r = sqlite_walk_from(&w, &key);
-	sqlite3_finalize(w.from);
-	sqlite3_finalize(w.put);
-	a->copied += w.copied;
+	sqlite_walk_end(a, &w);
 	return r == -EUCLEAN ? 0 : r;
 }
 
@@ -39,9 +37,7 @@ static int copy_around(struct aside *a, const char *select, const char *insert)
 	int r = sqlite_walk_prepare(a, select, insert, &w);
 	if (r == 0)
 		r = sqlite_walk(&w, 0);
-	sqlite3_finalize(w.from);
-	sqlite3_finalize(w.put);
-	a->copied += w.copied;
+	sqlite_walk_end(a, &w);
 	return r;
 }
 

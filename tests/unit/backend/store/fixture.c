@@ -129,6 +129,25 @@ int fixture_teardown(void **state)
 	return 0;
 }
 
+int fixture_setup_as_it_is(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	assert_non_null(f);
+	f->is_postgres = true;
+	snprintf(f->url, sizeof(f->url), "%s", getenv("SONDE_TEST_STORE"));
+	fixture_open(f);
+	*state = f;
+	return 0;
+}
+
+int fixture_teardown_as_it_is(void **state)
+{
+	struct fixture *f = *state;
+	store_close(f->store);
+	free(f);
+	return 0;
+}
+
 void waiter_init(struct waiter *w)
 {
 	memset(w, 0, sizeof(*w));

@@ -43,6 +43,9 @@ void fixture_settle(const struct fixture *f);
 
 int fixture_setup(void **state);    /* opens it; the hosts below are registered */
 int fixture_teardown(void **state); /* closes it and removes the directory */
+/* The same with the database of PostgreSQL as it stands, which somebody has damaged. */
+int fixture_setup_as_it_is(void **state);
+int fixture_teardown_as_it_is(void **state);
 void fixture_open(struct fixture *f);
 void fixture_reopen(struct fixture *f);
 void fixture_remove(const char *directory);

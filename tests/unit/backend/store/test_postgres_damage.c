@@ -269,27 +269,7 @@ static void test_all_of_it_goes_when_it_is_old(void **state)
 	store_view_close(view);
 }
 
-/* The fixture's would begin with an empty database. */
-static int open_damaged(void **state)
-{
-	struct fixture *f = calloc(1, sizeof(*f));
-	assert_non_null(f);
-	f->is_postgres = true;
-	snprintf(f->url, sizeof(f->url), "%s", getenv("SONDE_TEST_STORE"));
-	fixture_open(f);
-	*state = f;
-	return 0;
-}
-
-static int close_damaged(void **state)
-{
-	struct fixture *f = *state;
-	store_close(f->store);
-	free(f);
-	return 0;
-}
-
-#define DAMAGED(test) cmocka_unit_test_setup_teardown(test, open_damaged, close_damaged)
+#define DAMAGED(test) cmocka_unit_test_setup_teardown(test, fixture_setup_as_it_is, fixture_teardown_as_it_is)
 
 int main(int argc, char **argv)
 {

@@ -242,27 +242,7 @@ static void test_nothing_is_lost_with_an_index(void **state)
 	assert_int_equal(a.n_whole + b.n_whole, 2 * ROWS);
 }
 
-/* The fixture's would begin with an empty database. */
-static int open_damaged(void **state)
-{
-	struct fixture *f = calloc(1, sizeof(*f));
-	assert_non_null(f);
-	f->is_postgres = true;
-	snprintf(f->url, sizeof(f->url), "%s", getenv("SONDE_TEST_STORE"));
-	fixture_open(f);
-	*state = f;
-	return 0;
-}
-
-static int close_damaged(void **state)
-{
-	struct fixture *f = *state;
-	store_close(f->store);
-	free(f);
-	return 0;
-}
-
-#define DAMAGED(test) cmocka_unit_test_setup_teardown(test, open_damaged, close_damaged)
+#define DAMAGED(test) cmocka_unit_test_setup_teardown(test, fixture_setup_as_it_is, fixture_teardown_as_it_is)
 
 int main(int argc, char **argv)
 {
