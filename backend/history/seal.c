@@ -81,6 +81,26 @@ int64_t seal_due_us(const uint8_t host_id[16], int64_t now_us, int64_t period_us
 
 /* --- chunks --- */
 
+/* Takes the bytes over. */
+static int append_chunk(struct sealing *s, enum store_tier tier, int64_t first_us, int64_t last_us, struct buf *bytes)
+{
+	struct store_chunk *chunks = realloc(s->chunks, (s->n_chunks + 1) * sizeof(*chunks));
+	if (!chunks)
+		return -ENOMEM;
+	s->chunks = chunks;
+	chunks[s->n_chunks++] = (struct store_chunk){
+		.tier = tier,
+		.window_us = tiers_window_of(tier, first_us),
+		.first_us = first_us,
+		.last_us = last_us,
+		.made_us = s->job->now_us,
+		.len = bytes->len,
+		.data = bytes->data,
+	};
+	*bytes = BUF_INIT(0);
+	return 0;
+}
+
 static int add_chunk(struct sealing *s, enum store_tier tier, const struct chunk_reader *chunk)
 {
 	struct chunk_section sections[COLUMNS_MAX_SECTIONS];
@@ -98,22 +118,11 @@ static int add_chunk(struct sealing *s, enum store_tier tier, const struct chunk
 	int r = chunk_put_with_ticks_of(chunk, sections, n, &bytes);
 	if (r < 0)
 		return r;
-	struct store_chunk *chunks = realloc(s->chunks, (s->n_chunks + 1) * sizeof(*chunks));
-	if (!chunks)
-		return -ENOMEM;
-	s->chunks = chunks;
-	chunks[s->n_chunks++] = (struct store_chunk){
-		.tier = tier,
-		.window_us = tiers_window_of(tier, chunk->first_us),
-		.first_us = chunk->first_us,
-		.last_us = chunk->last_us,
-		.made_us = s->job->now_us,
-		.len = bytes.len,
-		.data = bytes.data,
-	};
+	r = append_chunk(s, tier, chunk->first_us, chunk->last_us, &bytes);
+	if (r < 0)
+		return r;
 	s->result.chunks++;
-	s->result.bytes += bytes.len;
-	bytes = BUF_INIT(0);
+	s->result.bytes += s->chunks[s->n_chunks - 1].len;
 	return 0;
 }
 
@@ -179,25 +188,12 @@ static bool is_told(const struct store_chunk *chunks, size_t n, const struct dam
 /* In its place stands a chunk that is none: it is told as damaged for as long as its neighbours are kept. */
 static int put_damage(struct sealing *s, enum store_tier tier, const struct damage *damage)
 {
+	static const uint8_t no_chunk[DAMAGE_LEN] = {0};
+	struct buf bytes BUF_CLEANUP = BUF_INIT(DAMAGE_LEN);
 	if (s->n_chunks == MAX_CHUNKS)
 		return 0;
-	struct store_chunk *chunks = realloc(s->chunks, (s->n_chunks + 1) * sizeof(*chunks));
-	uint8_t *data = calloc(DAMAGE_LEN, 1);
-	s->chunks = chunks ? chunks : s->chunks;
-	if (!chunks || !data) {
-		free(data);
-		return -ENOMEM;
-	}
-	chunks[s->n_chunks++] = (struct store_chunk){
-		.tier = tier,
-		.window_us = tiers_window_of(tier, damage->first_us),
-		.first_us = damage->first_us,
-		.last_us = damage->last_us,
-		.made_us = s->job->now_us,
-		.len = DAMAGE_LEN,
-		.data = data,
-	};
-	return 0;
+	int r = buf_append(&bytes, no_chunk, sizeof(no_chunk));
+	return r < 0 ? r : append_chunk(s, tier, damage->first_us, damage->last_us, &bytes);
 }
 
 static int put_damaged(struct sealing *s, struct store_view *view)
