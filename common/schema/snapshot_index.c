@@ -89,6 +89,15 @@ static int add_section(struct snapshot_index *index, const struct wire_field *fi
 	return 0;
 }
 
+/* A field of a snapshot that begins at `data`; it ends at `end`. */
+static int take_field(struct snapshot_index *index, const struct wire_field *field, const uint8_t *data,
+		      const uint8_t *end)
+{
+	if (field->number < FIRST_SECTION)
+		return parse_header_field(field, index);
+	return add_section(index, field, (size_t)(field->begin - data), (size_t)(end - field->begin));
+}
+
 int snapshot_index_parse(const uint8_t *data, size_t len, struct snapshot_index *ret)
 {
 	struct snapshot_index index = {.n_sections = 0};
@@ -99,10 +108,7 @@ int snapshot_index_parse(const uint8_t *data, size_t len, struct snapshot_index 
 	if (len > UINT32_MAX)
 		return -EPROTO;
 	while ((r = wire_next(&reader, &field)) == 1) {
-		if (field.number < FIRST_SECTION)
-			r = parse_header_field(&field, &index);
-		else
-			r = add_section(&index, &field, (size_t)(field.begin - data), (size_t)(reader.p - field.begin));
+		r = take_field(&index, &field, data, reader.p);
 		if (r < 0)
 			return r;
 	}
@@ -170,11 +176,8 @@ int snapshot_index_head(const uint8_t *data, size_t len, size_t whole, uint32_t 
 		if (wire_next(&reader, &field) != 1)
 			return -EPROTO;
 		at = (size_t)(reader.p - data);
-		if (number < FIRST_SECTION)
-			r = parse_header_field(&field, &index);
-		else if (wanted)
-			r = add_section(&index, &field, (size_t)(field.begin - data),
-					at - (size_t)(field.begin - data));
+		if (wanted)
+			r = take_field(&index, &field, data, reader.p);
 		if (r < 0)
 			return r;
 		boot |= number == BOOT_ID;
@@ -202,10 +205,8 @@ int snapshot_index_beginning(const uint8_t *data, size_t len, size_t whole, stru
 		reader.p = data + at;
 		if (r == 0)
 			r = wire_next(&reader, &field) == 1 ? 0 : -EPROTO;
-		if (r == 0 && number < FIRST_SECTION)
-			r = parse_header_field(&field, &index);
-		else if (r == 0)
-			r = add_section(&index, &field, at, (size_t)(reader.p - data) - at);
+		if (r == 0)
+			r = take_field(&index, &field, data, reader.p);
 		if (r < 0)
 			return r;
 		at = (size_t)(reader.p - data);
