@@ -41,6 +41,13 @@ static int copy_around(struct aside *a, const char *select, const char *insert)
 	return r;
 }
 
+/* All that can be read, and of the others what `select` still knows. */
+static int copy_and_more(struct aside *a, const char *select, const char *insert)
+{
+	int r = sqlite_copy_by_number(a, insert);
+	return r < 0 ? r : copy_some(a, select, insert);
+}
+
 int sqlite_copy_tenants(struct aside *a)
 {
 	int r = sqlite_copy_by_number(a, "INSERT OR IGNORE INTO tenants VALUES (?1, ?2)");
@@ -65,8 +72,7 @@ int sqlite_copy_hosts(struct aside *a)
 		" sqlite_autoindex_hosts_2 WHERE tenant_id > 0) SELECT i.h, i.h, host_id, tenant_id, 0, hostname, %lld,"
 		" %lld, NULL FROM i JOIN n ON i.h = n.h WHERE i.h >= ?1",
 		now_us, now_us);
-	int r = sqlite_copy_by_number(a, HOST_PUT);
-	return r < 0 ? r : copy_some(a, select, HOST_PUT);
+	return copy_and_more(a, select, HOST_PUT);
 }
 
 int sqlite_copy_users(struct aside *a)
@@ -78,12 +84,10 @@ int sqlite_copy_users(struct aside *a)
 
 int sqlite_copy_keys(struct aside *a)
 {
-	int r = sqlite_copy_by_number(a, KEY_PUT);
-	return r < 0 ? r
-		     : copy_some(a,
-				 "SELECT key_id, key_id, 1, 'damaged ' || key_id, hash, 0 FROM agent_keys INDEXED BY"
-				 " sqlite_autoindex_agent_keys_1 WHERE hash >= x'' AND key_id >= ?1",
-				 KEY_PUT);
+	return copy_and_more(a,
+			     "SELECT key_id, key_id, 1, 'damaged ' || key_id, hash, 0 FROM agent_keys INDEXED BY"
+			     " sqlite_autoindex_agent_keys_1 WHERE hash >= x'' AND key_id >= ?1",
+			     KEY_PUT);
 }
 
 int sqlite_copy_settings(struct aside *a)
@@ -101,14 +105,11 @@ int sqlite_copy_descriptors(struct aside *a)
 
 int sqlite_copy_sealing(struct aside *a)
 {
-	int r = sqlite_copy_by_number(a, SEALING_PUT);
-	return r < 0 ? r
-		     : copy_some(a,
-				 "SELECT host, host, coalesce((SELECT received_us FROM latest WHERE latest.host ="
-				 " chunks.host), " NO_TIME "), " NO_TIME
-				 ", max(generation) FROM chunks WHERE host >= ?1"
-				 " GROUP BY host ORDER BY host",
-				 SEALING_PUT);
+	return copy_and_more(a,
+			     "SELECT host, host, coalesce((SELECT received_us FROM latest WHERE latest.host ="
+			     " chunks.host), " NO_TIME "), " NO_TIME ", max(generation) FROM chunks WHERE host >= ?1"
+			     " GROUP BY host ORDER BY host",
+			     SEALING_PUT);
 }
 
 /* A row that is in no range would be put a second time when it is sent again, and there is no place for it. What lies
