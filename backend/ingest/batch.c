@@ -257,7 +257,9 @@ uint64_t batch_last(const struct batch *batch)
 static void tell_recent(struct batch *batch)
 {
 	struct recent *recent = registry_recent(batch->ingest->registry);
-	for (size_t i = 0; i < batch->n_rows && !batch->told && !batch->late; i++)
+	if (batch->told || batch->late)
+		return;
+	for (size_t i = 0; i < batch->n_rows; i++)
 		recent_add(recent, batch->host_id, batch->instance, &batch->rows[i]);
 	batch->told = true;
 }

@@ -1,9 +1,9 @@
 /* What hosts' latest snapshots said, in memory: a panel that ends now asks for snapshots that are rows of the store
  * still, of which there are hundreds a host, each on pages of its own, and a disk takes its time to find them. Of each
- * snapshot that became durable the header and the sections that somebody asked for within a day are kept (and summary,
- * cpu and memory, which somebody will), compressed a few rows at a time: 0.3 to 0.6 KB a row. A cache and nothing more:
- * which rows there are the store says, the oldest go when there is no room, and what is not here is read there.
- * Thread-safe. */
+ * live snapshot that goes to the store the header and the sections that somebody asked for within a day are kept (and
+ * summary, cpu and memory, which somebody will), compressed a few rows at a time: 0.3 to 0.6 KB a row. A cache and
+ * nothing more: which rows there are the store says, the oldest go when there is no room, and what is not here is read
+ * there. Thread-safe. */
 #pragma once
 
 #include "backend/store/store.h"
@@ -19,8 +19,8 @@ struct recent;
 int recent_new(size_t max_bytes, struct recent **ret) __attribute__((nonnull, warn_unused_result));
 void recent_free(struct recent *recent); /* accepts NULL; no reader is open */
 
-/* Takes (copies) what a durable snapshot says. What is late is left to the store, and so is what there is no memory
- * for. */
+/* Takes (copies) what a snapshot says that is about to be a row; nobody asks for it if it never is. What is late is
+ * left to the store, and so is what there is no memory for. */
 void recent_add(struct recent *recent, const uint8_t host_id[16], const uint8_t instance[16],
 		const struct store_snapshot *snapshot) __attribute__((nonnull));
 /* The same of what is a row of the store already, of which the first row->len bytes are here. Rows of a host come in
