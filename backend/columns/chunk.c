@@ -1,6 +1,7 @@
 #include "backend/columns/chunk.h"
 
 #include "backend/columns/ticks.h"
+#include "backend/columns/words.h"
 
 #include <errno.h>
 #include <string.h>
@@ -12,20 +13,9 @@
 
 static const uint8_t magic[4] = {'S', 'n', 'd', 'C'};
 
-static void put_word(uint8_t *p, uint32_t v)
-{
-	for (size_t i = 0; i < 4; i++)
-		p[i] = (uint8_t)(v >> 8 * i);
-}
-
-static uint32_t word(const uint8_t *p)
-{
-	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
 static int64_t long_word(const uint8_t *p)
 {
-	return (int64_t)((uint64_t)word(p + 4) << 32 | word(p));
+	return (int64_t)((uint64_t)take_word(p + 4) << 32 | take_word(p));
 }
 
 int chunk_put_with_ticks_of(const struct chunk_reader *chunk, const struct chunk_section *sections, uint32_t n_sections,
@@ -83,7 +73,8 @@ static int take_places(const uint8_t *entry, uint64_t at, uint64_t len, struct c
 	at += c->ticks_len;
 	for (uint32_t i = 0; i < c->n_sections; i++, entry += ENTRY) {
 		struct chunk_section *s = &c->sections[i];
-		*s = (struct chunk_section){.number = word(entry), .n_series = word(entry + 4), .len = word(entry + 8)};
+		*s = (struct chunk_section){
+			.number = take_word(entry), .n_series = take_word(entry + 4), .len = take_word(entry + 8)};
 		if (s->len > len - at)
 			return -EBADMSG;
 		if (i > 0 && s->number <= s[-1].number)
@@ -110,10 +101,10 @@ int chunk_open_head(const uint8_t *data, size_t head_len, uint64_t len, struct c
 		*ret_need = header + 4;
 		return -EAGAIN;
 	}
-	if ((uint32_t)crc32(0, data, (unsigned)header) != word(data + header))
+	if ((uint32_t)crc32(0, data, (unsigned)header) != take_word(data + header))
 		return -EBADMSG;
-	c.n_ticks = word(data + 8);
-	c.ticks_len = word(data + 12);
+	c.n_ticks = take_word(data + 8);
+	c.ticks_len = take_word(data + 12);
 	c.first_us = long_word(data + 16);
 	c.last_us = long_word(data + 24);
 	if (c.n_ticks > COLUMNS_MAX_TICKS)

@@ -7,6 +7,7 @@
 #include "backend/columns/section_directory.h"
 #include "backend/columns/texts.h"
 #include "backend/columns/ticks.h"
+#include "backend/columns/words.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -129,9 +130,9 @@ int gain_add_section(struct gain *g, const uint8_t *directory, size_t directory_
 static int add_packed(struct gain *g, const struct chunk_section *section)
 {
 	struct section_unpacked unpacked;
-	if (section->len < SECTION_HEADER || section_word(section->data) > section->len - SECTION_HEADER)
+	if (section->len < SECTION_HEADER || take_word(section->data) > section->len - SECTION_HEADER)
 		return -EPROTO;
-	uint32_t packed = section_word(section->data), blocks = section->len - SECTION_HEADER - packed;
+	uint32_t packed = take_word(section->data), blocks = section->len - SECTION_HEADER - packed;
 	const uint8_t *data = section->data + SECTION_HEADER;
 	int e = section_directory_unpack(section->data, data, packed, &unpacked);
 	if (e < 0)

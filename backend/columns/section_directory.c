@@ -3,6 +3,7 @@
 
 #include "backend/columns/aggregates.h"
 #include "backend/columns/doubles.h"
+#include "backend/columns/words.h"
 #include "common/wire.h"
 
 #include <errno.h>
@@ -271,11 +272,11 @@ static int read_blocks(struct section_reader *r, struct wire_reader *in)
 
 int section_directory_unpack(const uint8_t *header, const uint8_t *data, uint32_t packed, struct section_unpacked *ret)
 {
-	uint32_t unpacked = section_word(header + 4) & SECTION_LENGTH_MASK,
-		 form = section_word(header + 4) >> SECTION_FORM_SHIFT;
+	uint32_t unpacked = take_word(header + 4) & SECTION_LENGTH_MASK,
+		 form = take_word(header + 4) >> SECTION_FORM_SHIFT;
 	if (unpacked > COLUMNS_MAX_DIRECTORY || form > COLUMNS_DENSE)
 		return -EPROTO;
-	if ((uint32_t)crc32(form, data, packed) != section_word(header + 8))
+	if ((uint32_t)crc32(form, data, packed) != take_word(header + 8))
 		return -EBADMSG;
 	if (ZSTD_getFrameContentSize(data, packed) != unpacked)
 		return -EPROTO;

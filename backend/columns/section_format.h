@@ -17,11 +17,6 @@
 #define SECTION_QUICK_BLOCK_BYTES 4096
 #define SECTION_BLOCK_VALUES 32768 /* nor does one with so many residuals */
 
-static inline uint32_t section_word(const uint8_t *p)
-{
-	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
 /* The form of a section, or 0 when there is not even a header. */
 static inline uint32_t section_form_of(const uint8_t *section, size_t len)
 {

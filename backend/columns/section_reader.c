@@ -6,6 +6,7 @@
 #include "backend/columns/doubles.h"
 #include "backend/columns/packed.h"
 #include "backend/columns/section_directory.h"
+#include "backend/columns/words.h"
 #include "common/wire.h"
 
 #include <errno.h>
@@ -79,9 +80,9 @@ static int unpack(const uint8_t *header, const uint8_t *data, uint32_t packed, s
 
 int section_reader_open(const uint8_t *data, size_t len, uint32_t n_ticks, struct section_reader **ret)
 {
-	if (len < SECTION_HEADER || section_word(data) > len - SECTION_HEADER)
+	if (len < SECTION_HEADER || take_word(data) > len - SECTION_HEADER)
 		return -EPROTO;
-	uint32_t packed = section_word(data);
+	uint32_t packed = take_word(data);
 	const uint8_t *directory = data + SECTION_HEADER;
 	int e = unpack(data, directory, packed, len - SECTION_HEADER - packed, n_ticks, ret);
 	if (e == 0)
@@ -114,7 +115,7 @@ int section_reader_open_source(const struct section_source *source, size_t len, 
 		e = source->read(source->arg, 0, first, head.data);
 	if (e < 0)
 		return e;
-	uint32_t packed = section_word(head.data);
+	uint32_t packed = take_word(head.data);
 	if (packed > len - SECTION_HEADER)
 		return -EPROTO;
 	head.len = first;

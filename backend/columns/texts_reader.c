@@ -2,6 +2,7 @@
 #include "backend/columns/texts.h"
 
 #include "backend/columns/texts_format.h"
+#include "backend/columns/words.h"
 #include "common/wire.h"
 
 #include <errno.h>
@@ -372,8 +373,8 @@ int texts_check(const uint8_t *data, size_t len)
 {
 	if (len < TEXTS_HEADER || len > COLUMNS_MAX_SECTION)
 		return -EPROTO;
-	uint32_t unpacked = texts_word(data);
-	if ((uint32_t)crc32(0, data + TEXTS_HEADER, (unsigned)(len - TEXTS_HEADER)) != texts_word(data + 4))
+	uint32_t unpacked = take_word(data);
+	if ((uint32_t)crc32(0, data + TEXTS_HEADER, (unsigned)(len - TEXTS_HEADER)) != take_word(data + 4))
 		return -EBADMSG;
 	bool fits = ZSTD_getFrameContentSize(data + TEXTS_HEADER, len - TEXTS_HEADER) == unpacked;
 	return fits && unpacked <= TEXTS_MAX_BYTES ? 0 : -EPROTO;
@@ -384,7 +385,7 @@ int texts_reader_open(const uint8_t *data, size_t len, uint32_t n_ticks, struct 
 	int e = texts_check(data, len);
 	if (e < 0)
 		return e;
-	uint32_t unpacked = texts_word(data);
+	uint32_t unpacked = take_word(data);
 	struct texts_reader *r = calloc(1, sizeof(*r));
 	if (!r)
 		return -ENOMEM;

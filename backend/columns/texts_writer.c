@@ -5,6 +5,7 @@
 
 #include "backend/columns/intern.h"
 #include "backend/columns/texts_format.h"
+#include "backend/columns/words.h"
 #include "common/wire.h"
 
 #include <errno.h>
@@ -497,8 +498,8 @@ int texts_writer_finish(struct texts_writer *w, struct buf *out)
 	size_t len = ZSTD_compress(packed, out->cap - before - TEXTS_HEADER, all.data, all.len, LEVEL);
 	if (ZSTD_isError(len))
 		return -ENOMEM;
-	texts_put_word(header, (uint32_t)all.len);
-	texts_put_word(header + 4, (uint32_t)crc32(0, packed, (unsigned)len));
+	put_word(header, (uint32_t)all.len);
+	put_word(header + 4, (uint32_t)crc32(0, packed, (unsigned)len));
 	out->len = before + TEXTS_HEADER + len;
 	return 0;
 }

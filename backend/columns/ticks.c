@@ -4,6 +4,7 @@
 
 #include "backend/columns/integers.h"
 #include "backend/columns/residuals.h"
+#include "backend/columns/words.h"
 #include "common/wire.h"
 
 #include <errno.h>
@@ -190,8 +191,7 @@ int ticks_check(const uint8_t *data, size_t len)
 {
 	if (len < 4)
 		return -EPROTO;
-	uint32_t crc = (uint32_t)data[0] | (uint32_t)data[1] << 8 | (uint32_t)data[2] << 16 | (uint32_t)data[3] << 24;
-	return (uint32_t)crc32(0, data + 4, (unsigned)(len - 4)) == crc ? 0 : -EBADMSG;
+	return (uint32_t)crc32(0, data + 4, (unsigned)(len - 4)) == take_word(data) ? 0 : -EBADMSG;
 }
 
 static int take(const uint8_t *data, size_t len, uint32_t n, size_t wanted, struct columns_tick *ret)

@@ -3,6 +3,7 @@
 #include "backend/columns/texts.h"
 #include "backend/columns/texts_format.h"
 #include "backend/columns/texts_merge.h"
+#include "backend/columns/words.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,8 +17,8 @@ static void pack(const uint8_t *data, size_t size, struct buf *out)
 	size_t len = ZSTD_compress(out->data + TEXTS_HEADER, out->cap - TEXTS_HEADER, data, size, 1);
 	if (ZSTD_isError(len))
 		abort();
-	texts_put_word(out->data, (uint32_t)size);
-	texts_put_word(out->data + 4, (uint32_t)crc32(0, out->data + TEXTS_HEADER, (unsigned)len));
+	put_word(out->data, (uint32_t)size);
+	put_word(out->data + 4, (uint32_t)crc32(0, out->data + TEXTS_HEADER, (unsigned)len));
 	out->len = TEXTS_HEADER + len;
 }
 

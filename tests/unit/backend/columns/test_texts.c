@@ -4,6 +4,7 @@
 #include "backend/columns/chunk_builder.h"
 #include "backend/columns/texts_format.h"
 #include "backend/columns/texts_merge.h"
+#include "backend/columns/words.h"
 #include "tests/unit/backend/columns/fixture.h"
 #include "tests/unit/backend/columns/told.h"
 #include "tests/unit/cmocka_all.h"
@@ -220,7 +221,7 @@ static void damage_is_told(void **state)
 	assert_int_equal(texts_reader_open(out.data, out.len, 3, &reader), -EPROTO);
 	assert_int_equal(texts_reader_open(out.data, out.len, 0, &reader), -EPROTO);
 	/* A frame that promises more than there may be. */
-	texts_put_word(out.data, UINT32_MAX);
+	put_word(out.data, UINT32_MAX);
 	assert_int_equal(texts_reader_open(out.data, out.len, TICKS, &reader), -EPROTO);
 }
 
