@@ -17,6 +17,7 @@ struct chunk_builder {
 	struct intern tick_map;
 	struct schema *schema; /* of the last snapshot */
 	struct schema_trail *trail;
+	struct packer *packer;
 	size_t max_bytes;
 	uint64_t duplicates;
 };
@@ -30,6 +31,8 @@ int chunk_builder_new(size_t max_bytes, struct chunk_builder **ret)
 	table_trust(&b->table);
 	b->max_bytes = max_bytes;
 	int r = texts_gather_new(max_bytes / 2, &b->texts);
+	if (r == 0)
+		r = packer_new(&b->packer);
 	if (r < 0)
 		chunk_builder_free(b);
 	else
@@ -45,6 +48,7 @@ void chunk_builder_free(struct chunk_builder *b)
 	texts_gather_free(b->texts);
 	intern_free(&b->tick_map);
 	schema_trail_free(b->trail);
+	packer_free(b->packer);
 	schema_unref(b->schema);
 	free(b->ticks);
 	free(b);
@@ -366,6 +370,8 @@ static int write_section(struct chunk_builder *b, const struct table_rank *sorte
 	if (written->n == COLUMNS_MAX_SECTIONS)
 		return -EMSGSIZE;
 	int r = section_writer_new(number, b->n_ticks, written->form, &w.writer);
+	if (r == 0)
+		section_writer_use(w.writer, b->packer);
 	for (uint32_t i = 0; r == 0 && i < n; i++) {
 		if (i + AHEAD < n)
 			table_prefetch(&b->table, sorted[i + AHEAD].series);
@@ -413,9 +419,9 @@ static int write_texts(struct chunk_builder *b, const struct order *order, struc
 	for (uint32_t number = 0; r == 0 && (number = texts_gather_next(b->texts, number)) != 0;) {
 		size_t before = written->bytes.len;
 		uint32_t rows = 0;
-		r = written->n == COLUMNS_MAX_SECTIONS
-			    ? -EMSGSIZE
-			    : texts_gather_put(b->texts, number, rank, b->n_ticks, &written->bytes, &rows);
+		r = written->n == COLUMNS_MAX_SECTIONS ? -EMSGSIZE
+						       : texts_gather_put(b->texts, number, rank, b->n_ticks, b->packer,
+									  written->form, &written->bytes, &rows);
 		if (r < 0 || rows == 0)
 			continue;
 		written->offsets[written->n] = before;

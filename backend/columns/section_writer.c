@@ -16,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
-#include <zstd.h>
 
 #define MAX_NAMES 4096
 #define DENSE_LEVEL 6
@@ -46,6 +45,7 @@ struct section_writer {
 	uint32_t last_set, last_presence;
 	struct section_writer_place last_place;
 	struct intern_known known_sets, known_presences;
+	struct packer *packer;
 };
 
 int section_writer_new(uint32_t section, uint32_t n_ticks, enum columns_form form, struct section_writer **ret)
@@ -86,6 +86,11 @@ void section_writer_free(struct section_writer *w)
 	intern_free(&w->set_map);
 	intern_free(&w->presence_map);
 	free(w);
+}
+
+void section_writer_use(struct section_writer *w, struct packer *packer)
+{
+	w->packer = packer;
 }
 
 uint32_t section_writer_number(const struct section_writer *w)
@@ -485,17 +490,13 @@ int section_writer_finish(struct section_writer *w, struct buf *out)
 	int r = section_blocks_finish(&w->blocks);
 	if (r == 0)
 		r = end_path(w);
+	enum columns_form form = w->blocks.form;
 	if (r == 0)
 		r = gather(w, &directory);
 	if (r == 0)
-		r = buf_reserve(&packed, ZSTD_compressBound(directory.len));
+		r = packer_put(w->packer, form == COLUMNS_QUICK ? QUICK_LEVEL : DENSE_LEVEL, &directory, &packed);
 	if (r < 0)
 		return r;
-	enum columns_form form = w->blocks.form;
-	packed.len = ZSTD_compress(packed.data, packed.cap, directory.data, directory.len,
-				   form == COLUMNS_QUICK ? QUICK_LEVEL : DENSE_LEVEL);
-	if (ZSTD_isError(packed.len))
-		return -ENOMEM;
 	r = put_header(out, &packed, directory.len, form);
 	if (r == 0)
 		r = buf_append(out, packed.data, packed.len);

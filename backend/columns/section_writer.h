@@ -3,6 +3,7 @@
 #pragma once
 
 #include "backend/columns/columns.h"
+#include "backend/columns/packer.h"
 #include "common/buf.h"
 
 struct section_writer;
@@ -11,6 +12,8 @@ struct section_writer;
 int section_writer_new(uint32_t section, uint32_t n_ticks, enum columns_form form, struct section_writer **ret)
 	__attribute__((nonnull, warn_unused_result));
 void section_writer_free(struct section_writer *writer); /* accepts NULL */
+/* Packs with this one, borrowed until the writer has finished. */
+void section_writer_use(struct section_writer *writer, struct packer *packer) __attribute__((nonnull(1)));
 
 /* Adds a series with its values; n > 0, all of it is copied. The parts are ascending. 0; -EINVAL when it does not come
  * after the one before (by columns_series_key()), is of another section or has ticks beyond the last; -EMSGSIZE over

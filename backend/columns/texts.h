@@ -8,6 +8,7 @@
 #pragma once
 
 #include "backend/columns/columns.h"
+#include "backend/columns/packer.h"
 #include "common/schema/rows.h"
 
 #define TEXTS_MAX_ROWS (1u << 20)
@@ -32,6 +33,10 @@ struct texts_writer;
 int texts_writer_new(uint32_t section, uint32_t n_ticks, struct texts_writer **ret)
 	__attribute__((nonnull, warn_unused_result));
 void texts_writer_free(struct texts_writer *writer); /* accepts NULL */
+/* Packs with this one, borrowed until the writer has finished, and in this form, which without it is dense: quickly, or
+ * in as few bytes. */
+void texts_writer_use(struct texts_writer *writer, struct packer *packer, enum columns_form form)
+	__attribute__((nonnull(1)));
 
 /* Begins a row, whose key comes behind the one before. 0; -EINVAL for another order; -EMSGSIZE; -ENOMEM. After a
  * failure of any of these the writer can only be freed. */

@@ -318,8 +318,8 @@ static int by_key(const void *a, const void *b, void *arg)
 	return c ? c : x->key_len < y->key_len ? -1 : x->key_len > y->key_len;
 }
 
-int texts_gather_put(struct texts_gather *g, uint32_t section, const uint32_t *rank, uint32_t n_ticks, struct buf *out,
-		     uint32_t *ret_rows)
+int texts_gather_put(struct texts_gather *g, uint32_t section, const uint32_t *rank, uint32_t n_ticks,
+		     struct packer *packer, enum columns_form form, struct buf *out, uint32_t *ret_rows)
 {
 	BUF_CLEANUP struct buf room = BUF_INIT(COLUMNS_MAX_SECTION);
 	struct texts_writer *w = NULL;
@@ -329,8 +329,10 @@ int texts_gather_put(struct texts_gather *g, uint32_t section, const uint32_t *r
 		if (g->rows[i].place.numbers[0] == section)
 			sorted[n++] = i;
 	}
-	if (r == 0)
+	if (r == 0) {
+		texts_writer_use(w, packer, form);
 		qsort_r(sorted, n, sizeof(*sorted), by_key, g);
+	}
 	for (uint32_t i = 0; r == 0 && i < n; i++)
 		r = put_row(g, &g->rows[sorted[i]], rank, n_ticks, w, &room);
 	if (r == 0) {

@@ -6,6 +6,7 @@
 #include "common/schema/trail.h"
 
 struct texts_gather;
+struct packer;
 
 int texts_gather_new(size_t max_bytes, struct texts_gather **ret) __attribute__((nonnull, warn_unused_result));
 void texts_gather_free(struct texts_gather *gather); /* accepts NULL */
@@ -27,4 +28,5 @@ uint32_t texts_gather_next(const struct texts_gather *gather, uint32_t after) __
 /* Appends a section, or nothing when no row of it has anything to say. rank[i] is where tick i comes in the chunk's
  * n_ticks; NULL: where it is. More may be added afterwards. 0, -EMSGSIZE, -ENOMEM. */
 int texts_gather_put(struct texts_gather *gather, uint32_t section, const uint32_t *rank, uint32_t n_ticks,
-		     struct buf *out, uint32_t *ret_rows) __attribute__((nonnull(1, 5, 6), warn_unused_result));
+		     struct packer *packer, enum columns_form form, struct buf *out, uint32_t *ret_rows)
+	__attribute__((nonnull(1, 7, 8), warn_unused_result));

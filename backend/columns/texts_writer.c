@@ -12,9 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
-#include <zstd.h>
 
-#define LEVEL 6
+#define DENSE_LEVEL 6
+#define QUICK_LEVEL 1
 
 struct text {
 	size_t offset, len;
@@ -68,6 +68,8 @@ struct texts_writer {
 	uint32_t first_tick;
 	uint64_t values[SCHEMA_MAX_LABELS];
 	struct numbers numbers_of[2]; /* of this path: first, further */
+	struct packer *packer;
+	int level;
 };
 
 int texts_key(const struct schema_place *place, struct buf *out)
@@ -96,6 +98,7 @@ int texts_writer_new(uint32_t section, uint32_t n_ticks, struct texts_writer **r
 	w->section = section;
 	w->n_ticks = n_ticks;
 	w->path = UINT32_MAX;
+	w->level = DENSE_LEVEL;
 	for (size_t i = 0; i < TEXTS_STREAMS; i++)
 		w->streams[i].max = TEXTS_MAX_BYTES;
 	w->names.max = w->label_text.max = w->key.max = w->key_before.max = w->bytes.max = TEXTS_MAX_BYTES;
@@ -122,6 +125,12 @@ void texts_writer_free(struct texts_writer *w)
 	free(w->labels);
 	free(w->entries);
 	free(w);
+}
+
+void texts_writer_use(struct texts_writer *w, struct packer *packer, enum columns_form form)
+{
+	w->packer = packer;
+	w->level = form == COLUMNS_QUICK ? QUICK_LEVEL : DENSE_LEVEL;
 }
 
 static int grow(void **array, uint32_t *cap, uint32_t n, size_t size)
@@ -491,15 +500,15 @@ int texts_writer_finish(struct texts_writer *w, struct buf *out)
 	end_row(w);
 	int r = put_all(w, &all);
 	if (r == 0)
-		r = buf_reserve(out, TEXTS_HEADER + ZSTD_compressBound(all.len));
+		r = buf_reserve(out, TEXTS_HEADER);
+	if (r < 0)
+		return r;
+	out->len += TEXTS_HEADER;
+	r = packer_put(w->packer, w->level, &all, out);
 	if (r < 0)
 		return r;
 	uint8_t *header = out->data + before, *packed = header + TEXTS_HEADER;
-	size_t len = ZSTD_compress(packed, out->cap - before - TEXTS_HEADER, all.data, all.len, LEVEL);
-	if (ZSTD_isError(len))
-		return -ENOMEM;
 	put_word(header, (uint32_t)all.len);
-	put_word(header + 4, (uint32_t)crc32(0, packed, (unsigned)len));
-	out->len = before + TEXTS_HEADER + len;
+	put_word(header + 4, (uint32_t)crc32(0, packed, (unsigned)(out->len - before - TEXTS_HEADER)));
 	return 0;
 }
