@@ -31,6 +31,13 @@ struct query_block {
 	bool minutes;
 };
 
+/* Stored blocks of which something has to be read and decoded. */
+struct query_due {
+	int64_t first_us;
+	bool minutes;
+	size_t left; /* so many may follow it */
+};
+
 /* In this order: metric once or several times, then for each block ticks and the series and values of it. What they
  * return but 0 stops the reading and is returned from it, except for `series`. All is borrowed for the call, ticks
  * until the block's last values. */
@@ -45,6 +52,8 @@ struct query_sink {
 	/* What is stored of some of these moments cannot be read. Before the block that it concerns or after it; a
 	 * single moment, of a row, in its turn. */
 	int (*damaged)(void *arg, int64_t from_us, int64_t to_us);
+	/* May be NULL. Before a stored block that the cache does not have; 1: it is passed over. */
+	int (*due)(void *arg, const struct query_due *due);
 	void *arg;
 };
 
@@ -53,6 +62,8 @@ struct query_range {
 	int64_t from_us, to_us; /* inclusive */
 	int64_t step_us;
 	const char *metric; /* path or exposition name */
+	/* For the cache: only of blocks that it does not have and may keep is told, and of no rows. */
+	bool ahead;
 };
 
 struct query_source {
@@ -60,8 +71,8 @@ struct query_source {
 	 */
 	int (*read)(void *source, const struct query_range *range, const struct query_sink *sink);
 	void *source;
-	/* Several hosts may be read at once, by so many threads (0 as 1), each of the further ones from a source of its
-	 * own. open(): 0 or negative errno. */
+	/* Several hosts, or blocks of one, may be read at once, by so many threads (0 as 1), each of the further ones
+	 * from a source of its own. open(): 0 or negative errno. */
 	unsigned threads;
 	int (*open)(void *source, void **ret_source);
 	void (*close)(void *source);

@@ -83,6 +83,7 @@ struct sharing {
 	size_t n_hosts;
 	uint64_t deadline_ns;
 	atomic_bool stopped;
+	bool alone; /* one thread reads the hosts */
 	/* All else under the lock. */
 	pthread_mutex_t lock;
 	pthread_cond_t merged_more;
@@ -127,7 +128,8 @@ static int read_host(struct reader *reader, size_t i, uint64_t decoded_bytes, st
 	const struct range_host *host = &s->hosts[i];
 	const struct range_limits limits = {.decoded_bytes = RANGE_MAX_READ * sizeof(uint64_t) - decoded_bytes,
 					    .deadline_ns = s->deadline_ns,
-					    .stopped = &s->stopped};
+					    .stopped = &s->stopped,
+					    .ahead = s->alone};
 	bool exhausted = false;
 	if (selector_label_matches(reader->request.selector, "host", host->hostname, strlen(host->hostname),
 				   &exhausted))
@@ -257,6 +259,7 @@ static void read_all(struct sharing *s)
 	size_t wanted = s->source->threads < MAX_THREADS ? s->source->threads : MAX_THREADS, n = 1;
 	if (wanted > s->n_hosts / HOSTS_FOR_A_THREAD)
 		wanted = s->n_hosts / HOSTS_FOR_A_THREAD;
+	s->alone = wanted <= 1;
 	for (; n < wanted; n++) {
 		readers[n].sharing = s;
 		if (pthread_create(&readers[n].thread, NULL, read_along, &readers[n]) != 0)

@@ -2,6 +2,7 @@
  * boots, gaps) is found once for all of its series. */
 #include "backend/query/range_host.h"
 
+#include "backend/query/range_ahead.h"
 #include "common/clock.h"
 
 #include <errno.h>
@@ -18,6 +19,9 @@ struct run {
 	struct range_partial *partial;
 	struct range_result *result; /* the partial's */
 	const struct range_limits *limits;
+	const struct query_source *source;
+	const struct query_range *range;
+	struct range_ahead *ahead; /* NULL: not, or not yet */
 	struct range_values values;
 	struct range_series_table *table;
 	size_t host;
@@ -172,6 +176,26 @@ static int on_metric(void *arg, enum schema_kind kind, enum schema_unit unit, un
 	}
 	run->values.aggregate = range_aggregate_of(run->request, result->function);
 	*ret_statistics = statistics_of(result->kind, result->function);
+	return 0;
+}
+
+static int on_due(void *arg, const struct query_due *due)
+{
+	struct run *run = arg;
+	const struct range_result *result = run->result;
+	if (run->ahead) {
+		range_ahead_wait(run->ahead, due);
+		return 0;
+	}
+	const struct range_ahead_wish wish = {.source = run->source,
+					      .range = run->range,
+					      .selector = run->request->selector,
+					      .hostname = run->hostname,
+					      .deadline_ns = run->limits->deadline_ns,
+					      .kind = result->kind,
+					      .statistics = statistics_of(result->kind, result->function)};
+	if (run->limits->ahead && run->partial->has_metric)
+		run->ahead = range_ahead_start(&wish, due);
 	return 0;
 }
 
@@ -334,6 +358,7 @@ int range_host_read(const struct query_source *source, const struct range_reques
 			  .partial = partial,
 			  .result = &partial->result,
 			  .limits = limits,
+			  .source = source,
 			  .values = {.request = request, .result = &partial->result, .ticks = scratch->ticks},
 			  .table = &scratch->table,
 			  .host = index,
@@ -343,13 +368,16 @@ int range_host_read(const struct query_source *source, const struct range_reques
 					.series = on_series,
 					.values = on_values,
 					.damaged = on_damaged,
+					.due = on_due,
 					.arg = &run};
 	const struct query_range range = {.host_id = host->host_id,
 					  .from_us = request->from_us - lookback_us(request->step_us),
 					  .to_us = request->to_us - 1,
 					  .step_us = request->step_us,
 					  .metric = request->selector->metric};
+	run.range = &range;
 	int r = source->read(source->source, &range, &sink);
+	range_ahead_end(run.ahead);
 	if (r != -ENODATA && run.has_last)
 		partial->result.known = true;
 	if (r == -ENODATA)

@@ -15,6 +15,7 @@ struct range_limits {
 	uint64_t decoded_bytes; /* that this host may read */
 	uint64_t deadline_ns;	/* monotonic */
 	const atomic_bool *stopped;
+	bool ahead; /* it may have threads of its own */
 };
 
 /* The answer of a host alone, whose points are not finished. */

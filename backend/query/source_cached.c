@@ -125,13 +125,36 @@ static bool is_of(const struct source_outline *outline, const struct schema_metr
 	       memcmp(outline->numbers, row->numbers, row->n_numbers * sizeof(row->numbers[0])) == 0;
 }
 
+/* Names of custom metrics have many spellings. */
+static bool outline_key(const struct source_reading *reading, const struct source_piece *piece,
+			struct query_cache_key *ret)
+{
+	if (!reading->row || !key_of(reading, piece, reading->section, OUTLINE, ret))
+		return false;
+	ret->metric = hash_of(reading->row);
+	return true;
+}
+
+static bool has(const struct source_reading *reading, const struct query_cache_key *key)
+{
+	struct query_cached *cached = query_cache_get(reading->cache, key);
+	query_cached_unref(cached);
+	return cached;
+}
+
+bool source_is_cached(const struct source_reading *reading, const struct source_piece *piece, bool ticks)
+{
+	struct query_cache_key key;
+	if (outline_key(reading, piece, &key) && !has(reading, &key))
+		return false;
+	return !ticks || !key_of(reading, piece, TICKS, TICKS, &key) || has(reading, &key);
+}
+
 int source_part_outline(struct source_reading *reading, struct source_part *part)
 {
 	struct query_cache_key key;
-	/* Names of custom metrics have many spellings. */
-	bool may = reading->row && key_of(reading, part->piece, reading->section, OUTLINE, &key);
+	bool may = outline_key(reading, part->piece, &key);
 	if (may) {
-		key.metric = hash_of(reading->row);
 		part->outline = (struct source_outline *)query_cache_get(reading->cache, &key);
 		if (part->outline && is_of(part->outline, reading->row))
 			return 0;

@@ -22,6 +22,10 @@ int source_part_values(struct source_reading *reading, struct source_part *part,
 		       struct columns_values *room, const struct columns_values **ret, struct query_cached **ret_hold)
 	__attribute__((nonnull, warn_unused_result));
 
+/* Whether the cache has which series there are, and with `ticks` the ticks. What it does not keep it need not have. */
+bool source_is_cached(const struct source_reading *reading, const struct source_piece *piece, bool ticks)
+	__attribute__((nonnull));
+
 /* The same without the cache, which the caller may change. */
 int source_part_decode(const struct source_reading *reading, struct source_part *part, uint32_t i,
 		       struct columns_values *room) __attribute__((nonnull, warn_unused_result));

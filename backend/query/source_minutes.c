@@ -44,7 +44,8 @@ static int gather(struct source_plan *plan, const struct source_list *list, int6
 		ret->piece = source_piece_stored(plan->reading.view, only);
 	if (n <= 1)
 		return 0;
-	for (size_t i = 0; r == 0 && i < list->n; i++) {
+	/* What is merged is not kept. */
+	for (size_t i = 0; r == 0 && i < list->n && !plan->reading.range->ahead; i++) {
 		if (list->chunks[i].last_us >= first_us && list->chunks[i].first_us <= last_us)
 			r = source_merging_add_stored(&ret->merging, &plan->reading, &list->chunks[i]);
 	}
@@ -109,8 +110,10 @@ int source_minutes_tell(struct source_plan *plan, int64_t from_us, int64_t to_us
 		if (r == 0 && !first)
 			first = &lists[i];
 	}
-	for (size_t i = 0; r == 0 && first && i < first->n_clusters; i++)
+	for (size_t i = 0; r == 0 && first && i < first->n_clusters; i++) {
+		plan->reading.left = first->n_clusters - i - 1;
 		r = tell_minutes_of(plan, lists, &first->clusters[i], from_us, to_us - 1);
+	}
 	for (size_t i = 0; i < QUERY_STATISTICS; i++)
 		source_list_free(&lists[i]);
 	return r;
@@ -215,7 +218,7 @@ static int probe_thin(struct source_plan *plan)
 int source_thin_tell(struct source_plan *plan)
 {
 	struct buf late[ROLLUP_END];
-	if (plan->thin_us == INT64_MIN)
+	if (plan->thin_us == INT64_MIN || plan->reading.range->ahead)
 		return 0;
 	for (size_t i = 0; i < ROLLUP_END; i++)
 		late[i] = BUF_INIT(COLUMNS_MAX_SECTION);

@@ -268,6 +268,21 @@ static int tell_damage(const struct source_reading *reading, const struct source
 	return last < first ? 0 : reading->sink->damaged(reading->sink->arg, first, last);
 }
 
+/* 1 when the block is passed over. */
+static int announce(const struct telling *t, struct source_piece *const pieces[QUERY_STATISTICS], bool minutes)
+{
+	const struct source_reading *reading = t->reading;
+	const struct store_chunk *chunk = t->part.piece->chunk;
+	const struct query_due due = {
+		.first_us = chunk ? chunk->first_us : 0, .minutes = minutes, .left = reading->left};
+	bool has = true;
+	if (!chunk || !reading->cache || !reading->sink->due)
+		return reading->range->ahead;
+	for (unsigned i = 0; has && i < QUERY_STATISTICS; i++)
+		has = !pieces[i] || source_is_cached(reading, pieces[i], i == t->which);
+	return has ? reading->range->ahead : reading->sink->due(reading->sink->arg, &due);
+}
+
 int source_tell(struct source_reading *reading, struct source_piece *const pieces[QUERY_STATISTICS], bool minutes,
 		int64_t from_us, int64_t to_us)
 {
@@ -278,7 +293,10 @@ int source_tell(struct source_reading *reading, struct source_piece *const piece
 	}
 	if (!t.part.piece)
 		return 0;
-	int r = tell(&t, pieces, minutes, from_us, to_us);
+	int r = announce(&t, pieces, minutes);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = tell(&t, pieces, minutes, from_us, to_us);
 	if (r == 0 && t.damaged)
 		r = tell_damage(reading, t.part.piece, from_us, to_us);
 	telling_free(&t);

@@ -21,6 +21,7 @@ struct source_reading {
 	bool known, any;     /* the metric; a tick was told */
 	bool has_statistics; /* the sink was asked */
 	unsigned statistics; /* what it said */
+	size_t left;	     /* blocks that may follow the one at hand */
 	struct columns_values values[QUERY_STATISTICS];
 };
 

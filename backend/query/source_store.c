@@ -62,7 +62,8 @@ static int merge_cluster(struct source_plan *plan, const struct source_list *lis
 			 struct source_merging *m)
 {
 	int r = 0;
-	for (size_t i = 0; r == 0 && i < cluster->n; i++)
+	/* What is merged is not kept. */
+	for (size_t i = 0; r == 0 && i < cluster->n && !plan->reading.range->ahead; i++)
 		r = source_merging_add_stored(m, &plan->reading, &list->chunks[cluster->first + i]);
 	return r;
 }
@@ -122,6 +123,7 @@ static int tell_raw(struct source_plan *plan, const struct source_cluster *clust
 	} else if (r == 0) {
 		struct source_piece piece = source_piece_stored(plan->reading.view, &plan->list.chunks[cluster->first]);
 		struct source_piece *const pieces[QUERY_STATISTICS] = {[QUERY_LAST] = &piece};
+		plan->reading.left = plan->list.n_clusters - plan->next - 1;
 		r = source_tell(&plan->reading, pieces, false, range->from_us, range->to_us);
 	}
 	source_plan_forget_rows(plan);
@@ -290,7 +292,9 @@ static int run(struct source_plan *plan)
 	source_list_free(&minutes);
 	plan->minutes_us = range->from_us;
 	plan->rows_from_us = plan->rows_to_us = plan->thin_us = plan->judged_us = INT64_MIN;
-	r = store_view_row_heads(plan->reading.view, range->host_id, range->from_us, range->to_us, 0, on_row, plan);
+	if (!range->ahead)
+		r = store_view_row_heads(plan->reading.view, range->host_id, range->from_us, range->to_us, 0, on_row,
+					 plan);
 	if (r == 0)
 		r = tell_clusters(plan, INT64_MAX);
 	if (r == 0)
@@ -340,7 +344,7 @@ static int open_another(void *source, void **ret)
 		return -ENOMEM;
 	*another = *from;
 	another->view = NULL;
-	int r = from->view ? store_view_open(from->store, &another->view) : 0;
+	int r = from->view ? store_view_try(from->store, &another->view) : 0;
 	if (r < 0) {
 		free(another);
 		return r;

@@ -93,8 +93,8 @@ struct postgres_engine {
 
 /* postgres_pool.c: lends a connected link. 0 or negative errno at once if the server was away a moment ago. */
 int postgres_borrow(struct postgres_engine *e, struct postgres_link **ret) __attribute__((nonnull, warn_unused_result));
-/* The same for a view; -EBUSY when none came back for ten seconds. */
-int postgres_borrow_view(struct postgres_engine *e, struct postgres_link **ret)
+/* The same for a view; -EBUSY when none came back for ten seconds, or at once when it is not to wait. */
+int postgres_borrow_view(struct postgres_engine *e, bool wait, struct postgres_link **ret)
 	__attribute__((nonnull, warn_unused_result));
 /* Connects a borrowed link that turned out to be dead. */
 int postgres_reconnect(struct postgres_engine *e, struct postgres_link *link)
@@ -224,7 +224,7 @@ int postgres_row_heads(struct postgres_link *link, const uint8_t host_id[16], in
 		       size_t head, store_row_fn fn, void *arg);
 
 /* postgres_views.c */
-int postgres_view_open(void *engine, void **ret_view);
+int postgres_view_open(void *engine, bool wait, void **ret_view);
 void postgres_view_close(void *view);
 int postgres_view_rows(void *view, const uint8_t host_id[16], int64_t from_us, int64_t to_us, bool backwards,
 		       store_row_fn fn, void *arg);

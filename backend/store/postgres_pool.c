@@ -58,12 +58,12 @@ static int find_free(const struct postgres_engine *e, int first, int end)
 	return found;
 }
 
-static struct postgres_link *take(struct postgres_engine *e, int first, int end)
+static struct postgres_link *take(struct postgres_engine *e, bool wait, int first, int end)
 {
 	const struct timespec until = condition_in_ms(WAIT_FOR_LINK_S * 1000);
 	int found, error = 0;
 	pthread_mutex_lock(&e->lock);
-	while ((found = find_free(e, first, end)) < 0 && error == 0)
+	while ((found = find_free(e, first, end)) < 0 && wait && error == 0)
 		error = pthread_cond_timedwait(&e->returned, &e->lock, &until);
 	if (found >= 0)
 		e->lent[found] = true;
@@ -82,9 +82,9 @@ void postgres_return(struct postgres_engine *e, struct postgres_link *link)
 	pthread_mutex_unlock(&e->lock);
 }
 
-static int borrow(struct postgres_engine *e, int first, int end, struct postgres_link **ret)
+static int borrow(struct postgres_engine *e, bool wait, int first, int end, struct postgres_link **ret)
 {
-	struct postgres_link *link = take(e, first, end);
+	struct postgres_link *link = take(e, wait, first, end);
 	if (!link)
 		return -EBUSY;
 	int r = link->conn ? 0 : postgres_reconnect(e, link);
@@ -98,12 +98,12 @@ static int borrow(struct postgres_engine *e, int first, int end, struct postgres
 
 int postgres_borrow(struct postgres_engine *e, struct postgres_link **ret)
 {
-	return borrow(e, POSTGRES_VIEWS, POSTGRES_LINKS, ret);
+	return borrow(e, true, POSTGRES_VIEWS, POSTGRES_LINKS, ret);
 }
 
-int postgres_borrow_view(struct postgres_engine *e, struct postgres_link **ret)
+int postgres_borrow_view(struct postgres_engine *e, bool wait, struct postgres_link **ret)
 {
-	return borrow(e, 0, POSTGRES_VIEWS, ret);
+	return borrow(e, wait, 0, POSTGRES_VIEWS, ret);
 }
 
 int postgres_ask(struct postgres_engine *e, enum postgres_statement which, const struct postgres_parameters *p,

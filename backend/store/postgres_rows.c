@@ -117,7 +117,7 @@ static int latest_around(void *engine, const uint8_t host_id[16], struct newest 
 	struct postgres_parameters p = {0};
 	PGresult *result = NULL;
 	void *view;
-	int r = postgres_view_open(engine, &view);
+	int r = postgres_view_open(engine, true, &view);
 	if (r < 0)
 		return r;
 	r = postgres_view_rows(view, host_id, INT64_MIN, INT64_MAX, true, take_newest, ret);

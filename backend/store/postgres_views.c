@@ -42,13 +42,13 @@ static const char begin[] =
 	" ONLY sealed_minute, ONLY compacted_minute IN ACCESS SHARE MODE;"
 	"SAVEPOINT state; SELECT 1";
 
-int postgres_view_open(void *engine, void **ret_view)
+int postgres_view_open(void *engine, bool wait, void **ret_view)
 {
 	struct postgres_engine *e = engine;
 	struct postgres_view *view = calloc(1, sizeof(*view));
 	if (!view)
 		return -ENOMEM;
-	int r = postgres_borrow_view(e, &view->link);
+	int r = postgres_borrow_view(e, wait, &view->link);
 	if (r < 0) {
 		free(view);
 		return r;

@@ -197,7 +197,7 @@ int sqlite_latest(void *engine, const uint8_t host_id[16], uint8_t **ret_payload
 		  int64_t *ret_received_us);
 
 /* sqlite_view.c */
-int sqlite_view_open(void *engine, void **ret_view);
+int sqlite_view_open(void *engine, bool wait, void **ret_view);
 void sqlite_view_close(void *view);
 int sqlite_view_rows(void *view, const uint8_t host_id[16], int64_t from_us, int64_t to_us, bool backwards,
 		     store_row_fn fn, void *arg);

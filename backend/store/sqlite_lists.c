@@ -12,7 +12,7 @@ int sqlite_unsealed(void *engine, struct store_unsealed **ret, size_t *ret_n)
 	struct sqlite_reader *reader;
 	struct store_unsealed *hosts = NULL;
 	size_t n = 0, cap = 0;
-	int r = sqlite_reader_borrow(engine, &reader);
+	int r = sqlite_reader_borrow(engine, true, &reader);
 	if (r < 0)
 		return r;
 	sqlite3_stmt *stmt = sqlite_read(reader, READ_UNSEALED);
@@ -43,7 +43,7 @@ int sqlite_windows(void *engine, enum store_tier tier, int64_t before_us, int64_
 	struct sqlite_reader *reader;
 	struct store_window *windows = NULL;
 	size_t n = 0, cap = 0;
-	int r = sqlite_reader_borrow(engine, &reader);
+	int r = sqlite_reader_borrow(engine, true, &reader);
 	if (r < 0)
 		return r;
 	sqlite3_stmt *stmt = sqlite_read(reader, READ_WINDOWS);
@@ -165,7 +165,7 @@ int sqlite_usage(void *engine, struct store_usage *ret)
 {
 	struct sqlite_reader *reader;
 	struct store_usage usage = {0};
-	int r = sqlite_reader_borrow(engine, &reader);
+	int r = sqlite_reader_borrow(engine, true, &reader);
 	if (r < 0)
 		return r;
 	r = chunks_usage(reader, &usage);

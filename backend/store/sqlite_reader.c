@@ -80,19 +80,19 @@ static int open_reader(struct sqlite_engine *e, struct sqlite_reader **ret)
 	return 0;
 }
 
-static int wait_for_one(struct sqlite_engine *e)
+static int wait_for_one(struct sqlite_engine *e, bool wait)
 {
 	const struct timespec until = condition_in_ms(WAIT_S * 1000);
-	int error = 0;
+	int error = wait || e->idle_readers || e->n_readers < READERS_MAX ? 0 : EBUSY;
 	while (!e->idle_readers && e->n_readers == READERS_MAX && error == 0)
 		error = pthread_cond_timedwait(&e->reader_returned, &e->readers_lock, &until);
 	return error == 0 ? 0 : -EBUSY;
 }
 
-int sqlite_reader_borrow(struct sqlite_engine *e, struct sqlite_reader **ret)
+int sqlite_reader_borrow(struct sqlite_engine *e, bool wait, struct sqlite_reader **ret)
 {
 	pthread_mutex_lock(&e->readers_lock);
-	int r = wait_for_one(e);
+	int r = wait_for_one(e, wait);
 	struct sqlite_reader *reader = e->idle_readers;
 	if (r == 0 && reader)
 		e->idle_readers = reader->next;
@@ -139,7 +139,7 @@ void sqlite_readers_open(struct sqlite_engine *e)
 {
 	struct sqlite_reader *readers[READERS_KEPT];
 	size_t n = 0;
-	while (n < READERS_KEPT && sqlite_reader_borrow(e, &readers[n]) == 0)
+	while (n < READERS_KEPT && sqlite_reader_borrow(e, true, &readers[n]) == 0)
 		n++;
 	while (n > 0)
 		sqlite_reader_return(readers[--n]);

@@ -35,8 +35,8 @@ struct sqlite_reader {
 	size_t head_size;
 };
 
-/* Waits a while when all are lent. 0; -EBUSY when it waited in vain; negative errno. */
-int sqlite_reader_borrow(struct sqlite_engine *e, struct sqlite_reader **ret)
+/* Waits a while when all are lent, if it may. 0; -EBUSY when it waited in vain; negative errno. */
+int sqlite_reader_borrow(struct sqlite_engine *e, bool wait, struct sqlite_reader **ret)
 	__attribute__((nonnull, warn_unused_result));
 void sqlite_reader_return(struct sqlite_reader *reader); /* accepts NULL */
 /* Those that are kept, ahead of whoever asks first: he would wait until each has read and prepared the same. When one

@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-int sqlite_view_open(void *engine, void **ret_view)
+int sqlite_view_open(void *engine, bool wait, void **ret_view)
 {
 	struct sqlite_reader *reader;
-	int r = sqlite_reader_borrow(engine, &reader);
+	int r = sqlite_reader_borrow(engine, wait, &reader);
 	if (r < 0)
 		return r;
 	r = sqlite_run(sqlite_read(reader, READ_BEGIN));

@@ -161,19 +161,29 @@ int store_latest(struct store *s, const uint8_t host_id[16], uint8_t **ret_paylo
 	return s->ops->latest(s->engine, host_id, ret_payload, ret_len, ret_hash, ret_received_us);
 }
 
-int store_view_open(struct store *s, struct store_view **ret)
+static int open_view(struct store *s, bool wait, struct store_view **ret)
 {
 	struct store_view *view = calloc(1, sizeof(*view));
 	if (!view)
 		return -ENOMEM;
 	view->ops = s->ops;
-	int r = s->ops->view_open(s->engine, &view->view);
+	int r = s->ops->view_open(s->engine, wait, &view->view);
 	if (r < 0) {
 		free(view);
 		return r;
 	}
 	*ret = view;
 	return 0;
+}
+
+int store_view_open(struct store *s, struct store_view **ret)
+{
+	return open_view(s, true, ret);
+}
+
+int store_view_try(struct store *s, struct store_view **ret)
+{
+	return open_view(s, false, ret);
 }
 
 void store_view_close(struct store_view *view)

@@ -146,6 +146,8 @@ struct store_chunk {
  * one thread; keep it short (seconds). */
 struct store_view;
 int store_view_open(struct store *store, struct store_view **ret) __attribute__((nonnull, warn_unused_result));
+/* The same for who can do without: -EBUSY at once when too many are open. */
+int store_view_try(struct store *store, struct store_view **ret) __attribute__((nonnull, warn_unused_result));
 void store_view_close(struct store_view *view); /* accepts NULL */
 
 /* The rows of a host that are not sealed and whose agent_us lies in [from_us, to_us], by agent_us, newest first when

@@ -26,7 +26,7 @@ void history_open(struct history *h)
 {
 	char url[128], *error = NULL;
 	struct store_host host = {.tenant_id = STORE_TENANT_DEFAULT, .key_id = 1, .hostname = "a"};
-	*h = (struct history){.sealed_us = INT64_MIN, .window_us = tiers_window_us(STORE_TIER_RAW)};
+	*h = (struct history){.sealed_us = INT64_MIN, .threads = 4, .window_us = tiers_window_us(STORE_TIER_RAW)};
 	/* Nothing here is about disks. */
 	snprintf(h->directory, sizeof(h->directory), "%s/sonde-query-XXXXXX",
 		 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
@@ -285,7 +285,11 @@ void history_put_minutes(struct history *h, history_keep_fn keep, size_t arg)
 
 int history_ask(struct history *h, const struct history_question *q, struct range_result *ret, char *error, size_t size)
 {
-	struct query_store store = {.store = h->store, .schemas = h->schemas, .cache = h->cache, .recent = h->recent};
+	struct query_store store = {.store = h->store,
+				    .schemas = h->schemas,
+				    .cache = h->cache,
+				    .recent = h->recent,
+				    .threads = h->threads};
 	struct query_source source = query_source_store(&store);
 	const struct range_host host = {.host_id = history_host, .hostname = "a"};
 	struct selector selector;
@@ -303,7 +307,10 @@ int history_ask(struct history *h, const struct history_question *q, struct rang
 		request.n_group_by = q->group_by[0] ? 1 : 0;
 		snprintf(request.group_by[0], sizeof(request.group_by[0]), "%s", q->group_by);
 	}
-	r = range_run(&source, &request, &host, 1, ret, error, size);
+	r = store_view_open(h->store, &store.view);
+	if (r == 0)
+		r = range_run(&source, &request, &host, 1, ret, error, size);
+	store_view_close(store.view);
 	selector_free(&selector);
 	return r;
 }

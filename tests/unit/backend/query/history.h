@@ -24,6 +24,7 @@ struct history {
 	struct history_snapshot *snapshots; /* as they were made: the clock may have gone back between two */
 	size_t n;
 	int64_t sealed_us;
+	unsigned threads;  /* that a question has */
 	int64_t window_us; /* where chunks are cut: as the tier says, or as it once was */
 };
 

@@ -110,7 +110,7 @@ static void test_sealed_parts_go_when_all_is_compacted(void **state)
 	assert_int_equal(store_postgres.replace(engine, host_b, NULL, 0, &whole, 1), 0);
 	assert_int_equal(store_postgres.expire(engine, 100), 0);
 	assert_int_equal(parts_of(f, "sealed_raw"), 1 + 3 + 3); /* those to come were made */
-	assert_int_equal(store_postgres.view_open(engine, &view), 0);
+	assert_int_equal(store_postgres.view_open(engine, true, &view), 0);
 	assert_int_equal(store_postgres.view_chunks(view, host_a, STORE_TIER_RAW, 0, INT64_MIN, INT64_MAX, &old, &n),
 			 0);
 	assert_int_equal(n, 3);
