@@ -30,14 +30,16 @@ int chunk_builder_new(size_t max_bytes, struct chunk_builder **ret)
 	table_init(&b->table, max_bytes);
 	table_trust(&b->table);
 	b->max_bytes = max_bytes;
-	int r = texts_gather_new(max_bytes / 2, &b->texts);
+	int r = texts_gather_new(max_bytes / 2, &b->table.names, &b->texts);
 	if (r == 0)
 		r = packer_new(&b->packer);
-	if (r < 0)
+	if (r < 0) {
 		chunk_builder_free(b);
-	else
-		*ret = b;
-	return r;
+		return r;
+	}
+	texts_gather_trust(b->texts);
+	*ret = b;
+	return 0;
 }
 
 void chunk_builder_free(struct chunk_builder *b)
@@ -59,6 +61,7 @@ void chunk_builder_clear(struct chunk_builder *b)
 	table_clear(&b->table);
 	table_trust(&b->table);
 	texts_gather_clear(b->texts);
+	texts_gather_trust(b->texts);
 	intern_clear(&b->tick_map);
 	if (b->trail)
 		schema_trail_clear(b->trail);
@@ -149,14 +152,18 @@ static int on_custom(void *arg, const struct schema_sample *sample)
 static int on_row(void *arg, const struct schema_trail_row *row)
 {
 	struct chunk_builder *b = arg;
-	const struct table_labels *labels = &b->table.names.labels[row->labels];
-	return texts_gather_row(b->texts, b->n_ticks, row, labels->labels, labels->n);
+	return texts_gather_row(b->texts, b->n_ticks, row);
+}
+
+static int doubt(struct chunk_builder *b)
+{
+	int r = table_doubt(&b->table);
+	return r < 0 ? r : texts_gather_doubt(b->texts);
 }
 
 static int on_forget(void *arg)
 {
-	struct chunk_builder *b = arg;
-	return table_doubt(&b->table);
+	return doubt(arg);
 }
 
 static int forget(struct chunk_builder *b)
@@ -164,7 +171,7 @@ static int forget(struct chunk_builder *b)
 	schema_trail_free(b->trail);
 	b->trail = NULL;
 	table_forget_metrics(&b->table);
-	return table_doubt(&b->table);
+	return doubt(b);
 }
 
 static int read_snapshot(struct chunk_builder *b, struct schema *schema, const uint8_t *payload, size_t len)
@@ -392,12 +399,13 @@ static int write_section(struct chunk_builder *b, const struct table_rank *sorte
 	return 0;
 }
 
-static int write_sections(struct chunk_builder *b, const struct order *order, struct written *written)
+static int write_sections(struct chunk_builder *b, const struct order *order, const struct table_ranks *ranks,
+			  struct written *written)
 {
 	struct table *t = &b->table;
 	struct columns_values values = {0};
 	struct table_rank *sorted = calloc(t->n + (size_t)1, sizeof(*sorted));
-	int r = sorted ? table_sort(t, sorted) : -ENOMEM;
+	int r = sorted ? table_sort(t, ranks, sorted) : -ENOMEM;
 	if (r == 0)
 		r = table_settle(t);
 	for (uint32_t i = 0, end; r == 0 && i < t->n; i = end) {
@@ -412,10 +420,11 @@ static int write_sections(struct chunk_builder *b, const struct order *order, st
 	return r;
 }
 
-static int write_texts(struct chunk_builder *b, const struct order *order, struct written *written)
+static int write_texts(struct chunk_builder *b, const struct order *order, const struct table_ranks *ranks,
+		       struct written *written)
 {
 	const uint32_t *rank = order->ascending ? NULL : order->rank;
-	int r = 0;
+	int r = texts_gather_sort(b->texts, ranks->labels);
 	for (uint32_t number = 0; r == 0 && (number = texts_gather_next(b->texts, number)) != 0;) {
 		size_t before = written->bytes.len;
 		uint32_t rows = 0;
@@ -436,13 +445,16 @@ static int write_texts(struct chunk_builder *b, const struct order *order, struc
 int chunk_builder_finish(struct chunk_builder *b, enum columns_form form, struct buf *out)
 {
 	struct order order __attribute__((cleanup(order_free))) = {0};
+	struct table_ranks ranks __attribute__((cleanup(table_ranks_free))) = {0};
 	struct written written = {.form = form, .bytes = BUF_INIT(COLUMNS_MAX_SECTION)};
 	struct columns_tick *ticks = calloc(b->n_ticks + 1u, sizeof(*ticks));
 	int r = ticks ? make_order(b, &order) : -ENOMEM;
 	if (r == 0)
-		r = write_sections(b, &order, &written);
+		r = table_names_rank(&b->table.names, &ranks);
 	if (r == 0)
-		r = write_texts(b, &order, &written);
+		r = write_sections(b, &order, &ranks, &written);
+	if (r == 0)
+		r = write_texts(b, &order, &ranks, &written);
 	for (uint32_t i = 0; r == 0 && i < b->n_ticks; i++)
 		ticks[i] = b->ticks[order.at[i]];
 	for (uint32_t i = 0; i < written.n; i++)

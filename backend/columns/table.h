@@ -132,9 +132,10 @@ void table_drop(struct table *table, uint32_t tick);
 
 /* Who it is; what it points to lives as long as the table. Of *ret's labels only those there are, are set. */
 void table_identity(const struct table *table, uint32_t series, struct columns_series *ret) __attribute__((nonnull));
-/* The numbers of all series, in the order of their sections and then of their keys, and with each where its metric and
- * its labels are in that order. 0 or -ENOMEM. */
+/* The numbers of all series, by the ranks of their names, in the order of their sections and then of their keys, and
+ * with each where its metric and its labels are in that order. 0 or -ENOMEM. */
 struct table_rank {
 	uint32_t series, path, labels;
 };
-int table_sort(const struct table *table, struct table_rank *ret) __attribute__((nonnull(1), warn_unused_result));
+int table_sort(const struct table *table, const struct table_ranks *ranks, struct table_rank *ret)
+	__attribute__((nonnull(1, 2), warn_unused_result));

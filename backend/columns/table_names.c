@@ -257,14 +257,29 @@ static void rank(uint32_t *room, uint32_t n, int (*compare)(const void *, const 
 		ranks[room[i]] = i;
 }
 
-int table_names_rank(const struct table_names *t, uint32_t *path_ranks, uint32_t *label_ranks)
+int table_names_rank(const struct table_names *t, struct table_ranks *ret)
 {
 	uint32_t n = t->n_paths > t->n_labels ? t->n_paths : t->n_labels;
 	uint32_t *room = calloc(n + 1u, sizeof(*room));
-	if (!room)
+	struct table_ranks ranks = {.paths = calloc(t->n_paths + 1u, sizeof(*ranks.paths)),
+				    .labels = calloc(t->n_labels + 1u, sizeof(*ranks.labels))};
+	if (!room || !ranks.paths || !ranks.labels) {
+		free(room);
+		table_ranks_free(&ranks);
 		return -ENOMEM;
-	rank(room, t->n_paths, by_path, t, path_ranks);
-	rank(room, t->n_labels, by_labels, t, label_ranks);
+	}
+	rank(room, t->n_paths, by_path, t, ranks.paths);
+	rank(room, t->n_labels, by_labels, t, ranks.labels);
 	free(room);
+	*ret = ranks;
 	return 0;
+}
+
+void table_ranks_free(struct table_ranks *ranks)
+{
+	if (!ranks)
+		return;
+	free(ranks->paths);
+	free(ranks->labels);
+	*ranks = (struct table_ranks){0};
 }

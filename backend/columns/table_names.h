@@ -63,6 +63,10 @@ int table_names_twin(struct table_names *names, uint32_t labels, uint32_t *ret)
 	__attribute__((nonnull, warn_unused_result));
 bool table_names_same(const struct table_labels *labels, const struct schema_sample *sample);
 
-/* Ranks in the order of keys, those of metrics by section before. 0 or -ENOMEM. */
-int table_names_rank(const struct table_names *names, uint32_t *path_ranks, uint32_t *label_ranks)
-	__attribute__((nonnull(1), warn_unused_result));
+/* Ranks in the order of keys, those of metrics by section before; of the names there are now. 0 or -ENOMEM. */
+struct table_ranks {
+	uint32_t *paths, *labels;
+};
+int table_names_rank(const struct table_names *names, struct table_ranks *ret)
+	__attribute__((nonnull, warn_unused_result));
+void table_ranks_free(struct table_ranks *ranks); /* accepts a zeroed one */

@@ -42,9 +42,16 @@ void texts_writer_use(struct texts_writer *writer, struct packer *packer, enum c
  * failure of any of these the writer can only be freed. */
 int texts_writer_row(struct texts_writer *writer, const struct schema_place *place)
 	__attribute__((nonnull, warn_unused_result));
+/* The same where the caller knows that its key does. */
+int texts_writer_row_sorted(struct texts_writer *writer, const struct schema_place *place)
+	__attribute__((nonnull, warn_unused_result));
 /* From this tick on, which is not below the one of the call before. What does not change anything costs nothing. */
 int texts_writer_entry(struct texts_writer *writer, uint32_t tick, const uint8_t *text, size_t len, bool bare)
 	__attribute__((nonnull(1), warn_unused_result));
+/* The same in a writer that gets no text without a number of the caller's: the same one means the same text, another
+ * one another. They are dense, from 0. */
+int texts_writer_entry_numbered(struct texts_writer *writer, uint32_t tick, uint32_t number, const uint8_t *text,
+				size_t len, bool bare) __attribute__((nonnull(1), warn_unused_result));
 /* The row is not there as a bare one any more, or never was. */
 int texts_writer_not_bare(struct texts_writer *writer, uint32_t tick) __attribute__((nonnull, warn_unused_result));
 

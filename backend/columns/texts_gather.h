@@ -2,27 +2,36 @@
  * something else than before. Private to the builder. */
 #pragma once
 
+#include "backend/columns/table_names.h"
 #include "backend/columns/texts.h"
 #include "common/schema/trail.h"
 
 struct texts_gather;
 struct packer;
 
-int texts_gather_new(size_t max_bytes, struct texts_gather **ret) __attribute__((nonnull, warn_unused_result));
+/* Labels are those of `names`, which are kept for as long as this. */
+int texts_gather_new(size_t max_bytes, struct table_names *names, struct texts_gather **ret)
+	__attribute__((nonnull, warn_unused_result));
 void texts_gather_free(struct texts_gather *gather); /* accepts NULL */
 /* As a new one, in the memory that is there. */
 void texts_gather_clear(struct texts_gather *gather) __attribute__((nonnull));
+/* The caller of an empty one passes the number of a row wherever it has been set, until it says that it does not any
+ * more: 0, -ENOMEM. */
+void texts_gather_trust(struct texts_gather *gather) __attribute__((nonnull));
+int texts_gather_doubt(struct texts_gather *gather) __attribute__((nonnull, warn_unused_result));
 /* What rows and texts take in memory. */
 size_t texts_gather_bytes(const struct texts_gather *gather) __attribute__((nonnull));
 
-/* A row of a snapshot, whose labels the caller keeps for as long as this. Ticks ascend. 0; -EMSGSIZE, -ENOMEM: then
- * drop the tick. */
-int texts_gather_row(struct texts_gather *gather, uint32_t tick, const struct schema_trail_row *row,
-		     const struct schema_label_value *labels, size_t n_labels)
-	__attribute__((nonnull(1, 3), warn_unused_result));
+/* A row of a snapshot. Ticks ascend. 0; -EMSGSIZE, -ENOMEM: then drop the tick. */
+int texts_gather_row(struct texts_gather *gather, uint32_t tick, const struct schema_trail_row *row)
+	__attribute__((nonnull, warn_unused_result));
 /* Forgets what a tick, the last one, brought. */
 void texts_gather_drop(struct texts_gather *gather, uint32_t tick) __attribute__((nonnull));
 
+/* Before what follows, which is of the rows there are by then: label_ranks[] as table_names_rank() says. 0 or -ENOMEM.
+ */
+int texts_gather_sort(struct texts_gather *gather, const uint32_t *label_ranks)
+	__attribute__((nonnull, warn_unused_result));
 /* Sections with texts, ascending: the first above `after`, or 0. */
 uint32_t texts_gather_next(const struct texts_gather *gather, uint32_t after) __attribute__((nonnull));
 /* Appends a section, or nothing when no row of it has anything to say. rank[i] is where tick i comes in the chunk's

@@ -49,7 +49,8 @@ struct texts_writer {
 	struct buf names; /* as they are, terminated; the stream has them with their lengths */
 	uint32_t n_names;
 	struct intern map; /* of texts */
-	struct buf bytes;  /* of texts */
+	struct intern_known known;
+	struct buf bytes; /* of texts */
 	struct text *texts;
 	uint32_t n_texts, cap_texts;
 	struct row *rows; /* one more when a row is open */
@@ -118,6 +119,7 @@ void texts_writer_free(struct texts_writer *w)
 	buf_free(&w->key);
 	buf_free(&w->key_before);
 	intern_free(&w->map);
+	intern_known_free(&w->known);
 	free(w->numbers_of[0].values);
 	free(w->numbers_of[1].values);
 	free(w->texts);
@@ -161,6 +163,17 @@ static bool same_text(const void *arg, uint32_t number, const void *key)
 	       memcmp(w->bytes.data + w->texts[number].offset, wanted->data, wanted->len) == 0;
 }
 
+static int add_text(struct texts_writer *w, const uint8_t *text, size_t len)
+{
+	int r = grow((void **)&w->texts, &w->cap_texts, w->n_texts, sizeof(*w->texts));
+	if (r < 0)
+		return r;
+	w->texts[w->n_texts] = (struct text){.offset = w->bytes.len, .len = len};
+	r = buf_append(&w->bytes, text, len);
+	w->n_texts += r == 0;
+	return r;
+}
+
 /* Numbers of texts begin at 1: 0 is the empty one. */
 static int number_of(struct texts_writer *w, const uint8_t *text, size_t len, uint32_t *ret)
 {
@@ -171,14 +184,8 @@ static int number_of(struct texts_writer *w, const uint8_t *text, size_t len, ui
 		return 0;
 	}
 	int r = intern_get(&w->map, intern_hash(text, len), same_text, w, &wanted, &number);
-	int room = grow((void **)&w->texts, &w->cap_texts, w->n_texts, sizeof(*w->texts));
-	if (room < 0)
-		return room;
-	if (r == 0) {
-		w->texts[number] = (struct text){.offset = w->bytes.len, .len = len};
-		r = buf_append(&w->bytes, text, len);
-		w->n_texts += r == 0;
-	}
+	if (r == 0)
+		r = add_text(w, text, len);
 	*ret = number + 1;
 	return r < 0 ? r : 0;
 }
@@ -270,11 +277,17 @@ static int take_key(struct texts_writer *w, const struct schema_place *place)
 
 int texts_writer_row(struct texts_writer *w, const struct schema_place *place)
 {
+	int r = take_key(w, place);
+	return r < 0 ? r : texts_writer_row_sorted(w, place);
+}
+
+int texts_writer_row_sorted(struct texts_writer *w, const struct schema_place *place)
+{
 	end_row(w);
-	int r = place->n_numbers == 0 || place->numbers[0] != w->section ? -EINVAL : take_key(w, place);
-	if (r == 0)
-		r = w->n_rows == TEXTS_MAX_ROWS ? -EMSGSIZE
-						: grow((void **)&w->rows, &w->cap_rows, w->n_rows, sizeof(*w->rows));
+	if (place->n_numbers == 0 || place->numbers[0] != w->section)
+		return -EINVAL;
+	int r = w->n_rows == TEXTS_MAX_ROWS ? -EMSGSIZE
+					    : grow((void **)&w->rows, &w->cap_rows, w->n_rows, sizeof(*w->rows));
 	if (r < 0)
 		return r;
 	w->n_names_before = w->n_names;
@@ -323,6 +336,21 @@ int texts_writer_entry(struct texts_writer *w, uint32_t tick, const uint8_t *tex
 {
 	struct texts_entry entry = {.tick = tick, .bare = bare};
 	int r = number_of(w, text, len, &entry.text);
+	return r < 0 ? r : set(w, &entry);
+}
+
+int texts_writer_entry_numbered(struct texts_writer *w, uint32_t tick, uint32_t number, const uint8_t *text, size_t len,
+				bool bare)
+{
+	struct texts_entry entry = {.tick = tick, .bare = bare};
+	uint32_t *slot;
+	int r = len > 0 ? intern_known_slot(&w->known, number, &slot) : 0;
+	if (r == 0 && len > 0 && *slot == 0) {
+		r = add_text(w, text, len);
+		*slot = w->n_texts;
+	}
+	if (r == 0 && len > 0)
+		entry.text = *slot;
 	return r < 0 ? r : set(w, &entry);
 }
 
