@@ -88,13 +88,31 @@ RANGE_INLINE void range_normalise(struct range_encoder *e)
 	}
 }
 
+/* As range_normalise(), without a branch but for the second byte, which is rare. */
+RANGE_INLINE void range_normalise_even(struct range_encoder *e)
+{
+	unsigned shift = e->range < RANGE_TOP ? 8 : 0;
+	e->range = __builtin_expect_with_probability(shift > 0, 1, 0.5) ? e->range << 8 : e->range;
+	e->low <<= shift;
+	e->queued += shift;
+	range_normalise(e);
+	if (e->queued >= 16)
+		range_flush(e);
+}
+
+/* The next decision waits for the range that this one leaves. A decision that the branch before it tells is passed as a
+ * constant, for then nothing need be chosen; any other is as likely as not, and whether a byte leaves with it is no
+ * better guessed. */
 RANGE_INLINE void range_encode(struct range_encoder *e, struct range_bit *bit, unsigned value)
 {
-	uint32_t both = bit->both, bound = (e->range >> RANGE_BITS) * range_probability(both), mask = 0u - value;
-	e->low += bound & mask;
-	e->range = bound + ((e->range - 2 * bound) & mask);
+	uint32_t both = bit->both, bound = (e->range >> RANGE_BITS) * range_probability(both), rest = e->range - bound;
+	e->low += bound & (0u - value);
+	e->range = __builtin_expect_with_probability(value, 1, 0.5) ? rest : bound;
 	range_learn(bit, both, value);
-	range_normalise(e);
+	if (__builtin_constant_p(value))
+		range_normalise(e);
+	else
+		range_normalise_even(e);
 }
 
 /* The lowest n <= 64 bits of value, as they are. */

@@ -65,37 +65,61 @@ static unsigned bits_of(uint64_t v)
 	return v == 0 ? 0 : 64 - (unsigned)__builtin_clzll(v);
 }
 
-void residuals_encode(struct residuals_model *m, struct range_encoder *encoder, const int64_t *values, size_t n,
-		      const uint8_t *hints)
+RANGE_INLINE void encode_rest(struct residuals_model *m, struct range_encoder *e, struct range_bit *tree, uint64_t rest,
+			      unsigned length)
+{
+	unsigned below = length > 0 ? length - 1 : 0, node = 1, bit = 6;
+	/* Long ones are rare, and that a length is not is guessed well. */
+	if (length < 16) {
+		range_encode(e, &tree[1], 0);
+		range_encode(e, &tree[2], 0);
+		node = 4;
+		bit = 4;
+	}
+	while (bit-- > 0) {
+		unsigned value = length >> bit & 1;
+		range_encode(e, &tree[node], value);
+		node = node << 1 | value;
+	}
+	for (node = 1; below > 0 && node < 1u << RESIDUALS_HEAD;) {
+		unsigned value = rest >> --below & 1;
+		range_encode(e, &m->head[length][node], value);
+		node = node << 1 | value;
+	}
+	range_encode_raw(e, rest, below);
+}
+
+RANGE_INLINE void encode_all(struct residuals_model *m, struct range_encoder *encoder, const int64_t *values, size_t n,
+			     const uint8_t *hints)
 {
 	/* A copy no byte that is written can be part of stays in registers. */
 	struct range_encoder here = *encoder, *e = &here;
 	struct history h = {0};
 	for (size_t i = 0; i < n; i++) {
-		unsigned sign = values[i] < 0;
-		range_encode(e, zero_bit(m, &h, hints, i), values[i] != 0);
+		struct range_bit *zero = zero_bit(m, &h, hints, i);
 		if (values[i] == 0) {
+			range_encode(e, zero, 0);
 			remember(&h, 0, 0);
 			continue;
 		}
+		unsigned sign = values[i] < 0;
 		uint64_t rest = (sign ? 0 - (uint64_t)values[i] : (uint64_t)values[i]) - 1;
-		unsigned length = bits_of(rest), below = length > 0 ? length - 1 : 0;
+		unsigned length = bits_of(rest);
+		range_encode(e, zero, 1);
 		range_encode(e, &m->sign[h.sign], sign);
-		struct range_bit *tree = m->length[hints ? hints[i] : length_context(&h)];
-		for (unsigned node = 1, bit = 6; bit-- > 0;) {
-			unsigned value = length >> bit & 1;
-			range_encode(e, &tree[node], value);
-			node = node << 1 | value;
-		}
-		for (unsigned node = 1; below > 0 && node < 1u << RESIDUALS_HEAD;) {
-			unsigned value = rest >> --below & 1;
-			range_encode(e, &m->head[length][node], value);
-			node = node << 1 | value;
-		}
-		range_encode_raw(e, rest, below);
+		encode_rest(m, e, m->length[hints ? hints[i] : length_context(&h)], rest, length);
 		remember(&h, length + 1, sign);
 	}
 	*encoder = here;
+}
+
+void residuals_encode(struct residuals_model *m, struct range_encoder *encoder, const int64_t *values, size_t n,
+		      const uint8_t *hints)
+{
+	if (hints)
+		encode_all(m, encoder, values, n, hints);
+	else
+		encode_all(m, encoder, values, n, NULL);
 }
 
 void residuals_decode(struct residuals_model *m, struct range_decoder *decoder, int64_t *ret, size_t n,
