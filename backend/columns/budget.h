@@ -22,12 +22,20 @@ int budget_reserve(struct budget *budget, size_t n) __attribute__((nonnull, warn
 /* From the sums, for which there is room; they may stand in budget->left. n > 0. */
 void budget_begin(struct budget *budget, const uint64_t *sums, size_t n) __attribute__((nonnull));
 
+/* How many bits the quotient has, which takes no division: 2^k of the costs can be paid if what is left is as large. */
+static inline unsigned budget_bits(uint64_t left, uint64_t cost)
+{
+	if (left < cost)
+		return 0;
+	unsigned longer = (unsigned)(__builtin_clzll(cost) - __builtin_clzll(left));
+	return longer + (left >= cost << longer);
+}
+
 static inline void budget_hint(struct budget *budget, unsigned bucket)
 {
-	uint64_t cost = histogram_bucket_lower(bucket);
+	uint64_t lower = histogram_bucket_lower(bucket), cost = lower ? lower : 1;
 	for (size_t i = 0; i < budget->n; i++) {
-		uint64_t affordable = budget->left[i] / (cost ? cost : 1);
-		unsigned bits = affordable == 0 ? 0 : 64 - (unsigned)__builtin_clzll(affordable);
+		unsigned bits = budget_bits(budget->left[i], cost);
 		budget->hints[i] = (uint8_t)(bits < RESIDUALS_HINTS ? bits : RESIDUALS_HINTS - 1);
 	}
 }

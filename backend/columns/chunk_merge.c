@@ -29,6 +29,7 @@ struct merge {
 	uint32_t n_ticks;
 	struct place *places;
 	struct rollup *minutes; /* NULL: nobody asked for them */
+	struct packer *packer;
 	struct buf sections;
 	struct chunk_merge_result result;
 };
@@ -43,6 +44,7 @@ static void merge_free(struct merge *m)
 	free(m->ticks);
 	free(m->places);
 	rollup_free(m->minutes);
+	packer_free(m->packer);
 	buf_free(&m->sections);
 }
 
@@ -171,6 +173,7 @@ static int merge_section(struct merge *m, uint32_t number, uint32_t *ret_series)
 					      .inputs = inputs,
 					      .n = m->n,
 					      .minutes = m->minutes,
+					      .packer = m->packer,
 					      .patience = m->how->patience};
 	if (!chunk_section_has_texts(number))
 		return merge_values(m, &job, ret_series);
@@ -210,6 +213,8 @@ int chunk_merge_so(const struct chunk_bytes *chunks, uint32_t n, const struct ch
 	int r = open_inputs(&m, chunks, n, ret_bad);
 	if (r == 0)
 		r = merge_ticks(&m);
+	if (r == 0)
+		r = packer_new(&m.packer);
 	if (r == 0 && how->minutes)
 		r = rollup_new(m.ticks, m.n_ticks, &m.minutes);
 	if (r == 0)

@@ -27,6 +27,7 @@ void rollup_free(struct rollup *u)
 	presence_free(&u->boot);
 	presence_free(&u->some);
 	columns_values_free(&u->out);
+	packer_free(u->packer);
 	buf_free(&u->written_custom);
 	for (unsigned s = 0; s < ROLLUP_END; s++) {
 		section_writer_free(u->outputs[s].writer);
@@ -89,7 +90,9 @@ int rollup_new(const struct columns_tick *ticks, uint32_t n_ticks, struct rollup
 	u->written_custom = BUF_INIT(COLUMNS_MAX_DIRECTORY);
 	for (enum rollup_statistic s = ROLLUP_LAST; s < ROLLUP_END; s++)
 		u->outputs[s].sections = BUF_INIT(COLUMNS_MAX_SECTION);
-	int r = read_ticks(u);
+	int r = packer_new(&u->packer);
+	if (r == 0)
+		r = read_ticks(u);
 	if (r < 0)
 		rollup_free(u);
 	else
@@ -148,8 +151,11 @@ int rollup_begin(struct rollup *u, uint32_t section)
 	int r = 0;
 	u->from = NULL;
 	u->has_written = false;
-	for (enum rollup_statistic s = ROLLUP_LAST; r == 0 && s < ROLLUP_END; s++)
+	for (enum rollup_statistic s = ROLLUP_LAST; r == 0 && s < ROLLUP_END; s++) {
 		r = section_writer_new(section, u->n_minutes, COLUMNS_QUICK, &u->outputs[s].writer);
+		if (r == 0)
+			section_writer_use(u->outputs[s].writer, u->packer);
+	}
 	return r;
 }
 

@@ -32,6 +32,7 @@ struct rollup {
 	uint32_t n_ticks;
 	struct columns_tick *minutes;
 	uint32_t n_minutes, n_boots;
+	struct packer *packer;
 	uint32_t *minute_of;		 /* tick */
 	uint32_t *minute_end;		 /* the tick behind its last */
 	uint32_t *boot_of, *minute_boot; /* one more at every change, of ticks and of minutes */

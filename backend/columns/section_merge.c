@@ -520,6 +520,8 @@ int section_merge(const struct section_merge_job *job, struct buf *out, struct s
 	int r = open_inputs(&m);
 	if (r == 0)
 		r = section_writer_new(job->section, job->n_ticks, COLUMNS_DENSE, &m.writer);
+	if (r == 0)
+		section_writer_use(m.writer, job->packer);
 	while (r == 0 && (who = next_series(&m)) != END)
 		r = job->patience && !job->patience->go_on(job->patience->arg) ? -ECANCELED : write_series(&m, who);
 	if (r < 0)

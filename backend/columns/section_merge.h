@@ -2,6 +2,7 @@
  * them, besides who they are. */
 #pragma once
 
+#include "backend/columns/packer.h"
 #include "backend/columns/rollup.h"
 #include "common/buf.h"
 
@@ -26,6 +27,7 @@ struct section_merge_job {
 	uint32_t n;
 	struct rollup *minutes;			 /* that are given all series; NULL: none */
 	const struct columns_patience *patience; /* NULL: without end */
+	struct packer *packer;			 /* NULL: none */
 };
 
 /* Appends the merged section, or nothing when there is no value in it. 0, -ECANCELED, -EMSGSIZE, -ENOMEM. */
