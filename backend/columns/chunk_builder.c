@@ -130,10 +130,10 @@ static int on_labels(void *arg, const struct schema_label_value *labels, size_t 
 	return table_names_labels(&b->table.names, labels, n, 0, ret);
 }
 
-static int on_value(void *arg, uint32_t labels, const struct schema_metric *metric, uint32_t *column, uint64_t bits)
+static int on_values(void *arg, uint32_t labels, const struct schema_trail_value *values, size_t n)
 {
 	struct chunk_builder *b = arg;
-	return table_value(&b->table, b->n_ticks, labels, metric, column, bits);
+	return table_row(&b->table, b->n_ticks, labels, values, n);
 }
 
 static int on_histogram(void *arg, uint32_t labels, const struct schema_metric *metric, uint32_t *column,
@@ -178,7 +178,7 @@ static int read_snapshot(struct chunk_builder *b, struct schema *schema, const u
 {
 	const struct schema_trail_taker taker = {.arg = b,
 						 .labels = on_labels,
-						 .value = on_value,
+						 .values = on_values,
 						 .histogram = on_histogram,
 						 .custom = on_custom,
 						 .forget = on_forget,
@@ -323,15 +323,16 @@ struct writing {
 	struct presence presence; /* of the series that is being written */
 };
 
-static int write_values(struct writing *w, uint32_t series, const struct section_writer_place *place)
+static int write_values(struct writing *w, uint32_t series, const struct presence *presence,
+			const struct section_writer_place *place)
 {
 	struct presence sorted = {0};
 	uint64_t value;
 	bool constant = table_constant(w->table, series, &value);
 	if (constant && w->order->ascending)
-		return section_writer_add_constant(w->writer, &w->id, &w->presence, value, place);
+		return section_writer_add_constant(w->writer, &w->id, presence, value, place);
 	int r = table_values(w->table, series, w->values);
-	w->values->presence = &w->presence;
+	w->values->presence = presence;
 	if (r == 0 && !w->order->ascending)
 		r = sort_series(w->order, w->values, &sorted);
 	if (r == 0)
@@ -347,10 +348,11 @@ static int write_series(struct writing *w, const struct table_rank *rank)
 						   .set = rank->labels,
 						   .ticks = w->order->ascending ? w->table->series[rank->series].ticks
 										: SECTION_WRITER_UNKNOWN};
-	int r = table_presence(w->table, rank->series, &w->presence);
+	bool knows_ticks = section_writer_knows_ticks(w->writer, &place);
+	int r = knows_ticks ? 0 : table_presence(w->table, rank->series, &w->presence);
 	if (!section_writer_knows(w->writer, &place))
 		table_identity(w->table, rank->series, &w->id);
-	return r < 0 ? r : write_values(w, rank->series, &place);
+	return r < 0 ? r : write_values(w, rank->series, knows_ticks ? NULL : &w->presence, &place);
 }
 
 static uint32_t section_of(const struct table *t, uint32_t series)
@@ -366,8 +368,10 @@ struct written {
 	struct buf bytes;
 };
 
-/* Series lie in the order of their coming; how many of them are under way to the cache. */
-#define AHEAD 8
+/* Series lie in the order of their coming; how many of them are under way to the cache, and of how many their values.
+ */
+#define AHEAD 16
+#define VALUES_AHEAD 6
 
 static int write_section(struct chunk_builder *b, const struct table_rank *sorted, uint32_t n,
 			 const struct order *order, struct columns_values *values, struct written *written)
@@ -382,6 +386,8 @@ static int write_section(struct chunk_builder *b, const struct table_rank *sorte
 	for (uint32_t i = 0; r == 0 && i < n; i++) {
 		if (i + AHEAD < n)
 			table_prefetch(&b->table, sorted[i + AHEAD].series);
+		if (i + VALUES_AHEAD < n)
+			table_prefetch_values(&b->table, sorted[i + VALUES_AHEAD].series);
 		if (b->table.ends[sorted[i].series].n > 0)
 			r = write_series(&w, &sorted[i]);
 	}

@@ -292,20 +292,23 @@ static int add_column(struct section_writer *w, const struct columns_part *part,
 	return r;
 }
 
+/* Without a presence: it was looked at before. */
 static int check_place(const struct section_writer *w, const struct columns_series *s, const struct presence *p,
 		       uint32_t n_parts)
 {
 	if (w->n_series == COLUMNS_MAX_SERIES || n_parts > COLUMNS_MAX_COLUMNS - w->n_columns)
 		return -EMSGSIZE;
-	if (s->section != w->section || n_parts == 0 || p->n_runs == 0 ||
-	    p->runs[p->n_runs - 1].first + p->runs[p->n_runs - 1].n > w->n_ticks)
+	if (s->section != w->section || n_parts == 0 ||
+	    (p && (p->n_runs == 0 || p->runs[p->n_runs - 1].first + p->runs[p->n_runs - 1].n > w->n_ticks)))
 		return -EINVAL;
 	return 0;
 }
 
 static int check(const struct section_writer *w, const struct columns_series *s, const struct columns_values *v)
 {
-	return v->n == 0 || v->n != v->presence->count ? -EINVAL : check_place(w, s, v->presence, v->n_parts);
+	if (v->n == 0 || (v->presence && v->n != v->presence->count))
+		return -EINVAL;
+	return check_place(w, s, v->presence, v->n_parts);
 }
 
 static bool comes_behind(const struct section_writer *w)
@@ -383,10 +386,10 @@ static int placed_presence(struct section_writer *w, const struct presence *p, u
 {
 	uint32_t *slot;
 	if (number == SECTION_WRITER_UNKNOWN)
-		return presence_number(w, p, ret);
+		return p ? presence_number(w, p, ret) : -EINVAL;
 	int r = intern_known_slot(&w->known_presences, number, &slot);
 	if (r == 0 && *slot == 0) {
-		r = presence_number(w, p, ret);
+		r = p ? presence_number(w, p, ret) : -EINVAL;
 		*slot = r == 0 ? *ret + 1 : 0;
 	}
 	*ret = r == 0 ? *slot - 1 : 0;
@@ -414,6 +417,11 @@ bool section_writer_knows(const struct section_writer *w, const struct section_w
 {
 	return w->n_series > 0 && w->last_place.path == place->path && place->set < w->known_sets.cap &&
 	       w->known_sets.numbers[place->set] != 0;
+}
+
+bool section_writer_knows_ticks(const struct section_writer *w, const struct section_writer_place *place)
+{
+	return place->ticks < w->known_presences.cap && w->known_presences.numbers[place->ticks] != 0;
 }
 
 int section_writer_add_placed(struct section_writer *w, const struct columns_series *s, const struct columns_values *v,

@@ -34,6 +34,9 @@ struct section_writer_place {
  * series before and whose set it knows. */
 bool section_writer_knows(const struct section_writer *writer, const struct section_writer_place *place)
 	__attribute__((nonnull));
+/* Whether these ticks were added before: then no presence is looked at, and it may be NULL. */
+bool section_writer_knows_ticks(const struct section_writer *writer, const struct section_writer_place *place)
+	__attribute__((nonnull));
 int section_writer_add_placed(struct section_writer *writer, const struct columns_series *series,
 			      const struct columns_values *values, const struct section_writer_place *place)
 	__attribute__((nonnull, warn_unused_result));
@@ -41,7 +44,8 @@ int section_writer_add_placed(struct section_writer *writer, const struct column
 /* The same of a series, no histogram, that has one value at all its ticks. */
 int section_writer_add_constant(struct section_writer *writer, const struct columns_series *series,
 				const struct presence *presence, uint64_t value,
-				const struct section_writer_place *place) __attribute__((nonnull, warn_unused_result));
+				const struct section_writer_place *place)
+	__attribute__((nonnull(1, 2, 5), warn_unused_result));
 
 uint32_t section_writer_number(const struct section_writer *writer) __attribute__((nonnull));
 uint32_t section_writer_series(const struct section_writer *writer) __attribute__((nonnull));

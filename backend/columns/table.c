@@ -287,7 +287,7 @@ static void end_tick(struct table *t, uint32_t number, uint32_t tick)
 	t->samples++;
 }
 
-int table_value_slow(struct table *t, uint32_t tick, uint32_t labels, const struct schema_metric *metric,
+static int add_value(struct table *t, uint32_t tick, uint32_t labels, const struct schema_metric *metric,
 		     uint32_t *column, uint64_t value)
 {
 	int number = find(t, tick, labels, metric, column);
@@ -298,6 +298,52 @@ int table_value_slow(struct table *t, uint32_t tick, uint32_t labels, const stru
 		r = append(t, &t->ends[number], &t->series[number].column, value);
 	if (r == 0)
 		end_tick(t, (uint32_t)number, tick);
+	return r;
+}
+
+/* Of a series that cannot be there yet. */
+static int add_first(struct table *t, uint32_t tick, uint32_t labels, const struct schema_trail_value *value)
+{
+	uint32_t path, number = t->n;
+	int r = number >= COLUMNS_MAX_SERIES ? -EMSGSIZE : table_names_path(&t->names, value->metric, &path);
+	if (r == 0)
+		r = make_series(t, (const uint32_t[2]){path, labels});
+	if (r < 0)
+		return r;
+	t->series[number].first = tick;
+	t->ends[number] = (struct table_end){.constant = value->bits, .n = 1, .behind = tick + 1};
+	t->samples++;
+	*value->column = number;
+	return 0;
+}
+
+/* Where nothing but the value is new. */
+static inline bool goes_on(const struct table_end *e, uint32_t tick, uint64_t value)
+{
+	return e->behind == tick && tick > 0 && (e->to != e->end || (!e->to && value == e->constant));
+}
+
+int table_row(struct table *t, uint32_t tick, uint32_t labels, const struct schema_trail_value *values, size_t n)
+{
+	bool knows_new = t->trusts && t->names.labels[labels].ordinal == 0;
+	uint64_t samples = 0;
+	int r = 0;
+	for (const struct schema_trail_value *v = values; r == 0 && v < values + n; v++) {
+		uint32_t number = *v->column;
+		struct table_end *e = number < t->n ? &t->ends[number] : NULL;
+		if (e && goes_on(e, tick, v->bits)) {
+			if (e->to)
+				*e->to++ = v->bits;
+			e->n++;
+			e->behind++;
+			samples++;
+		} else if (number == NONE && knows_new) {
+			r = add_first(t, tick, labels, v);
+		} else {
+			r = add_value(t, tick, labels, v->metric, v->column, v->bits);
+		}
+	}
+	t->samples += samples;
 	return r;
 }
 
@@ -532,7 +578,7 @@ int table_add(struct table *t, uint32_t tick, const struct schema_sample *sample
 	if (sample->type == SCHEMA_VALUE_HISTOGRAM)
 		return table_histogram(t, tick, labels, sample->metric, &column, sample->histogram.data,
 				       sample->histogram.len);
-	return table_value_slow(t, tick, labels, sample->metric, &column, sample->u);
+	return add_value(t, tick, labels, sample->metric, &column, sample->u);
 }
 
 /* --- the end --- */

@@ -5,6 +5,7 @@
 #include "backend/columns/columns.h"
 #include "backend/columns/table_names.h"
 #include "backend/columns/tick_sets.h"
+#include "common/schema/trail.h"
 
 /* Where a column goes on: what every value touches, and nothing else beside it. The first values are alike; the others
  * follow each other in blocks that become larger, at whose end is where the next begins. */
@@ -69,28 +70,12 @@ int table_doubt(struct table *table) __attribute__((nonnull, warn_unused_result)
 /* Pointers to metrics of earlier schemas mean nothing any more. */
 void table_forget_metrics(struct table *table);
 
-/* A value at a tick that is not below the last one, of a metric of the schema that is no histogram; labels are those of
- * table_names_labels(). *column is
- * TABLE_NONE until it is set here, then the number of the series; it belongs to metric and labels. 0, -EMSGSIZE,
- * -ENOMEM. */
-int table_value_slow(struct table *table, uint32_t tick, uint32_t labels, const struct schema_metric *metric,
-		     uint32_t *column, uint64_t value) __attribute__((nonnull, warn_unused_result));
-__attribute__((nonnull, warn_unused_result)) static inline int table_value(struct table *table, uint32_t tick,
-									   uint32_t labels,
-									   const struct schema_metric *metric,
-									   uint32_t *column, uint64_t value)
-{
-	struct table_end *e = *column < table->n ? &table->ends[*column] : NULL;
-	if (!e || e->behind != tick || tick == 0 || (e->to == e->end && (e->to || value != e->constant)))
-		return table_value_slow(table, tick, labels, metric, column, value);
-	if (e->to)
-		*e->to++ = value;
-	e->n++;
-	e->behind++;
-	table->samples++;
-	return 0;
-}
-/* The same of a histogram, given as its message: also -EPROTO. */
+/* Values of a row at a tick that is not below the last one, of metrics of the schema that are no histograms; labels are
+ * those of table_names_labels(). Their columns are TABLE_NONE until they are set here, then the number of the series;
+ * they belong to metric and labels. 0, -EMSGSIZE, -ENOMEM. */
+int table_row(struct table *table, uint32_t tick, uint32_t labels, const struct schema_trail_value *values, size_t n)
+	__attribute__((nonnull, warn_unused_result));
+/* The same of one histogram, given as its message: also -EPROTO. */
 int table_histogram(struct table *table, uint32_t tick, uint32_t labels, const struct schema_metric *metric,
 		    uint32_t *column, const uint8_t *data, size_t len)
 	__attribute__((nonnull(1, 4, 5), warn_unused_result));
@@ -109,6 +94,12 @@ static inline void table_prefetch(const struct table *table, uint32_t series)
 {
 	__builtin_prefetch(&table->ends[series]);
 	__builtin_prefetch(&table->series[series]);
+}
+/* The same of one that is in the cache. */
+static inline void table_prefetch_values(const struct table *table, uint32_t series)
+{
+	if (table->ends[series].to)
+		__builtin_prefetch(table->series[series].column.first);
 }
 /* Whether it has one column, and that one value: *ret. */
 static inline bool table_constant(const struct table *table, uint32_t series, uint64_t *ret)

@@ -165,6 +165,14 @@ static int build_child(struct builder *b, const struct plan_field *f, struct pla
 	return r < 0 ? r : child->action == PLAN_CUSTOM || (child->action == PLAN_NODE && b->n_metrics == before);
 }
 
+/* What the walk is to know of values. */
+static void tell_value(struct plan_child *child)
+{
+	child->plain = child->type != PLAN_FLOAT && child->type < PLAN_SFIXED32;
+	if (child->action == PLAN_METRIC && (child->wire == WIRE_VARINT || child->wire == WIRE_FIXED64))
+		child->value_tag = child->number << 3 | child->wire;
+}
+
 /* 1 when there are custom metrics below it, 0 or negative errno. */
 static int build_node(struct builder *b, const struct plan_message *m, struct plan_node **ret)
 {
@@ -191,6 +199,8 @@ static int build_node(struct builder *b, const struct plan_message *m, struct pl
 		node->children[i].type = m->fields[i].type;
 		node->children[i].wire = plan_wire_type(m->fields[i].type);
 		int r = build_child(b, &m->fields[i], &node->children[i]);
+		if (r == 0)
+			tell_value(&node->children[i]);
 		if (r < 0)
 			return r;
 		custom |= r;

@@ -82,7 +82,9 @@ struct plan_node {
 		/* Of the field, beside what the walk looks at. */
 		enum plan_type type : 8;
 		enum wire_type wire : 8;
+		bool plain; /* its value is the bits that are sent */
 		uint32_t number;
+		uint32_t value_tag; /* of a metric that is a varint or eight bytes: what stands before it; else 0 */
 		union {
 			const struct schema_metric *metric;
 			const struct plan_node *node;

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STEPS 64
+#define AT_ONCE 32  /* values that are told */
 #define MOST_GONE 8 /* rows that are looked for behind the expected one */
 #define ROOM_MAX (64u << 20)
 
@@ -174,7 +174,9 @@ static inline int take_value(struct schema_trail *t, struct open_row *o, int i, 
 		return -EPROTO;
 	if (w->type == WIRE_BYTES)
 		return t->taker->histogram(t->taker->arg, o->row->labels, child->metric, column, w->data, w->len);
-	return t->taker->value(t->taker->arg, o->row->labels, child->metric, column, walk_bits(child->type, w->value));
+	const struct schema_trail_value value = {
+		.metric = child->metric, .column = column, .bits = walk_bits(child->type, w->value)};
+	return t->taker->values(t->taker->arg, o->row->labels, &value, 1);
 }
 
 static inline int take_field(struct schema_trail *t, struct open_row *o, const struct walk_field *f)
@@ -199,41 +201,57 @@ static inline int take_field(struct schema_trail *t, struct open_row *o, const s
 
 #define VALUE_MAX 18 /* bytes that a tag and a number are looked for in */
 
-/* The values that come next, which nearly all fields are: those of numbers, as far as their bytes can be looked at
- * eight at a time. 0 where something else is next. */
+/* What stands at p if that is a value, as nearly all fields are, and its bytes can be looked at eight at a time: the
+ * number of the field among the node's, and where it ends; NULL: it is something else. */
+WIRE_INLINE const uint8_t *next_value(const struct plan_node *node, const uint8_t *p, const uint8_t *end,
+				      const uint8_t *limit, uint32_t *ret_i, uint64_t *ret_bits)
+{
+	if (p >= end || limit - p < VALUE_MAX)
+		return NULL;
+	uint32_t bytes = (uint32_t)p[0] | (uint32_t)p[1] << 8, more = bytes >> 7 & 1;
+	uint32_t tag = (bytes & 0x7f) | (bytes >> 1 & 0x3f80 & (0u - more)), i = (tag >> 3) - 1;
+	if ((bytes & 0x8080) == 0x8080 || i >= node->message->n || node->children[i].value_tag != tag)
+		return NULL;
+	p += 1 + more;
+	if ((tag & 7) == WIRE_FIXED64) {
+		*ret_bits = wire_load(p);
+		p += 8;
+	} else {
+		unsigned len = wire_varint_ahead(p, ret_bits);
+		if (len == 0)
+			return NULL;
+		p += len;
+	}
+	*ret_i = i;
+	return p <= end ? p : NULL;
+}
+
+/* The values that come next. */
 static int take_values(struct schema_trail *t, struct open_row *o, struct wire_reader *reader)
 {
-	const struct schema_trail_taker *taker = t->taker;
-	const struct plan_child *children = o->row->node->children;
-	const uint8_t *p = reader->p, *end = reader->end, *limit = t->walk.limit;
-	uint32_t n = (uint32_t)o->row->node->message->n, labels = o->row->labels;
+	struct schema_trail_value values[AT_ONCE];
+	const struct plan_node *node = o->row->node;
 	union trail_slot *slots = o->row->slots;
+	const uint8_t *p;
+	uint64_t bits;
+	uint32_t i, n = 0;
 	int r = 0;
-	while (r == 0 && p < end && limit - p >= VALUE_MAX) {
-		uint32_t bytes = (uint32_t)p[0] | (uint32_t)p[1] << 8, more = bytes >> 7 & 1;
-		uint32_t tag = (bytes & 0x7f) | (bytes >> 1 & 0x3f80 & (0u - more)), i = (tag >> 3) - 1;
-		const struct plan_child *child = &children[i];
-		if ((bytes & 0x8080) == 0x8080 || i >= n || child->number != i + 1 || child->action != PLAN_METRIC ||
-		    child->wire != (enum wire_type)(tag & 7))
-			break;
-		const uint8_t *at = p + 1 + more;
-		uint64_t bits = wire_load(at);
-		if (child->wire == WIRE_FIXED64) {
-			at += 8;
-		} else {
-			unsigned len = child->wire == WIRE_VARINT ? wire_varint_ahead(at, &bits) : 0;
-			if (len == 0)
-				break;
-			at += len;
+	while (r == 0 && (p = next_value(node, reader->p, reader->end, t->walk.limit, &i, &bits))) {
+		const struct plan_child *child = &node->children[i];
+		values[n++] = (struct schema_trail_value){.metric = child->metric,
+							  .column = &slots[i].column,
+							  .bits = child->plain ? bits : walk_bits(child->type, bits)};
+		reader->p = p;
+		if (n == AT_ONCE) {
+			o->values = true;
+			r = t->taker->values(t->taker->arg, o->row->labels, values, n);
+			n = 0;
 		}
-		if (at > end)
-			break;
-		p = at;
-		o->values = true;
-		r = taker->value(taker->arg, labels, child->metric, &slots[i].column, walk_bits(child->type, bits));
 	}
-	reader->p = p;
-	return r;
+	if (r != 0 || n == 0)
+		return r;
+	o->values = true;
+	return t->taker->values(t->taker->arg, o->row->labels, values, n);
 }
 
 static int take_fields(struct schema_trail *t, struct open_row *o, struct wire_reader *reader)
@@ -300,11 +318,6 @@ static int walk_unlabelled(struct schema_trail *t, struct open_row *o, int child
 }
 
 /* --- rows with labels --- */
-
-struct steps {
-	size_t n;
-	struct walk_field fields[STEPS];
-};
 
 /* How many bytes at the beginning are those of this row: all its labels at least. 0: it is another. */
 static size_t recognise(const struct schema_trail *t, const struct trail_row *row, const struct plan_node *node,
@@ -401,37 +414,37 @@ static void extend_heads(struct heads *h, const struct walk_field *f, bool is_la
 		h->further = true;
 }
 
-/* Reads all of it for its labels. Other fields are kept, as many as there is room for; the reader is left behind
- * these. */
-static int read_row(struct schema_trail *t, struct open_row *o, const struct plan_node *node,
-		    struct wire_reader *reader, struct steps *steps, struct heads *heads)
+/* Reads all of it for its labels, and keeps what it says. */
+static int read_row(struct schema_trail *t, struct open_row *o, const struct plan_node *node, struct wire_reader reader,
+		    struct heads *heads)
 {
-	struct wire_reader ahead = *reader;
-	struct walk_field spare;
-	bool room = true;
+	const uint8_t *p, *run = reader.p, *run_end = run; /* of labels and texts */
+	struct walk_field f;
+	uint64_t bits;
+	uint32_t i;
 	int r;
-	steps->n = 0;
-	*heads = (struct heads){.begin = reader->p};
+	*heads = (struct heads){.begin = reader.p};
 	for (;;) {
-		room &= steps->n < STEPS;
-		struct walk_field *f = room ? &steps->fields[steps->n] : &spare;
-		r = walk_next(&t->walk, node, &ahead, f);
+		while ((p = next_value(node, reader.p, reader.end, t->walk.limit, &i, &bits)))
+			reader.p = p;
+		r = walk_next(&t->walk, node, &reader, &f);
 		if (r != 1)
-			return r;
-		int action = node->children[f->child].action;
-		if (action == PLAN_LABEL || action == PLAN_CHECK_ONLY) {
-			extend_heads(heads, f, action == PLAN_LABEL);
-			r = buf_append(&t->said, f->wire.begin, (size_t)(f->end - f->wire.begin));
+			break;
+		int action = node->children[f.child].action;
+		if (action != PLAN_LABEL && action != PLAN_CHECK_ONLY)
+			continue;
+		extend_heads(heads, &f, action == PLAN_LABEL);
+		if (f.wire.begin != run_end) {
+			r = run == run_end ? 0 : buf_append(&t->said, run, (size_t)(run_end - run));
+			run = f.wire.begin;
 		}
+		run_end = f.end;
 		if (r >= 0 && action == PLAN_LABEL)
-			r = walk_label(&t->walk, o->labels, &node->message->fields[f->child], &f->wire);
-		else
-			steps->n += room;
+			r = walk_label(&t->walk, o->labels, &node->message->fields[f.child], &f.wire);
 		if (r < 0)
 			return r;
-		if (room)
-			*reader = ahead;
 	}
+	return r < 0 || run == run_end ? r : buf_append(&t->said, run, (size_t)(run_end - run));
 }
 
 /* Which row it is whose labels have been read: the expected one if they are the same bytes. */
@@ -456,14 +469,14 @@ static int find_row(struct schema_trail *t, struct open_row *o, const struct pla
 }
 
 static int read_labelled(struct schema_trail *t, struct open_row *o, const struct plan_node *node,
-			 struct trail_row *guess, struct wire_reader *reader, struct steps *steps)
+			 struct trail_row *guess, struct wire_reader *reader)
 {
 	struct heads heads;
 	int r = read_labels(t, o->outer);
 	o->labels = t->walk.n_labels;
 	o->has_labels = true;
 	if (r == 0)
-		r = read_row(t, o, node, reader, steps, &heads);
+		r = read_row(t, o, node, *reader, &heads);
 	t->walk.row++;
 	size_t said = t->said.len;
 	if (r == 0)
@@ -471,10 +484,7 @@ static int read_labelled(struct schema_trail *t, struct open_row *o, const struc
 	if (r != 0)
 		return r;
 	meet(t, o->row);
-	for (size_t i = 0; r == 0 && i < steps->n; i++)
-		r = take_field(t, o, &steps->fields[i]);
-	if (r == 0)
-		r = take_fields(t, o, reader);
+	r = take_fields(t, o, reader);
 	if (r != 0)
 		return r;
 	/* It may have stood elsewhere the last time. */
@@ -529,8 +539,7 @@ static int walk_labelled(struct schema_trail *t, struct open_row *o, int child, 
 		row->walk = walk;
 		o->row = NULL;
 	}
-	struct steps steps;
-	int r = read_labelled(t, o, node, guess, reader, &steps);
+	int r = read_labelled(t, o, node, guess, reader);
 	link_row(outer, child, o->row);
 	return r;
 }

@@ -21,15 +21,21 @@ struct schema_trail_row {
 	size_t len;
 };
 
+struct schema_trail_value {
+	const struct schema_metric *metric;
+	uint32_t *column; /* the caller's: NONE until it sets it, then what it set, whenever labels and metric are these
+			   */
+	uint64_t bits;	  /* as in struct schema_sample */
+};
+
 /* Anything but 0 stops the walk and is returned from it. */
 struct schema_trail_taker {
 	void *arg;
 	/* Labels of a row, outermost first, borrowed: *ret is the caller's number for them, the same for the same. */
 	int (*labels)(void *arg, const struct schema_label_value *labels, size_t n, uint32_t *ret);
-	/* A value of a row with these labels. *column is the caller's: NONE until it sets it, then what it set,
-	 * whenever labels and metric are these. `bits` as in struct schema_sample. */
-	int (*value)(void *arg, uint32_t labels, const struct schema_metric *metric, uint32_t *column, uint64_t bits);
-	/* The same of a Histogram message, not yet parsed: -EPROTO when it is malformed. */
+	/* Values of a row with these labels, n > 0 of them one after the other; one metric may be there again. */
+	int (*values)(void *arg, uint32_t labels, const struct schema_trail_value *values, size_t n);
+	/* The same of one Histogram message, not yet parsed: -EPROTO when it is malformed. */
 	int (*histogram)(void *arg, uint32_t labels, const struct schema_metric *metric, uint32_t *column,
 			 const uint8_t *data, size_t len);
 	schema_sample_fn custom; /* one of `custom` */

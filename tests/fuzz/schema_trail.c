@@ -74,9 +74,12 @@ static int take(struct reading *reading, uint32_t labels, const struct schema_me
 	return r;
 }
 
-static int on_value(void *arg, uint32_t labels, const struct schema_metric *metric, uint32_t *column, uint64_t bits)
+static int on_values(void *arg, uint32_t labels, const struct schema_trail_value *values, size_t n)
 {
-	return take(arg, labels, metric, column, &bits, sizeof(bits));
+	int r = n > 0 ? 0 : -EINVAL;
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = take(arg, labels, values[i].metric, values[i].column, &values[i].bits, sizeof(values[i].bits));
+	return r;
 }
 
 static int on_histogram(void *arg, uint32_t labels, const struct schema_metric *metric, uint32_t *column,
@@ -126,7 +129,7 @@ static int follow(struct schema_trail *trail, const uint8_t *data, size_t len, s
 {
 	const struct schema_trail_taker taker = {.arg = reading,
 						 .labels = on_labels,
-						 .value = on_value,
+						 .values = on_values,
 						 .histogram = on_histogram,
 						 .custom = on_custom,
 						 .forget = on_forget,

@@ -84,7 +84,7 @@ static int on_row(void *arg, const struct schema_trail_row *row)
 	return 0;
 }
 
-static int on_value(void *arg, uint32_t labels, const struct schema_metric *metric, uint32_t *column, uint64_t bits)
+static int on_values(void *arg, uint32_t labels, const struct schema_trail_value *values, size_t n)
 {
 	return 0;
 }
@@ -109,7 +109,7 @@ static int follow(struct schema_trail *trail, const uint8_t *data, size_t len, s
 {
 	const struct schema_trail_taker taker = {.arg = out,
 						 .labels = on_labels,
-						 .value = on_value,
+						 .values = on_values,
 						 .histogram = on_histogram,
 						 .custom = on_any,
 						 .forget = on_forget,
