@@ -70,7 +70,7 @@ static int put_pieces(struct sqlite_engine *e, int64_t id, const struct store_ch
 	return r;
 }
 
-static int bury(struct sqlite_engine *e, int64_t id, uint64_t len)
+int sqlite_name_buried(struct sqlite_engine *e, int64_t id, uint64_t len)
 {
 	sqlite3_stmt *stmt = sqlite_statement(e, STATEMENT_CHUNK_BURY);
 	sqlite3_bind_int64(stmt, 1, id);
@@ -93,7 +93,7 @@ static int write_chunk_ahead(struct sqlite_engine *e, int64_t id, const struct s
 		bool first = index == 0;
 		r = sqlite_begin_step(e, STEP_AHEAD);
 		if (r == 0 && first)
-			r = bury(e, id, chunk->len);
+			r = sqlite_name_buried(e, id, chunk->len);
 		if (r == 0)
 			r = put_pieces(e, id, chunk, &index, SQLITE_STEP_PIECES);
 		r = sqlite_end_step(e, r);
@@ -220,7 +220,7 @@ static int run_on(struct sqlite_engine *e, enum statement which, int64_t host, c
 int sqlite_bury(struct sqlite_engine *e, int64_t host, const struct store_chunk *chunk)
 {
 	int r = run_on(e, STATEMENT_CHUNK_DELETE, host, chunk);
-	return r < 0 ? r : bury(e, chunk->id, chunk->len);
+	return r < 0 ? r : sqlite_name_buried(e, chunk->id, chunk->len);
 }
 
 struct change {
@@ -268,11 +268,22 @@ static int try_change(struct sqlite_engine *e, const struct change *c, const str
 	return r;
 }
 
+/* What was put together stays; all else is replaced or dropped within hours. */
+static void place(struct sqlite_engine *e, const struct store_chunk *chunks, size_t n)
+{
+	uint64_t bytes = 0;
+	for (size_t i = 0; i < n; i++)
+		bytes += chunks[i].compacted ? chunks[i].len : 0;
+	if (bytes > 0)
+		sqlite_place(e, bytes);
+}
+
 static int change(struct sqlite_engine *e, const struct change *c, const struct store_chunk *chunks, size_t n)
 {
 	int r = check_chunks(chunks, n);
 	if (r < 0)
 		return r;
+	place(e, chunks, n);
 	r = try_change(e, c, chunks, n);
 	if (r == -EUCLEAN) {
 		pthread_mutex_lock(&e->write_lock);
@@ -280,6 +291,8 @@ static int change(struct sqlite_engine *e, const struct change *c, const struct 
 		pthread_mutex_unlock(&e->write_lock);
 		r = mended ? try_change(e, c, chunks, n) : r;
 	}
+	if (r == -ENOSPC)
+		sqlite_place_end(e);
 	if (r == 0 && c->n_old > 0 && !c->keeps) {
 		/* What remains of them is done with the next; nothing depends on it. */
 		int collected = sqlite_collect(e);

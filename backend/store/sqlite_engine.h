@@ -74,6 +74,21 @@ enum statement {
 #define SQLITE_PIECES_MAX 4096
 #define SQLITE_STEP_PIECES 4 /* a transaction writes or deletes at most */
 
+/* sqlite_place.c; under write_lock */
+struct sqlite_placing {
+	int64_t chunk; /* that has what was free as its pieces; 0: none has */
+	uint64_t since_ns, last_ns;
+	int64_t pages, pages_before; /* placed since then, and the time before */
+	bool waits;		     /* until what was not freed meanwhile is */
+};
+
+/* Pages that were free all the time; sqlite_space.c, the writer's thread's. */
+struct sqlite_spare {
+	uint64_t since_ns; /* 0: not looked at yet */
+	int64_t least;	   /* free at once since then */
+	int64_t pages;	   /* of the time before, which have not been given back yet */
+};
+
 struct sqlite_engine {
 	char path[SQLITE_PATH_MAX];
 	sqlite3 *write, *read;
@@ -89,6 +104,8 @@ struct sqlite_engine {
 	uint64_t mended_ns, mend_again_ns; /* when it was last looked for damage, 0: not yet; and how long not again */
 	bool reserve_given;		   /* what it held is for deleting alone */
 	uint64_t reserve_bytes;
+	struct sqlite_placing placing;
+	struct sqlite_spare spare;
 	sqlite3 *checkpoint; /* under checkpoint_lock, which comes before write_lock */
 	pthread_mutex_t checkpoint_lock;
 	pthread_mutex_t ahead_lock; /* one at a time writes ahead; comes before all others */
@@ -218,6 +235,20 @@ int sqlite_replace(void *engine, const uint8_t host_id[16], const struct store_c
 int sqlite_bury(struct sqlite_engine *e, int64_t host, const struct store_chunk *chunk)
 	__attribute__((nonnull, warn_unused_result));
 
+/* Names a chunk whose pieces are to be deleted. Inside a transaction of the writing connection. */
+int sqlite_name_buried(struct sqlite_engine *e, int64_t chunk, uint64_t len)
+	__attribute__((nonnull, warn_unused_result));
+
+/* sqlite_place.c; without write_lock */
+/* Before so many bytes of chunks that stay are written: they are to lie together. Any thread. */
+void sqlite_place(struct sqlite_engine *e, uint64_t bytes) __attribute__((nonnull));
+/* Whether pages should not be freed yet. */
+bool sqlite_place_holds(struct sqlite_engine *e) __attribute__((nonnull, warn_unused_result));
+/* At once, because pages are wanted. */
+void sqlite_place_end(struct sqlite_engine *e) __attribute__((nonnull));
+/* All has been freed that had waited. */
+void sqlite_place_again(struct sqlite_engine *e) __attribute__((nonnull));
+
 /* sqlite_lists.c */
 int sqlite_unsealed(void *engine, struct store_unsealed **ret, size_t *ret_n);
 int sqlite_windows(void *engine, enum store_tier tier, int64_t before_us, int64_t quiet_us, unsigned limit,
@@ -228,6 +259,10 @@ int sqlite_usage(void *engine, struct store_usage *ret);
 /* Deletes the pieces of what is buried, in short steps. */
 int sqlite_collect(struct sqlite_engine *e) __attribute__((nonnull, warn_unused_result));
 int sqlite_expire(void *engine, unsigned limit);
+int sqlite_settle(void *engine);
+/* Of so many free pages and all, those that the disk may have; pure but for *spare. */
+int64_t sqlite_spare_pages(struct sqlite_spare *spare, uint64_t now_ns, int64_t free, int64_t all)
+	__attribute__((nonnull));
 int sqlite_drop(void *engine, enum store_tier tier, int64_t before_us, uint64_t bytes, uint64_t *ret_bytes);
 
 /* sqlite_records.c */

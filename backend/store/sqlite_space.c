@@ -3,6 +3,7 @@
  * Pages of rows are filled again within seconds and stay with the file; those of dropped chunks go back to the disk. */
 #include "backend/store/sqlite_engine.h"
 
+#include "common/clock.h"
 #include "common/log.h"
 
 #include <errno.h>
@@ -14,6 +15,9 @@
 #define VACUUM_PAGES 256 /* as STATEMENT_VACUUM says */
 #define FREE_PAGES_LEAST 256
 #define FREE_SHARE 16
+#define FREE_SHARE_MOST 2
+#define SPARE_NS (24 * 3600 * 1000000000ull)
+#define SETTLE_ROWS 1000
 
 static int one_int(sqlite3_stmt *stmt, int64_t *ret)
 {
@@ -206,10 +210,9 @@ static int collect(struct sqlite_engine *e)
 
 int sqlite_collect(struct sqlite_engine *e)
 {
-	int r;
-	do
-		r = collect(e);
-	while (r > 0);
+	int r = 1;
+	while (r > 0)
+		r = sqlite_place_holds(e) ? 0 : collect(e);
 	return r;
 }
 
@@ -242,18 +245,61 @@ static int vacuum(struct sqlite_engine *e, int64_t pages)
 	return r == -EUCLEAN ? 0 : r;
 }
 
+/* Rows, sealed chunks and the minutes of a day come and go, and what they leave is filled again: to take it away would
+ * move what is at the file's end, which is what was put together last, into it page by page. What nobody needed for a
+ * day is too much, and so is more than half the file. */
+int64_t sqlite_spare_pages(struct sqlite_spare *s, uint64_t now_ns, int64_t free, int64_t all)
+{
+	if (s->since_ns == 0 || now_ns - s->since_ns >= SPARE_NS) {
+		s->pages = s->since_ns == 0 ? 0 : s->least;
+		s->since_ns = now_ns;
+		s->least = free;
+	}
+	if (free < s->least)
+		s->least = free;
+	if (s->pages > s->least)
+		s->pages = s->least;
+	if (free <= FREE_PAGES_LEAST || free <= all / FREE_SHARE)
+		return 0;
+	int64_t over = free - all / FREE_SHARE_MOST;
+	return over > s->pages ? over : s->pages;
+}
+
+static int give_back(struct sqlite_engine *e)
+{
+	int64_t pages = 0, all = 0;
+	int r = count_pages(e, &pages, &all);
+	if (r < 0)
+		return r;
+	return sqlite_spare_pages(&e->spare, clock_monotonic_ns(), pages, all) > 0 ? vacuum(e, 1) : 0;
+}
+
 int sqlite_expire(void *engine, unsigned limit)
 {
 	struct sqlite_engine *e = engine;
-	int64_t pages = 0, all = 0;
+	if (sqlite_place_holds(e))
+		return 0;
 	int deleted = clear(e, limit);
-	int r = deleted < 0 ? deleted : collect(e);
-	if (r >= 0)
-		r = count_pages(e, &pages, &all);
-	/* Rows come and go: a share of their pages stays, to be filled again. */
-	if (r == 0 && pages > FREE_PAGES_LEAST && pages > all / FREE_SHARE)
-		r = vacuum(e, 1);
+	int r = deleted < 0 ? deleted : sqlite_collect(e);
+	if (r == 0 && (unsigned)deleted < limit)
+		sqlite_place_again(e);
+	if (r == 0)
+		r = give_back(e);
 	return r < 0 ? r : deleted;
+}
+
+int sqlite_settle(void *engine)
+{
+	struct sqlite_engine *e = engine;
+	int r;
+	sqlite_place_end(e);
+	do {
+		r = clear(e, SETTLE_ROWS);
+	} while (r == SETTLE_ROWS);
+	r = r < 0 ? r : sqlite_collect(e);
+	if (r == 0)
+		sqlite_place_again(e);
+	return r;
 }
 
 /* --- retention ---------------------------------------------------------------------------------------------------- */
@@ -293,6 +339,7 @@ static int bury_oldest(struct sqlite_engine *e, enum store_tier tier, int64_t be
 static int free_oldest(struct sqlite_engine *e, enum store_tier tier, int64_t before_us, uint64_t bytes, uint64_t *gone)
 {
 	uint64_t step = 1;
+	sqlite_place_end(e);
 	int r = sqlite_collect(e); /* what was begun before */
 	while (r == 0 && step > 0 && *gone < bytes) {
 		step = 0;

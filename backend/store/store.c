@@ -312,6 +312,11 @@ int store_drop(struct store *s, enum store_tier tier, int64_t before_us, uint64_
 	return s->ops->drop(s->engine, tier, before_us, bytes, ret_bytes);
 }
 
+int store_settle(struct store *s)
+{
+	return s->ops->settle ? s->ops->settle(s->engine) : 0;
+}
+
 int store_usage(struct store *s, struct store_usage *ret)
 {
 	return usage_look_now(&s->look, s->ops->usage, s->engine, ret);

@@ -215,6 +215,10 @@ int store_windows(struct store *store, enum store_tier tier, int64_t before_us, 
 int store_drop(struct store *store, enum store_tier tier, int64_t before_us, uint64_t bytes, uint64_t *ret_bytes)
 	__attribute__((nonnull, warn_unused_result));
 
+/* What is freed by and by, at once: of what is sealed, replaced and dropped. For whoever makes a day in a minute, and
+ * wants to have what a day would have left. 0 or negative errno. */
+int store_settle(struct store *store) __attribute__((nonnull, warn_unused_result));
+
 #define STORE_DAMAGED_MAX 512
 
 struct store_usage {

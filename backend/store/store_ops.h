@@ -32,6 +32,7 @@ struct store_ops {
 	 * is due a little at a time; number deleted or negative errno. Called every few seconds, at once again when
 	 * it was `limit`, not inside a transaction; it must be short, for appends wait meanwhile. */
 	int (*expire)(void *engine, unsigned limit);
+	int (*settle)(void *engine); /* any thread; NULL: there is nothing to it */
 
 	/* As the functions of store.h of the same names. */
 	int (*durable)(void *engine, const uint8_t host_id[16], const uint8_t instance[16], struct store_range **ret,

@@ -205,6 +205,11 @@ static void close_engine(void *engine)
 	struct sqlite_engine *e = engine;
 	if (!e)
 		return;
+	if (e->placing.chunk != 0) {
+		sqlite_place_end(e);
+		int r = sqlite_collect(e); /* or when it is opened again */
+		(void)r;
+	}
 	sqlite_readers_close(e);
 	sqlite_statements_finalize(e);
 	sqlite3_close(e->read);
@@ -403,6 +408,7 @@ const struct store_ops store_sqlite = {
 	.commit = sqlite_commit,
 	.rollback = sqlite_rollback,
 	.expire = sqlite_expire,
+	.settle = sqlite_settle,
 	.durable = sqlite_durable,
 	.latest = sqlite_latest,
 	.view_open = sqlite_view_open,

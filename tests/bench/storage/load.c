@@ -2,7 +2,8 @@
  * [--keep-rows]
  *
  * Makes the database that a backend would have made of these snapshots: appended through the store's writer, sealed and
- * compacted by backend/history as its keeper does, with the time of the data as the clock. Without --keep-rows the end
+ * compacted by backend/history as its keeper does, with the time of the data as the clock; what was sealed goes before
+ * the next comes. Without --keep-rows the end
  * is a day later: everything is sealed and compacted by then. Says on standard output what there is and what it cost.
  */
 #include "backend/history/compact.h"
@@ -262,6 +263,7 @@ static void run(struct load *l, bool keep_rows)
 		append_until(l, until);
 		seal(l, until, false);
 		compact(l, until);
+		must(store_settle(l->store), "settle");
 		if ((until - begin) % TIERS_DAY_US == 0)
 			fprintf(stderr, "bench_load: %" PRId64 " h\n", (int64_t)((until - begin) / TIERS_HOUR_US));
 	}
@@ -271,7 +273,9 @@ static void run(struct load *l, bool keep_rows)
 	seal(l, end + PERIOD_US, true);
 	say_usage(l, "sealed");
 	/* Minutes wait for all raw windows of their day; two rounds do both. */
+	must(store_settle(l->store), "settle");
 	compact(l, end + 2 * TIERS_DAY_US);
+	must(store_settle(l->store), "settle");
 	compact(l, end + 4 * TIERS_DAY_US);
 }
 
