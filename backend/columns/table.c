@@ -1,8 +1,6 @@
-/* Values that never changed take no memory, and a histogram whose buckets are those of the time before is appended
- * bucket by bucket without asking which is which. */
+/* Values that never changed take no memory, and what was there at the tick before is appended without asking whether it
+ * is there. */
 #include "backend/columns/table.h"
-
-#include "common/wire_next.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -65,11 +63,11 @@ static int make_series(struct table *t, const uint32_t key[2])
 	}
 	int r = pages_charge(&t->names.pages, sizeof(*t->series) + sizeof(*t->ends));
 	if (r == 0 && is_histogram)
-		r = pages_take(&t->names.pages, sizeof(struct table_histogram), &histogram);
+		r = pages_take(&t->names.pages, sizeof(struct histogram_log), &histogram);
 	if (r < 0)
 		return r;
 	if (histogram)
-		memset(histogram, 0, sizeof(struct table_histogram));
+		memset(histogram, 0, sizeof(struct histogram_log));
 	t->ends[t->n] = (struct table_end){.n = 0};
 	t->series[t->n++] = (struct table_series){.path = key[0], .labels = key[1], .histogram = histogram};
 	return 0;
@@ -208,21 +206,17 @@ static void copy(const struct table_end *e, const struct table_column *c, uint64
 
 int table_values(const struct table *t, uint32_t series, struct columns_values *ret)
 {
-	const struct table_histogram *h = t->series[series].histogram;
-	uint32_t n = t->ends[series].n, n_parts = h ? h->n_parts : 1;
-	int r = columns_values_reserve(ret, n_parts, n);
+	const struct histogram_log *h = t->series[series].histogram;
+	uint32_t n = t->ends[series].n;
+	if (h)
+		return histogram_log_values(h, n, ret);
+	int r = columns_values_reserve(ret, 1, n);
 	if (r < 0)
 		return r;
 	ret->n = n;
-	ret->n_parts = n_parts;
-	for (uint32_t i = 0; h && i < n_parts; i++) {
-		ret->parts[i].part = h->parts[i].part;
-		copy(&h->parts[i].end, &h->parts[i].column, ret->parts[i].values);
-	}
-	if (!h) {
-		ret->parts[0].part = COLUMNS_PART_VALUE;
-		copy(&t->ends[series], &t->series[series].column, ret->parts[0].values);
-	}
+	ret->n_parts = 1;
+	ret->parts[0].part = COLUMNS_PART_VALUE;
+	copy(&t->ends[series], &t->series[series].column, ret->parts[0].values);
 	return 0;
 }
 
@@ -349,152 +343,6 @@ int table_row(struct table *t, uint32_t tick, uint32_t labels, const struct sche
 
 /* --- histograms --- */
 
-static int append_part(struct table *t, struct table_part *part, uint64_t value)
-{
-	int r = append(t, &part->end, &part->column, value);
-	part->end.n += r == 0;
-	return r;
-}
-
-/* A column of this part before the i-th, with zeros for the n ticks before. */
-static int insert_part(struct table *t, struct table_histogram *s, uint32_t n, uint32_t i, uint32_t part)
-{
-	if (s->n_parts == s->cap_parts) {
-		uint32_t cap = s->cap_parts ? s->cap_parts * 2 : 8;
-		void *room;
-		int r = pages_take(&t->names.pages, cap * sizeof(*s->parts), &room);
-		if (r < 0)
-			return r;
-		if (s->n_parts > 0)
-			memcpy(room, s->parts, s->n_parts * sizeof(*s->parts));
-		s->parts = room;
-		s->cap_parts = cap;
-	}
-	memmove(s->parts + i + 1, s->parts + i, (s->n_parts - i) * sizeof(*s->parts));
-	s->parts[i] = (struct table_part){.part = part, .end.n = n};
-	s->n_parts++;
-	return 0;
-}
-
-/* Values come by part, ascending; the parts between that one and the i-th, where the last one left off, are 0. */
-static int add_part(struct table *t, struct table_histogram *s, uint32_t n, uint32_t *i, uint32_t part, uint64_t value)
-{
-	int r = 0;
-	while (r == 0 && *i < s->n_parts && s->parts[*i].part < part)
-		r = append_part(t, &s->parts[(*i)++], 0);
-	if (r == 0 && (*i == s->n_parts || s->parts[*i].part != part))
-		r = insert_part(t, s, n, *i, part);
-	return r < 0 ? r : append_part(t, &s->parts[(*i)++], value);
-}
-
-static int add_histogram(struct table *t, struct table_histogram *s, uint32_t n, const struct schema_histogram *h)
-{
-	uint32_t at = 0;
-	int r = add_part(t, s, n, &at, COLUMNS_PART_SUM, h->sum);
-	for (size_t i = 0; r == 0 && i < h->n; i++) {
-		if (h->buckets[i].count > 0)
-			r = add_part(t, s, n, &at, COLUMNS_PART_BUCKET + h->buckets[i].index, h->buckets[i].count);
-	}
-	while (r == 0 && at < s->n_parts)
-		r = append_part(t, &s->parts[at++], 0);
-	return r;
-}
-
-/* --- histograms as they come --- */
-
-#define MOST_INDEXES 512 /* bytes */
-
-enum { SCHEME = 1, SUM = 2, INDEXES = 3, COUNTS = 4 }; /* fields of a Histogram */
-
-/* A message that has each field once, in their order, and its integers packed. */
-struct plain_histogram {
-	uint64_t scheme, sum;
-	const uint8_t *indexes, *counts;
-	size_t indexes_len, counts_len;
-};
-
-static bool read_plain(const uint8_t *data, size_t len, struct plain_histogram *ret)
-{
-	struct wire_reader reader = wire_reader(data, len);
-	struct wire_field f;
-	uint32_t before = 0;
-	int r;
-	*ret = (struct plain_histogram){0};
-	while ((r = wire_next(&reader, &f)) == 1) {
-		bool packed = f.number >= INDEXES;
-		if (f.number <= before || f.number > COUNTS || f.type != (packed ? WIRE_BYTES : WIRE_VARINT))
-			return false;
-		before = f.number;
-		if (f.number == SCHEME) {
-			ret->scheme = f.value;
-		} else if (f.number == SUM) {
-			ret->sum = f.value;
-		} else if (f.number == INDEXES) {
-			ret->indexes = f.data;
-			ret->indexes_len = f.len;
-		} else {
-			ret->counts = f.data;
-			ret->counts_len = f.len;
-		}
-	}
-	return r == 0 && ret->scheme == 1;
-}
-
-/* Remembers the indexes where each is that of a part. */
-static int learn_indexes(struct table *t, struct table_histogram *s, const struct schema_histogram *h,
-			 const uint8_t *data, size_t len)
-{
-	struct plain_histogram plain;
-	bool alike = h->n + 1 == s->n_parts && h->n > 0;
-	for (size_t i = 0; alike && i < h->n; i++)
-		alike = s->parts[i + 1].part == COLUMNS_PART_BUCKET + h->buckets[i].index;
-	s->indexes_len = 0;
-	if (!alike || !read_plain(data, len, &plain) || plain.indexes_len == 0 || plain.indexes_len > MOST_INDEXES)
-		return 0;
-	void *room = s->indexes;
-	int r = room ? 0 : pages_take(&t->names.pages, MOST_INDEXES, &room);
-	if (r < 0)
-		return r;
-	memcpy(room, plain.indexes, plain.indexes_len);
-	s->indexes = room;
-	s->indexes_len = (uint32_t)plain.indexes_len;
-	return 0;
-}
-
-/* 1 when the histogram is one of these buckets, and was appended. */
-static int add_known(struct table *t, struct table_histogram *s, const uint8_t *data, size_t len)
-{
-	struct plain_histogram h;
-	uint64_t counts[COLUMNS_MAX_PARTS];
-	uint32_t n = 0, buckets = s->n_parts - 1;
-	int r;
-	if (s->indexes_len == 0 || !read_plain(data, len, &h) || h.indexes_len != s->indexes_len ||
-	    memcmp(h.indexes, s->indexes, h.indexes_len) != 0)
-		return 0;
-	struct wire_reader reader = wire_reader(h.counts, h.counts_len);
-	for (unsigned taken; n < buckets && reader.end - reader.p >= 8; n++) {
-		taken = wire_varint_ahead(reader.p, &counts[n]);
-		if (taken == 0)
-			break;
-		reader.p += taken;
-	}
-	while (n < buckets && wire_varint(&reader, &counts[n]) == 1)
-		n++;
-	if (n < buckets || reader.p != reader.end)
-		return 0;
-	r = append_part(t, &s->parts[0], h.sum);
-	for (uint32_t i = 0; r == 0 && i < buckets; i++) {
-		struct table_end *e = &s->parts[i + 1].end;
-		if (e->to == e->end) {
-			r = append_part(t, &s->parts[i + 1], counts[i]);
-			continue;
-		}
-		*e->to++ = counts[i];
-		e->n++;
-	}
-	return r < 0 ? r : 1;
-}
-
 /* Whatever is malformed leaves no series behind. */
 static int add_parsed(struct table *t, uint32_t tick, uint32_t labels, const struct schema_metric *metric,
 		      uint32_t *column, const uint8_t *data, size_t len)
@@ -505,12 +353,9 @@ static int add_parsed(struct table *t, uint32_t tick, uint32_t labels, const str
 		number = find(t, tick, labels, metric, column);
 	if (number < 0)
 		return number;
-	struct table_histogram *s = t->series[number].histogram;
 	int r = begin_tick(t, (uint32_t)number, tick);
 	if (r == 0)
-		r = add_histogram(t, s, t->ends[number].n, &h);
-	if (r == 0)
-		r = learn_indexes(t, s, &h, data, len);
+		r = histogram_log_add(t->series[number].histogram, &t->names.pages, &h);
 	if (r == 0)
 		end_tick(t, (uint32_t)number, tick);
 	return r;
@@ -524,7 +369,7 @@ int table_histogram(struct table *t, uint32_t tick, uint32_t labels, const struc
 	if (number != NONE && !at_tick(t, number, tick)) {
 		r = begin_tick(t, number, tick);
 		if (r == 0)
-			r = add_known(t, t->series[number].histogram, data, len);
+			r = histogram_log_again(t->series[number].histogram, &t->names.pages, data, len);
 	}
 	if (r == 0)
 		return add_parsed(t, tick, labels, metric, column, data, len);
@@ -587,20 +432,14 @@ void table_drop(struct table *t, uint32_t tick)
 {
 	for (uint32_t i = 0; i < t->n; i++) {
 		struct table_end *e = &t->ends[i];
-		const struct table_histogram *h = t->series[i].histogram;
-		if (at_tick(t, i, tick)) {
-			e->behind--;
-			e->n--;
-			e->to -= e->to != NULL;
-			t->samples--;
-		}
-		for (uint32_t k = 0; h && k < h->n_parts; k++) {
-			struct table_end *part = &h->parts[k].end;
-			if (part->n > e->n) {
-				part->n--;
-				part->to -= part->to != NULL;
-			}
-		}
+		if (!at_tick(t, i, tick))
+			continue;
+		e->behind--;
+		e->n--;
+		e->to -= e->to != NULL;
+		t->samples--;
+		if (t->series[i].histogram)
+			histogram_log_drop(t->series[i].histogram);
 	}
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "backend/columns/columns.h"
+#include "backend/columns/histogram_log.h"
 #include "backend/columns/table_names.h"
 #include "backend/columns/tick_sets.h"
 #include "common/schema/trail.h"
@@ -23,25 +24,12 @@ struct table_column {
 	uint32_t blocks;
 };
 
-/* A series that has columns, ascending by part, and the indexes as a message has them when they are those of all parts
- * but the first. */
-struct table_histogram {
-	struct table_part {
-		struct table_end end;
-		struct table_column column;
-		uint32_t part;
-	} * parts;
-	uint32_t n_parts, cap_parts;
-	uint8_t *indexes;
-	uint32_t indexes_len;
-};
-
 struct table_series {
 	struct table_column column; /* of what is no histogram */
 	uint32_t ticks;		    /* the set of those before `first` */
 	uint32_t first;		    /* where the run of ticks up to the last began */
 	uint32_t path, labels;
-	struct table_histogram *histogram; /* NULL: none */
+	struct histogram_log *histogram; /* NULL: none */
 };
 
 struct table {
