@@ -121,20 +121,20 @@ static bool are_numbers(const uint8_t *p, size_t len, uint32_t n)
 
 int histogram_log_again(struct histogram_log *log, struct pages *pages, const uint8_t *data, size_t len)
 {
-	const uint8_t *p = data, *end = data + len;
+	struct wire_reader reader = wire_reader(data, len);
 	uint64_t sum, counts_len;
-	if (!log->layout || len < 3 + MOST_VARINT + log->layout_len || p[0] != TAG_SCHEME || p[1] != 1 ||
-	    p[2] != TAG_SUM)
+	if (!log->layout || len < 3 || data[0] != TAG_SCHEME || data[1] != 1 || data[2] != TAG_SUM)
 		return 0;
-	unsigned taken = wire_varint_ahead(p + 3, &sum);
-	p += 3 + taken;
-	if (taken == 0 || (size_t)(end - p) < log->layout_len + 2 || memcmp(p, log->layout, log->layout_len) != 0)
+	reader.p += 3;
+	unsigned taken = len >= 3 + MOST_VARINT ? wire_varint_ahead(reader.p, &sum) : 0;
+	if (taken == 0 && wire_varint(&reader, &sum) != 1)
 		return 0;
-	p += log->layout_len;
-	if (*p++ != TAG_COUNTS)
+	reader.p += taken;
+	if ((size_t)(reader.end - reader.p) < log->layout_len + 2 ||
+	    memcmp(reader.p, log->layout, log->layout_len) != 0 || reader.p[log->layout_len] != TAG_COUNTS)
 		return 0;
-	struct wire_reader reader = wire_reader(p, (size_t)(end - p));
-	if (wire_varint(&reader, &counts_len) != 1 || counts_len != (size_t)(end - reader.p) ||
+	reader.p += log->layout_len + 1;
+	if (wire_varint(&reader, &counts_len) != 1 || counts_len != (size_t)(reader.end - reader.p) ||
 	    counts_len > MOST_COUNTS || !are_numbers(reader.p, counts_len, log->n))
 		return 0;
 	int r = add_row(log, pages, sum, reader.p, counts_len);
