@@ -215,7 +215,7 @@ static void *read_along(void *arg)
 
 struct range_ahead *range_ahead_start(const struct range_ahead_wish *wish, const struct query_due *due)
 {
-	size_t threads = wish->source->threads < MAX_THREADS ? wish->source->threads : MAX_THREADS;
+	size_t threads = wish->source->threads_ahead < MAX_THREADS ? wish->source->threads_ahead : MAX_THREADS;
 	if (threads > due->left / BLOCKS_FOR_A_THREAD)
 		threads = due->left / BLOCKS_FOR_A_THREAD;
 	struct range_ahead *a = threads > 1 ? calloc(1, sizeof(*a)) : NULL;

@@ -365,6 +365,7 @@ struct query_source query_source_store(struct query_store *store)
 	return (struct query_source){.read = read_store,
 				     .source = store,
 				     .threads = store->threads,
+				     .threads_ahead = store_views_are_cheap(store->store) ? store->threads : 0,
 				     .open = open_another,
 				     .close = close_another};
 }

@@ -226,6 +226,9 @@ int postgres_row_heads(struct postgres_link *link, const uint8_t host_id[16], in
 /* postgres_views.c */
 int postgres_view_open(void *engine, bool wait, void **ret_view);
 void postgres_view_close(void *view);
+/* The connection of the first view, with what the server has to know to plan panels of the last days: who asks first
+ * would wait for all of it. What fails is tried again by him. */
+void postgres_views_ahead(struct postgres_engine *e);
 int postgres_view_rows(void *view, const uint8_t host_id[16], int64_t from_us, int64_t to_us, bool backwards,
 		       store_row_fn fn, void *arg);
 int postgres_view_row_heads(void *view, const uint8_t host_id[16], int64_t from_us, int64_t to_us, size_t head,

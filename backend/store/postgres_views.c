@@ -6,6 +6,8 @@
  * fails because something is damaged must not end the transaction: each begins at a savepoint. */
 #include "backend/store/postgres_engine.h"
 
+#include "common/clock.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +15,7 @@
 #define HEAD_BYTES 8192
 #define HEADS_AT_ONCE 64
 #define HEADS_MAX_BYTES (4u << 20) /* kept in a view */
+#define AHEAD_US (30 * 24 * 3600 * 1000000ll)
 #define ID_BYTES (HEADS_AT_ONCE * 12 + 64)
 
 /* A chunk that was listed. */
@@ -493,4 +496,31 @@ int postgres_view_read(void *arg, const struct store_chunk *chunk, uint64_t offs
 		return 0;
 	}
 	return read_range(view, c, offset, len, data);
+}
+
+static int no_row(void *arg, const struct store_row *row)
+{
+	(void)arg;
+	(void)row;
+	return 0;
+}
+
+void postgres_views_ahead(struct postgres_engine *e)
+{
+	static const enum store_tier tiers[] = {STORE_TIER_RAW, STORE_TIER_MINUTE};
+	const uint8_t nobody[16] = {0};
+	const int64_t now_us = clock_wall_us(), from_us = now_us - AHEAD_US;
+	void *view;
+	int r = postgres_view_open(e, false, &view);
+	if (r < 0)
+		return;
+	for (size_t i = 0; r == 0 && i < sizeof(tiers) / sizeof(tiers[0]); i++) {
+		struct store_chunk *chunks = NULL;
+		size_t n;
+		r = postgres_view_chunks(view, nobody, tiers[i], 0, from_us, now_us, &chunks, &n);
+		free(chunks);
+	}
+	if (r == 0)
+		r = postgres_view_row_heads(view, nobody, from_us, now_us, 0, no_row, NULL);
+	postgres_view_close(view);
 }

@@ -186,6 +186,11 @@ int store_view_try(struct store *s, struct store_view **ret)
 	return open_view(s, false, ret);
 }
 
+bool store_views_are_cheap(const struct store *s)
+{
+	return s->ops->cheap_views;
+}
+
 void store_view_close(struct store_view *view)
 {
 	if (!view)

@@ -149,6 +149,9 @@ int store_view_open(struct store *store, struct store_view **ret) __attribute__(
 /* The same for who can do without: -EBUSY at once when too many are open. */
 int store_view_try(struct store *store, struct store_view **ret) __attribute__((nonnull, warn_unused_result));
 void store_view_close(struct store_view *view); /* accepts NULL */
+/* Whether one more view costs next to nothing, and waits for the disk by itself. One of a server is one more connection
+ * there, of which the first question costs as much as a panel. */
+bool store_views_are_cheap(const struct store *store) __attribute__((nonnull));
 
 /* The rows of a host that are not sealed and whose agent_us lies in [from_us, to_us], by agent_us, newest first when
  * `backwards`. fn may take its time, and may use the view to read chunks. 0, fn's value, or negative errno (-EINVAL:

@@ -39,6 +39,7 @@ struct store_ops {
 		       size_t *ret_n);
 	int (*latest)(void *engine, const uint8_t host_id[16], uint8_t **ret_payload, size_t *ret_len,
 		      uint8_t ret_hash[32], int64_t *ret_received_us);
+	bool cheap_views;
 	int (*view_open)(void *engine, bool wait, void **ret_view); /* store_view_try() does not */
 	void (*view_close)(void *view);
 	int (*view_rows)(void *view, const uint8_t host_id[16], int64_t from_us, int64_t to_us, bool backwards,

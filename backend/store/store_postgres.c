@@ -107,6 +107,7 @@ static int open_engine(const char *url, void **ret_engine, char **ret_error)
 	log_info("PostgreSQL is the store", LOG_STR("database", e->url.shown),
 		 LOG_INT("server", PQserverVersion(e->write.conn) / 10000),
 		 LOG_STR("ssl", PQsslInUse(e->write.conn) ? "yes" : "no"));
+	postgres_views_ahead(e);
 	*ret_engine = e;
 	return 0;
 }

@@ -411,6 +411,7 @@ const struct store_ops store_sqlite = {
 	.settle = sqlite_settle,
 	.durable = sqlite_durable,
 	.latest = sqlite_latest,
+	.cheap_views = true,
 	.view_open = sqlite_view_open,
 	.view_close = sqlite_view_close,
 	.view_rows = sqlite_view_rows,

@@ -332,6 +332,27 @@ static void test_one_leads(void **state)
 	store_close(other);
 }
 
+/* Who asks first does not wait for a session. */
+static void test_the_first_view_is_connected(void **state)
+{
+	static const char sessions[] = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'sonde-backend'"
+				       " AND datname = current_database()";
+	struct fixture *f = *state;
+	void *engine = open_engine(f), *first, *second;
+	/* With the writer's. Those of the store before it take a moment to end. */
+	for (int i = 0; i < 1000 && fixture_ask(f, sessions) != 2; i++)
+		usleep(10000);
+	assert_int_equal(fixture_ask(f, sessions), 2);
+	assert_int_equal(store_postgres.view_open(engine, true, &first), 0);
+	assert_int_equal(fixture_ask(f, sessions), 2);
+	assert_int_equal(store_postgres.view_open(engine, false, &second), 0);
+	assert_int_equal(fixture_ask(f, sessions), 3);
+	store_postgres.view_close(first);
+	store_postgres.view_close(second);
+	store_postgres.close(engine);
+	fixture_open(f);
+}
+
 static void test_a_view_whose_session_ends(void **state)
 {
 	struct fixture *f = *state;
@@ -411,6 +432,7 @@ int main(void)
 		WITH_STORE(test_a_part_that_cannot_be_parted),
 		WITH_STORE(test_several_backends_seal_one_host),
 		WITH_STORE(test_one_leads),
+		WITH_STORE(test_the_first_view_is_connected),
 		WITH_STORE(test_a_view_whose_session_ends),
 		WITH_STORE(test_views_do_not_use_up_the_links),
 		WITH_STORE(test_rows_survive_the_migration),
