@@ -21,7 +21,7 @@ void intern_clear(struct intern *map)
 
 static void place(struct intern_slot *slots, uint32_t cap, struct intern_slot slot)
 {
-	uint32_t i = (uint32_t)slot.hash & (cap - 1);
+	uint32_t i = slot.hash & (cap - 1);
 	while (slots[i].number)
 		i = (i + 1) & (cap - 1);
 	slots[i] = slot;
@@ -51,14 +51,14 @@ int intern_get(struct intern *map, uint64_t hash, intern_equal_fn equal, const v
 		if (r < 0)
 			return r;
 	}
-	uint32_t i = (uint32_t)hash & (map->cap - 1);
+	uint32_t short_hash = (uint32_t)hash, i = short_hash & (map->cap - 1);
 	for (; map->slots[i].number; i = (i + 1) & (map->cap - 1)) {
-		if (map->slots[i].hash == hash && equal(arg, map->slots[i].number - 1, key)) {
+		if (map->slots[i].hash == short_hash && equal(arg, map->slots[i].number - 1, key)) {
 			*number = map->slots[i].number - 1;
 			return 1;
 		}
 	}
-	map->slots[i] = (struct intern_slot){.hash = hash, .number = *number + 1};
+	map->slots[i] = (struct intern_slot){.hash = short_hash, .number = *number + 1};
 	map->n++;
 	return 0;
 }

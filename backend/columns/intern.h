@@ -8,7 +8,7 @@
 
 struct intern {
 	struct intern_slot {
-		uint64_t hash;
+		uint32_t hash;	 /* as much of it */
 		uint32_t number; /* plus one; 0 is free */
 	} * slots;
 	uint32_t n, cap; /* cap is a power of two */

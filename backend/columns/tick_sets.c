@@ -1,5 +1,5 @@
 /* A set is its last run and the set before that. The series of a row come one after the other and ask for the same:
- * the set made last of another is looked at first. */
+ * what was asked for last is looked at first, and then the set made last of the one it was. */
 #include "backend/columns/tick_sets.h"
 
 #include <errno.h>
@@ -20,6 +20,7 @@ void tick_sets_clear(struct tick_sets *s)
 {
 	/* The empty one stays. */
 	s->n = s->n > 0 ? 1 : 0;
+	s->last.is = TICK_SETS_EMPTY;
 	if (s->n > 0)
 		s->sets[0].next = TICK_SETS_EMPTY;
 	intern_clear(&s->map);
@@ -68,7 +69,7 @@ static int look_up(struct tick_sets *s, const struct tick_set *wanted, uint32_t 
 	return r < 0 ? r : 0;
 }
 
-int tick_sets_add(struct tick_sets *s, uint32_t set, struct presence_run run, uint32_t *ret)
+static int add(struct tick_sets *s, uint32_t set, struct presence_run run, uint32_t *ret)
 {
 	uint32_t number;
 	if (set != TICK_SETS_EMPTY && s->sets[set].run.first + s->sets[set].run.n == run.first) {
@@ -91,6 +92,22 @@ int tick_sets_add(struct tick_sets *s, uint32_t set, struct presence_run run, ui
 		return r;
 	s->sets[set].next = number;
 	*ret = number;
+	return 0;
+}
+
+int tick_sets_add(struct tick_sets *s, uint32_t set, struct presence_run run, uint32_t *ret)
+{
+	if (s->last.is != TICK_SETS_EMPTY && s->last.set == set && s->last.run.first == run.first &&
+	    s->last.run.n == run.n) {
+		*ret = s->last.is;
+		return 0;
+	}
+	int r = add(s, set, run, ret);
+	if (r < 0)
+		return r;
+	s->last.set = set;
+	s->last.run = run;
+	s->last.is = *ret;
 	return 0;
 }
 

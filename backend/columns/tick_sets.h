@@ -17,6 +17,10 @@ struct tick_sets {
 	} * sets;	       /* [0] is the empty one */
 	uint32_t n, cap;
 	struct intern map; /* by run and what is before it */
+	struct {
+		uint32_t set, is; /* is TICK_SETS_EMPTY: none yet */
+		struct presence_run run;
+	} last; /* that was asked for */
 };
 
 void tick_sets_free(struct tick_sets *sets); /* accepts a zeroed one */
