@@ -7,10 +7,10 @@
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
-#include <stdbool.h>
 
 #define LOOKED_AT 1024 /* values from which a form is chosen */
 #define MEDIAN_OF 31
+#define STRIPED 8 /* with the form */
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -339,7 +339,7 @@ void integers_join(const struct integers_plan *plan, const int64_t *residuals, s
 
 int integers_plan_put(const struct integers_plan *plan, struct buf *out)
 {
-	int r = put_varint(out, plan->form);
+	int r = put_varint(out, (uint64_t)plan->form | (plan->striped ? STRIPED : 0));
 	if (r == 0)
 		r = put_varint(out, plan->first << 1 ^ (0 - (plan->first >> 63)));
 	if (r == 0 && plan->form != INTEGERS_CONSTANT)
@@ -359,9 +359,10 @@ int integers_plan_take(struct wire_reader *reader, struct integers_plan *ret)
 	struct integers_plan plan = {.factor = 1};
 	uint64_t form, v;
 	int r = take(reader, &form);
-	if (r < 0 || form >= INTEGERS_FORM_END)
+	if (r < 0 || form >= 2 * STRIPED || (form & ~(uint64_t)STRIPED) >= INTEGERS_FORM_END)
 		return -EPROTO;
-	plan.form = (enum integers_form)form;
+	plan.form = (enum integers_form)(form & ~(uint64_t)STRIPED);
+	plan.striped = (form & STRIPED) != 0;
 	r = take(reader, &v);
 	if (r == 0)
 		plan.first = (uint64_t)wire_zigzag(v);

@@ -5,6 +5,7 @@
 #include "common/buf.h"
 #include "common/wire.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,7 @@ struct integers_plan {
 	uint64_t base;	 /* signed */
 	uint64_t factor; /* of all residuals; at least 1 */
 	enum integers_form form;
+	bool striped; /* its residuals are those of stripes.h */
 };
 
 /* Chooses; n > 0. *ret_bits is what it may cost. */

@@ -58,6 +58,29 @@ uint64_t presence_hash(const struct presence *p)
 	return h;
 }
 
+uint32_t presence_rank(const struct presence *p, uint32_t tick)
+{
+	uint32_t rank = 0;
+	for (uint32_t i = 0; i < p->n_runs && p->runs[i].first < tick; i++)
+		rank += tick - p->runs[i].first < p->runs[i].n ? tick - p->runs[i].first : p->runs[i].n;
+	return rank;
+}
+
+int presence_slice(const struct presence *p, uint32_t first, uint32_t end, struct presence *ret)
+{
+	uint32_t rank = 0;
+	int r = 0;
+	ret->n_runs = ret->count = 0;
+	for (uint32_t i = 0; r == 0 && i < p->n_runs && rank < end; i++) {
+		const struct presence_run *run = &p->runs[i];
+		uint32_t skip = first > rank ? first - rank : 0, stop = end - rank < run->n ? end - rank : run->n;
+		if (skip < stop)
+			r = presence_add_run(ret, run->first + skip, stop - skip);
+		rank += run->n;
+	}
+	return r;
+}
+
 int presence_put(const struct presence *p, struct buf *out)
 {
 	int r = wire_put_varint(out, p->n_runs);

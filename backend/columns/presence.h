@@ -30,6 +30,13 @@ int presence_add_run(struct presence *presence, uint32_t first, uint32_t n)
 bool presence_equal(const struct presence *a, const struct presence *b) __attribute__((nonnull));
 uint64_t presence_hash(const struct presence *presence) __attribute__((nonnull));
 
+/* How many of its ticks are below this one. */
+uint32_t presence_rank(const struct presence *presence, uint32_t tick) __attribute__((nonnull));
+/* Fills *ret, which has been used before or is zeroed, with ticks number [first, end), of which there are so many. 0 or
+ * -ENOMEM. */
+int presence_slice(const struct presence *presence, uint32_t first, uint32_t end, struct presence *ret)
+	__attribute__((nonnull, warn_unused_result));
+
 /* Writes: 0, -ENOMEM, -EMSGSIZE. */
 int presence_put(const struct presence *presence, struct buf *out) __attribute__((nonnull, warn_unused_result));
 /* Reads into a zeroed presence whose ticks are all below n_ticks: 0, -EPROTO, -ENOMEM. */

@@ -6,6 +6,7 @@
 #include "backend/columns/doubles.h"
 #include "backend/columns/packed.h"
 #include "backend/columns/ratios.h"
+#include "backend/columns/stripes.h"
 #include "common/wire.h"
 
 #include <errno.h>
@@ -35,7 +36,7 @@ int section_blocks_finish(struct section_blocks *b)
 {
 	if (b->n_columns == 0)
 		return 0;
-	if (b->form == COLUMNS_DENSE) {
+	if (b->form == COLUMNS_DENSE && !b->striped) {
 		range_encoder_finish(&b->encoder);
 		if (b->encoder.len > b->encoder.cap)
 			return -EMSGSIZE;
@@ -50,6 +51,7 @@ int section_blocks_finish(struct section_blocks *b)
 		r = wire_put_varint(b->directory, crc32(0, data, (unsigned)len));
 	b->n++;
 	b->n_columns = b->n_values = 0;
+	b->striped = false;
 	b->path = UINT32_MAX;
 	b->begin = b->bytes.len;
 	return r;
@@ -59,6 +61,8 @@ int section_blocks_end_series(struct section_blocks *b)
 {
 	if (b->n_columns == 0)
 		return 0;
+	if (b->striped)
+		return section_blocks_finish(b);
 	size_t settled = b->form == COLUMNS_DENSE ? range_encoder_settled(&b->encoder) : b->bytes.len - b->begin;
 	size_t most = b->form == COLUMNS_DENSE ? SECTION_BLOCK_BYTES : SECTION_QUICK_BLOCK_BYTES;
 	bool full = settled >= most || b->n_values >= SECTION_BLOCK_VALUES;
@@ -107,8 +111,8 @@ static struct residuals_model *model_of(struct section_blocks *b, enum section_m
 	return &b->models[which];
 }
 
-static int encode(struct section_blocks *b, uint32_t path, const struct integers_plan *plan, const uint64_t *integers,
-		  uint32_t n, uint32_t part)
+static int encode(struct section_blocks *b, uint32_t path, const uint64_t *integers, uint32_t n, uint32_t part,
+		  double bits, struct integers_plan *plan)
 {
 	size_t count = integers_residuals(plan->form, n);
 	bool is_bucket = part >= COLUMNS_PART_BUCKET;
@@ -116,6 +120,11 @@ static int encode(struct section_blocks *b, uint32_t path, const struct integers
 	if (r < 0 || count == 0)
 		return r;
 	integers_split(plan, integers, n, b->scratch);
+	/* A sum or a bucket is of no use without all of what stands before it. */
+	plan->striped = b->striped = part == COLUMNS_PART_VALUE && stripes_pay(plan, n, bits);
+	if (b->striped)
+		return stripes_put(plan, b->scratch, n, model_of(b, SECTION_MODEL_VALUES), &b->encoder, b->begin,
+				   &b->bytes);
 	if (is_bucket)
 		budget_hint(&b->budget, part - COLUMNS_PART_BUCKET);
 	residuals_encode(model_of(b, is_bucket ? SECTION_MODEL_BUCKETS : SECTION_MODEL_VALUES), &b->encoder, b->scratch,
@@ -126,11 +135,12 @@ static int encode(struct section_blocks *b, uint32_t path, const struct integers
 }
 
 /* Buckets are told as their growth and nothing else: that is what the sum knows about. */
-static struct integers_plan plan_of(const struct columns_part *part, const uint64_t *integers, uint32_t n)
+static struct integers_plan plan_of(const struct columns_part *part, const uint64_t *integers, uint32_t n,
+				    double *ret_bits)
 {
-	double bits;
+	*ret_bits = 0;
 	if (part->part < COLUMNS_PART_BUCKET)
-		return integers_plan(integers, n, &bits);
+		return integers_plan(integers, n, ret_bits);
 	struct integers_plan plan = {.form = INTEGERS_CONSTANT, .first = integers[0], .factor = 1};
 	uint64_t other = 0;
 	for (uint32_t i = 1; i < n; i++)
@@ -187,12 +197,13 @@ static int add_doubles(struct section_blocks *b, uint32_t path, const struct col
 	ret->plans[0] = integers_plan(integers, n, &bits);
 	if (ret->scale == DOUBLES_BITS && bits > 0 && as_ratios(b, part->values, n, bits, &ratios, ret))
 		return encode_ratios(b, path, &ratios, ret->plans, n);
-	return encode(b, path, &ret->plans[0], integers, n, part->part);
+	return encode(b, path, integers, n, part->part, bits, &ret->plans[0]);
 }
 
 static int add_dense(struct section_blocks *b, uint32_t path, enum schema_value_type type,
 		     const struct columns_part *part, uint32_t n, struct section_code *ret)
 {
+	double bits;
 	int r = part->part == COLUMNS_PART_SUM ? budget_reserve(&b->budget, n) : 0;
 	if (r < 0)
 		return r;
@@ -200,8 +211,8 @@ static int add_dense(struct section_blocks *b, uint32_t path, enum schema_value_
 		return add_doubles(b, path, part, n, ret);
 	if (part->part == COLUMNS_PART_SUM)
 		budget_begin(&b->budget, part->values, n);
-	ret->plans[0] = plan_of(part, part->values, n);
-	return encode(b, path, &ret->plans[0], part->values, n, part->part);
+	ret->plans[0] = plan_of(part, part->values, n, &bits);
+	return encode(b, path, part->values, n, part->part, bits, &ret->plans[0]);
 }
 
 /* --- the quick form --- */

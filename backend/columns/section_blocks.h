@@ -17,6 +17,7 @@ struct section_blocks {
 	/* The open block. */
 	size_t begin; /* in `bytes` */
 	uint32_t n_columns, n_values;
+	bool striped;  /* its last column, whose stripes end it: nothing more fits behind them */
 	uint32_t path; /* of the last column */
 	struct range_encoder encoder;
 	struct residuals_model models[SECTION_MODELS];

@@ -3,6 +3,7 @@
 
 #include "backend/columns/aggregates.h"
 #include "backend/columns/doubles.h"
+#include "backend/columns/stripes.h"
 #include "backend/columns/words.h"
 #include "common/wire.h"
 
@@ -179,7 +180,8 @@ static int take_ratio(struct section_reader *r, struct column *c, struct wire_re
 		r->cap_ratios = cap;
 	}
 	struct ratio_plans *p = &r->ratios[r->n_ratios];
-	if (integers_plan_take(plans, &p->denominators) < 0 || integers_plan_take(plans, &p->beside) < 0)
+	if (integers_plan_take(plans, &p->denominators) < 0 || integers_plan_take(plans, &p->beside) < 0 ||
+	    p->denominators.striped || p->beside.striped)
 		return -EPROTO;
 	const struct ratios one = {
 		.numerators = &c->plan.first, .denominators = &p->denominators.first, .beside = &p->beside.first};
@@ -220,6 +222,9 @@ static int take_plan(struct section_reader *r, struct column *c, const struct pa
 	    c->plan.form != INTEGERS_DELTA)
 		return -EPROTO;
 	c->count = r->presences[c->presence].count;
+	if (c->plan.striped && (r->form != COLUMNS_DENSE || c->part != COLUMNS_PART_VALUE || section_is_ratio(c) ||
+				!stripes_can(&c->plan, c->count)))
+		return -EPROTO;
 	if (section_is_ratio(c))
 		return take_ratio(r, c, plans, ret_first);
 	*ret_first = aggregates_value(c->plan.first, c->scale, is_double);
@@ -247,8 +252,12 @@ static int read_plans(struct section_reader *r, struct wire_reader *plans, struc
 		}
 		if (block == r->n_blocks)
 			return -EPROTO;
+		struct block *b = &r->blocks[block];
 		if (in_blocks++ == 0)
-			r->blocks[block].first_column = i;
+			b->first_column = i;
+		if (c->plan.striped && in_blocks < b->n_columns)
+			return -EPROTO;
+		b->striped = c->plan.striped ? i : UINT32_MAX;
 		c->block = block;
 	}
 	return r->n_blocks == 0 || (block == r->n_blocks - 1 && in_blocks == r->blocks[block].n_columns) ? 0 : -EPROTO;

@@ -9,6 +9,7 @@
 #include "backend/columns/residuals.h"
 #include "backend/columns/section_format.h"
 #include "backend/columns/section_reader.h"
+#include "backend/columns/stripes.h"
 
 /* A host has a hundred thousand processes a day: what only some columns have is not in here. */
 struct column {
@@ -41,6 +42,7 @@ struct block {
 	uint32_t n_columns;
 	size_t offset, len;
 	uint32_t crc;
+	uint32_t striped; /* its last column, or UINT32_MAX */
 };
 
 struct section_reader {
@@ -72,6 +74,8 @@ struct section_reader {
 	uint32_t open_block, next_column, model_path;
 	struct wire_reader packed;    /* the quick form: what is left of the block */
 	struct range_decoder decoder; /* the dense one */
+	struct stripes stripes;	      /* of the block's last column, if it is striped */
+	struct presence slice;	      /* of the ticks that were asked for last */
 	struct residuals_model models[SECTION_MODELS];
 	unsigned models_ready; /* one bit for each */
 	int64_t *scratch;

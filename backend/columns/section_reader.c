@@ -33,6 +33,7 @@ void section_reader_free(struct section_reader *r)
 	free(r->aggregates);
 	free(r->scratch);
 	buf_free(&r->fetched);
+	presence_free(&r->slice);
 	budget_free(&r->budget);
 	free(r);
 }
@@ -253,10 +254,16 @@ static int open_block(struct section_reader *r, uint32_t block)
 	}
 	if ((uint32_t)crc32(0, data, (unsigned)b->len) != b->crc)
 		return -EBADMSG;
-	if (r->form == COLUMNS_QUICK)
+	if (r->form == COLUMNS_QUICK) {
 		r->packed = wire_reader(data, b->len);
-	else
+	} else if (b->striped == UINT32_MAX) {
 		range_decoder_init(&r->decoder, data, b->len);
+	} else {
+		const struct column *c = &r->columns[b->striped];
+		if (stripes_take(&c->plan, c->count, wire_reader(data, b->len), &r->stripes) < 0)
+			return -EPROTO;
+		range_decoder_init(&r->decoder, r->stripes.data[0], r->stripes.len[0]);
+	}
 	r->open_block = block;
 	r->next_column = b->first_column;
 	r->model_path = r->budget_of = UINT32_MAX;
@@ -301,6 +308,14 @@ static struct residuals_model *model_of(struct section_reader *r, enum section_m
 	return &r->models[which];
 }
 
+/* Models are new where the metric changes. */
+static void enter_path(struct section_reader *r, const struct column *c)
+{
+	if (r->model_path != c->path)
+		r->models_ready = 0;
+	r->model_path = c->path;
+}
+
 static void decode_one(struct section_reader *r, const struct integers_plan *plan, enum section_model which, uint32_t n,
 		       int64_t *to, const uint8_t *hints)
 {
@@ -334,9 +349,7 @@ static int decode_next(struct section_reader *r)
 		e = begin_budget(r, c->first, NULL);
 	if (e < 0)
 		return e;
-	if (r->model_path != c->path)
-		r->models_ready = 0;
-	r->model_path = c->path;
+	enter_path(r, c);
 	if (c->part >= COLUMNS_PART_BUCKET) {
 		budget_hint(&r->budget, c->part - COLUMNS_PART_BUCKET);
 		decode_one(r, &c->plan, SECTION_MODEL_BUCKETS, n, r->scratch, r->budget.hints);
@@ -352,20 +365,49 @@ static int decode_next(struct section_reader *r)
 	return c->part == COLUMNS_PART_SUM ? begin_budget(r, r->next_column, r->scratch) : 0;
 }
 
-/* The residuals of column i, into scratch: what stands before it in its block is decoded on the way. */
-static int decode(struct section_reader *r, uint32_t i)
+/* Opens the block of column i and decodes what stands before it there, unless that is done. Afterwards what is decoded
+ * ends before `end`. */
+static int decode_until(struct section_reader *r, uint32_t i, uint32_t end)
 {
 	uint32_t block = r->columns[i].block;
 	int e = 0;
 	if (block != r->open_block || i < r->next_column)
 		e = open_block(r, block);
-	for (; e == 0 && r->next_column <= i; r->next_column++)
+	for (; e == 0 && r->next_column < end; r->next_column++)
 		e = r->form == COLUMNS_QUICK ? unpack_next(r, r->next_column == i) : decode_next(r);
 	if (e == 0 && r->form != COLUMNS_QUICK && r->decoder.beyond > 4)
 		e = -EPROTO;
 	if (e < 0)
 		r->open_block = UINT32_MAX;
 	return e;
+}
+
+/* The residuals of column i, into scratch. */
+static int decode(struct section_reader *r, uint32_t i)
+{
+	return decode_until(r, i, i + 1);
+}
+
+/* The integers of a striped column at values [*first, *end), which become what was decoded: they begin at *to. */
+static int decode_striped(struct section_reader *r, uint32_t i, uint32_t *first, uint32_t *end, uint64_t *to)
+{
+	const struct column *c = &r->columns[i];
+	unsigned from = stripes_of(c->count, *first), until = stripes_of(c->count, *end - 1) + 1;
+	int e = decode_until(r, i, i);
+	if (e < 0)
+		return e;
+	enter_path(r, c);
+	e = stripes_decode(&r->stripes, &c->plan, from, until, model_of(r, SECTION_MODEL_VALUES), &r->decoder, to);
+	r->next_column = i + 1;
+	if (e < 0) {
+		r->open_block = UINT32_MAX;
+		return e;
+	}
+	*first = stripes_begin(c->count, from);
+	*end = stripes_begin(c->count, until);
+	if (from > 0)
+		memmove(to, to + *first, (*end - *first) * sizeof(*to));
+	return 0;
 }
 
 static int join_ratios(struct section_reader *r, const struct column *c, uint64_t *values)
@@ -383,26 +425,71 @@ static int join_ratios(struct section_reader *r, const struct column *c, uint64_
 	return 0;
 }
 
+static int join_values(struct section_reader *r, const struct column *c, uint64_t *values, uint32_t n)
+{
+	if (section_is_ratio(c))
+		return join_ratios(r, c, values);
+	if (r->paths[c->path].type == SCHEMA_VALUE_DOUBLE)
+		doubles_join(c->scale, values, n, values);
+	return 0;
+}
+
 int section_reader_values(struct section_reader *r, uint32_t i, struct columns_values *values)
+{
+	struct section_span all = {.first = 0, .end = r->n_ticks};
+	return section_reader_values_within(r, i, &all, values);
+}
+
+/* A striped series. */
+static int values_within(struct section_reader *r, uint32_t i, struct section_span *span, struct columns_values *values)
+{
+	const struct column *c = &r->columns[r->series[i]];
+	const struct presence *all = values->presence;
+	uint32_t first = presence_rank(all, span->first), end = presence_rank(all, span->end);
+	/* Of no values the stripe in which they would be. */
+	first = first < c->count ? first : c->count - 1;
+	end = end > first ? end : first + 1;
+	uint64_t *to = values->parts[0].values;
+	int e = decode_striped(r, r->series[i], &first, &end, to);
+	if (e == 0)
+		e = join_values(r, c, to, end - first);
+	if (e < 0 || end - first == c->count) {
+		*span = e < 0 ? *span : (struct section_span){.first = 0, .end = r->n_ticks};
+		return e;
+	}
+	e = presence_slice(all, first, end, &r->slice);
+	if (e < 0)
+		return e;
+	const struct presence_run *last = &r->slice.runs[r->slice.n_runs - 1];
+	span->first = first > 0 ? r->slice.runs[0].first : 0;
+	span->end = end < c->count ? last->first + last->n : r->n_ticks;
+	values->presence = &r->slice;
+	values->n = end - first;
+	return 0;
+}
+
+int section_reader_values_within(struct section_reader *r, uint32_t i, struct section_span *span,
+				 struct columns_values *values)
 {
 	uint32_t first = r->series[i], n_parts = section_reader_parts(r, i);
 	values->presence = section_reader_presence(r, i);
 	values->n = values->presence->count;
 	values->n_parts = n_parts;
 	int e = columns_values_reserve(values, n_parts, values->n);
+	for (uint32_t k = 0; e == 0 && k < n_parts; k++)
+		values->parts[k].part = r->columns[first + k].part;
+	if (e == 0 && r->columns[first].plan.striped)
+		return values_within(r, i, span, values);
 	for (uint32_t k = 0; e == 0 && k < n_parts; k++) {
 		const struct column *c = &r->columns[first + k];
-		uint64_t *to = values->parts[k].values;
-		values->parts[k].part = c->part;
 		if (c->block != UINT32_MAX)
 			e = decode(r, first + k);
 		if (e < 0)
 			break;
-		integers_join(&c->plan, r->scratch, values->n, to);
-		if (section_is_ratio(c))
-			e = join_ratios(r, c, to);
-		else if (r->paths[c->path].type == SCHEMA_VALUE_DOUBLE)
-			doubles_join(c->scale, to, values->n, to);
+		integers_join(&c->plan, r->scratch, values->n, values->parts[k].values);
+		e = join_values(r, c, values->parts[k].values, values->n);
 	}
+	if (e == 0)
+		*span = (struct section_span){.first = 0, .end = r->n_ticks};
 	return e;
 }

@@ -60,3 +60,12 @@ bool section_reader_constant(const struct section_reader *reader, uint32_t i, ui
  * damaged block; -EPROTO; -ENOMEM. */
 int section_reader_values(struct section_reader *reader, uint32_t i, struct columns_values *values)
 	__attribute__((nonnull, warn_unused_result));
+
+/* Ticks [first, end). */
+struct section_span {
+	uint32_t first, end;
+};
+/* The same as far as they are wanted: those at ticks of the span, which becomes that of what was decoded, and of which
+ * values->presence has all, until the next call. A column of many bytes need not be decoded as a whole. */
+int section_reader_values_within(struct section_reader *reader, uint32_t i, struct section_span *span,
+				 struct columns_values *values) __attribute__((nonnull, warn_unused_result));

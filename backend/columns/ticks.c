@@ -4,6 +4,7 @@
 
 #include "backend/columns/integers.h"
 #include "backend/columns/residuals.h"
+#include "backend/columns/stripes.h"
 #include "backend/columns/words.h"
 #include "common/wire.h"
 
@@ -49,13 +50,17 @@ static void split(const struct columns_tick *ticks, uint32_t n, const uint32_t *
 	}
 }
 
-static void join(uint64_t **columns, uint32_t n, const uint8_t (*origins)[32], size_t known, struct columns_tick *ret)
+static void join(uint64_t **columns, const uint8_t (*origins)[32], size_t known, uint32_t first, uint32_t end,
+		 struct columns_tick *ret)
 {
 	uint64_t grid = 0;
-	for (uint32_t i = 0; i < n; i++) {
+	for (uint32_t i = 0; i < end; i++) {
+		uint32_t interval_ms = (uint32_t)columns[INTERVAL][i];
+		grid = i == 0 ? columns[STEPS][0] : on_grid(grid, columns[STEPS][i], interval_ms);
+		if (i < first)
+			continue;
 		struct columns_tick *t = &ret[i];
-		t->interval_ms = (uint32_t)columns[INTERVAL][i];
-		grid = i == 0 ? columns[STEPS][0] : on_grid(grid, columns[STEPS][i], t->interval_ms);
+		t->interval_ms = interval_ms;
 		t->time_us = (int64_t)(grid + columns[JITTER][i]);
 		t->boottime_us = known > BOOTTIME ? columns[BOOTTIME][i] + (uint64_t)t->time_us : 0;
 		t->received_us = known > RECEIVED ? (int64_t)(columns[RECEIVED][i] + (uint64_t)t->time_us) : 0;
@@ -115,12 +120,40 @@ static int work_init(struct work *w, uint32_t n)
 	return w->memory && w->residuals && w->model ? 0 : -ENOMEM;
 }
 
+/* Where what is coded goes; what is striped ends a stream and the rest begins another. */
+struct coding {
+	struct buf bytes;
+	struct range_encoder encoder;
+	size_t begin; /* of the stream */
+};
+
+static void coding_free(struct coding *c)
+{
+	buf_free(&c->bytes);
+}
+
+static int code_column(struct work *w, const struct integers_plan *plan, uint32_t n, const uint64_t *values,
+		       struct coding *c)
+{
+	residuals_model_init(w->model, RESIDUALS_TICKS);
+	integers_split(plan, values, n, w->residuals);
+	if (!plan->striped) {
+		residuals_encode(w->model, &c->encoder, w->residuals, integers_residuals(plan->form, n), NULL);
+		return 0;
+	}
+	int r = stripes_put(plan, w->residuals, n, w->model, &c->encoder, 0, &c->bytes);
+	if (r == 0)
+		r = buf_reserve(&c->bytes, (size_t)n * COLUMNS * WORST_RESIDUAL + 16);
+	c->begin = c->bytes.len;
+	range_encoder_init(&c->encoder, c->bytes.data + c->begin, c->bytes.cap - c->begin);
+	return r;
+}
+
 static int put_columns(struct work *w, uint32_t n, struct buf *out)
 {
-	struct buf coded BUF_CLEANUP = BUF_INIT(COLUMNS_MAX_SECTION);
-	struct range_encoder encoder;
-	int r = buf_reserve(&coded, (size_t)n * COLUMNS * WORST_RESIDUAL + 16);
-	range_encoder_init(&encoder, coded.data, coded.cap);
+	struct coding coded __attribute__((cleanup(coding_free))) = {.bytes = BUF_INIT(COLUMNS_MAX_SECTION)};
+	int r = buf_reserve(&coded.bytes, (size_t)n * COLUMNS * WORST_RESIDUAL + 16);
+	range_encoder_init(&coded.encoder, coded.bytes.data, coded.bytes.cap);
 	for (size_t i = 0; r == 0 && n > 0 && i < COLUMNS; i++) {
 		/* Of the steps, the first is where the grid begins. */
 		size_t skip = i == STEPS;
@@ -130,15 +163,20 @@ static int put_columns(struct work *w, uint32_t n, struct buf *out)
 			continue;
 		double bits;
 		struct integers_plan plan = integers_plan(w->columns[i] + skip, n - skip, &bits);
+		plan.striped = i == JITTER && stripes_pay(&plan, n, bits);
 		r = integers_plan_put(&plan, out);
-		residuals_model_init(w->model, RESIDUALS_TICKS);
-		integers_split(&plan, w->columns[i] + skip, n - skip, w->residuals);
-		residuals_encode(w->model, &encoder, w->residuals, integers_residuals(plan.form, n - skip), NULL);
+		if (r == 0)
+			r = code_column(w, &plan, (uint32_t)(n - skip), w->columns[i] + skip, &coded);
 	}
 	if (r < 0)
 		return r;
-	range_encoder_finish(&encoder);
-	return encoder.len > encoder.cap ? -EMSGSIZE : buf_append(out, encoder.out, encoder.len);
+	range_encoder_finish(&coded.encoder);
+	if (coded.encoder.len > coded.encoder.cap)
+		return -EMSGSIZE;
+	coded.bytes.len = coded.begin + coded.encoder.len;
+	if (coded.begin > 0)
+		r = wire_put_varint(out, coded.begin);
+	return r == 0 ? buf_append(out, coded.bytes.data, coded.bytes.len) : r;
 }
 
 /* Plans first, then all bits: the plans say how many there are. */
@@ -165,26 +203,94 @@ int ticks_put(const struct columns_tick *ticks, uint32_t n, struct buf *out)
 	return r == 0 ? buf_append(out, body.data, body.len) : r;
 }
 
-static int take_columns(struct work *w, uint32_t n, size_t wanted, enum residuals_prior prior, struct wire_reader *in)
+/* What is asked for: columns below `wanted`, and of ticks those that lie in [from_us, to_us]; what was decoded. */
+struct asked {
+	size_t wanted;
+	int64_t from_us, to_us;
+	uint32_t first, end;
+};
+
+/* Stripes whose ticks cannot be in what is asked for are passed over: they begin behind it, or the next one before it.
+ */
+static void choose(const struct work *w, const struct stripes *s, uint32_t n, struct asked *asked, unsigned *ret_from,
+		   unsigned *ret_to)
 {
-	struct integers_plan plans[COLUMNS];
+	unsigned from = 0, to = 1;
+	uint64_t grid = w->columns[STEPS][0];
+	for (uint32_t i = 1, k = 1; k < STRIPES && i < n; i++) {
+		grid = on_grid(grid, w->columns[STEPS][i], (uint32_t)w->columns[INTERVAL][i]);
+		if (i < stripes_begin(n, k))
+			continue;
+		int64_t time_us = (int64_t)(grid + s->first[k]);
+		if (time_us < asked->from_us)
+			from = k;
+		if (time_us <= asked->to_us)
+			to = k + 1;
+		k++;
+	}
+	*ret_from = from;
+	*ret_to = to > from ? to : from + 1;
+	asked->first = stripes_begin(n, *ret_from);
+	asked->end = stripes_begin(n, *ret_to);
+}
+
+static int take_column(struct work *w, size_t i, const struct integers_plan *plan, uint32_t n,
+		       enum residuals_prior prior, struct range_decoder *decoder)
+{
+	size_t skip = i == STEPS;
+	if (n == skip)
+		return 0;
+	residuals_model_init(w->model, prior);
+	residuals_decode(w->model, decoder, w->residuals, integers_residuals(plan->form, n - skip), NULL);
+	integers_join(plan, w->residuals, n - skip, w->columns[i] + skip);
+	return decoder->beyond > 4 ? -EPROTO : 0;
+}
+
+/* Times are beside a grid that the steps and intervals make, so those come first. */
+static int take_striped(struct work *w, uint32_t n, const struct integers_plan *plans, struct asked *asked,
+			enum residuals_prior prior, struct wire_reader *in)
+{
+	struct range_decoder decoder, rest;
+	struct stripes stripes;
+	unsigned from, to;
+	uint64_t len;
+	if (wire_varint(in, &len) != 1 || len > (size_t)(in->end - in->p) ||
+	    stripes_take(&plans[JITTER], n, wire_reader(in->p, len), &stripes) < 0)
+		return -EPROTO;
+	range_decoder_init(&decoder, stripes.data[0], stripes.len[0]);
+	range_decoder_init(&rest, in->p + len, (size_t)(in->end - in->p) - len);
+	int r = take_column(w, STEPS, &plans[STEPS], n, prior, &decoder);
+	for (size_t i = JITTER + 1; r == 0 && i < asked->wanted; i++)
+		r = take_column(w, i, &plans[i], n, prior, &rest);
+	if (r < 0)
+		return r;
+	choose(w, &stripes, n, asked, &from, &to);
+	residuals_model_init(w->model, prior);
+	return stripes_decode(&stripes, &plans[JITTER], from, to, w->model, &decoder, w->columns[JITTER]);
+}
+
+static int take_columns(struct work *w, uint32_t n, struct asked *asked, enum residuals_prior prior,
+			struct wire_reader *in)
+{
+	struct integers_plan plans[COLUMNS] = {0};
 	struct range_decoder decoder;
 	if (wire_varint(in, &w->columns[STEPS][0]) != 1)
 		return -EPROTO;
 	for (size_t i = 0; i < COLUMNS; i++) {
 		if (n > (i == STEPS) && integers_plan_take(in, &plans[i]) < 0)
 			return -EPROTO;
+		if (plans[i].striped && (i != JITTER || !stripes_can(&plans[i], n)))
+			return -EPROTO;
 	}
+	asked->first = 0;
+	asked->end = n;
+	if (plans[JITTER].striped)
+		return take_striped(w, n, plans, asked, prior, in);
 	range_decoder_init(&decoder, in->p, (size_t)(in->end - in->p));
-	for (size_t i = 0; i < wanted; i++) {
-		size_t skip = i == STEPS;
-		if (n == skip)
-			continue;
-		residuals_model_init(w->model, prior);
-		residuals_decode(w->model, &decoder, w->residuals, integers_residuals(plans[i].form, n - skip), NULL);
-		integers_join(&plans[i], w->residuals, n - skip, w->columns[i] + skip);
-	}
-	return decoder.beyond > 4 ? -EPROTO : 0;
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < asked->wanted; i++)
+		r = take_column(w, i, &plans[i], n, prior, &decoder);
+	return r;
 }
 
 int ticks_check(const uint8_t *data, size_t len)
@@ -194,7 +300,7 @@ int ticks_check(const uint8_t *data, size_t len)
 	return (uint32_t)crc32(0, data + 4, (unsigned)(len - 4)) == take_word(data) ? 0 : -EBADMSG;
 }
 
-static int take(const uint8_t *data, size_t len, uint32_t n, size_t wanted, struct columns_tick *ret)
+static int take(const uint8_t *data, size_t len, uint32_t n, struct asked *asked, struct columns_tick *ret)
 {
 	struct work work __attribute__((cleanup(work_free))) = {0};
 	uint64_t n_origins;
@@ -213,22 +319,40 @@ static int take(const uint8_t *data, size_t len, uint32_t n, size_t wanted, stru
 	in.p += n_origins * 32;
 	r = n > 0 ? work_init(&work, n) : 0;
 	if (r == 0 && n > 0)
-		r = take_columns(&work, n, wanted, prior, &in);
+		r = take_columns(&work, n, asked, prior, &in);
 	for (uint32_t i = 0; r == 0 && i < n; i++) {
 		if (work.columns[ORIGIN][i] >= n_origins || work.columns[INTERVAL][i] > UINT32_MAX)
 			r = -EPROTO;
 	}
 	if (r == 0 && n > 0)
-		join(work.columns, n, origins, wanted, ret);
+		join(work.columns, origins, asked->wanted, asked->first, asked->end, ret);
 	return r;
+}
+
+static int take_all(const uint8_t *data, size_t len, uint32_t n, size_t wanted, struct columns_tick *ret)
+{
+	struct asked asked = {.wanted = wanted, .from_us = INT64_MIN, .to_us = INT64_MAX};
+	return take(data, len, n, &asked, ret);
 }
 
 int ticks_take(const uint8_t *data, size_t len, uint32_t n, struct columns_tick *ret)
 {
-	return take(data, len, n, COLUMNS, ret);
+	return take_all(data, len, n, COLUMNS, ret);
 }
 
 int ticks_take_some(const uint8_t *data, size_t len, uint32_t n, enum ticks_some some, struct columns_tick *ret)
 {
-	return take(data, len, n, some == TICKS_RECEIVED ? BOOTTIME : RECEIVED, ret);
+	return take_all(data, len, n, some == TICKS_RECEIVED ? BOOTTIME : RECEIVED, ret);
+}
+
+int ticks_take_within(const uint8_t *data, size_t len, uint32_t n, int64_t from_us, int64_t to_us,
+		      struct columns_tick *ret, uint32_t *ret_first, uint32_t *ret_end)
+{
+	struct asked asked = {.wanted = RECEIVED, .from_us = from_us, .to_us = to_us};
+	int r = take(data, len, n, &asked, ret);
+	if (r == 0) {
+		*ret_first = asked.first;
+		*ret_end = asked.end;
+	}
+	return r;
 }

@@ -1,5 +1,6 @@
 /* Chunks that were made by others: before, and after. tests/fixtures/columns/version1.chunk was written before there
- * was a version 2, and version2.chunk, in the quick form, before there was a version 3; they are never made anew. */
+ * was a version 2, and version2.chunk, in the quick form, before there was a version 3, and version3.chunk, dense,
+ * before there was a version 4; they are never made anew. */
 #include "backend/columns/chunk_merge.h"
 #include "backend/columns/section_format.h"
 #include "backend/columns/section_reader.h"
@@ -113,7 +114,7 @@ static void is_read(const char *path, uint8_t version, enum columns_form form, c
 	/* And merged with what is made today. */
 	const struct chunk_bytes one = {.data = bytes.data, .len = bytes.len};
 	assert_int_equal(chunk_merge(&one, 1, INT64_MIN, INT64_MAX, &merged, &result, &bad), 0);
-	assert_int_equal(merged.data[4], 3);
+	assert_int_equal(merged.data[4], 4);
 	told = tell_all(&merged);
 	expect(&told, expected);
 }
@@ -130,21 +131,27 @@ static void version_2_is_read(void **state)
 	is_read(SONDE_FIXTURES "/columns/version2.chunk", 2, COLUMNS_QUICK, &expected);
 }
 
-static void version_3_is_written(void **state)
+static void version_3_is_read(void **state)
+{
+	const struct told expected = {.crc = 0xed0f2f18, .ticks = 14, .series = 58, .values = 611};
+	is_read(SONDE_FIXTURES "/columns/version3.chunk", 3, COLUMNS_DENSE, &expected);
+}
+
+static void version_4_is_written(void **state)
 {
 	struct buf bytes BUF_CLEANUP = BUF_INIT(1 << 24);
 	struct chunk_reader chunk;
 	for (enum columns_form form = COLUMNS_QUICK; form <= COLUMNS_DENSE; form++) {
 		buf_reset(&bytes);
 		fixture_chunk_as(form, 71, true, 12, &bytes);
-		assert_int_equal(bytes.data[4], 3);
+		assert_int_equal(bytes.data[4], 4);
 		assert_int_equal(chunk_open(bytes.data, bytes.len, &chunk), 0);
 		for (uint32_t i = 0; i < chunk.n_sections; i++) {
 			if (!chunk_section_has_texts(chunk.sections[i].number))
 				assert_int_equal(section_form_of(chunk.sections[i].data, chunk.sections[i].len), form);
 		}
 	}
-	bytes.data[4] = 4;
+	bytes.data[4] = 5;
 	assert_int_equal(chunk_open(bytes.data, bytes.len, &chunk), -ENOTSUP);
 	bytes.data[4] = 0;
 	assert_int_equal(chunk_open(bytes.data, bytes.len, &chunk), -EPROTO);
@@ -178,7 +185,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(version_1_is_read),
 		cmocka_unit_test(version_2_is_read),
-		cmocka_unit_test(version_3_is_written),
+		cmocka_unit_test(version_3_is_read),
+		cmocka_unit_test(version_4_is_written),
 		cmocka_unit_test(the_form_is_told_by_the_checksum_too),
 	};
 	return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
