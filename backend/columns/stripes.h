@@ -16,7 +16,7 @@
 
 #define STRIPES 8
 /* What a column may be thought to cost before it is striped: a stripe is some four bytes more. */
-#define STRIPES_LEAST_BYTES 320
+#define STRIPES_LEAST_BYTES 1024
 #define STRIPES_LEAST_VALUES 128
 
 /* Where stripe k of n values begins; with STRIPES, where all end. */

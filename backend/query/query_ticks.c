@@ -32,11 +32,11 @@ static struct query_run run_at(const struct columns_tick *tick, uint32_t i)
 	return run;
 }
 
-/* Of ticks [first, t->n); the runs of those before are there. */
+/* Of ticks [first, t->end), which are at `ticks`; the runs of those before are there. */
 static int make_runs(struct query_ticks *t, const struct columns_tick *ticks, uint32_t first)
 {
 	uint32_t cap = t->n_runs;
-	for (uint32_t i = first; i < t->n; i++) {
+	for (uint32_t i = first; i < t->end; i++) {
 		const struct columns_tick *tick = &ticks[i - first];
 		struct query_run *last = t->n_runs > 0 ? &t->runs[t->n_runs - 1] : NULL;
 		if (last && goes_on(last, tick, i)) {
@@ -69,18 +69,33 @@ static int copy_runs(struct query_ticks *t, const struct query_ticks *old)
 	return 0;
 }
 
+/* All of them. */
+static struct query_ticks *new_ticks(uint32_t n, bool minutes)
+{
+	struct query_ticks *t = calloc(1, sizeof(*t));
+	if (!t)
+		return NULL;
+	query_cached_init(&t->cached, ticks_free, sizeof(*t) + n * sizeof(*t->time_us) * (1u + minutes));
+	t->n = t->end = n;
+	t->from_us = INT64_MIN;
+	t->to_us = INT64_MAX;
+	t->time_us = malloc((n + (size_t)1) * sizeof(*t->time_us));
+	t->read_us = minutes ? malloc((n + (size_t)1) * sizeof(*t->read_us)) : t->time_us;
+	if (!t->time_us || !t->read_us) {
+		query_cached_unref(&t->cached);
+		return NULL;
+	}
+	return t;
+}
+
 static int make(const struct query_ticks *old, const struct columns_tick *ticks, uint32_t more, bool minutes,
 		struct query_ticks **ret)
 {
-	struct query_ticks *t = calloc(1, sizeof(*t));
 	uint32_t first = old ? old->n : 0, n = first + more;
+	struct query_ticks *t = new_ticks(n, minutes);
 	if (!t)
 		return -ENOMEM;
-	query_cached_init(&t->cached, ticks_free, sizeof(*t) + n * sizeof(*t->time_us) * (1u + minutes));
-	t->n = n;
-	t->time_us = malloc((n + (size_t)1) * sizeof(*t->time_us));
-	t->read_us = minutes ? malloc((n + (size_t)1) * sizeof(*t->read_us)) : t->time_us;
-	if (!t->time_us || !t->read_us || copy_runs(t, old) < 0 || make_runs(t, ticks, first) < 0) {
+	if (copy_runs(t, old) < 0 || make_runs(t, ticks, first) < 0) {
 		query_cached_unref(&t->cached);
 		return -ENOMEM;
 	}
@@ -91,6 +106,28 @@ static int make(const struct query_ticks *old, const struct columns_tick *ticks,
 		if (minutes)
 			t->read_us[i] = ticks[i - first].received_us;
 	}
+	*ret = t;
+	return 0;
+}
+
+int query_ticks_within(const struct columns_tick *ticks, uint32_t n, uint32_t first, uint32_t end, int64_t from_us,
+		       int64_t to_us, struct query_ticks **ret)
+{
+	struct query_ticks *t = new_ticks(n, false);
+	if (!t)
+		return -ENOMEM;
+	t->first = first;
+	t->end = end;
+	if (first > 0 || end < n) {
+		t->from_us = from_us;
+		t->to_us = to_us;
+	}
+	if (make_runs(t, ticks + first, first) < 0) {
+		query_cached_unref(&t->cached);
+		return -ENOMEM;
+	}
+	for (uint32_t i = first; i < end; i++)
+		t->time_us[i] = ticks[i].time_us;
 	*ret = t;
 	return 0;
 }

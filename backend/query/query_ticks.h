@@ -17,6 +17,10 @@ struct query_run {
 struct query_ticks {
 	struct query_cached cached; /* first: query_cached_unref(&ticks->cached) */
 	uint32_t n, n_runs;
+	/* What is known: all that lies in these moments, which are ticks [first, end). Of the others nothing is, and
+	 * they are in no run. */
+	int64_t from_us, to_us;
+	uint32_t first, end;
 	int64_t *time_us; /* ascending */
 	int64_t *read_us; /* of minutes, the last reading of each; else time_us */
 	struct query_run *runs;
@@ -29,3 +33,6 @@ int query_ticks_more(const struct query_ticks *old, const struct columns_tick *t
 /* 0 or -ENOMEM; one reference for the caller. */
 int query_ticks_new(const struct columns_tick *ticks, uint32_t n, bool minutes, struct query_ticks **ret)
 	__attribute__((nonnull(4), warn_unused_result));
+/* Of n raw ones [first, end), which are all of those moments. The same. */
+int query_ticks_within(const struct columns_tick *ticks, uint32_t n, uint32_t first, uint32_t end, int64_t from_us,
+		       int64_t to_us, struct query_ticks **ret) __attribute__((nonnull(7), warn_unused_result));

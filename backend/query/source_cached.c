@@ -28,6 +28,13 @@ static bool key_of(const struct source_reading *reading, const struct source_pie
 	return true;
 }
 
+/* What is known of a part of a chunk only is asked for a second time, and not for the same part: now it is wanted
+ * whole, and takes the place of the part. */
+static void drop(struct source_reading *reading, const struct query_cache_key *key)
+{
+	query_cached_unref(query_cache_take(reading->cache, key));
+}
+
 static struct query_ticks *cached_ticks(struct source_reading *reading, const struct source_piece *piece)
 {
 	struct query_cache_key key;
@@ -43,21 +50,48 @@ static void keep_ticks(struct source_reading *reading, const struct source_piece
 		query_cache_put(reading->cache, &key, &ticks->cached);
 }
 
-int source_ticks(struct source_reading *reading, struct source_piece *piece, bool minutes, struct query_ticks **ret)
+static int decode_minutes(const struct source_piece *piece, struct query_ticks **ret)
 {
 	struct columns_tick *decoded;
+	int r = source_piece_ticks(piece, SOURCE_TICKS_MINUTES, &decoded);
+	if (r < 0)
+		return r;
+	r = query_ticks_new(decoded, piece->head.n_ticks, true, ret);
+	free(decoded);
+	return r;
+}
+
+static int decode_within(const struct source_piece *piece, int64_t from_us, int64_t to_us, struct query_ticks **ret)
+{
+	struct columns_tick *decoded;
+	uint32_t first, end;
+	int r = source_piece_ticks_within(piece, from_us, to_us, &decoded, &first, &end);
+	if (r < 0)
+		return r;
+	r = query_ticks_within(decoded, piece->head.n_ticks, first, end, from_us, to_us, ret);
+	free(decoded);
+	return r;
+}
+
+int source_ticks(struct source_reading *reading, struct source_piece *piece, bool minutes, int64_t from_us,
+		 int64_t to_us, struct query_ticks **ret)
+{
+	struct query_cache_key key;
 	struct query_ticks *ticks = cached_ticks(reading, piece);
-	if (ticks) {
+	if (ticks && from_us >= ticks->from_us && to_us <= ticks->to_us) {
 		*ret = ticks;
 		return 0;
 	}
+	if (ticks) {
+		query_cached_unref(&ticks->cached);
+		from_us = INT64_MIN;
+		to_us = INT64_MAX;
+	}
 	int r = source_piece_open(piece);
 	if (r == 0)
-		r = source_piece_ticks(piece, minutes ? SOURCE_TICKS_MINUTES : SOURCE_TICKS_RAW, &decoded);
-	if (r < 0)
-		return r;
-	r = query_ticks_new(decoded, piece->head.n_ticks, minutes, ret);
-	free(decoded);
+		r = minutes ? decode_minutes(piece, ret) : decode_within(piece, from_us, to_us, ret);
+	if (r == 0 && ticks && key_of(reading, piece, TICKS, TICKS, &key))
+		drop(reading, &key);
 	if (r == 0)
 		keep_ticks(reading, piece, *ret);
 	return r;
@@ -174,6 +208,7 @@ int source_part_outline(struct source_reading *reading, struct source_part *part
 
 struct kept_values {
 	struct query_cached cached;
+	struct section_span span; /* ticks at which all values are known */
 	struct presence presence;
 	struct columns_values *values; /* of as many parts as there are */
 };
@@ -211,11 +246,12 @@ static int copy_parts(struct kept_values *kept, const struct columns_values *val
 }
 
 /* A copy with its ticks; NULL when there is no memory, which nobody has to know. */
-static struct kept_values *copy_values(const struct columns_values *values)
+static struct kept_values *copy_values(const struct columns_values *values, struct section_span span)
 {
 	struct kept_values *kept = calloc(1, sizeof(*kept));
 	if (!kept)
 		return NULL;
+	kept->span = span;
 	query_cached_init(&kept->cached, values_free, sizeof(*kept));
 	int r = 0;
 	for (uint32_t i = 0; r == 0 && i < values->presence->n_runs; i++)
@@ -230,29 +266,46 @@ static struct kept_values *copy_values(const struct columns_values *values)
 	return kept;
 }
 
-int source_part_decode(const struct source_reading *reading, struct source_part *part, uint32_t i,
-		       struct columns_values *room)
+static int decode(const struct source_reading *reading, struct source_part *part, uint32_t i, struct section_span *span,
+		  struct columns_values *room)
 {
 	int r = need_section(reading, part);
 	if (r == 1)
-		return section_reader_values(part->section, part->outline->series[i].index, room);
+		return section_reader_values_within(part->section, part->outline->series[i].index, span, room);
 	return r < 0 ? r : -EPROTO;
 }
 
-int source_part_values(struct source_reading *reading, struct source_part *part, uint32_t i,
+static const struct section_span everything = {.first = 0, .end = COLUMNS_MAX_TICKS};
+
+int source_part_decode(const struct source_reading *reading, struct source_part *part, uint32_t i,
+		       struct columns_values *room)
+{
+	struct section_span all = everything;
+	return decode(reading, part, i, &all, room);
+}
+
+int source_part_values(struct source_reading *reading, struct source_part *part, uint32_t i, struct section_span span,
 		       struct columns_values *room, const struct columns_values **ret, struct query_cached **ret_hold)
 {
 	struct query_cache_key key;
 	bool may = key_of(reading, part->piece, reading->section, part->outline->series[i].index, &key);
 	struct kept_values *kept = may ? (struct kept_values *)query_cache_get(reading->cache, &key) : NULL;
+	bool known = kept && span.first >= kept->span.first && span.end <= kept->span.end, again = kept && !known;
+	if (again) {
+		query_cached_unref(&kept->cached);
+		kept = NULL;
+		span = everything;
+	}
 	*ret_hold = kept ? &kept->cached : NULL;
 	*ret = kept ? kept->values : room;
 	if (kept)
 		return 0;
-	int r = source_part_decode(reading, part, i, room);
+	int r = decode(reading, part, i, &span, room);
 	if (r < 0 || !may)
 		return r;
-	kept = copy_values(room);
+	if (again)
+		drop(reading, &key);
+	kept = copy_values(room, span);
 	if (kept) {
 		query_cache_put(reading->cache, &key, &kept->cached);
 		query_cached_unref(&kept->cached);

@@ -16,9 +16,9 @@ void source_part_free(struct source_part *part) __attribute__((nonnull)); /* not
 /* Which series of the metric there are, to part->outline. 0, source_is_damage(), another negative errno. */
 int source_part_outline(struct source_reading *reading, struct source_part *part)
 	__attribute__((nonnull, warn_unused_result));
-/* Values of series i of the part's outline: either in `room`, or the cache's, which *ret_hold keeps until
- * query_cached_unref(). */
-int source_part_values(struct source_reading *reading, struct source_part *part, uint32_t i,
+/* Values of series i of the part's outline at ticks of the span, and perhaps more: either in `room`, or the cache's,
+ * which *ret_hold keeps until query_cached_unref(). */
+int source_part_values(struct source_reading *reading, struct source_part *part, uint32_t i, struct section_span span,
 		       struct columns_values *room, const struct columns_values **ret, struct query_cached **ret_hold)
 	__attribute__((nonnull, warn_unused_result));
 
@@ -26,13 +26,14 @@ int source_part_values(struct source_reading *reading, struct source_part *part,
 bool source_is_cached(const struct source_reading *reading, const struct source_piece *piece, bool ticks)
 	__attribute__((nonnull));
 
-/* The same without the cache, which the caller may change. */
+/* The same of all ticks and without the cache, which the caller may change. */
 int source_part_decode(const struct source_reading *reading, struct source_part *part, uint32_t i,
 		       struct columns_values *room) __attribute__((nonnull, warn_unused_result));
 
-/* The ticks of a piece: a reference for the caller. 0, source_is_damage(), another negative errno. */
-int source_ticks(struct source_reading *reading, struct source_piece *piece, bool minutes, struct query_ticks **ret)
-	__attribute__((nonnull, warn_unused_result));
+/* The ticks of a piece: a reference for the caller. Of minutes all are known, of others those in [from_us, to_us]. 0,
+ * source_is_damage(), another negative errno. */
+int source_ticks(struct source_reading *reading, struct source_piece *piece, bool minutes, int64_t from_us,
+		 int64_t to_us, struct query_ticks **ret) __attribute__((nonnull, warn_unused_result));
 /* Whether another piece has the same ticks as this one, whose they are. 1, 0 or negative errno. */
 int source_same_ticks(struct source_reading *reading, struct source_piece *piece, struct source_piece *other,
 		      struct query_ticks *ticks) __attribute__((nonnull, warn_unused_result));

@@ -67,17 +67,26 @@ int source_piece_ticks_sum(const struct source_piece *p, uint8_t ret[4])
 	return p->head.ticks_len < 4 ? -EPROTO : read_at(p, p->ticks_at, 4, ret);
 }
 
-static int take(const struct buf *bytes, uint32_t n, enum source_ticks what, struct columns_tick *ret)
+/* What of the ticks is to be taken, and which of them were. */
+struct taking {
+	bool within; /* [from_us, to_us], without receipts */
+	enum source_ticks what;
+	int64_t from_us, to_us;
+	uint32_t first, end;
+};
+
+static int take(const struct buf *bytes, uint32_t n, struct taking *t, struct columns_tick *ret)
 {
 	if (!bytes->data)
 		return -EPROTO;
-	if (what == SOURCE_TICKS_ALL)
-		return ticks_take(bytes->data, bytes->len, n, ret);
-	return ticks_take_some(bytes->data, bytes->len, n, what == SOURCE_TICKS_MINUTES ? TICKS_RECEIVED : TICKS_TIME,
-			       ret);
+	if (t->within)
+		return ticks_take_within(bytes->data, bytes->len, n, t->from_us, t->to_us, ret, &t->first, &t->end);
+	t->end = n;
+	return t->what == SOURCE_TICKS_ALL ? ticks_take(bytes->data, bytes->len, n, ret)
+					   : ticks_take_some(bytes->data, bytes->len, n, TICKS_RECEIVED, ret);
 }
 
-int source_piece_ticks(const struct source_piece *p, enum source_ticks what, struct columns_tick **ret)
+static int take_ticks(const struct source_piece *p, struct taking *t, struct columns_tick **ret)
 {
 	struct buf bytes BUF_CLEANUP = BUF_INIT(COLUMNS_MAX_SECTION);
 	struct columns_tick *ticks = malloc((p->head.n_ticks + (size_t)1) * sizeof(*ticks));
@@ -85,8 +94,8 @@ int source_piece_ticks(const struct source_piece *p, enum source_ticks what, str
 		return -ENOMEM;
 	int r = append_at(p, p->ticks_at, p->head.ticks_len, &bytes);
 	if (r == 0)
-		r = take(&bytes, p->head.n_ticks, what, ticks);
-	for (uint32_t i = 1; r == 0 && i < p->head.n_ticks; i++) {
+		r = take(&bytes, p->head.n_ticks, t, ticks);
+	for (uint32_t i = t->first + 1; r == 0 && i < t->end; i++) {
 		if (ticks[i].time_us < ticks[i - 1].time_us)
 			r = -EPROTO;
 	}
@@ -94,6 +103,24 @@ int source_piece_ticks(const struct source_piece *p, enum source_ticks what, str
 		free(ticks);
 	else
 		*ret = ticks;
+	return r;
+}
+
+int source_piece_ticks(const struct source_piece *p, enum source_ticks what, struct columns_tick **ret)
+{
+	struct taking taking = {.what = what};
+	return take_ticks(p, &taking, ret);
+}
+
+int source_piece_ticks_within(const struct source_piece *p, int64_t from_us, int64_t to_us, struct columns_tick **ret,
+			      uint32_t *ret_first, uint32_t *ret_end)
+{
+	struct taking taking = {.within = true, .from_us = from_us, .to_us = to_us};
+	int r = take_ticks(p, &taking, ret);
+	if (r == 0) {
+		*ret_first = taking.first;
+		*ret_end = taking.end;
+	}
 	return r;
 }
 

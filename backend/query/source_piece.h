@@ -33,8 +33,13 @@ int source_piece_open(struct source_piece *piece) __attribute__((nonnull, warn_u
 int source_piece_ticks_sum(const struct source_piece *piece, uint8_t ret[4])
 	__attribute__((nonnull, warn_unused_result));
 /* malloc'd; ascending by time. Without boot times, and receipts but of minutes, unless all is asked for. */
-enum source_ticks { SOURCE_TICKS_RAW, SOURCE_TICKS_MINUTES, SOURCE_TICKS_ALL };
+enum source_ticks { SOURCE_TICKS_MINUTES, SOURCE_TICKS_ALL };
 int source_piece_ticks(const struct source_piece *piece, enum source_ticks what, struct columns_tick **ret)
+	__attribute__((nonnull, warn_unused_result));
+/* The same without receipts and boot times, of those in [from_us, to_us] and perhaps some more: only [*ret_first,
+ * *ret_end) of what is returned are there. */
+int source_piece_ticks_within(const struct source_piece *piece, int64_t from_us, int64_t to_us,
+			      struct columns_tick **ret, uint32_t *ret_first, uint32_t *ret_end)
 	__attribute__((nonnull, warn_unused_result));
 /* A section's directory: 1 and a reader, which borrows the piece; 0 when there is none of this number. */
 int source_piece_section(struct source_piece *piece, uint32_t number, struct section_reader **ret)

@@ -74,6 +74,7 @@ struct telling {
 	struct source_part part; /* the first: it says which ticks and series there are */
 	unsigned which;
 	struct query_ticks *ticks;
+	struct section_span span; /* of them those that are asked for */
 	struct beside beside[QUERY_STATISTICS];
 	bool damaged;
 };
@@ -85,7 +86,7 @@ static int map_ticks(struct telling *t, struct beside *b)
 	int r = source_same_ticks(t->reading, t->part.piece, b->part.piece, t->ticks);
 	if (r != 0)
 		return r < 0 ? r : 0;
-	r = source_ticks(t->reading, b->part.piece, true, &own);
+	r = source_ticks(t->reading, b->part.piece, true, INT64_MIN, INT64_MAX, &own);
 	if (r < 0)
 		return r;
 	b->to = malloc((own->n + (size_t)1) * sizeof(*b->to));
@@ -151,7 +152,7 @@ static int values_beside(struct telling *t, size_t which, const struct columns_s
 			continue;
 		b->next = i + 1;
 		if (!b->to)
-			return source_part_values(t->reading, &b->part, i, room, ret, ret_hold);
+			return source_part_values(t->reading, &b->part, i, t->span, room, ret, ret_hold);
 		int r = source_part_decode(t->reading, &b->part, i, room);
 		if (r == 0)
 			r = move_values(b, room);
@@ -210,7 +211,8 @@ static int tell_series(struct telling *t, uint32_t i)
 	int r = source_offer(reading, &id, &wanted);
 	if (r < 0 || !wanted)
 		return r;
-	r = source_part_values(reading, &t->part, i, &reading->values[t->which], &of[t->which], &holds[t->which]);
+	r = source_part_values(reading, &t->part, i, t->span, &reading->values[t->which], &of[t->which],
+			       &holds[t->which]);
 	if (r < 0)
 		return forgive(t, r);
 	for (size_t k = 0; r == 0 && k < QUERY_STATISTICS; k++) {
@@ -233,17 +235,19 @@ static int tell(struct telling *t, struct source_piece *const pieces[QUERY_STATI
 		int64_t to_us)
 {
 	struct query_block block = {.minutes = minutes};
-	int r = source_ticks(t->reading, t->part.piece, minutes, &t->ticks);
+	int r = source_ticks(t->reading, t->part.piece, minutes, from_us, to_us, &t->ticks);
 	if (r < 0)
 		return forgive(t, r);
 	block.ticks = t->ticks;
-	block.end = t->ticks->n;
+	block.first = t->ticks->first;
+	block.end = t->ticks->end;
 	while (block.first < block.end && t->ticks->time_us[block.first] < from_us)
 		block.first++;
 	while (block.first < block.end && t->ticks->time_us[block.end - 1] > to_us)
 		block.end--;
 	if (block.first == block.end)
 		return 0;
+	t->span = (struct section_span){.first = block.first, .end = block.end};
 	t->reading->any = true;
 	r = t->reading->sink->ticks(t->reading->sink->arg, &block);
 	if (r != 0)
