@@ -28,7 +28,12 @@ static void read_ticks(uint8_t *data, size_t size)
 	if (size < 4)
 		return;
 	mend(data, data + 4, size - 4);
-	(void)!ticks_take(data, size, MANY, ticks);
+	uint32_t first, end;
+	int r = ticks_take(data, size, MANY, ticks);
+	int64_t middle_us = r == 0 ? ticks[MANY / 2].time_us : 0;
+	if (r == 0 && (ticks_take_within(data, size, MANY, middle_us, middle_us, ticks, &first, &end) < 0 ||
+		       first >= end || end > MANY))
+		abort();
 }
 
 static void mend_header(uint8_t *data, size_t size)

@@ -7,7 +7,30 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static void read_series(struct section_reader *reader, uint32_t i, struct columns_values *values)
+/* Whatever part is asked for: it is in what is told, and that is as in the whole. */
+static void read_within(struct section_reader *reader, uint32_t i, uint32_t first, uint32_t end,
+			const struct columns_values *whole)
+{
+	struct section_span span = {.first = first, .end = end};
+	struct columns_values part = {0};
+	uint32_t tick, other, k = 0, known = 0;
+	if (section_reader_values_within(reader, i, &span, &part) < 0 || span.first > first || span.end < end ||
+	    part.n_parts != whole->n_parts)
+		abort();
+	struct presence_cursor all = {.presence = whole->presence}, some = {.presence = part.presence};
+	for (; presence_next(&all, &tick); k++) {
+		if (tick < span.first || tick >= span.end)
+			continue;
+		if (!presence_next(&some, &other) || other != tick ||
+		    whole->parts[0].values[k] != part.parts[0].values[known++])
+			abort();
+	}
+	if (known != part.n)
+		abort();
+	columns_values_free(&part);
+}
+
+static void read_series(struct section_reader *reader, uint32_t i, uint32_t n_ticks, struct columns_values *values)
 {
 	struct columns_series series;
 	struct columns_aggregate aggregate;
@@ -24,6 +47,9 @@ static void read_series(struct section_reader *reader, uint32_t i, struct column
 		n++;
 	if (n != values->n)
 		abort();
+	for (uint32_t first = 0; first < n_ticks; first += 40)
+		read_within(reader, i, first, first + 1 + first / 2 < n_ticks ? first + 1 + first / 2 : n_ticks,
+			    values);
 }
 
 /* What opens is nothing that no writer wrote, nor is it here; blocks are seldom what their checksums say. */
@@ -56,7 +82,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (r < 0)
 		return 0;
 	for (uint32_t i = 0; i < section_reader_series(reader); i++)
-		read_series(reader, i, &values);
+		read_series(reader, i, data[2] & 0x7f, &values);
 	columns_values_free(&values);
 	section_reader_free(reader);
 	return 0;

@@ -4,6 +4,29 @@
 
 #include <errno.h>
 
+/* Parts of it, counted by hand. */
+static void expect_slices(const struct presence *p, const bool *has, uint64_t *seed)
+{
+	struct presence slice = {0};
+	uint32_t rank = 0, tick, next;
+	for (uint32_t i = 0; i < 500; rank += has[i++])
+		assert_int_equal(presence_rank(p, i), rank);
+	assert_int_equal(presence_rank(p, 500), p->count);
+	for (int round = 0; round < 10 && p->count > 0; round++) {
+		uint32_t first = (uint32_t)(fixture_random(seed) % p->count),
+			 end = first + 1 + (uint32_t)(fixture_random(seed) % (p->count - first));
+		assert_int_equal(presence_slice(p, first, end, &slice), 0);
+		assert_int_equal(slice.count, end - first);
+		struct presence_cursor all = {.presence = p}, part = {.presence = &slice};
+		for (uint32_t i = 0; presence_next(&all, &tick); i++) {
+			if (i >= first && i < end)
+				assert_true(presence_next(&part, &next) && next == tick);
+		}
+		assert_false(presence_next(&part, &next));
+	}
+	presence_free(&slice);
+}
+
 static void sets_come_back(void **state)
 {
 	uint64_t seed = 19;
@@ -27,6 +50,7 @@ static void sets_come_back(void **state)
 		for (; presence_next(&cursor, &tick); n++)
 			assert_true(has[tick]);
 		assert_int_equal(n, p.count);
+		expect_slices(&p, has, &seed);
 		presence_free(&p);
 		presence_free(&back);
 	}

@@ -58,6 +58,43 @@ static void a_day_is_small(void **state)
 	free(ticks);
 }
 
+/* Of two hours at 5 s, with a gap and another interval in them, any minutes: all of them, and seldom all ticks. */
+static void a_part_is_as_the_whole(void **state)
+{
+	enum { N = 1440 };
+	struct columns_tick *ticks = calloc(N, sizeof(*ticks)), *back = calloc(N, sizeof(*back));
+	struct buf bytes BUF_CLEANUP = BUF_INIT(1 << 24);
+	uint64_t seed = 37, decoded = 0;
+	int64_t time_us = 1795258800000000;
+	for (uint32_t i = 0; i < N; i++) {
+		time_us += i == 500 ? 600000000 : i < 1000 ? 5000000 : 2500000;
+		ticks[i] = (struct columns_tick){.time_us = time_us + (int64_t)(fixture_random(&seed) % 4096),
+						 .sequence = i + i / 700,
+						 .interval_ms = i < 1000 ? 5000 : 2500};
+		ticks[i].instance[3] = i > 700;
+	}
+	(void)round_trip(ticks, N);
+	assert_int_equal(ticks_put(ticks, N, &bytes), 0);
+	for (int round = 0; round < 300; round++) {
+		uint32_t first, end;
+		int64_t from_us = ticks[0].time_us + (int64_t)(fixture_random(&seed) % 8000000000) - 200000000,
+			to_us = from_us + (int64_t)(fixture_random(&seed) % 900000000);
+		memset(back, 0, N * sizeof(*back));
+		assert_int_equal(ticks_take_within(bytes.data, bytes.len, N, from_us, to_us, back, &first, &end), 0);
+		assert_true(first < end && end <= N);
+		for (uint32_t i = 0; i < N; i++) {
+			if (i >= first && i < end)
+				assert_memory_equal(&back[i], &ticks[i], sizeof(*back));
+			else
+				assert_true(ticks[i].time_us < from_us || ticks[i].time_us > to_us);
+		}
+		decoded += end - first;
+	}
+	assert_true(decoded < 300ull * N / 3);
+	free(ticks);
+	free(back);
+}
+
 static void any_ticks_come_back(void **state)
 {
 	struct columns_tick ticks[200];
@@ -98,6 +135,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_day_is_small),
+		cmocka_unit_test(a_part_is_as_the_whole),
 		cmocka_unit_test(any_ticks_come_back),
 		cmocka_unit_test(damage_is_noticed),
 	};
