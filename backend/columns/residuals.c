@@ -4,12 +4,6 @@
 
 #include "backend/columns/residuals_prior.h"
 
-struct history {
-	unsigned zeros;	 /* one bit for each of the last eight: 1 is not zero */
-	unsigned sign;	 /* of the last two that were not zero */
-	unsigned length; /* decaying mean of lengths, times 4 */
-};
-
 #ifdef RESIDUALS_TALLY
 #define range_encode(e, bit, value)                                                                                    \
 	(residuals_tally(m, (size_t)((bit) - (const struct range_bit *)m), value), range_encode(e, bit, value))
@@ -30,6 +24,7 @@ void residuals_model_init(struct residuals_model *m, enum residuals_prior prior)
 	p = prime(m->length[0], (size_t)RESIDUALS_LENGTH_CONTEXTS * 64, p);
 	p = prime(m->head[0], (size_t)64 << RESIDUALS_HEAD, p);
 	(void)p;
+	m->begin = m->end = (struct residuals_history){0};
 #ifdef RESIDUALS_TALLY
 	residuals_tally_begins(m, prior);
 #endif
@@ -41,17 +36,18 @@ static const uint8_t length_contexts[66] = {0,	1,  2,	3,  4,	5,  6,	7,  8,	9,  1
 					    14, 14, 14, 14, 14, 14, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15,
 					    15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15};
 
-static inline unsigned length_context(const struct history *h)
+static inline unsigned length_context(const struct residuals_history *h)
 {
 	return length_contexts[(h->length + 2) / 4];
 }
 
-static struct range_bit *zero_bit(struct residuals_model *m, const struct history *h, const uint8_t *hints, size_t i)
+static struct range_bit *zero_bit(struct residuals_model *m, const struct residuals_history *h, const uint8_t *hints,
+				  size_t i)
 {
 	return &m->zero[hints ? (unsigned)hints[i] << 4 | (h->zeros & 15) : h->zeros];
 }
 
-static void remember(struct history *h, unsigned length, unsigned sign)
+static void remember(struct residuals_history *h, unsigned length, unsigned sign)
 {
 	h->zeros = (h->zeros << 1 | (length > 0)) & (RESIDUALS_HISTORIES - 1);
 	h->length = (h->length + 4 * length + 1) / 2;
@@ -94,7 +90,7 @@ RANGE_INLINE void encode_all(struct residuals_model *m, struct range_encoder *en
 {
 	/* A copy no byte that is written can be part of stays in registers. */
 	struct range_encoder here = *encoder, *e = &here;
-	struct history h = {0};
+	struct residuals_history h = m->begin;
 	for (size_t i = 0; i < n; i++) {
 		struct range_bit *zero = zero_bit(m, &h, hints, i);
 		if (values[i] == 0) {
@@ -111,6 +107,7 @@ RANGE_INLINE void encode_all(struct residuals_model *m, struct range_encoder *en
 		remember(&h, length + 1, sign);
 	}
 	*encoder = here;
+	m->end = h;
 }
 
 void residuals_encode(struct residuals_model *m, struct range_encoder *encoder, const int64_t *values, size_t n,
@@ -126,7 +123,7 @@ void residuals_decode(struct residuals_model *m, struct range_decoder *decoder, 
 		      const uint8_t *hints)
 {
 	struct range_decoder here = *decoder, *d = &here;
-	struct history h = {0};
+	struct residuals_history h = m->begin;
 	for (size_t i = 0; i < n; i++) {
 		if (!range_decode(d, zero_bit(m, &h, hints, i))) {
 			ret[i] = 0;
@@ -153,4 +150,5 @@ void residuals_decode(struct residuals_model *m, struct range_decoder *decoder, 
 		remember(&h, length + 1, sign);
 	}
 	*decoder = here;
+	m->end = h;
 }

@@ -1,5 +1,5 @@
-/* A model that began anew in each eighth would have to learn eight times what the column is like, which costs more than
- * all else here together. What it knew after the first eighth is nearly all that it would have known. */
+/* A model that began anew in each stripe would have to learn each time what the column is like, which costs more than
+ * all else here together. What it knew after the first stripe is nearly all that it would have known. */
 #include "backend/columns/stripes.h"
 
 #include "backend/columns/put_varint.h"
@@ -12,9 +12,9 @@
 
 unsigned stripes_of(uint32_t n, uint32_t i)
 {
-	unsigned k = (unsigned)((uint64_t)i * STRIPES / n);
-	while (k + 1 < STRIPES && stripes_begin(n, k + 1) <= i)
-		k++;
+	unsigned k = STRIPES - 1;
+	while (stripes_begin(n, k) > i)
+		k--;
 	return k;
 }
 
@@ -23,26 +23,60 @@ static uint32_t count_of(uint32_t n, unsigned k)
 	return stripes_begin(n, k + 1) - stripes_begin(n, k);
 }
 
+/* Of so many growths, which is what the next stripe is expected to grow by; any sum will do. */
+static uint64_t mean(uint64_t sum, uint32_t n)
+{
+	return (uint64_t)((int64_t)sum / (int64_t)n);
+}
+
+/* What stripe k > 0 begins with, as told[k]: of values the residual of the first, else what the stripe before grew by,
+ * less what was expected. Of growths of growths what is expected is the growth before the stripe: its first residual is
+ * made to go with that. All of it less the base and divided by the factor, as residuals are. */
+static void tell(const struct integers_plan *plan, int64_t *residuals, uint32_t n, uint64_t told[STRIPES])
+{
+	uint64_t growth = 0, expected = 0;
+	for (unsigned k = 1; k < STRIPES; k++) {
+		uint32_t before = stripes_begin(n, k - 1), at = stripes_begin(n, k);
+		uint64_t sum = 0;
+		if (plan->form == INTEGERS_PLAIN) {
+			told[k] = (uint64_t)residuals[at];
+			continue;
+		}
+		for (uint32_t i = before; i < at; i++) {
+			growth = (plan->form == INTEGERS_DELTA2 ? growth : 0) + (uint64_t)residuals[i];
+			sum += growth;
+		}
+		told[k] = sum - expected * (at - before);
+		expected = mean(sum, at - before);
+		if (plan->form == INTEGERS_DELTA2 && at < n - 1)
+			residuals[at] = (int64_t)(growth + (uint64_t)residuals[at] - expected);
+		growth = expected;
+	}
+}
+
+static void take_told(const struct integers_plan *plan, const uint64_t told[STRIPES], struct stripes *s)
+{
+	uint64_t expected = 0;
+	s->first[0] = plan->first;
+	s->base[0] = plan->base;
+	for (unsigned k = 1; k < STRIPES; k++) {
+		uint32_t count = count_of(s->n, k - 1);
+		s->base[k] = plan->base;
+		if (plan->form == INTEGERS_PLAIN) {
+			s->first[k] = plan->base + plan->factor * told[k];
+			continue;
+		}
+		uint64_t sum = told[k] + expected * count;
+		expected = mean(sum, count);
+		s->first[k] = s->first[k - 1] + plan->base * count + plan->factor * sum;
+		if (plan->form == INTEGERS_DELTA2)
+			s->base[k] += plan->factor * expected;
+	}
+}
+
 static int put_signed(struct buf *out, uint64_t v)
 {
 	return put_varint(out, v << 1 ^ (0 - (v >> 63)));
-}
-
-/* What stripe k > 0 begins with, from what stripe k - 1 did: a residual, or the sum of those before it; of growths of
- * growths, also the sum of these sums. */
-static int put_first(const struct integers_plan *plan, const int64_t *residuals, uint32_t n, unsigned k,
-		     struct buf *out)
-{
-	uint32_t before = stripes_begin(n, k - 1), at = stripes_begin(n, k);
-	uint64_t sum = 0, sums = 0;
-	if (plan->form == INTEGERS_PLAIN)
-		return put_signed(out, (uint64_t)residuals[at]);
-	for (uint32_t i = before; i < at; i++) {
-		sum += (uint64_t)residuals[i];
-		sums += sum;
-	}
-	int r = put_signed(out, sum);
-	return r == 0 && plan->form == INTEGERS_DELTA2 ? put_signed(out, sums) : r;
 }
 
 static int take_signed(struct wire_reader *in, uint64_t *ret)
@@ -54,34 +88,13 @@ static int take_signed(struct wire_reader *in, uint64_t *ret)
 	return 0;
 }
 
-static int take_first(const struct integers_plan *plan, unsigned k, struct wire_reader *in, struct stripes *s)
-{
-	uint64_t sum, sums, count = count_of(s->n, k - 1), before = s->base[k - 1];
-	if (take_signed(in, &sum) < 0)
-		return -EPROTO;
-	s->base[k] = plan->base;
-	if (plan->form == INTEGERS_PLAIN) {
-		s->first[k] = plan->base + plan->factor * sum;
-		return 0;
-	}
-	sums = sum;
-	if (plan->form == INTEGERS_DELTA2) {
-		if (take_signed(in, &sums) < 0)
-			return -EPROTO;
-		s->base[k] = before + plan->factor * sum;
-	}
-	s->first[k] = s->first[k - 1] + before * count + plan->factor * sums;
-	return 0;
-}
-
-static int put_table(const struct integers_plan *plan, const int64_t *residuals, uint32_t n, const size_t *len,
-		     struct buf *out)
+static int put_table(const uint64_t told[STRIPES], const size_t len[STRIPES], struct buf *out)
 {
 	int r = 0;
 	for (unsigned k = 1; r == 0 && k < STRIPES; k++) {
-		r = put_varint(out, len[k - 1]);
+		r = put_signed(out, len[k - 1] - (k > 1 ? len[k - 2] : 0));
 		if (r == 0)
-			r = put_first(plan, residuals, n, k, out);
+			r = put_signed(out, told[k]);
 	}
 	return r;
 }
@@ -95,11 +108,12 @@ static int encode(const int64_t *residuals, size_t n, struct residuals_model *mo
 	return encoder->len > encoder->cap ? -EMSGSIZE : 0;
 }
 
-int stripes_put(const struct integers_plan *plan, const int64_t *residuals, uint32_t n, struct residuals_model *model,
+int stripes_put(const struct integers_plan *plan, int64_t *residuals, uint32_t n, struct residuals_model *model,
 		struct range_encoder *encoder, size_t begin, struct buf *out)
 {
 	struct buf table BUF_CLEANUP = BUF_INIT(STRIPES * 40);
 	struct residuals_model learnt;
+	uint64_t told[STRIPES];
 	size_t len[STRIPES], skip = plan->form == INTEGERS_PLAIN;
 	out->len = begin + encoder->len;
 	int r = buf_reserve(out, (size_t)n * WORST_RESIDUAL + STRIPES * (WORST_END + 40));
@@ -107,8 +121,10 @@ int stripes_put(const struct integers_plan *plan, const int64_t *residuals, uint
 		return r;
 	encoder->out = out->data + begin;
 	encoder->cap = out->cap - begin;
+	tell(plan, residuals, n, told);
 	r = encode(residuals, integers_residuals(plan->form, count_of(n, 0)), model, encoder, &len[0]);
 	learnt = *model;
+	learnt.begin = model->end;
 	for (unsigned k = 1; r == 0 && k < STRIPES; k++) {
 		out->len = k == 1 ? begin + len[0] : out->len + len[k - 1];
 		*model = learnt;
@@ -118,7 +134,7 @@ int stripes_put(const struct integers_plan *plan, const int64_t *residuals, uint
 	if (r < 0)
 		return r;
 	out->len += len[STRIPES - 1];
-	r = put_table(plan, residuals, n, len, &table);
+	r = put_table(told, len, &table);
 	if (r == 0)
 		r = buf_reserve(out, table.len);
 	if (r < 0)
@@ -131,10 +147,13 @@ int stripes_put(const struct integers_plan *plan, const int64_t *residuals, uint
 
 int stripes_take(const struct integers_plan *plan, uint32_t n, struct wire_reader in, struct stripes *ret)
 {
-	struct stripes s = {.n = n, .first = {plan->first}, .base = {plan->base}};
-	uint64_t len;
+	struct stripes s = {.n = n};
+	uint64_t told[STRIPES], len = 0, more;
 	for (unsigned k = 1; k < STRIPES; k++) {
-		if (wire_varint(&in, &len) != 1 || len > (size_t)(in.end - in.p) || take_first(plan, k, &in, &s) < 0)
+		if (take_signed(&in, &more) < 0 || take_signed(&in, &told[k]) < 0)
+			return -EPROTO;
+		len += more;
+		if (len > (size_t)(in.end - in.p))
 			return -EPROTO;
 		s.len[k - 1] = len;
 	}
@@ -146,6 +165,7 @@ int stripes_take(const struct integers_plan *plan, uint32_t n, struct wire_reade
 	}
 	s.data[STRIPES - 1] = in.p;
 	s.len[STRIPES - 1] = (size_t)(in.end - in.p);
+	take_told(plan, told, &s);
 	*ret = s;
 	return 0;
 }
@@ -171,8 +191,11 @@ int stripes_decode(const struct stripes *s, const struct integers_plan *plan, un
 {
 	struct residuals_model learnt;
 	int r = decode(s, plan, 0, model, decoder, ret);
-	if (to > 1)
+	if (to > 1) {
 		learnt = *model;
+		learnt.begin = model->end;
+	}
+	learnt.begin = model->end;
 	for (unsigned k = from > 1 ? from : 1; r == 0 && k < to; k++) {
 		*model = learnt;
 		range_decoder_init(decoder, s->data[k], s->len[k]);

@@ -14,15 +14,16 @@
 
 #include <stdbool.h>
 
-#define STRIPES 8
+#define STRIPES 10
 /* What a column may be thought to cost before it is striped: a stripe is some four bytes more. */
 #define STRIPES_LEAST_BYTES 1024
 #define STRIPES_LEAST_VALUES 128
 
-/* Where stripe k of n values begins; with STRIPES, where all end. */
+/* Where stripe k of n values begins; with STRIPES, where all end. The first, which is decoded whatever is wanted, is
+ * half as long as the others. */
 static inline uint32_t stripes_begin(uint32_t n, unsigned k)
 {
-	return (uint32_t)((uint64_t)n * k / STRIPES);
+	return k == 0 ? 0 : (uint32_t)((uint64_t)n * (2 * k - 1) / (2 * STRIPES - 1));
 }
 /* The stripe that value i < n is in. */
 unsigned stripes_of(uint32_t n, uint32_t i);
@@ -30,7 +31,7 @@ unsigned stripes_of(uint32_t n, uint32_t i);
 /* What has no residuals has nothing to be entered. */
 static inline bool stripes_can(const struct integers_plan *plan, uint32_t n)
 {
-	return n >= STRIPES && plan->form >= INTEGERS_PLAIN;
+	return n >= 2 * STRIPES && plan->form >= INTEGERS_PLAIN;
 }
 /* Whether a column of which `bits` are expected is worth it. */
 static inline bool stripes_pay(const struct integers_plan *plan, uint32_t n, double bits)
@@ -43,13 +44,13 @@ struct stripes {
 	const uint8_t *data[STRIPES];
 	size_t len[STRIPES];
 	uint64_t first[STRIPES]; /* values; of stripe 0 the plan's */
-	uint64_t base[STRIPES];	 /* INTEGERS_DELTA2: the growth before these */
+	uint64_t base[STRIPES];	 /* of each; for INTEGERS_DELTA2 what growth is expected */
 };
 
-/* Encodes a column of n values, of which these are the residuals (integers_split()), behind what the encoder has
- * written to out[begin...], and ends the stream. Then out holds from `begin` on the table and all stripes. 0, -ENOMEM,
- * -EMSGSIZE. */
-int stripes_put(const struct integers_plan *plan, const int64_t *residuals, uint32_t n, struct residuals_model *model,
+/* Encodes a column of n values, of which these are the residuals (integers_split()) and may change, behind what the
+ * encoder has written to out[begin...], and ends the stream. Then out holds from `begin` on the table and all stripes.
+ * 0, -ENOMEM, -EMSGSIZE. */
+int stripes_put(const struct integers_plan *plan, int64_t *residuals, uint32_t n, struct residuals_model *model,
 		struct range_encoder *encoder, size_t begin, struct buf *out)
 	__attribute__((nonnull, warn_unused_result));
 

@@ -91,7 +91,7 @@ static void expect_parts(const struct column *c)
 static void every_part_comes_back(void **state)
 {
 	static struct column c;
-	static const uint32_t numbers[] = {STRIPES, STRIPES + 1, 23, 128, MANY};
+	static const uint32_t numbers[] = {2 * STRIPES, 2 * STRIPES + 1, 33, 128, MANY};
 	for (enum integers_form form = INTEGERS_PLAIN; form < INTEGERS_FORM_END; form++) {
 		for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
 			for (int any = 0; any < 2; any++) {
@@ -107,7 +107,7 @@ static void every_part_comes_back(void **state)
 
 static void stripes_are_found_by_values(void **state)
 {
-	for (uint32_t n = STRIPES; n < 100; n++) {
+	for (uint32_t n = 2 * STRIPES; n < 200; n++) {
 		for (uint32_t i = 0; i < n; i++) {
 			unsigned k = stripes_of(n, i);
 			assert_true(k < STRIPES && stripes_begin(n, k) <= i && i < stripes_begin(n, k + 1));
