@@ -50,26 +50,6 @@ static void split(const struct columns_tick *ticks, uint32_t n, const uint32_t *
 	}
 }
 
-static void join(uint64_t **columns, const uint8_t (*origins)[32], size_t known, uint32_t first, uint32_t end,
-		 struct columns_tick *ret)
-{
-	uint64_t grid = 0;
-	for (uint32_t i = 0; i < end; i++) {
-		uint32_t interval_ms = (uint32_t)columns[INTERVAL][i];
-		grid = i == 0 ? columns[STEPS][0] : on_grid(grid, columns[STEPS][i], interval_ms);
-		if (i < first)
-			continue;
-		struct columns_tick *t = &ret[i];
-		t->interval_ms = interval_ms;
-		t->time_us = (int64_t)(grid + columns[JITTER][i]);
-		t->boottime_us = known > BOOTTIME ? columns[BOOTTIME][i] + (uint64_t)t->time_us : 0;
-		t->received_us = known > RECEIVED ? (int64_t)(columns[RECEIVED][i] + (uint64_t)t->time_us) : 0;
-		t->sequence = columns[SEQUENCE][i];
-		memcpy(t->instance, origins[columns[ORIGIN][i]], 16);
-		memcpy(t->boot_id, origins[columns[ORIGIN][i]] + 16, 16);
-	}
-}
-
 /* Which start of the agent, on which boot: few, each said once. */
 static int find_origins(const struct columns_tick *ticks, uint32_t n, uint32_t *origins, struct buf *out)
 {
@@ -203,6 +183,13 @@ int ticks_put(const struct columns_tick *ticks, uint32_t n, struct buf *out)
 	return r == 0 ? buf_append(out, body.data, body.len) : r;
 }
 
+int ticks_check(const uint8_t *data, size_t len)
+{
+	if (len < 4)
+		return -EPROTO;
+	return (uint32_t)crc32(0, data + 4, (unsigned)(len - 4)) == take_word(data) ? 0 : -EBADMSG;
+}
+
 /* What is asked for: columns below `wanted`, and of ticks those that lie in [from_us, to_us]; what was decoded. */
 struct asked {
 	size_t wanted;
@@ -210,16 +197,74 @@ struct asked {
 	uint32_t first, end;
 };
 
+/* Most columns go on evenly and need no memory: `v` is NULL, value i is first + i * base. */
+struct known {
+	uint64_t *v;
+	uint64_t first, base;
+};
+
+struct read {
+	uint32_t n;
+	uint64_t grid; /* where it begins */
+	struct known columns[COLUMNS];
+	struct integers_plan plans[COLUMNS];
+	enum residuals_prior prior;
+	struct residuals_model model;
+};
+
+static void read_free(struct read *r)
+{
+	for (size_t i = 0; r && i < COLUMNS; i++)
+		free(r->columns[i].v);
+	free(r);
+}
+
+static void read_cleanup(struct read **r)
+{
+	read_free(*r);
+}
+
+static inline uint64_t value_of(const struct known *column, uint32_t i)
+{
+	return column->v ? column->v[i] : column->first + i * column->base;
+}
+
+/* The point of the grid of tick i > 0, from that of the one before. */
+static inline uint64_t next_on_grid(const struct read *r, uint64_t grid, uint32_t i)
+{
+	return on_grid(grid, value_of(&r->columns[STEPS], i), (uint32_t)value_of(&r->columns[INTERVAL], i));
+}
+
+/* Steps begin with the second tick. */
+static int take_column(struct read *r, size_t i, struct range_decoder *decoder)
+{
+	const struct integers_plan *plan = &r->plans[i];
+	struct known *column = &r->columns[i];
+	uint32_t skip = i == STEPS, n = r->n - skip;
+	if (plan->form <= INTEGERS_LINEAR) {
+		*column = (struct known){.first = plan->first - skip * plan->base, .base = plan->base};
+		return 0;
+	}
+	column->v = malloc((size_t)r->n * sizeof(*column->v));
+	if (!column->v)
+		return -ENOMEM;
+	int64_t *residuals = (int64_t *)column->v + skip;
+	residuals_model_init(&r->model, r->prior);
+	residuals_decode(&r->model, decoder, residuals, integers_residuals(plan->form, n), NULL);
+	integers_join(plan, residuals, n, column->v + skip);
+	return decoder->beyond > 4 ? -EPROTO : 0;
+}
+
 /* Stripes whose ticks cannot be in what is asked for are passed over: they begin behind it, or the next one before it.
  */
-static void choose(const struct work *w, const struct stripes *s, uint32_t n, struct asked *asked, unsigned *ret_from,
+static void choose(const struct read *r, const struct stripes *s, struct asked *asked, unsigned *ret_from,
 		   unsigned *ret_to)
 {
 	unsigned from = 0, to = 1;
-	uint64_t grid = w->columns[STEPS][0];
-	for (uint32_t i = 1, k = 1; k < STRIPES && i < n; i++) {
-		grid = on_grid(grid, w->columns[STEPS][i], (uint32_t)w->columns[INTERVAL][i]);
-		if (i < stripes_begin(n, k))
+	uint64_t grid = r->grid;
+	for (uint32_t i = 1, k = 1; k < STRIPES && i < r->n; i++) {
+		grid = next_on_grid(r, grid, i);
+		if (i < stripes_begin(r->n, k))
 			continue;
 		int64_t time_us = (int64_t)(grid + s->first[k]);
 		if (time_us < asked->from_us)
@@ -230,109 +275,137 @@ static void choose(const struct work *w, const struct stripes *s, uint32_t n, st
 	}
 	*ret_from = from;
 	*ret_to = to > from ? to : from + 1;
-	asked->first = stripes_begin(n, *ret_from);
-	asked->end = stripes_begin(n, *ret_to);
-}
-
-static int take_column(struct work *w, size_t i, const struct integers_plan *plan, uint32_t n,
-		       enum residuals_prior prior, struct range_decoder *decoder)
-{
-	size_t skip = i == STEPS;
-	if (n == skip)
-		return 0;
-	residuals_model_init(w->model, prior);
-	residuals_decode(w->model, decoder, w->residuals, integers_residuals(plan->form, n - skip), NULL);
-	integers_join(plan, w->residuals, n - skip, w->columns[i] + skip);
-	return decoder->beyond > 4 ? -EPROTO : 0;
+	asked->first = stripes_begin(r->n, *ret_from);
+	asked->end = stripes_begin(r->n, *ret_to);
 }
 
 /* Times are beside a grid that the steps and intervals make, so those come first. */
-static int take_striped(struct work *w, uint32_t n, const struct integers_plan *plans, struct asked *asked,
-			enum residuals_prior prior, struct wire_reader *in)
+static int take_striped(struct read *r, struct asked *asked, struct wire_reader *in)
 {
 	struct range_decoder decoder, rest;
 	struct stripes stripes;
 	unsigned from, to;
 	uint64_t len;
 	if (wire_varint(in, &len) != 1 || len > (size_t)(in->end - in->p) ||
-	    stripes_take(&plans[JITTER], n, wire_reader(in->p, len), &stripes) < 0)
+	    stripes_take(&r->plans[JITTER], r->n, wire_reader(in->p, len), &stripes) < 0)
 		return -EPROTO;
 	range_decoder_init(&decoder, stripes.data[0], stripes.len[0]);
 	range_decoder_init(&rest, in->p + len, (size_t)(in->end - in->p) - len);
-	int r = take_column(w, STEPS, &plans[STEPS], n, prior, &decoder);
-	for (size_t i = JITTER + 1; r == 0 && i < asked->wanted; i++)
-		r = take_column(w, i, &plans[i], n, prior, &rest);
-	if (r < 0)
-		return r;
-	choose(w, &stripes, n, asked, &from, &to);
-	residuals_model_init(w->model, prior);
-	return stripes_decode(&stripes, &plans[JITTER], from, to, w->model, &decoder, w->columns[JITTER]);
+	int e = take_column(r, STEPS, &decoder);
+	for (size_t i = JITTER + 1; e == 0 && i < asked->wanted; i++)
+		e = take_column(r, i, &rest);
+	if (e < 0)
+		return e;
+	uint64_t *v = malloc((size_t)r->n * sizeof(*v));
+	if (!v)
+		return -ENOMEM;
+	r->columns[JITTER].v = v;
+	choose(r, &stripes, asked, &from, &to);
+	residuals_model_init(&r->model, r->prior);
+	return stripes_decode(&stripes, &r->plans[JITTER], from, to, &r->model, &decoder, v);
 }
 
-static int take_columns(struct work *w, uint32_t n, struct asked *asked, enum residuals_prior prior,
-			struct wire_reader *in)
+static int take_columns(struct read *r, struct asked *asked, struct wire_reader *in)
 {
-	struct integers_plan plans[COLUMNS] = {0};
 	struct range_decoder decoder;
-	if (wire_varint(in, &w->columns[STEPS][0]) != 1)
+	if (wire_varint(in, &r->grid) != 1)
 		return -EPROTO;
 	for (size_t i = 0; i < COLUMNS; i++) {
-		if (n > (i == STEPS) && integers_plan_take(in, &plans[i]) < 0)
+		r->plans[i].factor = 1;
+		if (r->n > (i == STEPS) && integers_plan_take(in, &r->plans[i]) < 0)
 			return -EPROTO;
-		if (plans[i].striped && (i != JITTER || !stripes_can(&plans[i], n)))
+		if (r->plans[i].striped && (i != JITTER || !stripes_can(&r->plans[i], r->n)))
 			return -EPROTO;
 	}
 	asked->first = 0;
-	asked->end = n;
-	if (plans[JITTER].striped)
-		return take_striped(w, n, plans, asked, prior, in);
+	asked->end = r->n;
+	if (r->plans[JITTER].striped)
+		return take_striped(r, asked, in);
 	range_decoder_init(&decoder, in->p, (size_t)(in->end - in->p));
-	int r = 0;
-	for (size_t i = 0; r == 0 && i < asked->wanted; i++)
-		r = take_column(w, i, &plans[i], n, prior, &decoder);
-	return r;
+	int e = 0;
+	for (size_t i = 0; e == 0 && i < asked->wanted; i++)
+		e = take_column(r, i, &decoder);
+	return e;
 }
 
-int ticks_check(const uint8_t *data, size_t len)
+/* Ticks [first, end), to where `ret` begins. */
+static int join(const struct read *r, const uint8_t (*origins)[32], uint64_t n_origins, const struct asked *asked,
+		struct columns_tick *ret)
 {
-	if (len < 4)
+	const struct known *c = r->columns;
+	uint64_t grid = r->grid;
+	for (uint32_t i = 0; i < asked->end; i++) {
+		if (i > 0)
+			grid = next_on_grid(r, grid, i);
+		if (i < asked->first)
+			continue;
+		struct columns_tick *t = ret++;
+		uint64_t time_us = grid + value_of(&c[JITTER], i), interval_ms = value_of(&c[INTERVAL], i),
+			 origin = value_of(&c[ORIGIN], i);
+		if (origin >= n_origins || interval_ms > UINT32_MAX)
+			return -EPROTO;
+		t->interval_ms = (uint32_t)interval_ms;
+		t->time_us = (int64_t)time_us;
+		t->boottime_us = asked->wanted > BOOTTIME ? value_of(&c[BOOTTIME], i) + time_us : 0;
+		t->received_us = asked->wanted > RECEIVED ? (int64_t)(value_of(&c[RECEIVED], i) + time_us) : 0;
+		t->sequence = value_of(&c[SEQUENCE], i);
+		memcpy(t->instance, origins[origin], 16);
+		memcpy(t->boot_id, origins[origin] + 16, 16);
+	}
+	return 0;
+}
+
+/* What stands before the columns: 0, -EPROTO. */
+static int take_head(struct wire_reader *in, struct read *r, const uint8_t (**ret_origins)[32], uint64_t *ret_n)
+{
+	r->prior = RESIDUALS_UNPRIMED;
+	if (r->n > 0 && in->p < in->end && *in->p == TICKS_PRIMED) {
+		r->prior = RESIDUALS_TICKS;
+		in->p++;
+	}
+	if (wire_varint(in, ret_n) != 1 || *ret_n > MAX_ORIGINS || *ret_n * 32 > (size_t)(in->end - in->p))
 		return -EPROTO;
-	return (uint32_t)crc32(0, data + 4, (unsigned)(len - 4)) == take_word(data) ? 0 : -EBADMSG;
+	*ret_origins = (const uint8_t(*)[32])in->p;
+	in->p += *ret_n * 32;
+	return 0;
 }
 
-static int take(const uint8_t *data, size_t len, uint32_t n, struct asked *asked, struct columns_tick *ret)
+/* To `ret`, or, without it, to memory of their own. */
+static int take(const uint8_t *data, size_t len, uint32_t n, struct asked *asked, struct columns_tick *ret,
+		struct columns_tick **ret_own)
 {
-	struct work work __attribute__((cleanup(work_free))) = {0};
+	struct read *r __attribute__((cleanup(read_cleanup))) = NULL;
+	const uint8_t(*origins)[32];
 	uint64_t n_origins;
-	enum residuals_prior prior = RESIDUALS_UNPRIMED;
-	int r = n > COLUMNS_MAX_TICKS ? -EPROTO : ticks_check(data, len);
-	if (r < 0)
-		return r;
+	int e = n > COLUMNS_MAX_TICKS ? -EPROTO : ticks_check(data, len);
+	if (e < 0)
+		return e;
 	struct wire_reader in = wire_reader(data + 4, len - 4);
-	if (n > 0 && in.p < in.end && *in.p == TICKS_PRIMED) {
-		prior = RESIDUALS_TICKS;
-		in.p++;
-	}
-	if (wire_varint(&in, &n_origins) != 1 || n_origins > MAX_ORIGINS || n_origins * 32 > (size_t)(in.end - in.p))
-		return -EPROTO;
-	const uint8_t(*origins)[32] = (const uint8_t(*)[32])in.p;
-	in.p += n_origins * 32;
-	r = n > 0 ? work_init(&work, n) : 0;
-	if (r == 0 && n > 0)
-		r = take_columns(&work, n, asked, prior, &in);
-	for (uint32_t i = 0; r == 0 && i < n; i++) {
-		if (work.columns[ORIGIN][i] >= n_origins || work.columns[INTERVAL][i] > UINT32_MAX)
-			r = -EPROTO;
-	}
-	if (r == 0 && n > 0)
-		join(work.columns, origins, asked->wanted, asked->first, asked->end, ret);
-	return r;
+	r = malloc(sizeof(*r));
+	if (!r)
+		return -ENOMEM;
+	memset(r, 0, offsetof(struct read, model));
+	r->n = n;
+	e = take_head(&in, r, &origins, &n_origins);
+	if (e == 0 && n > 0)
+		e = take_columns(r, asked, &in);
+	if (e < 0)
+		return e;
+	struct columns_tick *own = ret ? ret : malloc((asked->end - asked->first + (size_t)1) * sizeof(*own));
+	if (!own)
+		return -ENOMEM;
+	e = join(r, origins, n_origins, asked, own);
+	if (!ret && e < 0)
+		free(own);
+	if (!ret && e == 0)
+		*ret_own = own;
+	return e;
 }
 
 static int take_all(const uint8_t *data, size_t len, uint32_t n, size_t wanted, struct columns_tick *ret)
 {
 	struct asked asked = {.wanted = wanted, .from_us = INT64_MIN, .to_us = INT64_MAX};
-	return take(data, len, n, &asked, ret);
+	return take(data, len, n, &asked, ret, NULL);
 }
 
 int ticks_take(const uint8_t *data, size_t len, uint32_t n, struct columns_tick *ret)
@@ -346,10 +419,10 @@ int ticks_take_some(const uint8_t *data, size_t len, uint32_t n, enum ticks_some
 }
 
 int ticks_take_within(const uint8_t *data, size_t len, uint32_t n, int64_t from_us, int64_t to_us,
-		      struct columns_tick *ret, uint32_t *ret_first, uint32_t *ret_end)
+		      struct columns_tick **ret, uint32_t *ret_first, uint32_t *ret_end)
 {
 	struct asked asked = {.wanted = RECEIVED, .from_us = from_us, .to_us = to_us};
-	int r = take(data, len, n, &asked, ret);
+	int r = take(data, len, n, &asked, NULL, ret);
 	if (r == 0) {
 		*ret_first = asked.first;
 		*ret_end = asked.end;

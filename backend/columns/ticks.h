@@ -16,10 +16,10 @@ enum ticks_some { TICKS_TIME, TICKS_RECEIVED };
 int ticks_take_some(const uint8_t *data, size_t len, uint32_t n, enum ticks_some some, struct columns_tick *ret)
 	__attribute__((nonnull, warn_unused_result));
 
-/* The same (TICKS_TIME) as far as it is wanted: fills ret[*ret_first] to ret[*ret_end - 1], among which are all ticks
- * in [from_us, to_us] if times ascend, and perhaps more. Of many ticks not all need be decoded. */
+/* The same (TICKS_TIME) as far as it is wanted: ticks *ret_first to *ret_end - 1, malloc'd, among which are all in
+ * [from_us, to_us] if times ascend, and perhaps more. Of many ticks not all need be decoded. */
 int ticks_take_within(const uint8_t *data, size_t len, uint32_t n, int64_t from_us, int64_t to_us,
-		      struct columns_tick *ret, uint32_t *ret_first, uint32_t *ret_end)
+		      struct columns_tick **ret, uint32_t *ret_first, uint32_t *ret_end)
 	__attribute__((nonnull, warn_unused_result));
 
 /* Looks at the checksum only: 0, -EBADMSG, -EPROTO. */

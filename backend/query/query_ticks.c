@@ -122,12 +122,12 @@ int query_ticks_within(const struct columns_tick *ticks, uint32_t n, uint32_t fi
 		t->from_us = from_us;
 		t->to_us = to_us;
 	}
-	if (make_runs(t, ticks + first, first) < 0) {
+	if (make_runs(t, ticks, first) < 0) {
 		query_cached_unref(&t->cached);
 		return -ENOMEM;
 	}
 	for (uint32_t i = first; i < end; i++)
-		t->time_us[i] = ticks[i].time_us;
+		t->time_us[i] = ticks[i - first].time_us;
 	*ret = t;
 	return 0;
 }

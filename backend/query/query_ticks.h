@@ -33,6 +33,6 @@ int query_ticks_more(const struct query_ticks *old, const struct columns_tick *t
 /* 0 or -ENOMEM; one reference for the caller. */
 int query_ticks_new(const struct columns_tick *ticks, uint32_t n, bool minutes, struct query_ticks **ret)
 	__attribute__((nonnull(4), warn_unused_result));
-/* Of n raw ones [first, end), which are all of those moments. The same. */
+/* Of n raw ones [first, end), which are those at `ticks` and all of these moments. The same. */
 int query_ticks_within(const struct columns_tick *ticks, uint32_t n, uint32_t first, uint32_t end, int64_t from_us,
 		       int64_t to_us, struct query_ticks **ret) __attribute__((nonnull(7), warn_unused_result));

@@ -67,35 +67,10 @@ int source_piece_ticks_sum(const struct source_piece *p, uint8_t ret[4])
 	return p->head.ticks_len < 4 ? -EPROTO : read_at(p, p->ticks_at, 4, ret);
 }
 
-/* What of the ticks is to be taken, and which of them were. */
-struct taking {
-	bool within; /* [from_us, to_us], without receipts */
-	enum source_ticks what;
-	int64_t from_us, to_us;
-	uint32_t first, end;
-};
-
-static int take(const struct buf *bytes, uint32_t n, struct taking *t, struct columns_tick *ret)
+/* Hands the ticks over if they ascend. */
+static int hand_over(struct columns_tick *ticks, uint32_t n, int r, struct columns_tick **ret)
 {
-	if (!bytes->data)
-		return -EPROTO;
-	if (t->within)
-		return ticks_take_within(bytes->data, bytes->len, n, t->from_us, t->to_us, ret, &t->first, &t->end);
-	t->end = n;
-	return t->what == SOURCE_TICKS_ALL ? ticks_take(bytes->data, bytes->len, n, ret)
-					   : ticks_take_some(bytes->data, bytes->len, n, TICKS_RECEIVED, ret);
-}
-
-static int take_ticks(const struct source_piece *p, struct taking *t, struct columns_tick **ret)
-{
-	struct buf bytes BUF_CLEANUP = BUF_INIT(COLUMNS_MAX_SECTION);
-	struct columns_tick *ticks = malloc((p->head.n_ticks + (size_t)1) * sizeof(*ticks));
-	if (!ticks)
-		return -ENOMEM;
-	int r = append_at(p, p->ticks_at, p->head.ticks_len, &bytes);
-	if (r == 0)
-		r = take(&bytes, p->head.n_ticks, t, ticks);
-	for (uint32_t i = t->first + 1; r == 0 && i < t->end; i++) {
+	for (uint32_t i = 1; r == 0 && i < n; i++) {
 		if (ticks[i].time_us < ticks[i - 1].time_us)
 			r = -EPROTO;
 	}
@@ -106,22 +81,37 @@ static int take_ticks(const struct source_piece *p, struct taking *t, struct col
 	return r;
 }
 
+static int read_ticks(const struct source_piece *p, struct buf *out)
+{
+	int r = append_at(p, p->ticks_at, p->head.ticks_len, out);
+	return r == 0 && !out->data ? -EPROTO : r;
+}
+
 int source_piece_ticks(const struct source_piece *p, enum source_ticks what, struct columns_tick **ret)
 {
-	struct taking taking = {.what = what};
-	return take_ticks(p, &taking, ret);
+	struct buf bytes BUF_CLEANUP = BUF_INIT(COLUMNS_MAX_SECTION);
+	uint32_t n = p->head.n_ticks;
+	int r = read_ticks(p, &bytes);
+	if (r < 0)
+		return r;
+	struct columns_tick *ticks = malloc((n + (size_t)1) * sizeof(*ticks));
+	if (!ticks)
+		return -ENOMEM;
+	r = what == SOURCE_TICKS_ALL ? ticks_take(bytes.data, bytes.len, n, ticks)
+				     : ticks_take_some(bytes.data, bytes.len, n, TICKS_RECEIVED, ticks);
+	return hand_over(ticks, n, r, ret);
 }
 
 int source_piece_ticks_within(const struct source_piece *p, int64_t from_us, int64_t to_us, struct columns_tick **ret,
 			      uint32_t *ret_first, uint32_t *ret_end)
 {
-	struct taking taking = {.within = true, .from_us = from_us, .to_us = to_us};
-	int r = take_ticks(p, &taking, ret);
-	if (r == 0) {
-		*ret_first = taking.first;
-		*ret_end = taking.end;
-	}
-	return r;
+	struct buf bytes BUF_CLEANUP = BUF_INIT(COLUMNS_MAX_SECTION);
+	struct columns_tick *ticks;
+	int r = read_ticks(p, &bytes);
+	if (r == 0)
+		r = ticks_take_within(bytes.data, bytes.len, p->head.n_ticks, from_us, to_us, &ticks, ret_first,
+				      ret_end);
+	return r < 0 ? r : hand_over(ticks, *ret_end - *ret_first, 0, ret);
 }
 
 static int read_section(void *arg, uint64_t offset, size_t len, uint8_t *data)

@@ -36,8 +36,8 @@ int source_piece_ticks_sum(const struct source_piece *piece, uint8_t ret[4])
 enum source_ticks { SOURCE_TICKS_MINUTES, SOURCE_TICKS_ALL };
 int source_piece_ticks(const struct source_piece *piece, enum source_ticks what, struct columns_tick **ret)
 	__attribute__((nonnull, warn_unused_result));
-/* The same without receipts and boot times, of those in [from_us, to_us] and perhaps some more: only [*ret_first,
- * *ret_end) of what is returned are there. */
+/* The same without receipts and boot times, of those in [from_us, to_us] and perhaps some more: ticks *ret_first to
+ * *ret_end - 1 of the piece. */
 int source_piece_ticks_within(const struct source_piece *piece, int64_t from_us, int64_t to_us,
 			      struct columns_tick **ret, uint32_t *ret_first, uint32_t *ret_end)
 	__attribute__((nonnull, warn_unused_result));

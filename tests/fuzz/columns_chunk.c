@@ -24,16 +24,18 @@ static void mend(uint8_t *to, const uint8_t *data, size_t len)
 
 static void read_ticks(uint8_t *data, size_t size)
 {
-	struct columns_tick ticks[MANY];
+	struct columns_tick ticks[MANY], *part;
+	uint32_t first, end;
 	if (size < 4)
 		return;
 	mend(data, data + 4, size - 4);
-	uint32_t first, end;
-	int r = ticks_take(data, size, MANY, ticks);
-	int64_t middle_us = r == 0 ? ticks[MANY / 2].time_us : 0;
-	if (r == 0 && (ticks_take_within(data, size, MANY, middle_us, middle_us, ticks, &first, &end) < 0 ||
-		       first >= end || end > MANY))
+	if (ticks_take(data, size, MANY, ticks) < 0)
+		return;
+	int64_t middle_us = ticks[MANY / 2].time_us;
+	if (ticks_take_within(data, size, MANY, middle_us, middle_us, &part, &first, &end) < 0 || first >= end ||
+	    end > MANY || part[0].time_us != ticks[first].time_us)
 		abort();
+	free(part);
 }
 
 static void mend_header(uint8_t *data, size_t size)
