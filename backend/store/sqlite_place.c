@@ -61,7 +61,7 @@ static int take_some(struct sqlite_engine *e, int64_t chunk, int64_t *index)
 {
 	int r = 0;
 	if (*index == 0)
-		r = sqlite_name_buried(e, chunk, PAGE_BYTES);
+		r = sqlite_name_buried(e, chunk, (uint64_t)SQLITE_STEP_PIECES * SQLITE_PIECE_BYTES);
 	for (unsigned i = 0; r == 0 && i < SQLITE_STEP_PIECES; i++) {
 		int64_t pages = free_pages(e);
 		if (pages == 0 || *index == SQLITE_PIECES_MAX)

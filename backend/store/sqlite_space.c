@@ -16,6 +16,7 @@
 #define FREE_PAGES_LEAST 256
 #define FREE_SHARE 16
 #define FREE_SHARE_MOST 2
+#define FREE_PAGES_MOST 16384
 #define SPARE_NS (24 * 3600 * 1000000000ull)
 #define SETTLE_ROWS 1000
 
@@ -247,7 +248,7 @@ static int vacuum(struct sqlite_engine *e, int64_t pages)
 
 /* Rows, sealed chunks and the minutes of a day come and go, and what they leave is filled again: to take it away would
  * move what is at the file's end, which is what was put together last, into it page by page. What nobody needed for a
- * day is too much, and so is more than half the file. */
+ * day is too much, and so is more than half the file when that is more than 64 MiB. */
 int64_t sqlite_spare_pages(struct sqlite_spare *s, uint64_t now_ns, int64_t free, int64_t all)
 {
 	if (s->since_ns == 0 || now_ns - s->since_ns >= SPARE_NS) {
@@ -261,7 +262,8 @@ int64_t sqlite_spare_pages(struct sqlite_spare *s, uint64_t now_ns, int64_t free
 		s->pages = s->least;
 	if (free <= FREE_PAGES_LEAST || free <= all / FREE_SHARE)
 		return 0;
-	int64_t over = free - all / FREE_SHARE_MOST;
+	int64_t most = all / FREE_SHARE_MOST > FREE_PAGES_MOST ? all / FREE_SHARE_MOST : FREE_PAGES_MOST;
+	int64_t over = free - most;
 	return over > s->pages ? over : s->pages;
 }
 

@@ -249,8 +249,11 @@ static void test_spare_pages(void **state)
 	assert_int_equal(sqlite_spare_pages(&s, now + 2 * DAY_NS + DAY_NS, 256, 600), 0);
 	/* More than half goes at once. */
 	s = (struct sqlite_spare){0};
-	assert_int_equal(sqlite_spare_pages(&s, now, 7000, 10000), 2000);
-	assert_int_equal(sqlite_spare_pages(&s, now, 5000, 10000), 0);
+	assert_int_equal(sqlite_spare_pages(&s, now, 70000, 100000), 20000);
+	assert_int_equal(sqlite_spare_pages(&s, now, 50000, 100000), 0);
+	/* But for 64 MiB. */
+	assert_int_equal(sqlite_spare_pages(&s, now, 16384, 20000), 0);
+	assert_int_equal(sqlite_spare_pages(&s, now, 16400, 20000), 16);
 }
 
 #define WITH_STORE(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
