@@ -3,11 +3,14 @@
  */
 #include "backend/columns/table_names.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define KNOWN 1024
+#define FEW 6	      /* that are compared as they are */
+#define MOST_ALIKE 64 /* bytes */
 
 void table_names_free(struct table_names *t)
 {
@@ -247,32 +250,94 @@ static int by_labels(const void *a, const void *b, void *arg)
 	return by_bytes(x->key, x->key_len, y->key, y->key_len);
 }
 
-static void rank(uint32_t *room, uint32_t n, int (*compare)(const void *, const void *, void *),
-		 const struct table_names *t, uint32_t *ranks)
+/* Labels to be sorted: eight bytes of a key, as a number. */
+struct ranked {
+	uint64_t head;
+	uint32_t number;
+};
+
+static void take_heads(const struct table_names *t, struct ranked *all, uint32_t n, size_t from)
 {
-	for (uint32_t i = 0; i < n; i++)
-		room[i] = i;
-	qsort_r(room, n, sizeof(*room), compare, (void *)t);
-	for (uint32_t i = 0; i < n; i++)
-		ranks[room[i]] = i;
+	for (uint32_t i = 0; i < n; i++) {
+		const struct table_labels *labels = &t->labels[all[i].number];
+		uint64_t head = 0;
+		size_t left = labels->key_len > from ? labels->key_len - from : 0;
+		if (left > 0)
+			memcpy(&head, labels->key + from, left < sizeof(head) ? left : sizeof(head));
+		all[i].head = be64toh(head);
+	}
+}
+
+static int by_head(const void *a, const void *b)
+{
+	const struct ranked *x = a, *y = b;
+	return x->head < y->head ? -1 : x->head > y->head;
+}
+
+static int by_key(const void *a, const void *b, void *arg)
+{
+	const struct ranked *x = a, *y = b;
+	return by_labels(&x->number, &y->number, arg);
+}
+
+/* Labels whose keys are the same up to `from`. Most are alike for long: their keys are compared eight bytes at a time,
+ * and only by those that have these in common. */
+static void sort_labels(const struct table_names *t, struct ranked *all, uint32_t n, size_t from)
+{
+	if (n <= FEW || from >= MOST_ALIKE) {
+		qsort_r(all, n, sizeof(*all), by_key, (void *)t);
+		return;
+	}
+	take_heads(t, all, n, from);
+	qsort(all, n, sizeof(*all), by_head);
+	for (uint32_t i = 0, end; i < n; i = end) {
+		for (end = i + 1; end < n && all[end].head == all[i].head; end++)
+			;
+		if (end - i > 1)
+			sort_labels(t, all + i, end - i, from + sizeof(all[i].head));
+	}
+}
+
+static int rank_paths(const struct table_names *t, uint32_t *ret)
+{
+	uint32_t *sorted = calloc(t->n_paths + 1u, sizeof(*sorted));
+	if (!sorted)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < t->n_paths; i++)
+		sorted[i] = i;
+	qsort_r(sorted, t->n_paths, sizeof(*sorted), by_path, (void *)t);
+	for (uint32_t i = 0; i < t->n_paths; i++)
+		ret[sorted[i]] = i;
+	free(sorted);
+	return 0;
+}
+
+static int rank_labels(const struct table_names *t, uint32_t *ret)
+{
+	struct ranked *sorted = calloc(t->n_labels + 1u, sizeof(*sorted));
+	if (!sorted)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < t->n_labels; i++)
+		sorted[i].number = i;
+	sort_labels(t, sorted, t->n_labels, 0);
+	for (uint32_t i = 0; i < t->n_labels; i++)
+		ret[sorted[i].number] = i;
+	free(sorted);
+	return 0;
 }
 
 int table_names_rank(const struct table_names *t, struct table_ranks *ret)
 {
-	uint32_t n = t->n_paths > t->n_labels ? t->n_paths : t->n_labels;
-	uint32_t *room = calloc(n + 1u, sizeof(*room));
 	struct table_ranks ranks = {.paths = calloc(t->n_paths + 1u, sizeof(*ranks.paths)),
 				    .labels = calloc(t->n_labels + 1u, sizeof(*ranks.labels))};
-	if (!room || !ranks.paths || !ranks.labels) {
-		free(room);
+	int r = ranks.paths && ranks.labels ? rank_paths(t, ranks.paths) : -ENOMEM;
+	if (r == 0)
+		r = rank_labels(t, ranks.labels);
+	if (r < 0)
 		table_ranks_free(&ranks);
-		return -ENOMEM;
-	}
-	rank(room, t->n_paths, by_path, t, ranks.paths);
-	rank(room, t->n_labels, by_labels, t, ranks.labels);
-	free(room);
-	*ret = ranks;
-	return 0;
+	else
+		*ret = ranks;
+	return r;
 }
 
 void table_ranks_free(struct table_ranks *ranks)

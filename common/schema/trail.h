@@ -31,7 +31,8 @@ struct schema_trail_value {
 /* Anything but 0 stops the walk and is returned from it. */
 struct schema_trail_taker {
 	void *arg;
-	/* Labels of a row, outermost first, borrowed: *ret is the caller's number for them, the same for the same. */
+	/* Labels of a row, outermost first, borrowed: *ret is the caller's number for them, the same for the same.
+	 * Numbers are dense, from 0. */
 	int (*labels)(void *arg, const struct schema_label_value *labels, size_t n, uint32_t *ret);
 	/* Values of a row with these labels, n > 0 of them one after the other; one metric may be there again. */
 	int (*values)(void *arg, uint32_t labels, const struct schema_trail_value *values, size_t n);

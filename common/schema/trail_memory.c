@@ -24,9 +24,9 @@ void trail_memory_clear(struct trail_memory *m)
 {
 	free_transient(m);
 	pages_clear(&m->pages);
-	if (m->n > 0)
-		memset(m->rows, 0, m->cap * sizeof(struct trail_row *));
-	m->n = 0;
+	if (m->end > 0)
+		memset(m->rows, 0, m->end * sizeof(struct trail_row *));
+	m->end = 0;
 	m->full = false;
 }
 
@@ -38,37 +38,19 @@ static int take_room(struct trail_memory *m, size_t wanted, void **ret)
 	return r == 0 ? 1 : r == -EMSGSIZE ? 0 : r;
 }
 
-static uint32_t place_of(const struct plan_node *node, uint32_t labels)
+/* Where rows with these labels are kept: new labels have new numbers, so nothing is looked at that is another's. */
+static struct trail_row **place_of(struct trail_memory *m, uint32_t labels)
 {
-	uint64_t h = ((uint64_t)(uintptr_t)node ^ (uint64_t)labels << 32) * 0x9e3779b97f4a7c15ull;
-	return (uint32_t)((h ^ h >> 29) * 0xff51afd7ed558ccdull >> 32);
-}
-
-static struct trail_row **find(struct trail_row **rows, uint32_t cap, const struct plan_node *node, uint32_t labels)
-{
-	uint32_t i = place_of(node, labels) & (cap - 1);
-	for (; rows[i]; i = (i + 1) & (cap - 1)) {
-		if (rows[i]->node == node && rows[i]->labels == labels)
-			break;
+	if (labels >= m->cap) {
+		size_t cap = labels < 256 ? 512 : 2 * (size_t)labels;
+		struct trail_row **rows = reallocarray(m->rows, cap, sizeof(struct trail_row *));
+		if (!rows)
+			return NULL;
+		memset(rows + m->cap, 0, (cap - m->cap) * sizeof(struct trail_row *));
+		m->rows = rows;
+		m->cap = (uint32_t)cap;
 	}
-	return &rows[i];
-}
-
-static int grow(struct trail_memory *m)
-{
-	uint32_t cap = m->cap ? m->cap * 2 : 512;
-	struct trail_row **rows = calloc(cap, sizeof(struct trail_row *));
-	if (!rows)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < m->cap; i++) {
-		const struct trail_row *row = m->rows[i];
-		if (row)
-			*find(rows, cap, row->node, row->labels) = m->rows[i];
-	}
-	free(m->rows);
-	m->rows = rows;
-	m->cap = cap;
-	return 0;
+	return &m->rows[labels];
 }
 
 static size_t size_of(const struct plan_node *node)
@@ -103,18 +85,22 @@ struct trail_row *trail_memory_row(struct trail_memory *m, unsigned depth, const
 				   uint32_t labels)
 {
 	void *room;
-	if (m->n * 4 >= m->cap * 3 && grow(m) < 0)
+	struct trail_row **first = place_of(m, labels);
+	if (!first)
 		return NULL;
-	struct trail_row **place = find(m->rows, m->cap, node, labels);
-	if (*place)
-		return *place;
+	for (struct trail_row *row = *first; row; row = row->alike) {
+		if (row->node == node)
+			return row;
+	}
 	int r = take_room(m, size_of(node), &room);
 	if (r <= 0)
 		return r == 0 ? make_transient(m, depth, node, labels) : NULL;
-	make(room, node, labels);
-	*place = room;
-	m->n++;
-	return room;
+	struct trail_row *row = room;
+	make(row, node, labels);
+	row->alike = *first;
+	*first = row;
+	m->end = labels < m->end ? m->end : labels + 1;
+	return row;
 }
 
 int trail_memory_keep(struct trail_memory *m, struct trail_row *row, const uint8_t *said, size_t len)

@@ -9,6 +9,7 @@
 struct trail_row {
 	const struct plan_node *node;
 	struct trail_row *next;	 /* the one that followed it in its parent, or NULL */
+	struct trail_row *alike; /* another with the same labels, or NULL */
 	uint32_t labels, number; /* the caller's */
 	uint32_t walk;		 /* the last one that met it */
 	bool transient;		 /* it is forgotten at the next of its depth */
@@ -26,10 +27,10 @@ struct trail_row {
 };
 
 struct trail_memory {
-	struct trail_row **rows; /* open addressing */
-	uint32_t n, cap;
-	struct pages pages; /* what rows are and said */
-	bool full;	    /* something found no room */
+	struct trail_row **rows; /* by labels: the first, or NULL */
+	uint32_t end, cap;	 /* from `end` on there are none */
+	struct pages pages;	 /* what rows are and said */
+	bool full;		 /* something found no room */
 	struct trail_row *transient[SCHEMA_MAX_DEPTH + 1];
 };
 
