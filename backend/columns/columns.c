@@ -95,9 +95,25 @@ static void of_integers(struct columns_aggregate *a, const uint64_t *v, uint32_t
 	a->increase = is_counter ? (double)increase : 0;
 }
 
+/* A histogram's part, of which only growth is told, and which does not fall unless it was reset. */
+static bool of_part(struct columns_aggregate *a, const uint64_t *v, uint32_t n, bool is_counter)
+{
+	bool falls = false;
+	for (uint32_t i = 1; i < n; i++)
+		falls |= v[i] < v[i - 1];
+	if (falls || a->last > (1ull << 53) / n)
+		return false;
+	a->increase = is_counter ? (double)(a->last - a->first) : 0;
+	return true;
+}
+
 struct columns_aggregate columns_aggregate(const uint64_t *v, uint32_t n, enum schema_value_type type, bool is_counter)
 {
 	struct columns_aggregate a = {.count = n, .first = v[0], .last = v[n - 1], .min = v[0], .max = v[0]};
+	if (type == SCHEMA_VALUE_HISTOGRAM && of_part(&a, v, n, is_counter)) {
+		a.min = a.max = 0;
+		return a;
+	}
 	if (type == SCHEMA_VALUE_DOUBLE)
 		of_doubles(&a, v, n, is_counter);
 	else

@@ -14,6 +14,9 @@
 #define MAX_DENOMINATOR 67108864.0	 /* 2^26 */
 #define MAX_NUMERATOR 4503599627370496.0 /* 2^52 */
 #define MAX_INFORMATION 35184372088832.0 /* 2^45: numerator times denominator; beyond it everything is near one */
+#define FAR 0x1p-40			 /* of the numerator: no step beside is as large */
+#define LEAST_EVEN 0x1p-960		 /* doubles below may lie further apart, beside their size */
+#define MOST_TERM 0x1p62		 /* above what any denominator has */
 
 /* Doubles in the order of numbers, as integers. */
 static uint64_t ordered(double d)
@@ -34,6 +37,12 @@ static bool is_near(unsigned scale, double d, double numerator, double denominat
 	return away + STEPS_BESIDE <= 2 * STEPS_BESIDE;
 }
 
+/* Below 2^62, which is more than any term that is taken. */
+static double whole_of(double x)
+{
+	return (double)(int64_t)x;
+}
+
 static bool simplest(unsigned scale, double d, double *ret_numerator, double *ret_denominator)
 {
 	double x = fabs(d), before_n = 1, before_d = 0, sign = d < 0 ? -1 : 1;
@@ -41,20 +50,27 @@ static bool simplest(unsigned scale, double d, double *ret_numerator, double *re
 		x /= 1e6;
 	if (!(x < MAX_NUMERATOR))
 		return false;
-	double n = floor(x), denominator = 1;
+	/* Most fractions are far away, which a product tells quicker than a quotient. */
+	const double value = x;
+	const bool even = x > LEAST_EVEN;
+	double whole = whole_of(x), n = whole, denominator = 1;
 	for (int i = 0; i < 40; i++) {
 		if (n * denominator > MAX_INFORMATION)
 			return false;
-		if (is_near(scale, d, sign * n, denominator)) {
+		bool far = even && fabs(value * denominator - n) > FAR * n;
+		if (!far && is_near(scale, d, sign * n, denominator)) {
 			*ret_numerator = sign * n;
 			*ret_denominator = denominator;
 			return true;
 		}
-		double rest = x - floor(x);
+		double rest = x - whole;
 		if (rest <= 0)
 			return false;
 		x = 1 / rest;
-		double whole = floor(x), next_n = whole * n + before_n, next_d = whole * denominator + before_d;
+		if (!(x < MOST_TERM))
+			return false;
+		whole = whole_of(x);
+		double next_n = whole * n + before_n, next_d = whole * denominator + before_d;
 		if (!(next_d <= MAX_DENOMINATOR && next_n < MAX_NUMERATOR))
 			return false;
 		before_n = n;

@@ -9,10 +9,17 @@
 	(residuals_tally(m, (size_t)((bit) - (const struct range_bit *)m), value), range_encode(e, bit, value))
 #endif
 
+/* A multiple of four at a time. */
 static const uint8_t *prime(struct range_bit *bits, size_t n, const uint8_t *prior)
 {
-	for (size_t i = 0; i < n; i++)
-		bits[i] = range_bit_likely(prior ? prior[i] : 128);
+	for (size_t i = 0; !prior && i < n; i++)
+		bits[i] = range_bit_likely(128);
+	for (size_t i = 0; prior && i < n / 4 * 4; i += 4) {
+		bits[i] = range_bit_likely(prior[i]);
+		bits[i + 1] = range_bit_likely(prior[i + 1]);
+		bits[i + 2] = range_bit_likely(prior[i + 2]);
+		bits[i + 3] = range_bit_likely(prior[i + 3]);
+	}
 	return prior ? prior + n : NULL;
 }
 

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <zlib.h>
 
 #define WORST_RESIDUAL 32 /* bytes */
@@ -142,10 +143,8 @@ static struct integers_plan plan_of(const struct columns_part *part, const uint6
 	if (part->part < COLUMNS_PART_BUCKET)
 		return integers_plan(integers, n, ret_bits);
 	struct integers_plan plan = {.form = INTEGERS_CONSTANT, .first = integers[0], .factor = 1};
-	uint64_t other = 0;
-	for (uint32_t i = 1; i < n; i++)
-		other |= integers[i] ^ integers[0];
-	if (other != 0)
+	/* Each as the one before it; most differ soon. */
+	if (memcmp(integers, integers + 1, (n - 1) * sizeof(*integers)) != 0)
 		plan.form = INTEGERS_DELTA;
 	return plan;
 }
