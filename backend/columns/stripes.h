@@ -1,8 +1,8 @@
-/* A long column in eighths that can be entered: whoever wants fifteen minutes of two hours decodes the first eighth,
+/* A long column in stripes that can be entered: whoever wants fifteen minutes of two hours decodes the first stripe,
  * from which the model has learnt, and those that the minutes lie in. Each is a stream of its own whose first value is
- * told beside it (and the growth before it, where the plan needs one), with the model as the first eighth left it.
+ * told beside it (of growths of growths, the growth before it, too), with the model as the first stripe left it.
  *
- *     table | eighth 0 (what stands before the column, too) | eighth 1 | ... | eighth 7
+ *     table | stripe 0 (what stands before the column, too) | stripe 1 | ... | stripe 9
  *
  * Pure. */
 #pragma once
