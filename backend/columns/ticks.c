@@ -229,10 +229,22 @@ static inline uint64_t value_of(const struct known *column, uint32_t i)
 	return column->v ? column->v[i] : column->first + i * column->base;
 }
 
-/* The point of the grid of tick i > 0, from that of the one before. */
-static inline uint64_t next_on_grid(const struct read *r, uint64_t grid, uint32_t i)
+static bool is_constant(const struct known *column)
 {
-	return on_grid(grid, value_of(&r->columns[STEPS], i), (uint32_t)value_of(&r->columns[INTERVAL], i));
+	return !column->v && column->base == 0;
+}
+
+/* The point of the grid of tick i, from that of tick `of` before it. Mostly ticks are equally far from each other. */
+static uint64_t go_on(const struct read *r, uint64_t grid, uint32_t of, uint32_t i)
+{
+	const struct known *steps = &r->columns[STEPS], *interval = &r->columns[INTERVAL];
+	if (is_constant(steps) && is_constant(interval))
+		return grid + on_grid(0, steps->first, (uint32_t)interval->first) * (i - of);
+	while (of < i) {
+		of++;
+		grid = on_grid(grid, value_of(steps, of), (uint32_t)value_of(interval, of));
+	}
+	return grid;
 }
 
 /* Steps begin with the second tick. */
@@ -262,16 +274,13 @@ static void choose(const struct read *r, const struct stripes *s, struct asked *
 {
 	unsigned from = 0, to = 1;
 	uint64_t grid = r->grid;
-	for (uint32_t i = 1, k = 1; k < STRIPES && i < r->n; i++) {
-		grid = next_on_grid(r, grid, i);
-		if (i < stripes_begin(r->n, k))
-			continue;
+	for (uint32_t k = 1; k < STRIPES; k++) {
+		grid = go_on(r, grid, stripes_begin(r->n, k - 1), stripes_begin(r->n, k));
 		int64_t time_us = (int64_t)(grid + s->first[k]);
 		if (time_us < asked->from_us)
 			from = k;
 		if (time_us <= asked->to_us)
 			to = k + 1;
-		k++;
 	}
 	*ret_from = from;
 	*ret_to = to > from ? to : from + 1;
@@ -333,12 +342,10 @@ static int join(const struct read *r, const uint8_t (*origins)[32], uint64_t n_o
 		struct columns_tick *ret)
 {
 	const struct known *c = r->columns;
-	uint64_t grid = r->grid;
-	for (uint32_t i = 0; i < asked->end; i++) {
-		if (i > 0)
-			grid = next_on_grid(r, grid, i);
-		if (i < asked->first)
-			continue;
+	uint64_t grid = go_on(r, r->grid, 0, asked->first);
+	for (uint32_t i = asked->first; i < asked->end; i++) {
+		if (i > asked->first)
+			grid = go_on(r, grid, i - 1, i);
 		struct columns_tick *t = ret++;
 		uint64_t time_us = grid + value_of(&c[JITTER], i), interval_ms = value_of(&c[INTERVAL], i),
 			 origin = value_of(&c[ORIGIN], i);
