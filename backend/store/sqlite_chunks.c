@@ -64,7 +64,11 @@ static int put_piece(struct sqlite_engine *e, int64_t id, const struct store_chu
 static int put_pieces(struct sqlite_engine *e, int64_t id, const struct store_chunk *chunk, uint64_t *index,
 		      uint64_t limit)
 {
-	int r = 0;
+	uint64_t left = chunk->len - *index * SQLITE_PIECE_BYTES;
+	int r = *index * SQLITE_PIECE_BYTES < chunk->len
+			? sqlite_place_room(e, left / SQLITE_PIECE_BYTES < limit ? left : limit * SQLITE_PIECE_BYTES,
+					    chunk->compacted)
+			: 0;
 	for (uint64_t n = 0; n < limit && *index * SQLITE_PIECE_BYTES < chunk->len && r == 0; n++)
 		r = put_piece(e, id, chunk, (*index)++);
 	return r;
@@ -106,9 +110,14 @@ struct writing {
 	struct sqlite_engine *engine;
 	const struct store_chunk *chunks;
 	size_t n;
-	int64_t first_id;
+	int64_t first_id, first_kept; /* of each as many numbers as there are chunks */
 	bool ahead;
 };
+
+static int64_t id_of(const struct writing *w, size_t i)
+{
+	return (w->chunks[i].compacted ? w->first_kept : w->first_id) + (int64_t)i;
+}
 
 static int start_writing(struct sqlite_engine *e, const struct store_chunk *chunks, size_t n, struct writing *ret)
 {
@@ -124,12 +133,14 @@ static int start_writing(struct sqlite_engine *e, const struct store_chunk *chun
 		pthread_mutex_lock(&e->ahead_lock);
 	pthread_mutex_lock(&e->write_lock);
 	ret->first_id = e->next_chunk;
+	ret->first_kept = e->next_kept;
 	e->next_chunk += (int64_t)n; /* numbers of what fails are not used again */
+	e->next_kept += (int64_t)n;
 	if (ret->ahead)
 		e->ahead_from = ret->first_id;
 	pthread_mutex_unlock(&e->write_lock);
 	for (size_t i = 0; ret->ahead && i < n && r == 0; i++)
-		r = write_chunk_ahead(e, ret->first_id + (int64_t)i, &chunks[i]);
+		r = write_chunk_ahead(e, id_of(ret, i), &chunks[i]);
 	return r;
 }
 
@@ -146,7 +157,7 @@ static void end_writing(struct writing *w)
 static int put_chunk(struct writing *w, size_t i, int64_t host, int64_t generation)
 {
 	const struct store_chunk *chunk = &w->chunks[i];
-	int64_t id = w->first_id + (int64_t)i;
+	int64_t id = id_of(w, i);
 	uint64_t index = 0;
 	int r = w->ahead ? unbury(w->engine, id) : put_pieces(w->engine, id, chunk, &index, UINT64_MAX);
 	if (r < 0)

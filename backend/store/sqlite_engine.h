@@ -38,6 +38,7 @@ enum statement {
 	STATEMENT_CHUNKS_OLDEST,
 	STATEMENT_PIECE_INSERT,
 	STATEMENT_PIECES_DELETE,
+	STATEMENT_PIECE_DELETE_LAST,
 	STATEMENT_BURIED_NEXT,
 	STATEMENT_BURIED_DELETE,
 	STATEMENT_FREE_PAGES,
@@ -72,13 +73,16 @@ enum statement {
  * pages of 4 KiB and what the leaf holds anyway. */
 #define SQLITE_PIECE_BYTES 262368u
 #define SQLITE_PIECES_MAX 4096
-#define SQLITE_STEP_PIECES 4 /* a transaction writes or deletes at most */
+#define SQLITE_KEPT_FROM (INT64_C(1) << 45) /* beyond what a clock can say in milliseconds */
+#define SQLITE_STEP_PIECES 4		    /* a transaction writes or deletes at most */
 
 /* sqlite_place.c; under write_lock */
 struct sqlite_placing {
 	int64_t chunk; /* that has what was free as its pieces; 0: none has */
+	int pieces;    /* their next number */
 	uint64_t since_ns, last_ns;
 	int64_t pages, pages_before; /* placed since then, and the time before */
+	bool named;		     /* it is in buried_chunks */
 	bool waits;		     /* until what was not freed meanwhile is */
 };
 
@@ -96,7 +100,8 @@ struct sqlite_engine {
 	pthread_mutex_t write_lock, read_lock;
 	sqlite3_stmt *statements[STATEMENT_N];
 	/* Under write_lock. */
-	int64_t next_chunk;
+	int64_t next_chunk,
+		next_kept;  /* what was put together is numbered from SQLITE_KEPT_FROM on: it lies together */
 	int64_t ahead_from; /* chunks from this number on are being written: nobody's rubbish; INT64_MAX: none */
 	int log_pages;
 	bool checkpoints_later; /* by whoever has the lock, after giving it back */
@@ -244,6 +249,9 @@ int sqlite_name_buried(struct sqlite_engine *e, int64_t chunk, uint64_t len)
 void sqlite_place(struct sqlite_engine *e, uint64_t bytes) __attribute__((nonnull));
 /* Whether pages should not be freed yet. */
 bool sqlite_place_holds(struct sqlite_engine *e) __attribute__((nonnull, warn_unused_result));
+/* So much of a chunk follows: of one that stays behind the others, of others into what is free. Inside a transaction of
+ * the writing connection. */
+int sqlite_place_room(struct sqlite_engine *e, uint64_t bytes, bool stays) __attribute__((nonnull, warn_unused_result));
 /* At once, because pages are wanted. */
 void sqlite_place_end(struct sqlite_engine *e) __attribute__((nonnull));
 /* All has been freed that had waited. */

@@ -55,14 +55,19 @@ static bool is_damaged(struct sqlite_engine *e, const char *table)
 }
 
 /* Of what is too large to be read it is tried whether more could be written. */
-static bool takes_no_pieces(struct sqlite_engine *e)
+static bool takes_no_piece(struct sqlite_engine *e, int64_t chunk)
 {
 	char sql[SQL_SIZE];
 	snprintf(sql, sizeof(sql), "BEGIN IMMEDIATE; INSERT INTO chunk_pieces VALUES (%lld, zeroblob(1000))",
-		 (long long)e->next_chunk * SQLITE_PIECES_MAX);
+		 (long long)chunk * SQLITE_PIECES_MAX);
 	int r = exec(e, sql);
 	int end = exec(e, "ROLLBACK");
 	return r == -EUCLEAN && end == 0;
+}
+
+static bool takes_no_pieces(struct sqlite_engine *e)
+{
+	return takes_no_piece(e, e->next_chunk) || takes_no_piece(e, e->next_kept);
 }
 
 /* --- another name ------------------------------------------------------------------------------------------------- */

@@ -54,6 +54,8 @@ static const char *const sql[STATEMENT_N] = {
 	[STATEMENT_PIECE_INSERT] = "INSERT INTO chunk_pieces (piece, data) VALUES (?1, ?2)",
 	[STATEMENT_PIECES_DELETE] = "DELETE FROM chunk_pieces WHERE piece IN (SELECT piece FROM chunk_pieces"
 				    " WHERE piece BETWEEN ?1 AND ?2 LIMIT ?3)",
+	[STATEMENT_PIECE_DELETE_LAST] = "DELETE FROM chunk_pieces WHERE piece = (SELECT max(piece) FROM chunk_pieces"
+					" WHERE piece BETWEEN ?1 AND ?2)",
 	[STATEMENT_BURIED_NEXT] = "SELECT chunk, len FROM buried_chunks WHERE chunk < ?1 LIMIT 1",
 	[STATEMENT_BURIED_DELETE] = "DELETE FROM buried_chunks WHERE chunk = ?1",
 	[STATEMENT_FREE_PAGES] = "PRAGMA freelist_count",

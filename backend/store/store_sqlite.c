@@ -253,22 +253,33 @@ int sqlite_connect(struct sqlite_engine *e, sqlite3 **ret)
 /* Numbers of chunks are not used twice while the program runs: whoever holds an old one finds nothing under it. Where
  * the page that says which are taken is damaged, or was, the time is beyond them: they ascend slower than its
  * milliseconds. */
-static int find_next_chunk(struct sqlite_engine *e)
+static int find_next_chunk(struct sqlite_engine *e, bool kept)
 {
 	sqlite3_stmt *stmt = NULL;
-	int r = sqlite_error(
-		sqlite3_prepare_v2(e->write,
-				   "SELECT 1 + max(coalesce((SELECT max(piece) FROM chunk_pieces) / 4096, 0),"
-				   " coalesce((SELECT max(chunk) FROM buried_chunks), 0))",
-				   -1, &stmt, NULL));
+	int64_t from = kept ? SQLITE_KEPT_FROM : 0, to = kept ? INT64_MAX / SQLITE_PIECES_MAX : SQLITE_KEPT_FROM,
+		next = from + 1;
+	int r = sqlite_error(sqlite3_prepare_v2(
+		e->write,
+		"SELECT 1 + max(?1, coalesce((SELECT max(piece) FROM chunk_pieces WHERE piece >= ?1 * 4096"
+		" AND piece < ?2 * 4096) / 4096, 0), coalesce((SELECT max(chunk) FROM buried_chunks"
+		" WHERE chunk >= ?1 AND chunk < ?2), 0))",
+		-1, &stmt, NULL));
+	if (r == 0)
+		r = sqlite_error(sqlite3_bind_int64(stmt, 1, from));
+	if (r == 0)
+		r = sqlite_error(sqlite3_bind_int64(stmt, 2, to));
 	if (r == 0)
 		r = sqlite_step(stmt);
 	if (r == 1)
-		e->next_chunk = sqlite3_column_int64(stmt, 0);
+		next = sqlite3_column_int64(stmt, 0);
 	if (r == -EUCLEAN || atomic_load(&e->pieces_aside) > 0) {
-		int64_t by_clock = clock_wall_us() / 1000;
-		e->next_chunk = by_clock > e->next_chunk ? by_clock : e->next_chunk;
+		int64_t by_clock = from + clock_wall_us() / 1000;
+		next = by_clock > next ? by_clock : next;
 	}
+	if (kept)
+		e->next_kept = next;
+	else
+		e->next_chunk = next;
 	sqlite3_finalize(stmt);
 	return r < 0 && r != -EUCLEAN ? r : 0;
 }
@@ -307,7 +318,9 @@ static int open_rest(struct sqlite_engine *e)
 	if (r == 0)
 		r = sqlite_pieces_aside(e, e->read);
 	if (r == 0)
-		r = find_next_chunk(e);
+		r = find_next_chunk(e, false);
+	if (r == 0)
+		r = find_next_chunk(e, true);
 	if (r == 0) {
 		sqlite_watch_log(e);
 		sqlite_reserve_make(e);
