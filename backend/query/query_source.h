@@ -89,10 +89,12 @@ struct query_store {
 	struct store *store;
 	struct schemas *schemas;
 	struct store_view *view;
-	struct query_cache *cache;	   /* or NULL */
-	struct recent *recent;		   /* or NULL */
-	unsigned threads;		   /* at most, for several hosts */
-	const struct schema_metric *found; /* private: in our own schema, for the host before */
+	struct query_cache *cache; /* or NULL */
+	struct recent *recent;	   /* or NULL */
+	unsigned threads;	   /* at most, for several hosts */
+	/* Private, of the host before. */
+	const struct schema_metric *found; /* in our own schema */
+	size_t row_head;		   /* see source_rows.h */
 };
 struct query_source query_source_store(struct query_store *store) __attribute__((nonnull));
 

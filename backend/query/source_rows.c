@@ -8,11 +8,12 @@
 #include <string.h>
 
 #define BUILDER_BYTES (64u << 20)
-#define HEAD_FIRST 2048
-#define HEAD_SLACK 8 /* a part of what was needed: the next row may be a little longer */
-#define MORE 1	     /* from a callback: the beginning was too short */
-#define FULL 2	     /* there is no room for more rows */
-#define DAMAGED 3    /* the row cannot be read */
+#define HEAD_FIRST 512
+#define HEAD_GUESS_MAX 16384 /* another host's may be larger than this one's by far */
+#define HEAD_SLACK 8	     /* a part of what was needed: the next row may be a little longer */
+#define MORE 1		     /* from a callback: the beginning was too short */
+#define FULL 2		     /* there is no room for more rows */
+#define DAMAGED 3	     /* the row cannot be read */
 
 int source_rows_init(struct source_rows *rows, struct source_reading *reading)
 {
@@ -194,11 +195,13 @@ static int fill_kept(struct source_rows *rows, uint32_t *next)
 {
 	struct filling f = {.rows = rows, .next = *next, .head = rows->kept->head};
 	uint32_t end = f.next;
-	f.head = f.head > 0 ? f.head : HEAD_FIRST;
+	if (f.head == 0)
+		f.head = rows->head > 0 ? rows->head : HEAD_FIRST;
 	while (end < rows->n && !rows->listed[end].lost)
 		end++;
 	int r = fill_until(&f, end);
 	rows->kept->head = f.head;
+	rows->head = f.head < HEAD_GUESS_MAX ? f.head : 0;
 	*next = f.next;
 	return r == 0 && end < rows->n ? DAMAGED : r;
 }

@@ -11,7 +11,8 @@
 struct source_rows {
 	struct source_reading *reading;
 	struct kept_rows *kept; /* NULL: not asked for yet */
-	int64_t from_us;	/* rows from here on are all told; INT64_MAX: some were */
+	size_t head;	 /* bytes of a row that were enough for the last of them, or for another host; 0: not known */
+	int64_t from_us; /* rows from here on are all told; INT64_MAX: some were */
 	/* Listed, to be told or to be merged. */
 	struct store_row *listed, *late;
 	uint32_t n, n_late, late_done;

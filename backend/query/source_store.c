@@ -313,6 +313,7 @@ static int read_store(void *source, const struct query_range *range, const struc
 	plan->reading = (struct source_reading){
 		.schemas = from->schemas, .cache = from->cache, .recent = from->recent, .range = range, .sink = sink};
 	int r = source_rows_init(&plan->rows, &plan->reading);
+	plan->rows.head = from->row_head;
 	if (r == 0)
 		r = find_metric(plan, from);
 	plan->reading.view = from->view;
@@ -322,6 +323,7 @@ static int read_store(void *source, const struct query_range *range, const struc
 		r = run(plan);
 	if (r == 0 && plan->reading.any && !plan->reading.known)
 		r = -ENODATA;
+	from->row_head = plan->rows.head;
 	source_rows_free(&plan->rows);
 	source_plan_forget_rows(plan);
 	source_merging_free(&plan->late);
