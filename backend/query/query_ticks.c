@@ -110,6 +110,15 @@ static int make(const struct query_ticks *old, const struct columns_tick *ticks,
 	return 0;
 }
 
+/* More than was asked for: what a panel that moves on asks for next. */
+static void know(struct query_ticks *t, int64_t from_us, int64_t to_us)
+{
+	if (t->first > 0)
+		t->from_us = from_us <= t->time_us[t->first] ? from_us : t->time_us[t->first] + 1;
+	if (t->end < t->n)
+		t->to_us = to_us >= t->time_us[t->end - 1] ? to_us : t->time_us[t->end - 1] - 1;
+}
+
 int query_ticks_within(const struct columns_tick *ticks, uint32_t n, uint32_t first, uint32_t end, int64_t from_us,
 		       int64_t to_us, struct query_ticks **ret)
 {
@@ -118,16 +127,13 @@ int query_ticks_within(const struct columns_tick *ticks, uint32_t n, uint32_t fi
 		return -ENOMEM;
 	t->first = first;
 	t->end = end;
-	if (first > 0 || end < n) {
-		t->from_us = from_us;
-		t->to_us = to_us;
-	}
 	if (make_runs(t, ticks, first) < 0) {
 		query_cached_unref(&t->cached);
 		return -ENOMEM;
 	}
 	for (uint32_t i = first; i < end; i++)
 		t->time_us[i] = ticks[i - first].time_us;
+	know(t, from_us, to_us);
 	*ret = t;
 	return 0;
 }

@@ -84,6 +84,13 @@ static void parts_say_what_the_whole_says(void **state)
 		history_open(&parts);
 		make(&parts);
 		put_dense(&parts);
+		/* A panel that moves on, over the end of what was decoded for it. */
+		struct history_question panel = question(&seed);
+		for (int moved = 0; moved < 40 && round % 4 == 0; moved++) {
+			compare(&rows, &parts, &panel);
+			panel.from_us += panel.step_us * (1 + moved / 8);
+			panel.to_us += panel.step_us * (1 + moved / 8);
+		}
 		/* The first finds nothing decoded, the others parts, the same ones again, other ones, everything. */
 		for (int asked = 0; asked < 5; asked++) {
 			struct history_question q = question(&seed);
