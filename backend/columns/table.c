@@ -461,36 +461,38 @@ void table_identity(const struct table *t, uint32_t series, struct columns_serie
 	ret->ordinal = labels->ordinal;
 }
 
-/* Those of `from` in the order of what counts[] says of them, where it counts how many come before each. */
-static void spread(const struct table *t, const uint32_t *from, const uint32_t *ranks, bool by_path, uint32_t *starts,
-		   uint32_t n_ranks, uint32_t *to)
+/* From how many there are of each to where each begins. */
+static void sum_up(uint32_t *starts, uint32_t n)
 {
-	memset(starts, 0, (n_ranks + 1u) * sizeof(*starts));
-	for (uint32_t i = 0; i < t->n; i++)
-		starts[ranks[by_path ? t->series[i].path : t->series[i].labels] + 1]++;
-	for (uint32_t i = 1; i <= n_ranks; i++)
+	for (uint32_t i = 1; i <= n; i++)
 		starts[i] += starts[i - 1];
-	for (uint32_t i = 0; i < t->n; i++) {
-		uint32_t series = from ? from[i] : i;
-		to[starts[ranks[by_path ? t->series[series].path : t->series[series].labels]]++] = series;
-	}
 }
 
+/* By labels and then, without changing that order, by metric. Both times what is sorted is read in its order. */
 int table_sort(const struct table *t, const struct table_ranks *ranks, struct table_rank *ret)
 {
-	const struct table_names *names = &t->names;
-	uint32_t most = names->n_paths > names->n_labels ? names->n_paths : names->n_labels;
-	uint32_t *room = calloc(2ull * t->n + most + 1, sizeof(*room));
-	if (!room)
-		return -ENOMEM;
-	uint32_t *sorted = room + t->n, *starts = sorted + t->n;
-	spread(t, NULL, ranks->labels, false, starts, names->n_labels, room);
-	spread(t, room, ranks->paths, true, starts, names->n_paths, sorted);
-	for (uint32_t i = 0; i < t->n; i++) {
-		const struct table_series *s = &t->series[sorted[i]];
-		ret[i] = (struct table_rank){
-			.series = sorted[i], .path = ranks->paths[s->path], .labels = ranks->labels[s->labels]};
+	uint32_t n_labels = t->names.n_labels, n_paths = t->names.n_paths;
+	struct table_rank *by_labels = reallocarray(NULL, t->n + (size_t)1, sizeof(*by_labels));
+	uint32_t *starts = calloc((size_t)n_labels + n_paths + 2, sizeof(*starts));
+	int r = by_labels && starts ? 0 : -ENOMEM;
+	uint32_t *path_starts = r == 0 ? starts + n_labels + 1 : NULL;
+	for (uint32_t i = 0; r == 0 && i < t->n; i++) {
+		starts[ranks->labels[t->series[i].labels] + 1]++;
+		path_starts[ranks->paths[t->series[i].path] + 1]++;
 	}
-	free(room);
-	return 0;
+	if (r == 0) {
+		sum_up(starts, n_labels);
+		sum_up(path_starts, n_paths);
+	}
+	for (uint32_t i = 0; r == 0 && i < t->n; i++) {
+		const struct table_rank rank = {.series = i,
+						.path = ranks->paths[t->series[i].path],
+						.labels = ranks->labels[t->series[i].labels]};
+		by_labels[starts[rank.labels]++] = rank;
+	}
+	for (uint32_t i = 0; r == 0 && i < t->n; i++)
+		ret[path_starts[by_labels[i].path]++] = by_labels[i];
+	free(by_labels);
+	free(starts);
+	return r;
 }

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #define AT_ONCE 32  /* values that are told */
-#define MOST_GONE 8 /* rows that are looked for behind the expected one */
+#define MOST_GONE 4 /* rows that are looked for behind the expected one */
 #define ROOM_MAX (64u << 20)
 
 struct schema_trail {
