@@ -359,10 +359,88 @@ static void sections_are_beside_those_of_values(void **state)
 	assert_non_null(chunk_find(&reader, CHUNK_SECTION_TEXTS | 18));
 }
 
+/* A row of many texts, with numbers for them or without. */
+static void write_numbered(struct texts_writer *w, bool numbered, struct buf *out)
+{
+	char text[400];
+	for (uint64_t pid = 1; pid < 200; pid++) {
+		const struct schema_place *place = &at(pid, "p")->place;
+		ok(numbered ? texts_writer_row_sorted(w, place) : texts_writer_row(w, place));
+		for (uint32_t tick = 0; tick < TICKS; tick += 1 + pid % 7) {
+			uint32_t number = (uint32_t)(pid * tick % 97);
+			size_t len = (size_t)snprintf(text, sizeof(text), "%0*u", (int)number, number);
+			len = number == 0 ? 0 : len;
+			const uint8_t *bytes = (const uint8_t *)text;
+			ok(numbered ? texts_writer_entry_numbered(w, tick, number, bytes, len, pid % 5 == 0)
+				    : texts_writer_entry(w, tick, bytes, len, pid % 5 == 0));
+		}
+	}
+	ok(texts_writer_finish(w, out));
+	texts_writer_free(w);
+}
+
+static void numbers_and_kept_memory_change_no_byte(void **state)
+{
+	struct buf plain BUF_CLEANUP = BUF_INIT(1 << 20), out BUF_CLEANUP = BUF_INIT(1 << 20);
+	struct packer *packer;
+	ok(packer_new(&packer));
+	write_numbered(writer(), false, &plain);
+	for (unsigned i = 0; i < 3; i++) {
+		struct texts_writer *w = writer();
+		texts_writer_use(w, packer, COLUMNS_DENSE);
+		buf_reset(&out);
+		write_numbered(w, true, &out);
+		assert_int_equal(out.len, plain.len);
+		assert_memory_equal(out.data, plain.data, plain.len);
+	}
+	packer_free(packer);
+}
+
+static void expect_same(const struct texts_reader *a, const struct texts_reader *b)
+{
+	struct texts_row x, y;
+	const uint8_t *text, *other;
+	size_t len, other_len;
+	assert_int_equal(texts_reader_rows(a), texts_reader_rows(b));
+	for (uint32_t i = 0; i < texts_reader_rows(a); i++) {
+		texts_reader_get(a, i, &x);
+		texts_reader_get(b, i, &y);
+		assert_int_equal(x.key_len, y.key_len);
+		assert_memory_equal(x.key, y.key, x.key_len);
+		assert_int_equal(x.n, y.n);
+		for (uint32_t k = 0; k < x.n; k++) {
+			texts_reader_text(a, x.entries[k].text, &text, &len);
+			texts_reader_text(b, y.entries[k].text, &other, &other_len);
+			assert_int_equal(x.entries[k].tick, y.entries[k].tick);
+			assert_int_equal(x.entries[k].bare, y.entries[k].bare);
+			assert_int_equal(len, other_len);
+			assert_true(len == 0 || memcmp(text, other, len) == 0);
+		}
+	}
+}
+
+static void what_is_sealed_quickly_says_the_same(void **state)
+{
+	struct buf dense BUF_CLEANUP = BUF_INIT(1 << 20), quick BUF_CLEANUP = BUF_INIT(1 << 20);
+	struct texts_reader *readers[2];
+	struct texts_writer *w = writer();
+	texts_writer_use(w, NULL, COLUMNS_QUICK);
+	write_numbered(w, true, &quick);
+	write_numbered(writer(), false, &dense);
+	ok(texts_reader_open(dense.data, dense.len, TICKS, &readers[0]));
+	ok(texts_reader_open(quick.data, quick.len, TICKS, &readers[1]));
+	assert_int_equal(texts_reader_rows(readers[0]), 197); /* two of 199 say nothing */
+	expect_same(readers[0], readers[1]);
+	texts_reader_free(readers[0]);
+	texts_reader_free(readers[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_changes_are_kept),
+		cmocka_unit_test(numbers_and_kept_memory_change_no_byte),
+		cmocka_unit_test(what_is_sealed_quickly_says_the_same),
 		cmocka_unit_test(rows_that_say_nothing_leave_nothing),
 		cmocka_unit_test(rows_come_in_order),
 		cmocka_unit_test(labels_of_any_kind_come_back),
