@@ -4,6 +4,7 @@
 #include "backend/columns/aggregates.h"
 #include "backend/columns/doubles.h"
 #include "backend/columns/stripes.h"
+#include "backend/columns/unpacker.h"
 #include "backend/columns/words.h"
 #include "common/wire.h"
 
@@ -11,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
-#include <zstd.h>
 
 static int take(struct wire_reader *in, uint64_t max, uint64_t *ret)
 {
@@ -287,15 +287,10 @@ int section_directory_unpack(const uint8_t *header, const uint8_t *data, uint32_
 		return -EPROTO;
 	if ((uint32_t)crc32(form, data, packed) != take_word(header + 8))
 		return -EBADMSG;
-	if (ZSTD_getFrameContentSize(data, packed) != unpacked)
-		return -EPROTO;
-	uint8_t *directory = malloc(unpacked + 1u);
-	if (!directory)
-		return -ENOMEM;
-	if (ZSTD_decompress(directory, unpacked, data, packed) != unpacked) {
-		free(directory);
-		return -EPROTO;
-	}
+	uint8_t *directory;
+	int r = unpacker_take(data, packed, unpacked, &directory);
+	if (r < 0)
+		return r;
 	*ret = (struct section_unpacked){.form = (enum columns_form)form, .directory = directory, .len = unpacked};
 	return 0;
 }

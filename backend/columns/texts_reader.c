@@ -2,6 +2,7 @@
 #include "backend/columns/texts.h"
 
 #include "backend/columns/texts_format.h"
+#include "backend/columns/unpacker.h"
 #include "backend/columns/words.h"
 #include "common/wire.h"
 
@@ -391,10 +392,7 @@ int texts_reader_open(const uint8_t *data, size_t len, uint32_t n_ticks, struct 
 		return -ENOMEM;
 	r->n_ticks = n_ticks;
 	r->keys = r->key = BUF_INIT(1u << 30);
-	r->bytes = malloc(unpacked + 1u);
-	e = r->bytes ? 0 : -ENOMEM;
-	if (e == 0 && ZSTD_decompress(r->bytes, unpacked, data + TEXTS_HEADER, len - TEXTS_HEADER) != unpacked)
-		e = -EPROTO;
+	e = unpacker_take(data + TEXTS_HEADER, len - TEXTS_HEADER, unpacked, &r->bytes);
 	if (e == 0)
 		e = parse(r, unpacked);
 	if (e < 0)
