@@ -72,7 +72,7 @@ struct query_source {
 	int (*read)(void *source, const struct query_range *range, const struct query_sink *sink);
 	void *source;
 	/* Several hosts may be read at once, by so many threads (0 as 1), each of the further ones from a source of its
-	 * own. Blocks of one host are read ahead by so many, if that is more than one. open(): 0 or negative errno. */
+	 * own. Blocks of one host are read by so many, one of which makes the answer. open(): 0 or negative errno. */
 	unsigned threads, threads_ahead;
 	int (*open)(void *source, void **ret_source);
 	void (*close)(void *source);

@@ -18,6 +18,7 @@
 
 #define MAX_THREADS 8
 #define BLOCKS_FOR_A_THREAD 2 /* fewer are not worth one more */
+#define FEWEST_BLOCKS 4
 #define MAX_CLAIMS 32
 #define MAX_BYTES (16u << 20)	   /* decoded and waiting: the cache is to keep them until they are asked for */
 #define MAX_BLOCK_BYTES (4u << 20) /* of more the beginning may be forgotten before its end is there */
@@ -215,10 +216,12 @@ static void *read_along(void *arg)
 
 struct range_ahead *range_ahead_start(const struct range_ahead_wish *wish, const struct query_due *due)
 {
-	size_t threads = wish->source->threads_ahead < MAX_THREADS ? wish->source->threads_ahead : MAX_THREADS;
+	size_t threads = wish->source->threads_ahead > 0 ? wish->source->threads_ahead - 1 : 0;
+	if (threads > MAX_THREADS)
+		threads = MAX_THREADS;
 	if (threads > due->left / BLOCKS_FOR_A_THREAD)
 		threads = due->left / BLOCKS_FOR_A_THREAD;
-	struct range_ahead *a = threads > 1 ? calloc(1, sizeof(*a)) : NULL;
+	struct range_ahead *a = threads > 0 && due->left >= FEWEST_BLOCKS ? calloc(1, sizeof(*a)) : NULL;
 	if (!a)
 		return NULL;
 	a->wish = *wish;
