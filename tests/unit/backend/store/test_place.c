@@ -148,6 +148,36 @@ static void test_what_stays_lies_together(void **state)
 	store_sqlite.close(e);
 }
 
+/* What comes with it and goes in a day has pages that were free, and numbers of its own. */
+static void test_what_goes_lies_apart(void **state)
+{
+	struct fixture *f = *state;
+	struct sqlite_engine *e = open_alone(f);
+	int64_t seal = 0;
+	make_holes(e, &seal);
+	put(e, seal, STAYING, true);
+	int64_t pages = fixture_ask(f, "PRAGMA page_count");
+	for (int64_t i = 1; i <= 8; i++) {
+		const struct store_chunk chunks[] = {
+			chunk_of(seal + 100 * i, STAYING, true), chunk_of(seal + 100 * i + 1, SMALL, false),
+			chunk_of(seal + 100 * i + 2, SMALL, false), chunk_of(seal + 100 * i + 3, SMALL, false)};
+		assert_int_equal(store_sqlite.replace(e, host_a, NULL, 0, chunks, 4), 0);
+	}
+	int64_t grown = fixture_ask(f, "PRAGMA page_count") - pages;
+	assert_true(grown >= 8 * PAGES_OF(STAYING));
+	assert_true(grown <= 8 * (PAGES_OF(STAYING) + 2));
+	assert_int_equal(fixture_ask(f, "SELECT count(*) FROM chunks WHERE (chunk >= 35184372088832) <> compacted"), 0);
+	int64_t newest = fixture_ask(f, "SELECT max(chunk) FROM chunks");
+	store_sqlite.close(e);
+	fixture_open(f);
+	e = open_alone(f);
+	put(e, seal + 1000, STAYING, true);
+	assert_int_equal(fixture_ask(f, "SELECT max(chunk) FROM chunks"), newest + 1);
+	assert_int_equal(fixture_ask(f, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check <> 'ok'"),
+			 0);
+	store_sqlite.close(e);
+}
+
 static void test_holes_are_filled_again(void **state)
 {
 	struct fixture *f = *state;
@@ -261,9 +291,9 @@ static void test_spare_pages(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH_STORE(test_what_stays_lies_together), WITH_STORE(test_holes_are_filled_again),
-		WITH_STORE(test_dropping_does_not_wait),   WITH_STORE(test_a_death_leaves_no_rubbish),
-		cmocka_unit_test(test_spare_pages),
+		WITH_STORE(test_what_stays_lies_together),  WITH_STORE(test_what_goes_lies_apart),
+		WITH_STORE(test_holes_are_filled_again),    WITH_STORE(test_dropping_does_not_wait),
+		WITH_STORE(test_a_death_leaves_no_rubbish), cmocka_unit_test(test_spare_pages),
 	};
 	if (fixture_on_postgres())
 		return 0;
