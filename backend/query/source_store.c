@@ -344,8 +344,12 @@ static int open_another(void *source, void **ret)
 	struct query_store *another = malloc(sizeof(*another));
 	if (!another)
 		return -ENOMEM;
-	*another = *from;
-	another->view = NULL;
+	/* What is private is written while this is copied. */
+	*another = (struct query_store){.store = from->store,
+					.schemas = from->schemas,
+					.cache = from->cache,
+					.recent = from->recent,
+					.threads = from->threads};
 	int r = from->view ? store_view_try(from->store, &another->view) : 0;
 	if (r < 0) {
 		free(another);
