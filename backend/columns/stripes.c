@@ -189,12 +189,8 @@ static int decode(const struct stripes *s, const struct integers_plan *plan, uns
 int stripes_decode(const struct stripes *s, const struct integers_plan *plan, unsigned from, unsigned to,
 		   struct residuals_model *model, struct range_decoder *decoder, uint64_t *ret)
 {
-	struct residuals_model learnt;
 	int r = decode(s, plan, 0, model, decoder, ret);
-	if (to > 1) {
-		learnt = *model;
-		learnt.begin = model->end;
-	}
+	struct residuals_model learnt = *model;
 	learnt.begin = model->end;
 	for (unsigned k = from > 1 ? from : 1; r == 0 && k < to; k++) {
 		*model = learnt;
