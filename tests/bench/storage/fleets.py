@@ -201,6 +201,9 @@ def follow(it, fleet, zero, rate, hours):
 
 
 def tell_slope(points):
+    """Nothing of less than two hours: the first is not looked at."""
+    if len(points) < 12:
+        return
     for title, column in (("resident", 1), ("most in ten minutes", 2)):
         of = [(p[0], p[column]) for p in points]
         print(f"{title}, MiB: first hour {statistics.mean(y for _, y in of[:6]):.1f}, second {statistics.mean(y for _, y in of[6:12]):.1f}, "
