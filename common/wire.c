@@ -129,14 +129,8 @@ bool wire_utf8(const uint8_t *data, size_t len)
 
 int wire_put_varint(struct buf *b, uint64_t v)
 {
-	uint8_t bytes[10];
-	size_t n = 0;
-	while (v >= 0x80) {
-		bytes[n++] = (uint8_t)(v | 0x80);
-		v >>= 7;
-	}
-	bytes[n++] = (uint8_t)v;
-	return buf_append(b, bytes, n);
+	uint8_t bytes[WIRE_VARINT_MAX];
+	return buf_append(b, bytes, (size_t)(wire_store_varint(bytes, v) - bytes));
 }
 
 int wire_put_tag(struct buf *b, uint32_t number, enum wire_type type)

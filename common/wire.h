@@ -48,6 +48,23 @@ static inline int64_t wire_zigzag(uint64_t v)
 	return (int64_t)(v >> 1) ^ -(int64_t)(v & 1);
 }
 
+/* The way back, of a signed number's bits. */
+static inline uint64_t wire_to_zigzag(uint64_t v)
+{
+	return v << 1 ^ (0 - (v >> 63));
+}
+
+#define WIRE_VARINT_MAX 10 /* bytes */
+
+/* Writes a varint to where there is room for any; returns what is behind it. */
+static inline uint8_t *wire_store_varint(uint8_t *to, uint64_t v)
+{
+	for (; v >= 0x80; v >>= 7)
+		*to++ = (uint8_t)(v | 0x80);
+	*to++ = (uint8_t)v;
+	return to;
+}
+
 static inline double wire_double(uint64_t bits)
 {
 	union {

@@ -9,11 +9,6 @@
 #include <errno.h>
 #include <math.h>
 
-static uint64_t zigzag(uint64_t v)
-{
-	return v << 1 ^ (0 - (v >> 63));
-}
-
 static int put_fixed(struct buf *out, double d)
 {
 	uint64_t bits = wire_double_bits(d);
@@ -42,7 +37,7 @@ static int put_sum(struct buf *out, const struct columns_aggregate *a, enum sche
 		int r = put_varint(out, 0);
 		return r < 0 ? r : put_fixed(out, a->sum);
 	}
-	uint64_t told = zigzag((uint64_t)(int64_t)above);
+	uint64_t told = wire_to_zigzag((uint64_t)(int64_t)above);
 	return put_varint(out, told + 1);
 }
 
@@ -63,7 +58,7 @@ int aggregates_put(const struct columns_aggregate *a, enum schema_value_type typ
 	uint64_t first = as_integer(a->first, scale, is_double);
 	int r = is_double ? put_varint(out, a->nans) : 0;
 	for (size_t i = 0; r == 0 && i < (is_part ? 1 : 3); i++)
-		r = put_varint(out, zigzag(as_integer(values[i], scale, is_double) - first));
+		r = put_varint(out, wire_to_zigzag(as_integer(values[i], scale, is_double) - first));
 	if (r == 0 && is_double)
 		r = put_fixed(out, a->sum);
 	else if (r == 0 && !is_part)

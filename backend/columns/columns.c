@@ -134,10 +134,7 @@ struct columns_aggregate columns_aggregate(const uint64_t *v, uint32_t n, enum s
 
 static uint8_t *put_text(uint8_t *to, const char *text, size_t len)
 {
-	uint64_t left = len;
-	for (; left >= 0x80; left >>= 7)
-		*to++ = (uint8_t)(left | 0x80);
-	*to++ = (uint8_t)left;
+	to = wire_store_varint(to, len);
 	if (len > 0)
 		memcpy(to, text, len);
 	return to + len;

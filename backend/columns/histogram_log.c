@@ -12,8 +12,7 @@
 #define HEAD 2
 #define SUM 8
 #define IS_LAYOUT 0x8000u
-#define MOST_VARINT 10
-#define MOST_COUNTS (HISTOGRAM_BUCKETS * MOST_VARINT)
+#define MOST_COUNTS (HISTOGRAM_BUCKETS * WIRE_VARINT_MAX)
 #define SPARE 16 /* bytes behind the last record that may be looked at */
 #define FIRST_BLOCK 256u
 #define LARGEST_BLOCK 4096u
@@ -126,7 +125,7 @@ int histogram_log_again(struct histogram_log *log, struct pages *pages, const ui
 	if (!log->layout || len < 3 || data[0] != TAG_SCHEME || data[1] != 1 || data[2] != TAG_SUM)
 		return 0;
 	reader.p += 3;
-	unsigned taken = len >= 3 + MOST_VARINT ? wire_varint_ahead(reader.p, &sum) : 0;
+	unsigned taken = len >= 3 + WIRE_VARINT_MAX ? wire_varint_ahead(reader.p, &sum) : 0;
 	if (taken == 0 && wire_varint(&reader, &sum) != 1)
 		return 0;
 	reader.p += taken;
@@ -141,26 +140,17 @@ int histogram_log_again(struct histogram_log *log, struct pages *pages, const ui
 	return r < 0 ? r : 1;
 }
 
-static size_t put_number(uint8_t *to, uint64_t v)
-{
-	size_t n = 0;
-	for (; v >= 0x80; v >>= 7)
-		to[n++] = (uint8_t)(v | 0x80);
-	to[n++] = (uint8_t)v;
-	return n;
-}
-
 /* Tag, length and indexes, so that a message is compared with all of it at once. */
 static size_t put_layout(const struct schema_histogram *h, uint8_t *to)
 {
-	uint8_t indexes[HISTOGRAM_BUCKETS * 2];
-	size_t len = 0, n = 0;
+	uint8_t indexes[HISTOGRAM_BUCKETS * 2], *end = indexes, *at = to;
 	for (size_t i = 0; i < h->n; i++)
-		len += put_number(indexes + len, h->buckets[i].index);
-	to[n++] = TAG_INDEXES;
-	n += put_number(to + n, len);
-	memcpy(to + n, indexes, len);
-	return n + len;
+		end = wire_store_varint(end, h->buckets[i].index);
+	size_t len = (size_t)(end - indexes);
+	*at++ = TAG_INDEXES;
+	at = wire_store_varint(at, len);
+	memcpy(at, indexes, len);
+	return (size_t)(at - to) + len;
 }
 
 static int begin_layout(struct histogram_log *log, struct pages *pages, const uint8_t *layout, size_t len, size_t n)
@@ -184,12 +174,11 @@ static int begin_layout(struct histogram_log *log, struct pages *pages, const ui
 
 int histogram_log_add(struct histogram_log *log, struct pages *pages, const struct schema_histogram *h)
 {
-	uint8_t layout[HISTOGRAM_BUCKETS * 2 + 1 + MOST_VARINT], counts[MOST_COUNTS];
-	size_t len = 0;
+	uint8_t layout[HISTOGRAM_BUCKETS * 2 + 1 + WIRE_VARINT_MAX], counts[MOST_COUNTS], *end = counts;
 	for (size_t i = 0; i < h->n; i++)
-		len += put_number(counts + len, h->buckets[i].count);
+		end = wire_store_varint(end, h->buckets[i].count);
 	int r = begin_layout(log, pages, layout, put_layout(h, layout), h->n);
-	return r < 0 ? r : add_row(log, pages, h->sum, counts, len);
+	return r < 0 ? r : add_row(log, pages, h->sum, counts, (size_t)(end - counts));
 }
 
 void histogram_log_drop(struct histogram_log *log)

@@ -341,9 +341,9 @@ int integers_plan_put(const struct integers_plan *plan, struct buf *out)
 {
 	int r = put_varint(out, (uint64_t)plan->form | (plan->striped ? STRIPED : 0));
 	if (r == 0)
-		r = put_varint(out, plan->first << 1 ^ (0 - (plan->first >> 63)));
+		r = put_varint(out, wire_to_zigzag(plan->first));
 	if (r == 0 && plan->form != INTEGERS_CONSTANT)
-		r = put_varint(out, plan->base << 1 ^ (0 - (plan->base >> 63)));
+		r = put_varint(out, wire_to_zigzag(plan->base));
 	if (r == 0 && plan->form > INTEGERS_LINEAR)
 		r = put_varint(out, plan->factor);
 	return r;

@@ -26,6 +26,12 @@ int intern_get(struct intern *map, uint64_t hash, intern_equal_fn equal, const v
 	       uint32_t *number) __attribute__((nonnull(1, 3, 6), warn_unused_result));
 
 uint64_t intern_hash(const void *data, size_t len);
+/* Of a pair of numbers. */
+static inline uint64_t intern_hash_pair(const uint32_t pair[2])
+{
+	uint64_t hash = ((uint64_t)pair[0] << 32 | pair[1]) * 0x9e3779b97f4a7c15ull;
+	return hash ^ hash >> 32;
+}
 
 /* What numbers that somebody else has given out, dense and from 0, mean here. */
 struct intern_known {

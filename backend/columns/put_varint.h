@@ -7,12 +7,8 @@
 /* 0, -ENOMEM, -EMSGSIZE. */
 __attribute__((nonnull, warn_unused_result)) static inline int put_varint(struct buf *out, uint64_t v)
 {
-	if (out->cap - out->len < 10)
+	if (out->cap - out->len < WIRE_VARINT_MAX)
 		return wire_put_varint(out, v);
-	uint8_t *to = out->data + out->len;
-	for (; v >= 0x80; v >>= 7)
-		*to++ = (uint8_t)(v | 0x80);
-	*to++ = (uint8_t)v;
-	out->len = (size_t)(to - out->data);
+	out->len = (size_t)(wire_store_varint(out->data + out->len, v) - out->data);
 	return 0;
 }

@@ -103,11 +103,6 @@ uint32_t section_writer_series(const struct section_writer *w)
 	return w->n_series;
 }
 
-static uint64_t zigzag(uint64_t v)
-{
-	return v << 1 ^ (0 - (v >> 63));
-}
-
 static int put_text(struct buf *out, const char *text, size_t len)
 {
 	int r = put_varint(out, len);
@@ -152,7 +147,7 @@ static int put_set(struct section_writer *w, const struct columns_series *s)
 			r = put_text(out, label->text, label->len);
 		} else {
 			numbers[i] = label->number;
-			r = put_varint(out, zigzag(label->number - w->last_numbers[i]));
+			r = put_varint(out, wire_to_zigzag(label->number - w->last_numbers[i]));
 		}
 	}
 	memcpy(w->last_numbers, numbers, sizeof(numbers));
@@ -320,9 +315,9 @@ static bool comes_behind(const struct section_writer *w)
 
 static int put_place(struct section_writer *w, uint32_t set, uint32_t presence)
 {
-	int r = put_varint(&w->streams[SECTION_WHO], zigzag((uint64_t)set - w->last_set));
+	int r = put_varint(&w->streams[SECTION_WHO], wire_to_zigzag((uint64_t)set - w->last_set));
 	if (r == 0)
-		r = put_varint(&w->streams[SECTION_WHEN], zigzag((uint64_t)presence - w->last_presence));
+		r = put_varint(&w->streams[SECTION_WHEN], wire_to_zigzag((uint64_t)presence - w->last_presence));
 	w->last_set = set;
 	w->last_presence = presence;
 	return r;

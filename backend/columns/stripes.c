@@ -76,7 +76,7 @@ static void take_told(const struct integers_plan *plan, const uint64_t told[STRI
 
 static int put_signed(struct buf *out, uint64_t v)
 {
-	return put_varint(out, v << 1 ^ (0 - (v >> 63)));
+	return put_varint(out, wire_to_zigzag(v));
 }
 
 static int take_signed(struct wire_reader *in, uint64_t *ret)

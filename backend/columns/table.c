@@ -81,8 +81,7 @@ static bool is_mapped(const struct table *t, uint32_t path, uint32_t labels)
 
 static int find_mapped(struct table *t, const uint32_t key[2], uint32_t *number)
 {
-	uint64_t hash = ((uint64_t)key[0] << 32 | key[1]) * 0x9e3779b97f4a7c15ull;
-	return intern_get(&t->map, hash ^ hash >> 32, same_series, t, key, number);
+	return intern_get(&t->map, intern_hash_pair(key), same_series, t, key, number);
 }
 
 void table_trust(struct table *t)

@@ -145,8 +145,7 @@ static bool is_mapped(const struct texts_gather *g, uint32_t labels)
 
 static int find_mapped(struct texts_gather *g, const uint32_t key[2], uint32_t *number)
 {
-	uint64_t hash = ((uint64_t)key[0] << 32 | key[1]) * 0x9e3779b97f4a7c15ull;
-	return intern_get(&g->map, hash ^ hash >> 32, same_row, g, key, number);
+	return intern_get(&g->map, intern_hash_pair(key), same_row, g, key, number);
 }
 
 void texts_gather_trust(struct texts_gather *g)

@@ -128,9 +128,8 @@ int host_message(struct host *host, const struct schema *own, struct buf *out)
 		r = put_timestamp(out, HOST_LAST_SEEN, host->last_seen_us);
 	if (r == 0 && host->newest && host->newest->index.interval_ms > 0)
 		r = wire_put_uint(out, HOST_INTERVAL_MS, host->newest->index.interval_ms);
-	if (r == 0 && host->newest && host->newest->index.timestamp_us != 0) /* zigzag: sint64 */
-		r = wire_put_uint(out, HOST_CLOCK_SKEW_MS,
-				  ((uint64_t)host->skew_ms << 1) ^ (uint64_t)(host->skew_ms >> 63));
+	if (r == 0 && host->newest && host->newest->index.timestamp_us != 0)
+		r = wire_put_uint(out, HOST_CLOCK_SKEW_MS, wire_to_zigzag((uint64_t)host->skew_ms)); /* sint64 */
 	if (r == 0)
 		r = put_summary(host, own, out);
 	return r < 0 ? r : put_warning(host, out);

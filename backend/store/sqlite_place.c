@@ -37,8 +37,9 @@ static int64_t free_pages(struct sqlite_engine *e)
 static int64_t start(struct sqlite_engine *e, uint64_t bytes, uint64_t now_ns)
 {
 	struct sqlite_placing *p = &e->placing;
+	int64_t pages = (int64_t)(bytes / PAGE_BYTES) + 1;
 	if (p->chunk != 0)
-		p->pages += (int64_t)(bytes / PAGE_BYTES) + 1;
+		p->pages += pages;
 	p->last_ns = now_ns;
 	int64_t max = p->pages_before * MAX_SHARE > MAX_PAGES ? p->pages_before * MAX_SHARE : MAX_PAGES;
 	max = max < MOST_PAGES ? max : MOST_PAGES;
@@ -46,7 +47,7 @@ static int64_t start(struct sqlite_engine *e, uint64_t bytes, uint64_t now_ns)
 	    sqlite_disk_free(e) / ROOM_RESERVES < e->reserve_bytes)
 		return 0;
 	p->chunk = e->next_chunk++;
-	p->pages = (int64_t)(bytes / PAGE_BYTES) + 1;
+	p->pages = pages;
 	p->since_ns = now_ns;
 	p->pieces = 0;
 	p->named = false;

@@ -294,7 +294,7 @@ static int put_integer(struct buf *out, const descriptor_field *field, const cha
 		return wire_put_fixed(out, number, WIRE_FIXED32, u);
 	case TYPE(SINT32):
 	case TYPE(SINT64):
-		return wire_put_uint(out, number, (u << 1) ^ (0 - (u >> 63)));
+		return wire_put_uint(out, number, wire_to_zigzag(u));
 	default:
 		return wire_put_uint(out, number, u);
 	}

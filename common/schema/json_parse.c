@@ -116,7 +116,7 @@ static int parse_integer(struct parse *p, const struct plan_field *f, enum json_
 	if (plan_wire_type(f->type) != WIRE_VARINT)
 		return wire_put_fixed(out, f->number, plan_wire_type(f->type), n);
 	if (f->type == PLAN_SINT32 || f->type == PLAN_SINT64)
-		n = (n << 1) ^ (0 - (n >> 63));
+		n = wire_to_zigzag(n);
 	return wire_put_uint(out, f->number, n);
 }
 
