@@ -2,7 +2,6 @@
 #include "fixture.h"
 
 #include "backend/store/store_ops.h"
-#include "common/clock.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -574,30 +573,6 @@ static void test_sealed_rows_go_in_steps(void **state)
 	assert_int_equal(rows_of(f->store, host_a), 60);
 }
 
-/* Who can do without does not wait for those who have them all. */
-static void test_a_view_that_is_not_waited_for(void **state)
-{
-	struct fixture *f = *state;
-	struct store_view *views[64], *one = NULL;
-	size_t n = 0;
-	int r;
-	int64_t began_us = clock_wall_us();
-	while ((r = store_view_try(f->store, &views[n])) == 0 && n < 63)
-		n++;
-	assert_int_equal(r, -EBUSY);
-	assert_true(n > 2);
-	assert_int_equal(store_views_are_cheap(f->store), !fixture_on_postgres());
-	/* Each failing look has cost nothing like the ten seconds that others wait. */
-	for (int i = 0; i < 20; i++)
-		assert_int_equal(store_view_try(f->store, &one), -EBUSY);
-	assert_null(one);
-	assert_true(clock_wall_us() - began_us < 100 * 1000000ll);
-	store_view_close(views[--n]);
-	assert_int_equal(store_view_try(f->store, &views[n++]), 0);
-	while (n > 0)
-		store_view_close(views[--n]);
-}
-
 static void test_somebody_leads(void **state)
 {
 	struct fixture *f = *state;
@@ -619,7 +594,6 @@ int main(void)
 		WITH_STORE(test_keeping),
 		WITH_STORE(test_replacing),
 		WITH_STORE(test_a_view_does_not_change),
-		WITH_STORE(test_a_view_that_is_not_waited_for),
 		WITH_STORE(test_windows),
 		WITH_STORE(test_dropping),
 		WITH_STORE(test_usage),

@@ -1,5 +1,7 @@
-/* Rows of a host by time: order, bounds, pages and more than one row of a moment. */
+/* Rows of a host by time: order, bounds, pages and more than one row of a moment; and how many may look at once. */
 #include "fixture.h"
+
+#include "common/clock.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -144,6 +146,30 @@ static void test_beginnings_are_those_of_the_rows_listed(void **state)
 	store_view_close(list.view);
 }
 
+/* Who can do without does not wait for those who have them all. */
+static void test_a_view_that_is_not_waited_for(void **state)
+{
+	struct fixture *f = *state;
+	struct store_view *views[64], *one = NULL;
+	size_t n = 0;
+	int r;
+	int64_t began_us = clock_wall_us();
+	while ((r = store_view_try(f->store, &views[n])) == 0 && n < 63)
+		n++;
+	assert_int_equal(r, -EBUSY);
+	assert_true(n > 2);
+	assert_int_equal(store_views_are_cheap(f->store), !fixture_on_postgres());
+	/* Each failing look has cost nothing like the ten seconds that others wait. */
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(store_view_try(f->store, &one), -EBUSY);
+	assert_null(one);
+	assert_true(clock_wall_us() - began_us < 100 * 1000000ll);
+	store_view_close(views[--n]);
+	assert_int_equal(store_view_try(f->store, &views[n++]), 0);
+	while (n > 0)
+		store_view_close(views[--n]);
+}
+
 #define WITH_STORE(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -153,6 +179,7 @@ int main(void)
 		WITH_STORE(test_bounds_are_inclusive),
 		WITH_STORE(test_the_callback_stops_it),
 		WITH_STORE(test_beginnings_are_those_of_the_rows_listed),
+		WITH_STORE(test_a_view_that_is_not_waited_for),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
